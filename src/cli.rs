@@ -1,0 +1,149 @@
+//! The `countersign` command: parses arguments, calls the library, prints.
+//!
+//! In: arguments and the environment. Out: text for people on standard output (JSON where `--json` asks for it), errors
+//! on standard error, and an exit status. The tree of commands is the tree of modules: `countersign key generate` is
+//! `cli/key.rs`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, Fault};
+use crate::token::process;
+
+mod bench;
+mod check;
+mod key;
+pub(crate) mod ledger;
+mod policy;
+mod serve;
+mod sign;
+mod token;
+mod token_process;
+
+/// Keeps CA keys in a token, reads every certificate before it signs it, and records all of it.
+///
+/// Exit status: 0 done; 1 it failed while it ran; 2 wrong arguments, or a start-up or configuration fault: nothing was served or signed.
+#[derive(Parser)]
+#[command(name = "countersign", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the signing service
+    Serve(ConfigArgs),
+    /// Check a configuration against its tokens: finds every key, signs nothing, listens nowhere
+    Check(check::CheckArgs),
+    /// Have an SSH certificate signed by a running service
+    Sign(Box<sign::SignArgs>),
+    /// Put load on a running service and measure it
+    Bench(Box<bench::BenchArgs>),
+    /// Initialise and list tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Generate, list and show keys on tokens
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Explain and test a policy, offline
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Read the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which configuration a command reads.
+#[derive(clap::Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: PathBuf,
+}
+
+/// Something that kept a command from starting: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub(crate) struct Faults(Vec<Fault>);
+
+impl ConfigArgs {
+    /// The checked configuration.
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
+        load(&self.config)
+    }
+}
+
+/// Loads a configuration; its faults become one error.
+pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
+    Config::load(path).map_err(|faults| Faults(faults).into())
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    // What `serve` runs for each token is nobody's command: it is in no help and in no completion.
+    let is_token_process = std::env::args_os().nth(1).is_some_and(|word| word == process::WORD);
+    let result = if is_token_process { token_process::run() } else { run(Cli::parse().command) };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve::run(&args.load()?),
+        Command::Check(args) => check::run(&args),
+        Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
+        Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
+        Command::Token(command) => token::run(command),
+        Command::Key(command) => key::run(command),
+        Command::Policy(command) => command.run(&mut std::io::stdout().lock()),
+        Command::Ledger(command) => command.run(&mut std::io::stdout().lock()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
+            Ok(std::io::stdout().write_all(&script)?)
+        }
+    }
+}
+
+/// Says what went wrong: every fault on a line of its own, or the chain of causes on one.
+#[expect(clippy::print_stderr, reason = "the command's own error output")]
+fn report(error: &anyhow::Error) -> ExitCode {
+    if error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    {
+        // Whoever read the output has had enough of it: `countersign key list | head -1`.
+        return ExitCode::SUCCESS;
+    }
+    if let Some(faults) = error.downcast_ref::<Faults>() {
+        eprintln!("{faults}");
+        return ExitCode::from(2);
+    }
+    eprintln!("countersign: {}", causes(error));
+    ExitCode::FAILURE
+}
+
+/// An error and its causes on one line, leaving out each cause that the message before it has told already.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |told, cause| {
+        let cause = cause.to_string();
+        if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
+    })
+}
+
+/// The runtime of the commands that talk to something.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -1,0 +1,264 @@
+//! `countersign key`: generates, lists and shows keys on tokens, in this very process, which loads the module.
+
+use std::io::{self, Write};
+
+use base64ct::{Base64, Encoding};
+use serde_json::{Value, json};
+
+use super::ConfigArgs;
+use super::token::environment;
+use crate::config::Config;
+use crate::key::{self, PublicKey};
+use crate::token::pkcs11::generate::KeyKind;
+use crate::token::pkcs11::key::hex;
+use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
+use crate::token::{self, process};
+
+/// What to do with keys.
+#[derive(clap::Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Generate a key as its section of the configuration says; refuses if its label exists
+    Generate(GenerateArgs),
+    /// List the configured keys, and the private keys that no section names
+    List(ListArgs),
+    /// Show one configured key: its public half in every encoding, and what the token says of it
+    Show(ShowArgs),
+}
+
+/// Which key to make.
+#[derive(clap::Args)]
+pub(crate) struct GenerateArgs {
+    /// The key's name in the configuration
+    name: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The modulus of an RSA key in bits
+    #[arg(long, value_name = "BITS", default_value_t = 3072, value_parser = rsa_bits)]
+    rsa_bits: u16,
+}
+
+/// Where to look.
+#[derive(clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only this token, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which key to show.
+#[derive(clap::Args)]
+pub(crate) struct ShowArgs {
+    /// The key's name in the configuration
+    name: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long, conflicts_with = "openssh")]
+    json: bool,
+    /// Print the OpenSSH line alone, for `TrustedUserCAKeys` or after `@cert-authority PATTERN`
+    #[arg(long)]
+    openssh: bool,
+}
+
+fn rsa_bits(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(bits @ (2048 | 3072 | 4096)) => Ok(bits),
+        _ => Err("2048, 3072 or 4096".to_owned()),
+    }
+}
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// What went wrong, and what to do.
+pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
+    process::seal()?;
+    match command {
+        KeyCommand::Generate(args) => generate(&args),
+        KeyCommand::List(args) => list(&args),
+        KeyCommand::Show(args) => show(&args),
+    }
+}
+
+/// A key's section and its token's.
+fn sections<'a>(config: &'a Config, name: &str) -> anyhow::Result<(&'a key::Config, &'a token::Config)> {
+    let key = config.keys.iter().find(|key| key.name.as_str() == name);
+    let key = key.ok_or_else(|| {
+        let names: Vec<_> = config.keys.iter().map(|key| key.name.as_str()).collect();
+        anyhow::anyhow!("there is no [key.{name}] in the configuration; there are: {}", names.join(", "))
+    })?;
+    let token = config.tokens.iter().find(|token| token.name == key.token);
+    let token =
+        token.ok_or_else(|| anyhow::anyhow!("there is no [token.{}] in the configuration", key.token))?;
+    Ok((key, token))
+}
+
+fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    let (key, token) = sections(&config, &args.name)?;
+    environment::enter(std::slice::from_ref(token))?;
+    let mut modules = Modules::default();
+    let console = Console::open(&mut modules, token, Access::Write)?;
+    let id = match &key.id {
+        Some(id) => id.clone(),
+        None => random_id()?,
+    };
+    let private = console.generate(&key.label, &id, KeyKind::for_scheme(key.scheme, args.rsa_bits))?;
+    let facts = console.facts(private)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "generated key {} on token {}; the token says:", key.name, token.name)?;
+    print_attributes(&mut out, &facts)?;
+    // The rules of the service, on what the token really made.
+    let found = console.find(key).map_err(|problem| {
+        anyhow::anyhow!("the key is made (id {}), but is not fit for service: {problem}", facts.id)
+    })?;
+    writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
+    writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
+    if key.id.is_none() {
+        writeln!(out, "  id = {:?}", facts.id)?;
+    }
+    writeln!(out, "  fingerprint = {:?}", found.public_key.ssh_fingerprint())?;
+    Ok(())
+}
+
+/// A new `CKA_ID`: 8 random bytes.
+fn random_id() -> anyhow::Result<Vec<u8>> {
+    let mut id = [0; 8];
+    aws_lc_rs::rand::fill(&mut id)?;
+    Ok(id.to_vec())
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<()> {
+    let mut config = args.config.load()?;
+    if let Some(name) = &args.token {
+        config.tokens.retain(|token| token.name.as_str() == name);
+        anyhow::ensure!(!config.tokens.is_empty(), "there is no [token.{name}] in the configuration");
+    }
+    environment::enter(&config.tokens)?;
+    let mut modules = Modules::default();
+    let mut rows = Vec::new();
+    for token in &config.tokens {
+        let keys: Vec<_> = config.keys.iter().filter(|key| key.token == token.name).collect();
+        rows.extend(list_token(&Console::open(&mut modules, token, Access::Read)?, token, &keys)?);
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+    } else {
+        for row in &rows {
+            print_row(&mut out, row)?;
+        }
+    }
+    Ok(())
+}
+
+/// The configured keys of one token, and then the private keys on it that none of them is.
+fn list_token(console: &Console, token: &token::Config, keys: &[&key::Config]) -> anyhow::Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    let mut known = Vec::new();
+    for key in keys {
+        let (fingerprint, problem) = match console.find(key) {
+            Ok(found) => {
+                known.push(found.private);
+                let fingerprint = found.public_key.ssh_fingerprint();
+                let pinned = key.fingerprint.as_ref().is_none_or(|pinned| *pinned == fingerprint);
+                let problem = (!pinned).then(|| "not the key that `fingerprint` pins".to_owned());
+                (Some(fingerprint), problem)
+            }
+            Err(problem) => (None, Some(problem.to_string())),
+        };
+        rows.push(json!({
+            "key": key.name.as_str(), "token": token.name.as_str(), "label": key.label,
+            "id": key.id.as_deref().map(hex), "purpose": key.purpose.name(), "scheme": key.scheme.name(),
+            "fingerprint": fingerprint, "problem": problem,
+        }));
+    }
+    for private in console.private_keys()?.into_iter().filter(|private| !known.contains(private)) {
+        let facts = console.facts(private)?;
+        rows.push(json!({
+            "key": null, "token": token.name.as_str(), "label": facts.label, "id": facts.id,
+            "fingerprint": facts.public_key.as_ref().map(PublicKey::ssh_fingerprint),
+            "problem": "no section of the configuration names this key",
+        }));
+    }
+    Ok(rows)
+}
+
+fn print_row(out: &mut impl Write, row: &Value) -> io::Result<()> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    let or_dash = |key: &str| text(key).unwrap_or("-");
+    write!(out, "{}: token {} label {:?}", or_dash("key"), or_dash("token"), or_dash("label"))?;
+    for (name, word) in [("id", "id"), ("purpose", ""), ("scheme", ""), ("fingerprint", "")] {
+        if let Some(value) = text(name) {
+            let gap = if word.is_empty() { "" } else { " " };
+            write!(out, " {word}{gap}{value}")?;
+        }
+    }
+    match text("problem") {
+        Some(problem) => writeln!(out, "; {problem}"),
+        None => writeln!(out),
+    }
+}
+
+fn show(args: &ShowArgs) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    let (key, token) = sections(&config, &args.name)?;
+    environment::enter(std::slice::from_ref(token))?;
+    let mut modules = Modules::default();
+    let console = Console::open(&mut modules, token, Access::Read)?;
+    let found = console.find(key)?;
+    let facts = console.facts(found.private)?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &found.public_key, &facts))?)?;
+        return Ok(());
+    }
+    if args.openssh {
+        writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
+        return Ok(());
+    }
+    writeln!(out, "{}: {} {} on token {}", key.name, key.purpose, key.scheme, token.name)?;
+    writeln!(out, "{}", found.public_key.ssh_fingerprint())?;
+    writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
+    write!(out, "{}", spki_pem(&found.public_key))?;
+    writeln!(out, "label {:?}, id {}", facts.label, facts.id)?;
+    print_attributes(&mut out, &facts)?;
+    Ok(())
+}
+
+fn shown(key: &key::Config, public_key: &PublicKey, facts: &KeyFacts) -> Value {
+    let attributes: serde_json::Map<_, _> =
+        facts.attributes.iter().map(|(name, value)| ((*name).to_owned(), Value::Bool(*value))).collect();
+    json!({
+        "key": key.name.as_str(), "token": key.token.as_str(), "purpose": key.purpose.name(),
+        "scheme": key.scheme.name(), "label": facts.label, "id": facts.id,
+        "fingerprint": public_key.ssh_fingerprint(), "openssh": public_key.to_openssh_line(key.name.as_str()),
+        "spki_pem": spki_pem(public_key), "attributes": attributes,
+    })
+}
+
+fn print_attributes(out: &mut impl Write, facts: &KeyFacts) -> io::Result<()> {
+    for (name, value) in &facts.attributes {
+        writeln!(out, "  {name} {value}")?;
+    }
+    Ok(())
+}
+
+/// RFC 7468 §13: a SubjectPublicKeyInfo in PEM, in lines of 64.
+fn spki_pem(key: &PublicKey) -> String {
+    let body = Base64::encode_string(&key.to_spki_der());
+    let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
+    for (at, letter) in body.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(letter);
+    }
+    pem.push_str("\n-----END PUBLIC KEY-----\n");
+    pem
+}

@@ -1,0 +1,141 @@
+//! `countersign ledger`: shows the record, of a signer that runs or of one that does not.
+//!
+//! In: a ledger's file. Out: a line per entry, for people, or a JSON object per line, for programs. Promised: no text from
+//! outside reaches a terminal unescaped. Not done here: checking that nothing was removed; a Merkle tree will.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Context;
+use countersign_tbs::ssh::CertificateTbs;
+use countersign_tbs::{Tbs, TbsKind};
+
+use crate::config::Config;
+use crate::ledger::entry::{Asked, AskedTbs, UnixMillis};
+use crate::ledger::{Entry, Reader};
+
+mod json;
+mod table;
+
+/// How many of the newest entries are shown if nothing else is asked for.
+const LAST: u64 = 20;
+
+/// The subcommands of `countersign ledger`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Show entries, oldest first; works while the signer runs
+    Show(Show),
+}
+
+/// Which entries to show, of which ledger, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
+    /// The ledger's file, instead of the one that a configuration names
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    ledger: Option<PathBuf>,
+    /// The signer's configuration, which names the ledger
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Begin with entry N
+    #[arg(long, value_name = "N")]
+    from: Option<u64>,
+    /// Show the newest N entries only [default: 20, unless --from is given]
+    #[arg(long, value_name = "N")]
+    last: Option<u64>,
+    /// Print one JSON object per line; docs/ledger.md lists its fields
+    #[arg(long)]
+    json: bool,
+}
+
+impl Command {
+    /// Runs the subcommand and prints to `out`.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no ledger, or is damaged; what comes before the damage is printed.
+    pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        match self {
+            Self::Show(show) => show.run(out),
+        }
+    }
+}
+
+impl Show {
+    fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let reader = Reader::open(&self.path()?)?;
+        let len = reader.len()?;
+        let last = self.last.or(if self.from.is_some() { None } else { Some(LAST) });
+        let newest = last.map_or(0, |last| len.saturating_sub(last));
+        let mut print = || -> anyhow::Result<()> {
+            for entry in reader.entries(self.from.unwrap_or(0).max(newest)..len) {
+                let (index, entry) = entry?;
+                let line = if self.json {
+                    json::line(index, &entry).to_string()
+                } else {
+                    table::line(index, &entry)
+                };
+                writeln!(out, "{line}")?;
+            }
+            Ok(out.flush()?)
+        };
+        print()
+    }
+
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.ledger {
+            return Ok(path.clone());
+        }
+        let config = self.config.as_ref().context("give --ledger FILE or --config FILE")?;
+        match Config::load(config) {
+            Ok(config) => Ok(config.ledger.path),
+            Err(faults) => {
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                anyhow::bail!("{}\ncorrect the configuration, or give --ledger FILE", faults.join("\n"))
+            }
+        }
+    }
+}
+
+/// The certificate that was asked for, if it was recorded whole and is one.
+fn certificate(asked: &Asked) -> Option<CertificateTbs> {
+    match &asked.tbs {
+        AskedTbs::Whole(bytes) if asked.kind == TbsKind::SshCertificate.name() => {
+            match Tbs::parse(TbsKind::SshCertificate, bytes).ok()? {
+                Tbs::Ssh(certificate) => Some(certificate),
+            }
+        }
+        AskedTbs::Whole(_) | AskedTbs::Digest(..) => None,
+    }
+}
+
+/// RFC 3339, in UTC; the number itself where that has no form, after the year 9999.
+fn time(UnixMillis(millis): UnixMillis) -> String {
+    const YEAR_10000: u64 = 253_402_300_800_000;
+    match UNIX_EPOCH.checked_add(Duration::from_millis(millis)) {
+        Some(time) if millis < YEAR_10000 => humantime::format_rfc3339_millis(time).to_string(),
+        _ => millis.to_string(),
+    }
+}
+
+/// [`time`] of whole seconds since 1970.
+pub(super) fn seconds(seconds: u64) -> String {
+    time(UnixMillis(seconds.saturating_mul(1000)))
+}
+
+/// An entry as `ledger show --json` prints it.
+pub(super) fn json_line(index: u64, entry: &Entry) -> serde_json::Value {
+    json::line(index, entry)
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

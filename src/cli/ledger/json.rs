@@ -1,0 +1,102 @@
+//! Entries as JSON objects, one per line; docs/ledger.md lists the fields.
+
+use base64ct::{Base64, Encoding};
+use countersign_tbs::ssh::{CertificateTbs, Options};
+use serde_json::{Map, Value, json};
+
+use crate::cli::ledger::{certificate, hex, time};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Outcome};
+use crate::ledger::{Entry, leaf_hash};
+
+/// The object of one entry.
+pub(super) fn line(index: u64, entry: &Entry) -> Value {
+    let mut object = match entry {
+        Entry::Intent { asked, policy, rule, ca_key, .. } => merged([
+            asked_fields(asked),
+            key_fields(ca_key),
+            json!({ "kind": "intent", "policy_sha256": hex(policy), "rule": rule }),
+        ]),
+        Entry::Refusal { asked, policy, rule, reason, message, .. } => merged([
+            asked_fields(asked),
+            json!({ "kind": "refusal", "policy_sha256": hex(policy), "rule": rule, "reason": reason, "message": message }),
+        ]),
+        Entry::Outcome { intent, outcome, latency_us, .. } => merged([
+            outcome_fields(outcome),
+            json!({ "kind": "outcome", "intent": intent, "latency_us": latency_us }),
+        ]),
+        Entry::SelfTest { key, ca_key, challenge, .. } => merged([
+            key_fields(ca_key),
+            json!({ "kind": "self-test", "key": key, "challenge": Base64::encode_string(challenge) }),
+        ]),
+    };
+    object.insert("index".to_owned(), index.into());
+    object.insert("time".to_owned(), time(entry.time()).into());
+    // What was decoded encodes to the bytes that are stored.
+    if let Ok(leaf) = entry.encode() {
+        object.insert("leaf_hash".to_owned(), hex(&leaf_hash(&leaf)).into());
+    }
+    Value::Object(object)
+}
+
+fn asked_fields(asked: &Asked) -> Value {
+    let mut fields = merged([
+        json!({ "caller": utf8(&asked.caller), "key": utf8(&asked.key), "tbs_kind": asked.kind }),
+        match &asked.tbs {
+            AskedTbs::Whole(bytes) => json!({ "tbs": Base64::encode_string(bytes) }),
+            AskedTbs::Digest(hash, len) => json!({ "tbs_sha256": hex(hash), "tbs_len": len }),
+        },
+    ]);
+    if let Some(id) = &asked.request_id {
+        fields.insert("request_id".to_owned(), utf8(id));
+    }
+    if let Some(certificate) = certificate(asked) {
+        fields.insert("ssh".to_owned(), ssh(&certificate));
+    }
+    Value::Object(fields)
+}
+
+fn key_fields(key: &CaKey) -> Value {
+    json!({ "purpose": key.purpose, "scheme": key.scheme, "spki_sha256": hex(&key.spki_sha256) })
+}
+
+fn outcome_fields(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Signed(raw) => json!({ "outcome": "signed", "signature": Base64::encode_string(raw) }),
+        Outcome::Failed(class) => json!({ "outcome": "failed", "class": class }),
+        Outcome::Discarded => json!({ "outcome": "discarded" }),
+        Outcome::Abandoned => json!({ "outcome": "abandoned" }),
+    }
+}
+
+/// 64-bit numbers are strings: many JSON readers keep 53 bits.
+fn ssh(certificate: &CertificateTbs) -> Value {
+    json!({
+        "type": certificate.certificate_type().to_string(),
+        "serial": certificate.serial().to_string(),
+        "key_id": certificate.key_id(),
+        "principals": certificate.principals(),
+        "valid_after": certificate.valid_after().to_string(),
+        "valid_before": certificate.valid_before().to_string(),
+        "critical_options": options(certificate.critical_options()),
+        "extensions": options(certificate.extensions()),
+        "subject_key": certificate.subject_key().fingerprint(),
+    })
+}
+
+/// By name; `null` for an option without a value.
+fn options(options: &Options) -> Value {
+    options.iter().map(|(name, value)| (name.to_owned(), value.map_or(Value::Null, utf8))).collect()
+}
+
+/// U+FFFD for what is not UTF-8; `tbs` has the bytes.
+fn utf8(bytes: &[u8]) -> Value {
+    String::from_utf8_lossy(bytes).into()
+}
+
+fn merged<const N: usize>(parts: [Value; N]) -> Map<String, Value> {
+    let fields = parts.into_iter().filter_map(|part| match part {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    });
+    fields.flatten().collect()
+}

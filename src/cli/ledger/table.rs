@@ -1,0 +1,83 @@
+//! Entries as lines for people: index, time, kind, caller, key, and the rest in words.
+
+use countersign_tbs::ssh::CertificateTbs;
+
+use crate::cli::ledger::{certificate, hex, time};
+use crate::ledger::Entry;
+use crate::ledger::entry::{Asked, AskedTbs, Outcome, UnixMillis};
+
+/// The line of one entry.
+pub(super) fn line(index: u64, entry: &Entry) -> String {
+    let (kind, caller, key, what) = match entry {
+        Entry::Intent { asked, rule, .. } => {
+            ("intent", word(&asked.caller), word(&asked.key), format!("{} by {}", tbs(asked), text(rule)))
+        }
+        Entry::Refusal { asked, rule, reason, message, .. } => {
+            let why = format!("{} by {}: {}", text(reason), text(rule), text(message));
+            ("refusal", word(&asked.caller), word(&asked.key), format!("{why}; {}", tbs(asked)))
+        }
+        Entry::Outcome { intent, outcome, latency_us, .. } => {
+            let what = format!("{} {latency_us} µs after entry {intent}", ending(outcome));
+            ("outcome", "-".to_owned(), "-".to_owned(), what)
+        }
+        Entry::SelfTest { key, ca_key, .. } => {
+            let what = format!("{}, spki sha256 {}", text(&ca_key.scheme), hex(&ca_key.spki_sha256));
+            ("self-test", "-".to_owned(), word(key.as_bytes()), what)
+        }
+    };
+    format!("{index:>8}  {}  {kind:<9}  {caller:<24}  {key:<12}  {what}", time(entry.time()))
+}
+
+fn ending(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Signed(_) => "signed".to_owned(),
+        Outcome::Failed(class) => format!("failed, {},", text(class)),
+        Outcome::Discarded => "signed too late and discarded".to_owned(),
+        Outcome::Abandoned => "abandoned".to_owned(),
+    }
+}
+
+fn tbs(asked: &Asked) -> String {
+    let request = asked.request_id.as_ref().map(|id| format!(", request {}", word(id))).unwrap_or_default();
+    let what = match (certificate(asked), &asked.tbs) {
+        (Some(certificate), _) => ssh(&certificate),
+        (None, AskedTbs::Whole(bytes)) => format!("{}, {} bytes", text(&asked.kind), bytes.len()),
+        (None, AskedTbs::Digest(hash, len)) => {
+            format!("{}, {len} bytes, sha256 {}", text(&asked.kind), hex(hash))
+        }
+    };
+    what + &request
+}
+
+fn ssh(certificate: &CertificateTbs) -> String {
+    let principals: Vec<String> = certificate.principals().iter().map(|name| quoted(name)).collect();
+    format!(
+        "ssh {} certificate, serial {}, key id {}, principals {}, valid {} to {}",
+        certificate.certificate_type(),
+        certificate.serial(),
+        quoted(certificate.key_id()),
+        principals.join(" "),
+        time(UnixMillis(certificate.valid_after().saturating_mul(1000))),
+        time(UnixMillis(certificate.valid_before().saturating_mul(1000))),
+    )
+}
+
+/// Text from outside in a column of its own: visible ASCII as it is, all else escaped, spaces too.
+fn word(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string().replace(' ', "\\x20")
+}
+
+/// Text from outside within a sentence.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.as_bytes().escape_ascii())
+}
+
+/// Our own words, which quote outside text already escaped: control characters and what is not ASCII escaped, all else as
+/// it is.
+fn text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == ' ' || c.is_ascii_graphic() { shown.push(c) } else { shown.extend(c.escape_unicode()) }
+    }
+    shown
+}

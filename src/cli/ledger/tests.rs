@@ -1,0 +1,154 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use clap::Parser;
+use serde_json::Value;
+
+use super::{Command, hex};
+use crate::ledger::entry::{Asked, AskedTbs, Entry, Outcome, UnixMillis, leaf_hash};
+use crate::ledger::fixture::{CONFIG, Fixture};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn show(fixture: &Fixture, args: &[&str]) -> String {
+    let mut command = vec!["ledger", "show", "--ledger", fixture.config.path.to_str().unwrap()];
+    command.extend(args);
+    let mut out = Vec::new();
+    Cli::try_parse_from(command).unwrap().command.run(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A log with one entry of each kind, still open.
+async fn recorded() -> (Fixture, crate::ledger::Ledger) {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let intent = fixture.intent(&ledger).await;
+    let signature = fixture.sign(&intent);
+    ledger.settle(intent, signature).unwrap();
+    let mut refused = fixture.request("root");
+    refused.key = "\u{1b}[31m user-ca\n".to_owned();
+    ledger.record(fixture.decide(refused)).await.unwrap().permitted().unwrap_err();
+    drop(ledger.record_self_test(fixture.key()).await.unwrap());
+    (fixture, ledger)
+}
+
+#[tokio::test]
+async fn shows_the_certificate_and_its_outcome_while_the_signer_runs() {
+    let (fixture, ledger) = recorded().await;
+    let live = show(&fixture, &["--last", "10"]);
+    ledger.close().await;
+    let text = show(&fixture, &[]);
+    assert!(text.starts_with(&live) && live.lines().count() >= 4, "{live}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5);
+    assert!(lines[0].contains("  intent     uid:1000"), "{text}");
+    let what = "key id \"alice smith\", principals \"alice\", valid ";
+    assert!(lines[0].contains(what), "{text}");
+    assert!(lines[0].contains(", request request-"), "{text}");
+    assert!(lines[0].ends_with(" by key.user-ca.allow.staff"), "{text}");
+    assert!(lines[1].contains("  outcome  ") && lines[1].ends_with("µs after entry 0"), "{text}");
+    assert!(lines[3].contains("  self-test  ") && lines[3].contains("  user-ca "), "{text}");
+    assert!(lines[4].contains("abandoned"), "{text}");
+}
+
+#[tokio::test]
+async fn text_from_outside_reaches_no_terminal_unescaped() {
+    let (fixture, ledger) = recorded().await;
+    ledger.close().await;
+    let text = show(&fixture, &[]);
+    assert!(text.contains(r"  \x1b[31m\x20user-ca\n  KEY_NOT_AVAILABLE by "), "{text}");
+    assert!(text.chars().all(|c| c == '\n' || c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{text:?}");
+    assert_eq!(text.lines().count(), 5);
+    let object = &objects(&show(&fixture, &["--json"]))[2];
+    assert_eq!(object["key"], "\u{1b}[31m user-ca\n");
+}
+
+#[test]
+fn every_field_of_an_entry_is_escaped() {
+    let evil = "\u{1b}]0;x\u{7}\u{202e}\n\u{9b}31m";
+    let bytes = || evil.as_bytes().to_vec();
+    let asked = Asked {
+        caller: bytes(),
+        key: bytes(),
+        request_id: Some(bytes()),
+        kind: evil.to_owned(),
+        tbs: AskedTbs::Whole(bytes()),
+    };
+    let refusal = Entry::Refusal {
+        time: UnixMillis(u64::MAX),
+        asked,
+        policy: [0; 32],
+        rule: evil.to_owned(),
+        reason: evil.to_owned(),
+        message: evil.to_owned(),
+    };
+    let outcome = Entry::Outcome {
+        time: UnixMillis(0),
+        intent: 0,
+        outcome: Outcome::Failed(evil.to_owned()),
+        latency_us: 0,
+    };
+    for entry in [refusal, outcome] {
+        let line = super::table::line(0, &entry);
+        assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
+        let json = super::json::line(0, &entry).to_string();
+        assert_eq!(objects(&json).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn json_has_everything_that_was_recorded() {
+    let (fixture, ledger) = recorded().await;
+    ledger.close().await;
+    let objects = objects(&show(&fixture, &["--json"]));
+    let entries = fixture.entries();
+    for (index, (object, entry)) in objects.iter().zip(&entries).enumerate() {
+        assert_eq!(object["index"], index);
+        assert_eq!(object["leaf_hash"], hex(&leaf_hash(&entry.encode().unwrap())));
+        assert!(object["time"].as_str().unwrap().ends_with('Z'));
+    }
+    let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["intent", "outcome", "refusal", "self-test", "outcome"]);
+    assert_eq!(objects[0]["ssh"]["principals"], serde_json::json!(["alice"]));
+    assert!(objects[0]["ssh"]["serial"].as_str().unwrap().parse::<u64>().unwrap() > 0);
+    assert_eq!((&objects[1]["outcome"], &objects[1]["intent"]), (&"signed".into(), &0.into()));
+    assert_eq!(objects[2]["reason"], "KEY_NOT_AVAILABLE");
+}
+
+#[tokio::test]
+async fn shows_the_range_that_was_asked_for() {
+    let (fixture, ledger) = recorded().await;
+    ledger.close().await;
+    let indexes = |args: &[&str]| -> Vec<u64> {
+        let shown = show(&fixture, &[args, &["--json"]].concat());
+        objects(&shown).iter().map(|object| object["index"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(indexes(&["--last", "2"]), [3, 4]);
+    assert_eq!(indexes(&["--from", "1"]), [1, 2, 3, 4]);
+    assert_eq!(indexes(&["--from", "4", "--last", "3"]), [4]);
+    assert_eq!(indexes(&["--from", "9"]), [0; 0]);
+}
+
+#[tokio::test]
+async fn takes_the_file_from_the_configuration() {
+    let (fixture, ledger) = recorded().await;
+    ledger.close().await;
+    let path = fixture.directory().join("cs.toml");
+    let run = || {
+        let args = ["ledger", "show", "--config", path.to_str().unwrap()];
+        let mut out = Vec::new();
+        Cli::try_parse_from(args).unwrap().command.run(&mut out).map(|()| String::from_utf8(out).unwrap())
+    };
+    let error = run().unwrap_err();
+    assert!(error.to_string().contains("cs.toml") && error.to_string().contains("--ledger FILE"), "{error}");
+    std::fs::write(&path, CONFIG).unwrap();
+    assert_eq!(run().unwrap(), show(&fixture, &[]));
+    assert!(Cli::try_parse_from(["ledger", "show"]).is_err());
+}

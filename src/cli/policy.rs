@@ -1,0 +1,34 @@
+//! `countersign policy`: explains and tests the policy of a configuration, offline: no token, no daemon.
+
+use std::io::Write;
+
+use crate::cli::ConfigArgs;
+
+mod check;
+mod explain;
+mod test;
+
+/// The subcommands of `countersign policy`.
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Check a configuration, policy and all, without its tokens
+    Check(check::Check),
+    /// Explain how a request, or a ledger entry, is decided, rule by rule
+    Explain(Box<explain::Explain>),
+    /// Ask the policy about a file of cases; fails if one is decided otherwise than it expects
+    Test(test::Test),
+}
+
+impl Command {
+    /// Runs the subcommand and prints to `out`.
+    ///
+    /// # Errors
+    /// [`Faults`](super::Faults) of the configuration; what cannot be read.
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        match self {
+            Self::Check(check) => check.run(out),
+            Self::Explain(explain) => explain.run(out),
+            Self::Test(test) => test.run(out),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `countersign serve`: the daemon until SIGTERM or SIGINT, its log on standard error. SIGHUP reads the TLS files again.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::Faults;
+use crate::config::Config;
+use crate::daemon::Daemon;
+use crate::server::Reload;
+use crate::token::process;
+
+/// Starts the service and runs it until it is told to stop.
+///
+/// # Errors
+/// [`Faults`] if it could not start, each with what to do; anything else broke while it ran.
+pub(super) fn run(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // Its TLS key belongs into no core file and no debugger.
+    process::seal()?;
+    super::runtime()?.block_on(async {
+        // Before the start, so that a signal that comes meanwhile is not lost.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let hangup = signal(SignalKind::hangup())?;
+        let daemon = Daemon::start(config).await.map_err(Faults)?;
+        tokio::spawn(reload(hangup, daemon.tls_files()));
+        let stopped = async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            }
+        };
+        Ok(daemon.run(stopped).await?)
+    })
+}
+
+/// Takes the TLS files as they are now at each SIGHUP; what is wrong with them is logged, and the old ones stay in use.
+async fn reload(mut hangup: Signal, tls_files: Reload) {
+    while hangup.recv().await.is_some() {
+        match tls_files.reload() {
+            Ok(()) => tracing::info!("SIGHUP: new connections use the TLS files as they are now"),
+            Err(faults) => {
+                for fault in faults {
+                    tracing::error!("SIGHUP: the TLS files that were loaded before stay in use: {fault}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `countersign token`: initialises and lists tokens, in this very process, which loads the module.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::ConfigArgs;
+use crate::token::pkcs11::init::{self, Pins};
+use crate::token::pkcs11::module::{Module, SlotState, trim};
+use crate::token::pkcs11::{classify, operator::Modules};
+use crate::token::{self, Pin, process};
+
+pub(super) mod environment;
+
+/// What to do with tokens.
+#[derive(clap::Subcommand)]
+pub(crate) enum TokenCommand {
+    /// List the tokens of a module, or of every module in the configuration; asks for no PIN
+    List(ListArgs),
+    /// Initialise a blank token with a label and PINs from the configuration; refuses to touch any other
+    Init(InitArgs),
+}
+
+/// Where to look.
+#[derive(clap::Args)]
+pub(crate) struct ListArgs {
+    /// The configuration file, for the modules that it names
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG", required_unless_present = "module")]
+    config: Option<PathBuf>,
+    /// A PKCS#11 module, instead of a configuration
+    #[arg(long, value_name = "PATH")]
+    module: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which token to make.
+#[derive(clap::Args)]
+pub(crate) struct InitArgs {
+    /// The token's name in the configuration
+    name: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// A file with the security officer's PIN, mode 0600
+    #[arg(long, value_name = "FILE")]
+    so_pin_file: PathBuf,
+    /// Write new random PINs to the PIN file and the SO PIN file, neither of which may exist
+    #[arg(long)]
+    generate_pins: bool,
+}
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// What went wrong, and what to do.
+pub(super) fn run(command: TokenCommand) -> anyhow::Result<()> {
+    process::seal()?;
+    match command {
+        TokenCommand::List(args) => list(&args),
+        TokenCommand::Init(args) => init(&args),
+    }
+}
+
+fn list(args: &ListArgs) -> anyhow::Result<()> {
+    let mut modules = Modules::default();
+    let paths = match (&args.module, &args.config) {
+        (Some(module), _) => vec![module.clone()],
+        (None, Some(config)) => {
+            let config = super::load(config)?;
+            environment::enter(&config.tokens)?;
+            let mut paths: Vec<_> = config.tokens.into_iter().map(|token| token.module).collect();
+            paths.sort();
+            paths.dedup();
+            paths
+        }
+        (None, None) => anyhow::bail!("name a configuration or a module"),
+    };
+    let mut rows = Vec::new();
+    for path in paths {
+        for slot in modules.load(&path)?.slots()? {
+            rows.push(describe(&path.display().to_string(), &slot));
+        }
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+    } else {
+        for row in &rows {
+            print_row(&mut out, row)?;
+        }
+    }
+    Ok(())
+}
+
+fn describe(module: &str, state: &SlotState) -> Value {
+    let slot = state.slot.id();
+    match &state.info {
+        Err(error) => json!({ "module": module, "slot": slot, "error": classify::code(error) }),
+        Ok(info) => json!({
+            "module": module,
+            "slot": slot,
+            "label": trim(info.label()),
+            "serial": trim(info.serial_number()),
+            "model": trim(info.model()),
+            "manufacturer": trim(info.manufacturer_id()),
+            "firmware": info.firmware_version().to_string(),
+            "state": flags(info),
+        }),
+    }
+}
+
+/// The flags that an operator acts on, in words.
+fn flags(info: &cryptoki::slot::TokenInfo) -> Vec<&'static str> {
+    if !info.token_initialized() {
+        // Its PIN flags mean nothing yet; SoftHSM calls the SO PIN locked.
+        return vec!["blank"];
+    }
+    let words = [
+        (!info.user_pin_initialized(), "user PIN not set"),
+        (info.user_pin_count_low(), "user PIN: a wrong try since the last login"),
+        (info.user_pin_final_try(), "user PIN: one try left"),
+        (info.user_pin_locked(), "user PIN locked"),
+        (info.user_pin_to_be_changed(), "user PIN must be changed"),
+        (info.so_pin_final_try(), "SO PIN: one try left"),
+        (info.so_pin_locked(), "SO PIN locked"),
+        (info.write_protected(), "write protected"),
+        (info.error_state(), "in an error state"),
+        (info.protected_authentication_path(), "PIN pad"),
+    ];
+    let mut found: Vec<_> = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+    if found.is_empty() {
+        found.push("ready");
+    }
+    found
+}
+
+fn print_row(out: &mut impl Write, row: &Value) -> io::Result<()> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+    let slot = row.get("slot").and_then(Value::as_u64).unwrap_or_default();
+    if row.get("error").is_some() {
+        return writeln!(out, "slot {slot}: unreadable ({})", text("error"));
+    }
+    let state: Vec<_> = row.get("state").and_then(Value::as_array).into_iter().flatten().collect();
+    let state: Vec<_> = state.into_iter().filter_map(Value::as_str).collect();
+    writeln!(
+        out,
+        "slot {slot}: {:?} serial {} ({}, {} firmware {}): {}",
+        text("label"),
+        text("serial"),
+        text("manufacturer"),
+        text("model"),
+        text("firmware"),
+        state.join(", ")
+    )
+}
+
+fn init(args: &InitArgs) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    let token = config
+        .tokens
+        .into_iter()
+        .find(|token| token.name.as_str() == args.name)
+        .ok_or_else(|| anyhow::anyhow!("there is no [token.{}] in the configuration", args.name))?;
+    environment::enter(std::slice::from_ref(&token))?;
+    let mut modules = Modules::default();
+    init_token(modules.load(&token.module)?, &token, args)
+}
+
+fn init_token(module: &Module, config: &token::Config, args: &InitArgs) -> anyhow::Result<()> {
+    let free = init::free_slot(module, &config.label)?;
+    let mut out = io::stdout().lock();
+    if args.generate_pins {
+        for path in [&args.so_pin_file, &config.pin_file] {
+            anyhow::ensure!(
+                !path.exists(),
+                "{} exists already: leave out --generate-pins to use it, or move it away; nothing was changed",
+                path.display()
+            );
+        }
+        let longest = free.info.max_pin_length();
+        // Written before they are set: a PIN that only a dead process knew would be a lost token.
+        Pin::random(longest)?.write_new(&args.so_pin_file)?;
+        Pin::random(longest)?.write_new(&config.pin_file)?;
+        writeln!(out, "wrote {} and {}", args.so_pin_file.display(), config.pin_file.display())?;
+    }
+    let pins = Pins { so: Pin::read(&args.so_pin_file)?, user: Pin::read(&config.pin_file)? };
+    let made = init::init(module, &free, &config.label, &pins)?;
+    let serial = trim(made.info.serial_number());
+    writeln!(out, "initialised token {:?}, serial {serial}", config.label)?;
+    writeln!(out, "to pin it, add to [token.{}]:\n  serial = {serial:?}", config.name)?;
+    writeln!(out, "keep {} off this host", args.so_pin_file.display())?;
+    Ok(())
+}

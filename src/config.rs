@@ -1,0 +1,169 @@
+//! The configuration: one TOML file, parsed into checked types.
+//!
+//! In: a file. Out: a [`Config`], each part of which belongs to the stage that it configures, or every [`Fault`] at
+//! once, each with its key and line. Relative paths are relative to the file. No other file is opened here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::config::key::TokenNames;
+use crate::config::section::{Faults, Section};
+use crate::policy::{KeyRules, Policy};
+
+pub(crate) mod cases;
+mod checks;
+mod key;
+mod ledger;
+pub(crate) mod lines;
+mod profile;
+mod section;
+mod server;
+mod token;
+
+/// A whole, checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: crate::server::Config,
+    /// `[ledger]`
+    pub ledger: crate::ledger::Config,
+    /// `[token.NAME]`, by name.
+    pub tokens: Vec<crate::token::Config>,
+    /// `[key.NAME]`, by name.
+    pub keys: Vec<crate::key::Config>,
+    /// `[key.NAME.allow.PROFILE]`, compiled.
+    pub policy: Policy,
+}
+
+/// One thing that is wrong with the configuration, or that a start-up check found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fault {
+    /// The file, if one is to blame.
+    pub file: Option<PathBuf>,
+    /// Its line in the file, from 1, if it has one.
+    pub line: Option<usize>,
+    /// The key in the file, `key.user-ca.allow.staff.max_lifetime`; empty for the file as a whole.
+    pub at: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl Fault {
+    /// What a start-up check found about the section `at`.
+    #[must_use]
+    pub fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { file: None, line: None, at: at.into(), message: message.into() }
+    }
+}
+
+/// `FILE:LINE: at: message`, without the parts that are not known.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}:", file.display())?;
+            self.line.map_or(Ok(()), |line| write!(f, "{line}:"))?;
+            f.write_str(" ")?;
+        }
+        if !self.at.is_empty() {
+            write!(f, "{}: ", self.at)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// Every [`Fault`], in the order of the file.
+    pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            vec![Fault { file: Some(path.to_owned()), ..Fault::new("", format!("cannot read it: {error}")) }]
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Checks `text` as the contents of the file at `path`, which is not opened.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::new(path, text);
+        let config = match DeTable::parse(text) {
+            Ok(table) => gather(&mut Section::root(&mut faults, table)),
+            Err(error) => {
+                let offset = error.span().map_or(0, |span| span.start);
+                faults.add(String::new(), offset, format!("is not TOML: {}", error.message()));
+                None
+            }
+        };
+        match (config, faults.into_sorted()) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(faults),
+        }
+    }
+}
+
+/// Every section, and what they say about each other.
+fn gather(root: &mut Section<'_, '_>) -> Option<Config> {
+    let server = root.required_child("server").and_then(|mut section| server::read(&mut section));
+    let ledger = root.required_child("ledger").and_then(|mut section| ledger::read(&mut section));
+    let (names, tokens) = read_tokens(root);
+    let keys = read_keys(names, root);
+    root.refuse_others("is not a section: there are [server], [ledger], [token.NAME] and [key.NAME]");
+    let (keys, rules): (Vec<_>, BTreeMap<_, _>) =
+        keys?.into_iter().map(|(key, rules)| (key.clone(), (key.name, rules))).unzip();
+    Some(Config { server: server?, ledger: ledger?, tokens: tokens?, keys, policy: Policy::new(rules) })
+}
+
+fn read_tokens(root: &mut Section<'_, '_>) -> (TokenNames, Option<Vec<crate::token::Config>>) {
+    let mut names = TokenNames::default();
+    let Some(mut all) = root.required_child("token") else { return (names, None) };
+    let (mut tokens, mut seen) = (Vec::new(), BTreeMap::new());
+    for name in all.names() {
+        let Some(mut section) = all.child(&name) else { continue };
+        names.known.insert(name.clone(), section.span());
+        let token = token::read(&name, &mut section);
+        let identity =
+            token.as_ref().map(|token| (token.module.clone(), token.label.clone(), token.serial.clone()));
+        if let Some(other) = identity.and_then(|identity| seen.insert(identity, name)) {
+            section
+                .fault(format!("is the same token as token.{other}: a token has one section, with one PIN"));
+        }
+        tokens.push(token);
+    }
+    (names, tokens.into_iter().collect())
+}
+
+fn read_keys(
+    mut tokens: TokenNames,
+    root: &mut Section<'_, '_>,
+) -> Option<Vec<(crate::key::Config, KeyRules)>> {
+    let (mut keys, mut seen) = (Vec::new(), BTreeMap::new());
+    let mut all = root.required_child("key")?;
+    for name in all.names() {
+        let Some(mut section) = all.child(&name) else { continue };
+        let key = key::read(&name, &mut tokens, &mut section);
+        for identity in key.iter().flat_map(|(config, _)| key::identities(config)) {
+            if let Some(other) = seen.insert(identity, name.clone()) {
+                section
+                    .fault(format!("is the same key as key.{other}: a key has one section, and one purpose"));
+            }
+        }
+        keys.push(key);
+    }
+    for (name, span) in tokens.unused() {
+        root.fault_at(
+            &format!("token.{name}"),
+            &span,
+            "holds no key of [key.NAME]: delete it, or add its key",
+        );
+    }
+    keys.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;

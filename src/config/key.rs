@@ -1,0 +1,110 @@
+//! `[key.NAME]`: a CA key, where it is and what it is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use base64ct::{Base64Unpadded, Encoding};
+use serde::Deserialize;
+
+use crate::config::checks::{text, word};
+use crate::config::profile;
+use crate::config::section::{Section, Text};
+use crate::key::{Config, KeyName, KeyPurpose, Scheme};
+use crate::policy::KeyRules;
+use crate::token::TokenName;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    purpose: Text,
+    scheme: Text,
+    token: Text,
+    label: Text,
+    id: Text,
+    fingerprint: Text,
+}
+
+/// The names of the tokens, for the keys to refer to.
+#[derive(Default)]
+pub(super) struct TokenNames {
+    /// Every `[token.NAME]`, at fault or not, and where it is in the file.
+    pub(super) known: BTreeMap<String, Range<usize>>,
+    used: BTreeSet<String>,
+}
+
+/// Reads a key and its profiles.
+pub(super) fn read(
+    name: &str,
+    tokens: &mut TokenNames,
+    section: &mut Section<'_, '_>,
+) -> Option<(Config, KeyRules)> {
+    // The profiles are read even if the key is at fault, so that one fault never hides another.
+    let profiles = profile::read_all(section);
+    let raw: Raw = section.read();
+    let key_name = KeyName::new(name).map_err(|error| section.fault(error)).ok();
+    let purposes = KeyPurpose::ALL.map(|purpose| (purpose.name(), purpose));
+    let purpose = section.required("purpose", raw.purpose, word(purposes));
+    let scheme =
+        section.required("scheme", raw.scheme, word(Scheme::ALL.map(|scheme| (scheme.name(), scheme))));
+    let token = section.required("token", raw.token, |token| tokens.resolve(token));
+    let label = section.or("label", raw.label, name.to_owned(), text(255));
+    let id = section.or("id", raw.id, None, |hex| key_id(&hex).map(Some));
+    let fingerprint = section.or("fingerprint", raw.fingerprint, None, |text| fingerprint(text).map(Some));
+    if let (Some(KeyPurpose::SshHostCa), Some(profiles)) = (purpose, &profiles) {
+        profile::refuse_options(profiles, section);
+    }
+    let config = Config {
+        name: key_name?,
+        purpose: purpose?,
+        scheme: scheme?,
+        token: token?,
+        label: label?,
+        id: id?,
+        fingerprint: fingerprint?,
+    };
+    Some((config, KeyRules { purpose: purpose?, profiles: profiles? }))
+}
+
+impl TokenNames {
+    fn resolve(&mut self, name: String) -> Result<TokenName, String> {
+        if !self.known.contains_key(&name) {
+            return Err(format!("is {name:?}, but there is no section [token.{name}]"));
+        }
+        self.used.insert(name.clone());
+        TokenName::new(name).map_err(|error| error.to_string())
+    }
+
+    /// Those that no key named.
+    pub(super) fn unused(self) -> impl Iterator<Item = (String, Range<usize>)> {
+        self.known.into_iter().filter(move |(name, _)| !self.used.contains(name))
+    }
+}
+
+/// What two sections of one key have in common: its place on a token, or its fingerprint. Where one names an id and the
+/// other does not, only the token can tell.
+pub(super) fn identities(config: &Config) -> impl Iterator<Item = String> {
+    let place = format!("{} {:?} {:?}", config.token, config.label, config.id);
+    [Some(place), config.fingerprint.clone()].into_iter().flatten()
+}
+
+/// `CKA_ID`, which has no length limit in PKCS#11; 64 bytes are more than any token in use takes.
+fn key_id(hex: &str) -> Result<Vec<u8>, &'static str> {
+    let wrong = "should be 1 to 64 bytes in hexadecimal, such as \"01\" or \"a1b2c3\"";
+    let digits: Option<Vec<u32>> = hex.chars().map(|c| c.to_digit(16)).collect();
+    let digits = digits.filter(|digits| (1..=128).contains(&digits.len())).ok_or(wrong)?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(wrong);
+    }
+    pairs.iter().map(|[high, low]| u8::try_from(high * 16 + low).map_err(|_| wrong)).collect()
+}
+
+/// As `ssh-keygen -l` prints it.
+fn fingerprint(text: String) -> Result<String, &'static str> {
+    let mut hash = [0; 32];
+    let decoded = text.strip_prefix("SHA256:").map(|base64| Base64Unpadded::decode(base64, &mut hash));
+    match decoded {
+        Some(Ok(hash)) if hash.len() == 32 => Ok(text),
+        _ => Err("should be the key's fingerprint as `ssh-keygen -l` prints it: SHA256: and 43 characters"),
+    }
+}

@@ -1,0 +1,230 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
+use std::cell::Cell;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::Visitor;
+use serde::de::value::Error;
+
+use crate::config::{Config, Fault, key, ledger, profile, server, token};
+
+mod faults;
+
+const EXAMPLE: &str = include_str!("../../countersign.example.toml");
+
+/// The least that is a configuration.
+const LEAST: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+tls_certificate = "tls.crt"
+tls_key = "tls.key"
+client_ca = "/ca.crt"
+
+[ledger]
+path = "ledger.sqlite"
+origin = "test.example/log"
+
+[token.one]
+module = "/module.so"
+label = "one"
+pin_file = "pin"
+
+[key.user-ca]
+purpose = "ssh-user-ca"
+scheme = "ed25519"
+token = "one"
+
+[key.user-ca.allow.staff]
+callers = ["dns:frontend.example"]
+principals = ["alice"]
+max_lifetime = "1h"
+"#;
+
+fn parse(text: &str) -> Result<Config, Vec<Fault>> {
+    Config::parse(Path::new("/etc/cs/cs.toml"), text)
+}
+
+#[test]
+fn least_configuration_has_the_documented_defaults() {
+    let config = parse(LEAST).unwrap();
+    assert_eq!(config.server.tls_key, Path::new("/etc/cs/tls.key"));
+    assert_eq!(config.server.client_ca, Path::new("/ca.crt"));
+    assert_eq!(
+        (config.server.max_connections, config.server.shutdown_grace),
+        (1024, Duration::from_secs(10))
+    );
+    assert_eq!(config.server.unix_socket, None);
+    assert_eq!(config.ledger.clock_tolerance, Duration::from_secs(5));
+    let token = &config.tokens[0];
+    assert_eq!((token.sessions, token.queue, token.deadline), (4, 1024, Duration::from_secs(10)));
+    assert!(token.environment.is_empty() && token.serial.is_none());
+    let key = &config.keys[0];
+    assert_eq!((key.label.as_str(), &key.id, &key.fingerprint), ("user-ca", &None, &None));
+    assert_eq!(
+        config.policy.canonical_text().lines().skip(3).collect::<Vec<_>>().join("\n"),
+        r#"caller "dns:frontend.example"
+subject_key "ecdsa-sha2-nistp256"
+subject_key "ecdsa-sha2-nistp384"
+subject_key "ecdsa-sha2-nistp521"
+subject_key "sk-ecdsa-sha2-nistp256@openssh.com"
+subject_key "sk-ssh-ed25519@openssh.com"
+subject_key "ssh-ed25519"
+min_rsa_bits 3072
+max_principals 16
+principal "alice"
+key_id any
+backdating 60
+start_within 60
+max_lifetime 3600"#
+    );
+}
+
+#[test]
+fn example_is_a_configuration() {
+    let config = parse(EXAMPLE).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(config.keys.len(), 2);
+}
+
+#[test]
+fn example_is_a_configuration_with_every_commented_key_too() {
+    let config = parse(&uncommented(EXAMPLE)).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert!(config.server.unix_socket.is_some());
+}
+
+#[test]
+fn example_shows_the_defaults_that_hold() {
+    let kept: Vec<_> = EXAMPLE.lines().filter(|line| !is_commented_key(line)).collect();
+    let without = kept.join("\n");
+    let (with, without) = (parse(&only_defaults(EXAMPLE)).unwrap(), parse(&without).unwrap());
+    assert_eq!(format!("{with:?}"), format!("{without:?}"));
+}
+
+#[test]
+fn example_documents_every_key() {
+    let example = uncommented(EXAMPLE);
+    let table: toml::Table = example.parse().unwrap();
+    let profile = &table["key"]["user-ca"]["allow"]["staff"];
+    for (section, keys) in [
+        (&table["server"], keys_of::<server::Raw>()),
+        (&table["ledger"], keys_of::<ledger::Raw>()),
+        (&table["token"]["soft"], keys_of::<token::Raw>()),
+        (&table["key"]["user-ca"], keys_of::<key::Raw>()),
+        (profile, keys_of::<profile::Raw>()),
+        (&profile["critical_options"], keys_of::<profile::RawCriticalOptions>()),
+    ] {
+        assert!(!keys.is_empty());
+        for key in keys {
+            assert!(section.get(key).is_some(), "countersign.example.toml lacks {key}");
+        }
+    }
+}
+
+#[test]
+fn digest_is_of_what_the_rules_say_and_nothing_else() {
+    let digest = |text: &str| parse(text).unwrap().policy.digest();
+    let same =
+        LEAST.replace("[\"alice\"]", "[ \"alice\" ] # who").replace("\"1h\"", "\"60m\"\nmax_principals = 16");
+    assert_eq!(digest(LEAST), digest(&same));
+    assert_eq!(digest(LEAST), digest(&LEAST.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\"")));
+    let changes = [
+        ("[\"alice\"]", "[\"bob\"]"),
+        ("[\"alice\"]", "[\"alice\", \"bob\"]"),
+        ("\"1h\"", "\"2h\""),
+        ("\"1h\"", "\"1h\"\nmax_principals = 1"),
+        ("\"1h\"", "\"1h\"\nmin_rsa_bits = 2048"),
+        ("\"1h\"", "\"1h\"\nbackdating = \"0s\""),
+        ("\"1h\"", "\"1h\"\nstart_within = \"0s\""),
+        ("\"1h\"", "\"1h\"\nkey_id = [\"*\"]"),
+        ("\"1h\"", "\"1h\"\nsubject_keys = [\"ssh-ed25519\"]"),
+        ("\"1h\"", "\"1h\"\nextensions = [\"permit-pty\"]"),
+        ("\"1h\"", "\"1h\"\nextension_values.\"a@b\" = [\"x\"]"),
+        ("\"1h\"", "\"1h\"\ncritical_options.verify-required = true"),
+        ("\"1h\"", "\"1h\"\ncritical_options.source-address = [\"::/0\"]"),
+        ("dns:frontend.example", "dns:other.example"),
+        ("allow.staff", "allow.others"),
+        ("[key.user-ca]\npurpose = \"ssh-user-ca\"", "[key.user-ca]\npurpose = \"ssh-host-ca\""),
+    ];
+    for (from, to) in changes {
+        let other = LEAST.replace(from, to);
+        assert_ne!(other, LEAST, "{from}");
+        assert_ne!(digest(LEAST), digest(&other), "{to}");
+    }
+}
+
+#[test]
+fn load_reads_the_file_and_says_if_it_cannot() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("countersign.toml");
+    let missing = Config::load(&path).unwrap_err();
+    assert!(
+        missing[0].to_string().starts_with(&format!("{}: cannot read it: ", path.display())),
+        "{missing:?}"
+    );
+    std::fs::write(&path, LEAST).unwrap();
+    assert_eq!(Config::load(&path).unwrap().ledger.path, directory.path().join("ledger.sqlite"));
+}
+
+/// A key that may be left out: `#key = value`.
+fn is_commented_key(line: &str) -> bool {
+    line.strip_prefix('#').is_some_and(|rest| !rest.starts_with([' ', '-']) && rest.contains(" = "))
+}
+
+fn uncommented(text: &str) -> String {
+    let lines: Vec<_> =
+        text.lines().map(|line| if is_commented_key(line) { &line[1..] } else { line }).collect();
+    lines.join("\n")
+}
+
+/// The text with those commented keys whose comment does not say that what they show is an example.
+fn only_defaults(text: &str) -> String {
+    let (mut comment, mut out) = (String::new(), String::new());
+    for line in text.lines() {
+        if line.starts_with("# ") {
+            comment.push_str(line);
+        }
+        let is_default = is_commented_key(line) && !comment.contains("Default: none");
+        if is_default {
+            out.push_str(&line[1..]);
+        } else if !is_commented_key(line) {
+            out.push_str(line);
+        }
+        out.push('\n');
+        if line.is_empty() {
+            comment.clear();
+        }
+    }
+    out
+}
+
+/// The keys that a raw struct knows, from serde itself.
+fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    struct Ask<'a>(&'a Cell<&'static [&'static str]>);
+
+    impl<'de> serde::Deserializer<'de> for Ask<'_> {
+        type Error = Error;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Error> {
+            self.0.set(fields);
+            self.deserialize_any(visitor)
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+            Err(serde::de::Error::custom("only asked"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let fields = Cell::default();
+    assert!(T::deserialize(Ask(&fields)).is_err());
+    fields.get()
+}

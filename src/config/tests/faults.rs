@@ -1,0 +1,235 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+use super::{LEAST, parse};
+
+/// The faults of `LEAST` with one text replaced, as `LINE: at: message`.
+fn faults_with(from: &str, to: &str) -> Vec<String> {
+    assert_eq!(LEAST.matches(from).count(), 1, "{from:?} is in the text once");
+    let faults = parse(&LEAST.replace(from, to)).unwrap_err();
+    faults.iter().map(|fault| fault.to_string().replace("/etc/cs/cs.toml:", "")).collect()
+}
+
+/// A text of `LEAST`, what it is replaced by, and how the one fault begins.
+#[rustfmt::skip]
+const BOUNDS: &[(&str, &str, &str)] = &[
+    ("listen = \"127.0.0.1:0\"", "listen = \"localhost:1\"", "3: server.listen: should be ADDRESS:PORT"),
+    ("tls_key = \"tls.key\"", "tls_key = \"\"", "5: server.tls_key: should be the path of a file"),
+    ("client_ca = \"/ca.crt\"", "", "2: server.client_ca: is missing"),
+    ("[ledger]", "max_connections = 0\n[ledger]", "8: server.max_connections: is 0; 1 to 65536 is allowed"),
+    ("[ledger]", "max_connections = -1\n[ledger]", "8: server.max_connections: is -1; 1 to"),
+    ("[ledger]", "shutdown_grace = \"1h\"\n[ledger]", "8: server.shutdown_grace: is \"1h\"; 1s to 10m is allowed"),
+    ("[ledger]", "shutdown_grace = \"10\"\n[ledger]", "8: server.shutdown_grace: \"10\" is not a duration"),
+    ("test.example/log", "https://test.example/log", "10: ledger.origin: should be a URL without its scheme"),
+    ("test.example/log", "test example", "10: ledger.origin: should be"),
+    ("[token.one]", "clock_tolerance = \"11years\"\n[token.one]", "12: ledger.clock_tolerance: is \"11years\"; 0s to"),
+    ("label = \"one\"", "label = \"one \"", "14: token.one.label: should be 1 to 32 bytes"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\nserial = \"12345678901234567\"", "16: token.one.serial: should be 1 to 16"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\nsessions = 65", "16: token.one.sessions: is 65; 1 to 64 is allowed"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\nqueue = 0", "16: token.one.queue: is 0; 1 to 65536"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\ndeadline = \"1ms\"", "16: token.one.deadline: is \"1ms\"; 100ms to 5m"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\nenvironment.\"A=B\" = \"\"", "16: token.one.environment.A=B: is not a variable's name"),
+    ("ssh-user-ca", "x509", "18: key.user-ca.purpose: is \"x509\"; it is one of ssh-user-ca, ssh-host-ca"),
+    ("ed25519", "ssh-rsa", "19: key.user-ca.scheme: is \"ssh-rsa\"; it is one of ecdsa-p256-sha256,"),
+    ("token = \"one\"", "token = \"one\"\nid = \"012\"", "21: key.user-ca.id: should be 1 to 64 bytes in hexadecimal"),
+    ("token = \"one\"", "token = \"one\"\nid = \"0x\"", "21: key.user-ca.id: should be"),
+    ("token = \"one\"", "token = \"one\"\nfingerprint = \"SHA256:x\"", "21: key.user-ca.fingerprint: should be"),
+    ("[key.user-ca.allow.staff]", "[key.user-ca.allow.Staff]", "22: key.user-ca.allow.Staff: a name is 1 to 64"),
+    ("[\"dns:frontend.example\"]", "[\"frontend\"]", "23: key.user-ca.allow.staff.callers: "),
+    ("[\"dns:frontend.example\"]", "[]", "23: key.user-ca.allow.staff.callers: is empty: list at least one"),
+    ("callers = [\"dns:frontend.example\"]", "", "22: key.user-ca.allow.staff.callers: is missing"),
+    ("principals = [\"alice\"]", "", "22: key.user-ca.allow.staff.principals: is missing"),
+    ("[\"alice\"]", "[]", "24: key.user-ca.allow.staff.principals: is empty"),
+    ("[\"alice\"]", "[\"alice\", \"alice\"]", "24: key.user-ca.allow.staff.principals: lists \"alice\" twice"),
+    ("[\"alice\"]", "[\"alice,root\"]", "24: key.user-ca.allow.staff.principals: \"alice,root\" matches no principal"),
+    ("[\"alice\"]", "[\"a**\"]", "24: key.user-ca.allow.staff.principals: write `*` for `**`"),
+    ("max_lifetime = \"1h\"", "", "22: key.user-ca.allow.staff.max_lifetime: is missing: it has no default"),
+    ("\"1h\"", "\"0s\"", "25: key.user-ca.allow.staff.max_lifetime: is \"0s\"; 1s to"),
+    ("\"1h\"", "\"1s 1ms\"", "25: key.user-ca.allow.staff.max_lifetime: is 1s 1ms; certificates count whole seconds"),
+    ("\"1h\"", "\"11years\"", "25: key.user-ca.allow.staff.max_lifetime: is \"11years\"; 1s to"),
+    ("\"1h\"", "\"1h\"\nbackdating = \"61m\"", "26: key.user-ca.allow.staff.backdating: is \"61m\"; 0s to 1h"),
+    ("\"1h\"", "\"1h\"\nstart_within = \"2days\"", "26: key.user-ca.allow.staff.start_within: is \"2days\"; 0s to 1day"),
+    ("\"1h\"", "\"1h\"\nmax_principals = 257", "26: key.user-ca.allow.staff.max_principals: is 257; 1 to 256"),
+    ("\"1h\"", "\"1h\"\nmin_rsa_bits = 1024", "26: key.user-ca.allow.staff.min_rsa_bits: is 1024; 2048 to 8192"),
+    ("\"1h\"", "\"1h\"\nkey_id = []", "26: key.user-ca.allow.staff.key_id: is empty"),
+    ("\"1h\"", "\"1h\"\nsubject_keys = [\"ssh-dss\"]", "26: key.user-ca.allow.staff.subject_keys: \"ssh-dss\" is not a subject key"),
+    ("\"1h\"", "\"1h\"\nextensions = [\"permit-tty\"]", "26: key.user-ca.allow.staff.extensions: \"permit-tty\" is not an extension"),
+    ("\"1h\"", "\"1h\"\nextension_values.permit-pty = [\"x\"]", "26: key.user-ca.allow.staff.extension_values.permit-pty: should be"),
+    ("\"1h\"", "\"1h\"\nextension_values.\"a@b\" = []", "26: key.user-ca.allow.staff.extension_values.a@b: is empty"),
+    ("\"1h\"", "\"1h\"\ncritical_options.source-address = [\"10.0.0.1/8\"]", "26: key.user-ca.allow.staff.critical_options.source-address: a network is"),
+    ("\"1h\"", "\"1h\"\ncritical_options.force-command = []", "26: key.user-ca.allow.staff.critical_options.force-command: is empty"),
+    ("\"1h\"", "\"1h\"\ncritical_options.other = []", "26: key.user-ca.allow.staff.critical_options.other: is not a key of this section"),
+];
+
+#[test]
+fn every_bound_is_refused_beyond_itself_with_its_line() {
+    for (from, to, expected) in BOUNDS {
+        let faults = faults_with(from, to);
+        let [fault] = &*faults else { panic!("{to}: one fault, not {faults:#?}") };
+        assert!(fault.starts_with(expected), "{to}:\n{fault}\n{expected}");
+    }
+}
+
+#[test]
+fn sections_that_contradict_each_other_are_faults() {
+    let another_token =
+        "[token.two]\nmodule = \"/module.so\"\nlabel = \"one\"\npin_file = \"pin2\"\n[token.one]";
+    let another_key = "[key.host-ca]\npurpose = \"ssh-host-ca\"\nscheme = \"ed25519\"\ntoken = \"one\"\nlabel = \"user-ca\"\n\
+                       allow.all = { callers = [\"uid:0\"], principals = [\"*\"], max_lifetime = \"1h\" }\n[key.user-ca]";
+    let forced = "\"1h\"\nextensions = [\"permit-port-forwarding\"]\nrequire_critical_options = [\"force-command\"]\n\
+                  critical_options.force-command = [\"x\"]";
+    let cases: [(&str, &str, &[&str]); 7] = [
+        (
+            "[token.one]",
+            another_token,
+            &["12: token.two: is the same token as token.one", "12: token.two: holds no key"],
+        ),
+        ("[key.user-ca]", another_key, &["23: key.user-ca: is the same key as key.host-ca"]),
+        (
+            "token = \"one\"",
+            "token = \"two\"",
+            &[
+                "12: token.one: holds no key of [key.NAME]",
+                "20: key.user-ca.token: is \"two\", but there is no section [token.two]",
+            ],
+        ),
+        (
+            "[token.one]",
+            "[token.One]",
+            &[
+                "12: token.One: a name is 1 to 64 of",
+                "12: token.One: holds no key of [key.NAME]",
+                "20: key.user-ca.token: is \"one\", but there is no section [token.one]",
+            ],
+        ),
+        (
+            "\"1h\"",
+            forced,
+            &["22: key.user-ca.allow.staff: requires force-command, which permit-port-forwarding"],
+        ),
+        (
+            "\"1h\"",
+            "\"1h\"\nrequire_critical_options = [\"source-address\"]",
+            &["26: key.user-ca.allow.staff.require_critical_options: \"source-address\" is required, but"],
+        ),
+        (
+            "[key.user-ca.allow.staff]",
+            "[key.other.allow.staff]",
+            &[
+                "17: key.user-ca: no profile allows anything with this key: add a section [key.user-ca.allow.PROFILE]",
+                "22: key.other.purpose: is missing",
+                "22: key.other.scheme: is missing",
+                "22: key.other.token: is missing",
+            ],
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let faults = faults_with(from, to);
+        let all = faults.iter().zip(expected).all(|(fault, expected)| fault.starts_with(expected));
+        assert!(faults.len() == expected.len() && all, "{to}:\n{faults:#?}");
+    }
+}
+
+#[test]
+fn refuses_options_of_host_certificates() {
+    let host = LEAST
+        .replace("\"ssh-user-ca\"", "\"ssh-host-ca\"")
+        .replace("\"1h\"", "\"1h\"\nextensions = [\"permit-pty\"]");
+    let faults = parse(&host).unwrap_err();
+    assert_eq!(faults.len(), 1);
+    assert_eq!((faults[0].at.as_str(), faults[0].line), ("key.user-ca.allow.staff", Some(17)));
+}
+
+#[test]
+fn reports_every_fault_of_every_section_at_once_in_the_order_of_the_file() {
+    let text = r#"
+[server]
+listn = "0.0.0.0:1"
+tls_key = 7
+client_ca = ["a"]
+other = 1
+
+[ledger]
+
+[token.one]
+module = "m"
+label = 5
+pin_file = "p"
+deadline = "forever"
+
+[key.user-ca]
+purpose = "signing"
+scheme = "ed25519"
+token = "two"
+
+[key.user-ca.allow.staff]
+principals = ["a b", 5]
+extensions = "permit-pty"
+
+[key.user-ca.allow.staff.critical_options]
+verify-required = "yes"
+force-command = []
+
+[extra]
+"#;
+    let faults = parse(text).unwrap_err();
+    let found: Vec<_> = faults.iter().map(|fault| (fault.line.unwrap(), fault.at.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            (2, "server.listen"),
+            (2, "server.tls_certificate"),
+            (3, "server.listn"),
+            (4, "server.tls_key"),
+            (5, "server.client_ca"),
+            (6, "server.other"),
+            (8, "ledger.origin"),
+            (8, "ledger.path"),
+            (10, "token.one"),
+            (12, "token.one.label"),
+            (14, "token.one.deadline"),
+            (17, "key.user-ca.purpose"),
+            (19, "key.user-ca.token"),
+            (21, "key.user-ca.allow.staff.callers"),
+            (21, "key.user-ca.allow.staff.max_lifetime"),
+            (22, "key.user-ca.allow.staff.principals"),
+            (23, "key.user-ca.allow.staff.extensions"),
+            (26, "key.user-ca.allow.staff.critical_options.verify-required"),
+            (27, "key.user-ca.allow.staff.critical_options.force-command"),
+            (29, "extra"),
+        ],
+        "{faults:#?}"
+    );
+}
+
+#[test]
+fn names_every_section_that_is_missing_or_no_table() {
+    let faults = parse("server = 1\nkey = {}").unwrap_err();
+    let found: Vec<_> = faults.iter().map(|fault| (fault.line.unwrap(), fault.at.as_str())).collect();
+    assert_eq!(found, [(1, "ledger"), (1, "server"), (1, "token"), (2, "key")], "{faults:#?}");
+}
+
+#[test]
+fn gives_a_syntax_error_its_line() {
+    let faults = faults_with("[ledger]", "[ledger");
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].starts_with("8: is not TOML: "), "{faults:?}");
+}
+
+#[test]
+fn faults_never_show_what_may_be_a_secret() {
+    let cases = [
+        ("pin_file = \"pin\"", "pin_file = \"pin\"\npin = \"CANARY1\""),
+        ("pin_file = \"pin\"", "user_pin = \"CANARY1\"\npin_file = \"pin\""),
+        ("pin_file = \"pin\"", "pin_file = \"CANARY1\\n\""),
+        ("pin_file = \"pin\"", "pin_file = CANARY1"),
+        ("pin_file = \"pin\"", "pin_file = [\"CANARY1\"]"),
+        ("tls_key = \"tls.key\"", "tls_key = \"\"\"-----BEGIN PRIVATE KEY-----\nCANARY1\"\"\""),
+    ];
+    for (from, to) in cases {
+        let faults = faults_with(from, to);
+        assert!(!faults.is_empty() && !faults.iter().any(|fault| fault.contains("CANARY1")), "{faults:?}");
+    }
+    let numeric = faults_with("pin_file = \"pin\"", "pin_file = 271828");
+    assert_eq!(numeric, ["15: token.one.pin_file: has the wrong type: a string is wanted"]);
+    let inline = faults_with("pin_file = \"pin\"", "pin_file = \"pin\"\npin = \"1234\"");
+    assert!(inline[0].contains("name that in `pin_file`"), "{inline:?}");
+}

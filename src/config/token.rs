@@ -1,0 +1,80 @@
+//! `[token.NAME]`: a token, and the process that talks to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::checks::{duration, integer, path, text};
+use crate::config::section::{Number, Section, Text};
+use crate::token::{Config, TokenName};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    module: Text,
+    label: Text,
+    serial: Text,
+    pin_file: Text,
+    sessions: Number,
+    queue: Number,
+    deadline: Text,
+    environment: Option<BTreeMap<String, Spanned<String>>>,
+}
+
+pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> {
+    let raw: Raw = section.read();
+    let directory = section.directory();
+    let here = path(&directory);
+    let name = TokenName::new(name).map_err(|error| section.fault(error)).ok();
+    let module = section.required("module", raw.module, &here);
+    // CK_TOKEN_INFO: 32 bytes of label and 16 of serial number, padded with spaces.
+    let label = section.required("label", raw.label, text(32));
+    let serial = section.or("serial", raw.serial, None, |serial| text(16)(serial).map(Some));
+    let pin_file = section.required("pin_file", raw.pin_file, &here);
+    let sessions = section.or("sessions", raw.sessions, 4, integer(1..=64));
+    let queue = section.or("queue", raw.queue, 1024, integer(1..=65_536));
+    let deadline = section.or(
+        "deadline",
+        raw.deadline,
+        Duration::from_secs(10),
+        duration(Duration::from_millis(100)..=Duration::from_secs(300)),
+    );
+    let environment = environment(raw.environment.unwrap_or_default(), section);
+    Some(Config {
+        name: name?,
+        module: module?,
+        label: label?,
+        serial: serial?,
+        pin_file: pin_file?,
+        sessions: sessions?,
+        queue: queue?,
+        deadline: deadline?,
+        environment: environment?,
+    })
+}
+
+fn environment(
+    raw: BTreeMap<String, Spanned<String>>,
+    section: &mut Section<'_, '_>,
+) -> Option<BTreeMap<String, String>> {
+    let (count, mut checked) = (raw.len(), BTreeMap::new());
+    for (name, value) in raw {
+        let at = format!("environment.{name}");
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && name.starts_with(|first: char| !first.is_ascii_digit());
+        if !is_name {
+            section.fault_at(
+                &at,
+                &value.span(),
+                "is not a variable's name: letters, digits and _, no digit first",
+            );
+        } else if value.get_ref().contains('\0') {
+            section.fault_at(&at, &value.span(), "has a NUL, which no variable can hold");
+        } else {
+            checked.insert(name, value.into_inner());
+        }
+    }
+    (checked.len() == count).then_some(checked)
+}

@@ -1,0 +1,134 @@
+//! The composition root: puts the stages together, runs them, and takes them down in order.
+//!
+//! In: a checked [`Config`]. Out: a running service, or every [`Fault`] that kept it from starting, at once. Promised:
+//! nothing listens before every key was found, pinned and has signed a challenge that verified.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::config::{Config, Fault};
+use crate::key::{Key, Keys};
+use crate::ledger::{Ledger, LedgerError};
+use crate::server::{self, Listener};
+use crate::sign::{Failure, Signer};
+use crate::token::Tokens;
+
+/// A signer that has passed its start-up checks and holds its listening addresses.
+pub struct Daemon {
+    signer: Signer,
+    listener: Listener,
+}
+
+impl Daemon {
+    /// Starts every stage and tests every key.
+    ///
+    /// # Errors
+    /// Every fault that was found, by every stage; whatever had started is stopped again.
+    pub async fn start(config: &Config) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        // The ledger first: its lock tells a second daemon apart before that touches the first one's socket.
+        let ledger =
+            keep(Ledger::open(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
+        let listener = ledger.as_ref().and_then(|_| keep(Listener::bind(&config.server), &mut faults));
+        if ledger.is_none() {
+            keep(server::check(&config.server), &mut faults);
+        }
+        let started = keep(Tokens::start(&config.tokens, &config.keys).await, &mut faults);
+        let (listener, ledger, (tokens, keys)) = match (listener, ledger, started) {
+            (Some(listener), Some(ledger), Some(started)) => (listener, ledger, started),
+            (_, ledger, started) => {
+                stop(started.map(|(tokens, _)| tokens), ledger).await;
+                return Err(faults);
+            }
+        };
+        let signer = Signer { keys, policy: config.policy.clone(), ledger, tokens };
+        let faults = self_test(&signer).await;
+        if faults.is_empty() {
+            return Ok(Self { signer, listener });
+        }
+        stop(Some(signer.tokens), Some(signer.ledger)).await;
+        Err(faults)
+    }
+
+    /// What reads the TLS files again while the daemon runs.
+    #[must_use]
+    pub fn tls_files(&self) -> server::Reload {
+        self.listener.reload()
+    }
+
+    /// Serves until `stopped` resolves, then finishes what is in flight; the ledger is last to close.
+    ///
+    /// # Errors
+    /// [`server::ServeError`] if listening broke.
+    pub async fn run(self, stopped: impl Future<Output = ()> + Send) -> Result<(), server::ServeError> {
+        let served = self.listener.serve(self.signer.clone(), stopped).await;
+        stop(Some(self.signer.tokens), Some(self.signer.ledger)).await;
+        served
+    }
+}
+
+/// Finds every key that `config` names and checks what else [`Daemon::start`] checks. Nothing is signed, recorded or
+/// listened on, and no address is tried, so that it may run beside a daemon with the same configuration.
+///
+/// # Errors
+/// Every fault that was found.
+pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
+    let mut faults = Vec::new();
+    keep(Ledger::check(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
+    keep(server::check(&config.server), &mut faults);
+    let started = keep(Tokens::start(&config.tokens, &config.keys).await, &mut faults);
+    match started {
+        Some((tokens, keys)) if faults.is_empty() => {
+            tokens.shutdown().await;
+            Ok(keys)
+        }
+        started => {
+            stop(started.map(|(tokens, _)| tokens), None).await;
+            Err(faults)
+        }
+    }
+}
+
+/// Has every key sign a challenge, recorded like any other use of it.
+async fn self_test(signer: &Signer) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for key in signer.keys.iter() {
+        if let Err(failure) = self_test_key(signer, key).await {
+            faults.push(Fault::new(format!("key.{}", key.name), format!("the self-test failed: {failure}")));
+        }
+    }
+    faults
+}
+
+async fn self_test_key(signer: &Signer, key: &Arc<Key>) -> Result<(), Failure> {
+    let test = signer.ledger.record_self_test(key).await?;
+    let raw = signer.tokens.sign(test.intent()).await;
+    let signature = raw.map_err(Failure::from).and_then(|raw| Ok(raw.verify(test.intent())?));
+    signer.ledger.settle_self_test(test, signature)
+}
+
+/// Tokens first: what they still sign is still recorded.
+async fn stop(tokens: Option<Tokens>, ledger: Option<Ledger>) {
+    if let Some(tokens) = tokens {
+        tokens.shutdown().await;
+    }
+    if let Some(ledger) = ledger {
+        ledger.close().await;
+    }
+}
+
+fn keep<T>(result: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
+    result.map_err(|found| faults.extend(found)).ok()
+}
+
+/// With its causes: what SQLite or the system said is what an operator needs.
+fn ledger_fault(error: &LedgerError) -> Fault {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    Fault::new("ledger.path", message)
+}

@@ -1,0 +1,192 @@
+//! The words that every stage shares: a key's name, purpose and public half, and the time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+pub use countersign_tbs::key::PublicKey;
+pub use countersign_tbs::signature::Scheme;
+
+use crate::ledger::entry::sha256;
+use crate::verify::{UnfitKey, Verifier};
+
+/// A key's name in the configuration: 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct KeyName(String);
+
+/// Not a [`KeyName`] (or a token's name, which has the same form).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a name is 1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit first")]
+pub struct InvalidName;
+
+impl KeyName {
+    /// # Errors
+    /// [`InvalidName`] if `name` has another form.
+    pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
+        let name = name.into();
+        if is_name(&name) { Ok(Self(name)) } else { Err(InvalidName) }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether `name` has the form of a [`KeyName`] or a [`crate::token::TokenName`].
+pub(crate) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
+    (1..=64).contains(&name.len())
+        && name.chars().all(allowed)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// The one thing that a key may sign (field-notes B6, B7).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum KeyPurpose {
+    /// SSH user certificates.
+    SshUserCa,
+    /// SSH host certificates.
+    SshHostCa,
+}
+
+impl KeyPurpose {
+    /// Every purpose.
+    pub const ALL: [Self; 2] = [Self::SshUserCa, Self::SshHostCa];
+
+    /// The word in configuration and ledger entries: `ssh-user-ca`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SshUserCa => "ssh-user-ca",
+            Self::SshHostCa => "ssh-host-ca",
+        }
+    }
+}
+
+impl fmt::Display for KeyPurpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A CA key in service: its configuration and the public key that was found on its token and pinned at start-up.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: KeyName,
+    /// What it may sign.
+    pub purpose: KeyPurpose,
+    /// How it signs.
+    pub scheme: Scheme,
+    /// What every signature is verified against.
+    pub public_key: PublicKey,
+    spki_sha256: [u8; 32],
+    verifier: Verifier,
+}
+
+impl Key {
+    /// Pins `public_key`.
+    ///
+    /// # Errors
+    /// [`UnfitKey`] if no signature by `scheme` could be verified with it.
+    pub fn new(
+        name: KeyName,
+        purpose: KeyPurpose,
+        scheme: Scheme,
+        public_key: PublicKey,
+    ) -> Result<Self, UnfitKey> {
+        let verifier = Verifier::new(scheme, &public_key)?;
+        let spki_sha256 = sha256(&[&public_key.to_spki_der()]);
+        Ok(Self { name, purpose, scheme, public_key, spki_sha256, verifier })
+    }
+
+    /// SHA-256 of the DER SubjectPublicKeyInfo, which names the key in ledger entries.
+    #[must_use]
+    pub fn spki_sha256(&self) -> [u8; 32] {
+        self.spki_sha256
+    }
+
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+}
+
+/// Every key in service, by name. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Keys(Arc<BTreeMap<KeyName, Arc<Key>>>);
+
+impl Keys {
+    /// The key of this name.
+    #[must_use]
+    pub fn get(&self, name: &KeyName) -> Option<&Arc<Key>> {
+        self.0.get(name)
+    }
+
+    /// The keys, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.0.values()
+    }
+}
+
+impl FromIterator<Key> for Keys {
+    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
+        Self(Arc::new(keys.into_iter().map(|key| (key.name.clone(), Arc::new(key))).collect()))
+    }
+}
+
+/// Whole seconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct UnixTime(pub u64);
+
+impl UnixTime {
+    /// The system clock. A clock before 1970 reads as 0.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+}
+
+/// One moment on both clocks: what a certificate's validity is compared with, and what a deadline is.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The time of day.
+    pub unix: UnixTime,
+    /// The same moment on the clock that is never set.
+    pub instant: Instant,
+}
+
+impl Clock {
+    /// Reads both clocks.
+    #[must_use]
+    pub fn read() -> Self {
+        Self { unix: UnixTime::now(), instant: Instant::now() }
+    }
+}
+
+/// One `[key.NAME]` section of the configuration, checked; where to find the key and what it is for.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name.
+    pub name: KeyName,
+    /// What it may sign.
+    pub purpose: KeyPurpose,
+    /// How it signs.
+    pub scheme: Scheme,
+    /// The token that holds it.
+    pub token: crate::token::TokenName,
+    /// `CKA_LABEL` of both halves on the token.
+    pub label: String,
+    /// `CKA_ID`, if the label alone is not enough.
+    pub id: Option<Vec<u8>>,
+    /// `SHA256:…` of the public key's SSH form; a key with another is refused at start.
+    pub fingerprint: Option<String>,
+}

@@ -1,0 +1,371 @@
+//! The record of what was asked, decided and signed: nothing is signed unless it is here first.
+//!
+//! In: a [`Decision`]. Out: a [`Recorded`] decision, durable; if it permits, an [`Intent`], the only thing that a token
+//! signs, or the [`Replay`] of an answer that was given before. [`Ledger::settle`] appends the outcome and is the only way
+//! from a verified signature to an answer; a replay verifies the recorded signature again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+
+use crate::key::Key;
+use crate::policy::{Decision, Refusal};
+use crate::sign::{Failure, Priority, Request, Signed};
+use crate::verify::Signature;
+
+mod claim;
+mod clock;
+mod debt;
+pub mod entry;
+mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod order;
+mod reader;
+mod sqlite;
+mod writer;
+
+pub use entry::{Entry, leaf_hash};
+pub use error::LedgerError;
+pub(crate) use order::Order;
+pub use order::Replay;
+pub use reader::Reader;
+
+use claim::{Claim, Conflict, Serial};
+use clock::LogClock;
+use debt::Debt;
+use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
+use sqlite::Store;
+use writer::Queue;
+
+/// An open ledger. Cheap to clone; all clones share one writer.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    queue: Queue,
+    origin: Arc<str>,
+    /// [`UnixMillis::now`], but in tests of a clock that is wrong.
+    now: fn() -> UnixMillis,
+}
+
+/// Where an entry is in the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Receipt {
+    /// Its index, from 0.
+    pub index: u64,
+    /// RFC 6962 §2.1: SHA-256(0x00 || entry).
+    pub leaf_hash: [u8; 32],
+}
+
+/// A decision that is in the log, durably.
+#[derive(Debug)]
+pub struct Recorded(Result<Permitted, Refused>);
+
+/// What policy permits.
+#[derive(Debug)]
+pub enum Permitted {
+    /// To be signed.
+    Intent(Intent),
+    /// Signed before, for the same caller and request id: it is not signed again.
+    Replay(Replay),
+}
+
+/// A refusal that is in the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", refusal.message)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Where it is recorded.
+    pub receipt: Receipt,
+}
+
+/// Something that may be signed, and that the log says so, durably. What a token signs is this and nothing else.
+///
+/// Dropped unsettled, it leaves the outcome "abandoned".
+#[derive(Debug)]
+pub struct Intent {
+    order: Order,
+    priority: Priority,
+    deadline: Option<Instant>,
+    debt: Debt,
+}
+
+/// An intent to sign a challenge at start-up. It keeps its intent to itself: [`Ledger::settle`] can release none of it.
+#[derive(Debug)]
+pub struct SelfTest(Intent);
+
+/// What every challenge begins with; 32 random bytes follow.
+///
+/// No TBS begins so. An OpenSSH certificate's begins with the length of a short algorithm name, in four bytes: here "coun"
+/// is 1.6 GB. A DER TBS begins with the tag of a SEQUENCE, 0x30: here "c" is another one.
+const CHALLENGE: &[u8] = b"countersign self-test; this is no certificate: ";
+
+impl Ledger {
+    /// Opens the log, begins it if there is none, and starts its writer. Blocks for some ten milliseconds.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: another process has it open, it is another log or none at all, damaged, or out of reach; or the
+    /// clock is behind its newest entry.
+    pub fn open(config: &Config) -> Result<Self, LedgerError> {
+        Self::open_by(config, UnixMillis::now)
+    }
+
+    fn open_by(config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
+        let store = Store::open(config)?;
+        let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
+        clock.check(now())?;
+        let queue = Queue::start(store, clock)?;
+        Ok(Self { queue, origin: Arc::from(config.origin.as_str()), now })
+    }
+
+    /// Whether [`Self::open`] would find its log, as far as that can be told without the lock and without writing.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn check(config: &Config) -> Result<(), LedgerError> {
+        let path = config.path.clone();
+        if !path.exists() {
+            let has_directory = path.parent().is_some_and(std::path::Path::is_dir);
+            return if has_directory { Ok(()) } else { Err(LedgerError::NoDirectory { path }) };
+        }
+        let stored = Reader::open(&path)?.origin().to_owned();
+        let configured = config.origin.clone();
+        if stored == configured { Ok(()) } else { Err(LedgerError::OtherOrigin { path, stored, configured }) }
+    }
+
+    /// The log's name in receipts.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Records a decision and returns once it is durable.
+    ///
+    /// What policy permits is refused all the same if its request id or its serial stands for something else already. If
+    /// the request id stands for the same, nothing is recorded: it was.
+    ///
+    /// It is recorded even if the deadline passes meanwhile. A future that is dropped while it waits may leave an intent
+    /// without an outcome, and nothing is signed.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was recorded, and nothing may be signed.
+    pub async fn record(&self, decision: Decision) -> Result<Recorded, LedgerError> {
+        let (request, policy, verdict) = decision.into_parts();
+        let (key, tbs, rule) = match verdict {
+            Ok(permit) => permit.into_parts(),
+            Err(refusal) => return self.refuse(&request, policy, refusal).await,
+        };
+        let asked = asked(&request, AskedTbs::of(&request.bytes));
+        let claim = Claim { asked, ca_key: ca_key(&key), serial: Serial::of(&tbs) };
+        let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
+        let leaf = Entry::Intent { time, asked, policy, rule, ca_key }.encode()?;
+        let leaf_hash = leaf_hash(&leaf);
+        let order = Order::tbs(key, tbs);
+        let permitted = match self.queue.record_intent(time, leaf, claim).await? {
+            Ok(index) => {
+                let debt = Debt::new(Receipt { index, leaf_hash }, time, self.queue.clone());
+                let (priority, deadline) = (request.priority, request.deadline);
+                Permitted::Intent(Intent { order, priority, deadline, debt })
+            }
+            Err(Conflict::Answered { receipt, signature }) => {
+                Permitted::Replay(Replay::new(order, signature, receipt))
+            }
+            Err(Conflict::Refused(refusal)) => return self.refuse(&request, policy, refusal).await,
+        };
+        Ok(Recorded(Ok(permitted)))
+    }
+
+    async fn refuse(
+        &self,
+        request: &Request,
+        policy: [u8; 32],
+        refusal: Refusal,
+    ) -> Result<Recorded, LedgerError> {
+        let asked = asked(request, AskedTbs::of_refused(&request.bytes));
+        let (time, rule) = ((self.now)(), refusal.rule.clone());
+        let reason = refusal.reason.code_word().to_owned();
+        let message = shortened(&refusal.message).to_owned();
+        let receipt = self.append(&Entry::Refusal { time, asked, policy, rule, reason, message }).await?;
+        Ok(Recorded(Err(Refused { refusal, receipt })))
+    }
+
+    /// Records that `key` is about to sign a challenge of its own, at start-up.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn record_self_test(&self, key: &Arc<Key>) -> Result<SelfTest, LedgerError> {
+        let mut random = [0; 32];
+        rand::fill(&mut random).map_err(|_| LedgerError::NoRandomness)?;
+        let challenge = [CHALLENGE, &random].concat();
+        let entry = Entry::SelfTest {
+            time: (self.now)(),
+            key: key.name.as_str().to_owned(),
+            ca_key: ca_key(key),
+            challenge: challenge.clone(),
+        };
+        let debt = Debt::new(self.append(&entry).await?, entry.time(), self.queue.clone());
+        let order = Order::self_test(Arc::clone(key), challenge);
+        Ok(SelfTest(Intent { order, priority: Priority::Interactive, deadline: None, debt }))
+    }
+
+    /// Appends the outcome of an intent, and turns it into the answer.
+    ///
+    /// The append is queued in order and not waited for: the intent is what must be durable.
+    ///
+    /// # Errors
+    /// The failure that was given, or that the caller's deadline passed meanwhile; either is recorded.
+    pub fn settle(&self, intent: Intent, result: Result<Signature, Failure>) -> Result<Signed, Failure> {
+        let answer = result.and_then(|signature| Ok((intent.answer(&signature)?, signature)));
+        intent.debt.settle(match &answer {
+            Ok((_, signature)) => Outcome::Signed(signature.as_bytes().to_vec()),
+            Err(Failure::TooLate) => Outcome::Discarded,
+            Err(failure) => Outcome::Failed(word(failure).to_owned()),
+        });
+        answer.map(|(signed, _)| signed)
+    }
+
+    /// Appends the outcome of a self-test.
+    ///
+    /// # Errors
+    /// The failure that was given; it is recorded.
+    pub fn settle_self_test(
+        &self,
+        SelfTest(intent): SelfTest,
+        result: Result<Signature, Failure>,
+    ) -> Result<(), Failure> {
+        intent.debt.settle(match &result {
+            Ok(signature) => Outcome::Signed(signature.as_bytes().to_vec()),
+            Err(failure) => Outcome::Failed(word(failure).to_owned()),
+        });
+        result.map(drop)
+    }
+
+    /// Writes all that waits, closes the file and gives up its lock. Later records fail; settle what was recorded first.
+    pub async fn close(&self) {
+        self.queue.close().await;
+    }
+
+    /// Appends one entry and returns once it is durable.
+    async fn append(&self, entry: &Entry) -> Result<Receipt, LedgerError> {
+        let leaf = entry.encode()?;
+        let leaf_hash = leaf_hash(&leaf);
+        let index = self.queue.record(entry.time(), leaf).await?;
+        Ok(Receipt { index, leaf_hash })
+    }
+}
+
+impl Recorded {
+    /// What is to be done, if policy permits.
+    ///
+    /// # Errors
+    /// The recorded refusal.
+    pub fn permitted(self) -> Result<Permitted, Refused> {
+        self.0
+    }
+}
+
+impl Intent {
+    /// The key that is to sign.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        self.order.key()
+    }
+
+    /// The exact bytes that are to be signed.
+    #[must_use]
+    pub fn message(&self) -> &[u8] {
+        self.order.message()
+    }
+
+    /// When the caller no longer wants it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Which lane it waits in.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Where it is recorded.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        self.debt.receipt()
+    }
+
+    /// What a signature is to be verified by.
+    pub(crate) fn order(&self) -> &Order {
+        &self.order
+    }
+
+    fn answer(&self, signature: &Signature) -> Result<Signed, Failure> {
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(Failure::TooLate);
+        }
+        Ok(self.order.finish(signature, self.receipt())?)
+    }
+}
+
+impl SelfTest {
+    /// What the token is to sign.
+    #[must_use]
+    pub fn intent(&self) -> &Intent {
+        &self.0
+    }
+}
+
+fn asked(request: &Request, tbs: AskedTbs) -> Asked {
+    let key = request.key.as_bytes();
+    Asked {
+        caller: request.caller.name().to_string().into_bytes(),
+        key: key.get(..MAX_KEY).unwrap_or(key).to_vec(),
+        request_id: request.request_id.as_ref().map(|id| id.as_str().into()),
+        kind: request.kind.name().to_owned(),
+        tbs,
+    }
+}
+
+fn ca_key(key: &Key) -> CaKey {
+    CaKey {
+        purpose: key.purpose.name().to_owned(),
+        scheme: key.scheme.name().to_owned(),
+        spki_sha256: key.spki_sha256(),
+    }
+}
+
+/// The first [`MAX_MESSAGE`] bytes, and fewer where the next would be half a character.
+fn shortened(message: &str) -> &str {
+    if message.len() <= MAX_MESSAGE {
+        return message;
+    }
+    (0..=MAX_MESSAGE).rev().find_map(|end| message.get(..end)).unwrap_or_default()
+}
+
+/// The word for a failure in its outcome.
+fn word(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Refused(refused) => refused.refusal.reason.code_word(),
+        Failure::Ledger(error) => error.word(),
+        Failure::Token(error) => error.word(),
+        Failure::Verify(error) => error.word(),
+        Failure::TooLate => "DEADLINE_EXCEEDED",
+    }
+}
+
+/// The `[ledger]` section of the configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The SQLite file; made if it is missing. Its directory must exist.
+    pub path: PathBuf,
+    /// The log's name in receipts and, later, checkpoints: a schema-less URL, `signer-1.example.org/countersign`.
+    pub origin: String,
+    /// By how much the clock may be behind the newest entry before nothing is signed any more.
+    pub clock_tolerance: Duration,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Whether an intent may stand beside those before it: one caller's request id has one answer, and one CA key's serial is
+//! that of one certificate.
+//!
+//! In: what an intent claims, and the earlier intent that claimed the same. Out: the [`Conflict`] between them, if there
+//! is one. The writer asks within the transaction that is to append the intent, so of two that come at once one is in
+//! the log when the other is judged. Nothing here does I/O.
+
+use countersign_tbs::Tbs;
+
+use crate::ledger::Receipt;
+use crate::ledger::entry::{Asked, CaKey, Outcome};
+use crate::policy::{Reason, Refusal};
+
+/// What an intent wants for itself.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) asked: Asked,
+    pub(super) ca_key: CaKey,
+    pub(super) serial: Serial,
+}
+
+/// What a certificate is revoked by, among those of one CA key: an SSH serial, 8 bytes, big-endian.
+#[derive(Debug)]
+pub(super) struct Serial(Vec<u8>);
+
+/// The newest intent in the log that claimed the same.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    pub(super) receipt: Receipt,
+    pub(super) asked: Asked,
+    pub(super) ca_key: CaKey,
+    pub(super) fate: Fate,
+}
+
+/// What became of an earlier intent.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It is being worked on.
+    InWork,
+    /// The signer ended while it worked. Somebody may have the signature: an outcome is not waited for.
+    Unknown,
+    /// Signed and released; the raw signature.
+    Signed(Vec<u8>),
+    /// It ended, and nobody was given a signature.
+    Failed,
+}
+
+/// Why an intent is not appended.
+#[derive(Debug)]
+pub(super) enum Conflict {
+    /// It is the earlier request again: the answer is the earlier signature.
+    Answered { receipt: Receipt, signature: Vec<u8> },
+    /// It claims what is taken.
+    Refused(Refusal),
+}
+
+impl Fate {
+    /// By the outcome, if there is one, and by whether this process recorded the intent.
+    pub(super) fn of(outcome: Option<Outcome>, recorded: Recorder) -> Self {
+        match (outcome, recorded) {
+            (Some(Outcome::Signed(signature)), _) => Self::Signed(signature),
+            (Some(Outcome::Failed(_) | Outcome::Discarded | Outcome::Abandoned), _) => Self::Failed,
+            (None, Recorder::ThisProcess) => Self::InWork,
+            (None, Recorder::OneBefore) => Self::Unknown,
+        }
+    }
+}
+
+/// Who recorded an intent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Recorder {
+    /// This process, which still owes what outcome is missing.
+    ThisProcess,
+    /// One that has ended, and writes no more.
+    OneBefore,
+}
+
+impl Claim {
+    /// Judges by the earlier intent of the same caller and request id.
+    pub(super) fn against_request(&self, earlier: Earlier) -> Option<Conflict> {
+        match earlier.fate {
+            // Free again, for other bytes too: nobody has anything under this id.
+            Fate::Failed => None,
+            Fate::Signed(_) | Fate::InWork | Fate::Unknown if !self.asks_the_same(&earlier) => {
+                Some(refused("request_id", Reason::RequestIdReused, REUSED))
+            }
+            Fate::Signed(signature) => Some(Conflict::Answered { receipt: earlier.receipt, signature }),
+            Fate::InWork => Some(refused("request_id", Reason::RequestInProgress, IN_PROGRESS)),
+            Fate::Unknown => Some(refused("request_id", Reason::RequestOutcomeUnknown, UNKNOWN)),
+        }
+    }
+
+    /// Judges by the earlier intent of the same CA key and serial.
+    ///
+    /// A serial is its bytes' own, for ever. They may come again, with another request id or none, if nobody was given a
+    /// signature of them: that is a caller who tries again.
+    pub(super) fn against_serial(&self, earlier: &Earlier) -> Option<Conflict> {
+        let again = matches!(earlier.fate, Fate::Failed) && self.asked.tbs == earlier.asked.tbs;
+        (!again).then(|| refused("serial", Reason::SerialReused, SERIAL_REUSED))
+    }
+
+    /// The same bytes, by the same key.
+    fn asks_the_same(&self, earlier: &Earlier) -> bool {
+        let (now, before) = (&self.asked, &earlier.asked);
+        (&now.key, &now.kind, &now.tbs, &self.ca_key)
+            == (&before.key, &before.kind, &before.tbs, &earlier.ca_key)
+    }
+}
+
+const REUSED: &str =
+    "this caller has used this request_id for another key or other bytes; give each request its own";
+const IN_PROGRESS: &str =
+    "this request is being worked on; ask again, with the same request_id, for its answer";
+const UNKNOWN: &str = "the signer was stopped while it worked on this request, and nobody knows whether its answer left; \
+                       ask for a new certificate, with a new request_id and a new serial";
+
+const SERIAL_REUSED: &str = "this CA key has signed, or begun to sign, a certificate with this serial; take 64 random bits, or ask again \
+                             with the request_id of the first time";
+
+fn refused(rule: &str, reason: Reason, message: &str) -> Conflict {
+    Conflict::Refused(Refusal { reason, rule: format!("ledger.{rule}"), message: message.to_owned() })
+}
+
+impl Serial {
+    /// The serial of a certificate.
+    pub(super) fn of(tbs: &Tbs) -> Self {
+        match tbs {
+            Tbs::Ssh(certificate) => Self(certificate.serial().to_be_bytes().to_vec()),
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

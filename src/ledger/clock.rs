@@ -1,0 +1,69 @@
+//! Whether the clock can be believed: a log's time does not run backwards.
+//!
+//! In: the time of a record that is to be appended. Out: that it may be, or that the clock is behind the newest entry. A
+//! clock that was set back makes certificates that are valid too early, and would renew what has expired.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ledger::LedgerError;
+use crate::ledger::entry::UnixMillis;
+
+/// What the log says of the time.
+#[derive(Debug)]
+pub(super) struct LogClock {
+    path: PathBuf,
+    newest: UnixMillis,
+    tolerance: Duration,
+    /// Records that were refused since the clock was last right.
+    refused: u64,
+}
+
+impl LogClock {
+    /// For the log at `path`, whose newest entry is of the time `newest`.
+    pub(super) fn new(path: PathBuf, newest: UnixMillis, tolerance: Duration) -> Self {
+        Self { path, newest, tolerance, refused: 0 }
+    }
+
+    /// # Errors
+    /// [`LedgerError::ClockBehind`] if `time` is before the newest entry by more than the tolerance.
+    pub(super) fn check(&self, time: UnixMillis) -> Result<(), LedgerError> {
+        let behind = Duration::from_millis(self.newest.0.saturating_sub(time.0));
+        if behind <= self.tolerance {
+            return Ok(());
+        }
+        Err(LedgerError::ClockBehind { path: self.path.clone(), behind, tolerance: self.tolerance })
+    }
+
+    /// As [`Self::check`], for a record of a running signer: one line in the log when the clock falls behind, and one when
+    /// it is right again.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn admit(&mut self, time: UnixMillis) -> Result<(), LedgerError> {
+        let admitted = self.check(time);
+        match &admitted {
+            Ok(()) if self.refused > 0 => {
+                tracing::warn!(
+                    refused = self.refused,
+                    "the clock is right again for ledger {}",
+                    self.path.display()
+                );
+                self.refused = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if self.refused == 0 {
+                    tracing::error!("{error}");
+                }
+                self.refused += 1;
+            }
+        }
+        admitted
+    }
+
+    /// An entry of `time` is in the log. The latest counts, so that many small steps back are not taken one by one.
+    pub(super) fn appended(&mut self, time: UnixMillis) {
+        self.newest = self.newest.max(time);
+    }
+}

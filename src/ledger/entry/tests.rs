@@ -1,0 +1,156 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::cli::ledger::hex;
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..300)
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let tbs = prop_oneof![
+        bytes().prop_map(AskedTbs::Whole),
+        any::<([u8; 32], u64)>().prop_map(|(hash, len)| AskedTbs::Digest(hash, len)),
+    ];
+    (bytes(), bytes(), option::of(bytes()), ".*", tbs)
+        .prop_map(|(caller, key, request_id, kind, tbs)| Asked { caller, key, request_id, kind, tbs })
+}
+
+fn ca_key() -> impl Strategy<Value = CaKey> {
+    (".*", ".*", any::<[u8; 32]>()).prop_map(|(purpose, scheme, spki_sha256)| CaKey {
+        purpose,
+        scheme,
+        spki_sha256,
+    })
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let time = || any::<u64>().prop_map(UnixMillis);
+    let outcome = prop_oneof![
+        bytes().prop_map(Outcome::Signed),
+        ".*".prop_map(Outcome::Failed),
+        Just(Outcome::Discarded),
+        Just(Outcome::Abandoned),
+    ];
+    prop_oneof![
+        (time(), asked(), any::<[u8; 32]>(), ".*", ca_key()).prop_map(
+            |(time, asked, policy, rule, ca_key)| Entry::Intent { time, asked, policy, rule, ca_key }
+        ),
+        (time(), asked(), any::<[u8; 32]>(), ".*", ".*", ".*").prop_map(
+            |(time, asked, policy, rule, reason, message)| Entry::Refusal {
+                time,
+                asked,
+                policy,
+                rule,
+                reason,
+                message
+            }
+        ),
+        (time(), any::<u64>(), outcome, any::<u64>()).prop_map(|(time, intent, outcome, latency_us)| {
+            Entry::Outcome { time, intent, outcome, latency_us }
+        }),
+        (time(), ".*", ca_key(), bytes()).prop_map(|(time, key, ca_key, challenge)| Entry::SelfTest {
+            time,
+            key,
+            ca_key,
+            challenge
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn decode_gives_back_what_was_encoded(entry in entry()) {
+        prop_assert_eq!(Entry::decode(&entry.encode().unwrap()), Ok(entry));
+    }
+
+    #[test]
+    fn no_bytes_make_decode_panic(mut input in bytes()) {
+        let _ = Entry::decode(&input);
+        input.insert(0, VERSION);
+        let _ = Entry::decode(&input);
+    }
+
+    /// Whatever decodes is the one encoding of what it says, also after a change.
+    #[test]
+    fn only_the_one_encoding_decodes(entry in entry(), at in any::<prop::sample::Index>(), byte: u8) {
+        let mut bytes = entry.encode().unwrap();
+        *at.get_mut(&mut bytes) = byte;
+        if let Ok(decoded) = Entry::decode(&bytes) {
+            prop_assert_eq!(decoded.encode().unwrap(), bytes);
+        }
+    }
+}
+
+/// `docs/ledger.md` explains this entry byte by byte.
+#[test]
+fn an_outcome_has_the_documented_bytes() {
+    let entry = Entry::Outcome {
+        time: UnixMillis(1_700_000_000_000),
+        intent: 41,
+        outcome: Outcome::Failed("TOKEN_BUSY".to_owned()),
+        latency_us: 250,
+    };
+    let bytes = entry.encode().unwrap();
+    assert_eq!(hex(&bytes), "018203a4001b0000018bcfe568000118290282016a544f4b454e5f425553590318fa");
+    assert_eq!(hex(&leaf_hash(&bytes)), "e4262dd9e61de0198b560f88d00724d01dfcefe71232236601085351b69a8a6c");
+}
+
+/// The entry above, in CBOR that says the same but is not deterministic.
+#[test]
+fn refuses_cbor_that_is_not_deterministic() {
+    let cases: [(&str, &[u8]); 6] = [
+        ("a long integer", b"\x01\x82\x18\x03\xa4\x00\x01\x01\x00\x02\x81\x02\x03\x00"),
+        ("an indefinite map", b"\x01\x82\x03\xbf\x00\x01\x01\x00\x02\x81\x02\x03\x00\xff"),
+        ("another order", b"\x01\x82\x03\xa4\x01\x00\x00\x01\x02\x81\x02\x03\x00"),
+        ("a repeated field", b"\x01\x82\x03\xa5\x00\x01\x00\x01\x01\x00\x02\x81\x02\x03\x00"),
+        ("an unknown field", b"\x01\x82\x03\xa5\x00\x01\x01\x00\x02\x81\x02\x03\x00\x04\x00"),
+        ("trailing bytes", b"\x01\x82\x03\xa4\x00\x01\x01\x00\x02\x81\x02\x03\x00\x00"),
+    ];
+    let good = b"\x01\x82\x03\xa4\x00\x01\x01\x00\x02\x81\x02\x03\x00";
+    let says = Entry::Outcome { time: UnixMillis(1), intent: 0, outcome: Outcome::Discarded, latency_us: 0 };
+    assert_eq!(Entry::decode(good), Ok(says));
+    for (what, bytes) in cases {
+        assert_eq!(Entry::decode(bytes), Err(DecodeError::NotDeterministic), "{what}");
+    }
+}
+
+#[test]
+fn refuses_other_versions_lengths_and_kinds() {
+    assert_eq!(Entry::decode(b""), Err(DecodeError::Length(0)));
+    assert_eq!(Entry::decode(&vec![VERSION; MAX_LEN + 1]), Err(DecodeError::Length(MAX_LEN + 1)));
+    assert_eq!(Entry::decode(b"\x02\x82\x03\xa0"), Err(DecodeError::Version(2)));
+    assert_eq!(Entry::decode(b"\x01\x82\x05\xa0"), Err(DecodeError::Cbor));
+    assert_eq!(Entry::decode(b"\x01\x82\x03\xa0"), Err(DecodeError::Cbor));
+}
+
+#[test]
+fn records_a_long_tbs_by_its_digest() {
+    let bytes = vec![7; MAX_WHOLE_TBS + 1];
+    assert_eq!(AskedTbs::of(&bytes[1..]), AskedTbs::Whole(vec![7; MAX_WHOLE_TBS]));
+    assert_eq!(AskedTbs::of(&bytes), AskedTbs::Digest(sha256(&[&bytes]), 32_769));
+}
+
+#[test]
+fn refuses_to_make_an_entry_that_is_too_long() {
+    let entry = |len| Entry::SelfTest {
+        time: UnixMillis(0),
+        key: String::new(),
+        ca_key: CaKey { purpose: String::new(), scheme: String::new(), spki_sha256: [0; 32] },
+        challenge: vec![0; len],
+    };
+    let overhead = entry(60_000).encode().unwrap().len() - 60_000;
+    assert_eq!(entry(MAX_LEN - overhead).encode().unwrap().len(), MAX_LEN);
+    assert_eq!(entry(MAX_LEN - overhead + 1).encode(), Err(EntryTooLong { len: MAX_LEN + 1 }));
+}
+
+/// RFC 6962's empty-entry leaf, and a known one of Certificate Transparency's reference tests.
+#[test]
+fn hashes_leaves_as_rfc_6962_does() {
+    assert_eq!(hex(&leaf_hash(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+    assert_eq!(hex(&leaf_hash(&[0])), "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7");
+}

@@ -1,0 +1,157 @@
+//! What can go wrong with the record, and what the reader can do about it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::entry::{DecodeError, EntryTooLong};
+
+/// Why the ledger could not be opened, written or read. Cloned to everybody whose record was in the same transaction.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The writer is gone: the daemon is shutting down.
+    #[error("the ledger is closed; this signer is shutting down")]
+    Closed,
+    /// Nothing of the transaction is in the log, so nothing was signed. The next one is tried as if nothing had been.
+    #[error("ledger {path} takes no entries, so nothing is signed; check the space and health of its disk")]
+    Unavailable {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's answer.
+        source: Arc<rusqlite::Error>,
+    },
+    /// The clock was set back, or the newest entry was recorded while it was ahead. Nothing is recorded or signed until
+    /// it is right again.
+    #[error(
+        "the clock is {} behind the newest entry of ledger {path}, so nothing is signed ({} is tolerated); set the \
+         clock, or if that entry's time is wrong raise `ledger.clock_tolerance` for one start",
+        humantime::format_duration(*behind), humantime::format_duration(*tolerance)
+    )]
+    ClockBehind {
+        /// The file.
+        path: PathBuf,
+        /// By how much.
+        behind: Duration,
+        /// How much is tolerated.
+        tolerance: Duration,
+    },
+    /// A request of extreme length.
+    #[error(transparent)]
+    EntryTooLong(#[from] EntryTooLong),
+    /// No challenge could be made for a self-test.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+    /// The file's directory is missing: it is not made, lest a missing mount begins a second log unnoticed.
+    #[error("ledger {path}: its directory does not exist; mount or make it, or correct `ledger.path`")]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process holds the lock.
+    #[error(
+        "another process writes ledger {path}; stop it (`fuser {path}.lock` names it), or correct `ledger.path`"
+    )]
+    Locked {
+        /// The ledger's file; the lock is beside it.
+        path: PathBuf,
+    },
+    /// The operating system refuses.
+    #[error("{doing} {path} failed; check its owner and mode, and those of its directory")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: Arc<std::io::Error>,
+    },
+    /// SQLite cannot open or read it.
+    #[error("ledger {path} cannot be read; check its owner and mode, and those of its -wal and -shm")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's answer.
+        source: Arc<rusqlite::Error>,
+    },
+    /// SQLite finds it malformed.
+    #[error("ledger {path} is damaged; keep a copy of it, then restore it from a backup")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's answer.
+        source: Arc<rusqlite::Error>,
+    },
+    /// A file of something else.
+    #[error("{path} is not a countersign ledger; correct `ledger.path`")]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a newer version of this program.
+    #[error("ledger {path} has schema {found}, this countersign knows {known}; use a newer countersign")]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+        /// The newest schema version that is known here.
+        known: u32,
+    },
+    /// Another log's file.
+    #[error(
+        "ledger {path} is the log of {stored:?}, not of {configured:?}; correct `ledger.path` or `ledger.origin`"
+    )]
+    OtherOrigin {
+        /// The file.
+        path: PathBuf,
+        /// The origin that the log was begun with.
+        stored: String,
+        /// The origin in the configuration.
+        configured: String,
+    },
+    /// Entries were removed.
+    #[error(
+        "ledger {path} has no entry {index} but later ones; keep a copy of it, then restore it from a backup"
+    )]
+    Gap {
+        /// The file.
+        path: PathBuf,
+        /// The first index that is known to be missing.
+        index: u64,
+    },
+    /// A row that is not an entry.
+    #[error(
+        "ledger {path}: entry {index} is not one; keep a copy of the file, then restore it from a backup"
+    )]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's index.
+        index: u64,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+impl LedgerError {
+    /// A stable word to branch on, as in a status's `reason`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Closed => "LEDGER_CLOSED",
+            Self::ClockBehind { .. } => "CLOCK_BEHIND",
+            Self::Unavailable { .. } => "LEDGER_UNAVAILABLE",
+            Self::EntryTooLong(_) => "LEDGER_ENTRY_TOO_LONG",
+            Self::NoRandomness => "LEDGER_NO_RANDOMNESS",
+            Self::NoDirectory { .. } => "LEDGER_NO_DIRECTORY",
+            Self::Locked { .. } => "LEDGER_LOCKED",
+            Self::Io { .. } => "LEDGER_IO",
+            Self::Unreadable { .. } => "LEDGER_UNREADABLE",
+            Self::Damaged { .. } | Self::Gap { .. } | Self::Entry { .. } => "LEDGER_DAMAGED",
+            Self::NotALedger { .. } => "LEDGER_NOT_A_LEDGER",
+            Self::NewerSchema { .. } => "LEDGER_NEWER_SCHEMA",
+            Self::OtherOrigin { .. } => "LEDGER_OTHER_ORIGIN",
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What tests of the record need: a log in a directory of its own, a CA key in memory, and a policy that permits some.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
+use countersign_tbs::{Tbs, TbsKind};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::caller::Caller;
+use crate::key::{Clock, Key, KeyName, KeyPurpose, Keys, PublicKey, Scheme, UnixTime};
+use crate::ledger::{Config, Entry, Intent, Ledger, Permitted, Reader, Recorded};
+use crate::policy::{Decision, Policy};
+use crate::sign::{Failure, Priority, Request, RequestId};
+use crate::token::RawSignature;
+use crate::verify::Signature;
+
+/// Permits `alice`, and nobody else, to `uid:1000`.
+pub(crate) const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+tls_certificate = "tls.crt"
+tls_key = "tls.key"
+client_ca = "ca.crt"
+
+[ledger]
+path = "log.sqlite"
+origin = "test.example/log"
+
+[token.one]
+module = "/module.so"
+label = "one"
+pin_file = "pin"
+
+[key.user-ca]
+purpose = "ssh-user-ca"
+scheme = "ed25519"
+token = "one"
+
+[key.user-ca.allow.staff]
+callers = ["uid:1000"]
+principals = ["alice"]
+max_lifetime = "1h"
+"#;
+
+pub(crate) struct Fixture {
+    directory: TempDir,
+    pub(crate) config: Config,
+    ca: Ed25519KeyPair,
+    keys: Keys,
+    policy: Policy,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let config = crate::config::Config::parse(&directory.path().join("cs.toml"), CONFIG).unwrap();
+        let ca = Ed25519KeyPair::generate().unwrap();
+        let public_key = PublicKey::Ed25519(ca.public_key().as_ref().try_into().unwrap());
+        let name = KeyName::new("user-ca").unwrap();
+        let key = Key::new(name, KeyPurpose::SshUserCa, Scheme::Ed25519, public_key).unwrap();
+        let keys = Keys::from_iter([key]);
+        Self { directory, config: config.ledger, ca, keys, policy: config.policy }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn open(&self) -> Ledger {
+        Ledger::open(&self.config).unwrap()
+    }
+
+    pub(crate) fn key(&self) -> &Arc<Key> {
+        self.keys.iter().next().unwrap()
+    }
+
+    /// A request for `alice`, with this serial.
+    pub(crate) fn request_with_serial(&self, serial: u64) -> Request {
+        self.build("alice", Some(serial))
+    }
+
+    /// A request for one principal; policy permits `alice`.
+    pub(crate) fn request(&self, principal: &str) -> Request {
+        self.build(principal, None)
+    }
+
+    fn build(&self, principal: &str, serial: Option<u64>) -> Request {
+        let subject = SubjectKey::Plain(PublicKey::Ed25519(
+            Ed25519KeyPair::generate().unwrap().public_key().as_ref().try_into().unwrap(),
+        ));
+        let now = UnixTime::now().0;
+        let mut tbs = CertificateBuilder::new(CertificateType::User, subject, self.key().public_key.clone())
+            .key_id("alice smith")
+            .principal(principal)
+            .valid_after(now)
+            .valid_before(now + 600);
+        if let Some(serial) = serial {
+            tbs = tbs.serial(serial);
+        }
+        let tbs = tbs.build().unwrap();
+        Request {
+            caller: Caller::for_test("uid:1000"),
+            key: "user-ca".to_owned(),
+            kind: TbsKind::SshCertificate,
+            bytes: tbs.as_bytes().to_vec().into(),
+            request_id: Some(RequestId::new(format!("request-{}", tbs.serial())).unwrap()),
+            priority: Priority::Interactive,
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn decide(&self, request: Request) -> Decision {
+        self.decide_by(&self.policy, request)
+    }
+
+    pub(crate) fn decide_by(&self, policy: &Policy, request: Request) -> Decision {
+        let tbs = Tbs::parse(request.kind, &request.bytes);
+        policy.decide(&self.keys, request, tbs, Clock::read())
+    }
+
+    /// The policy of a configuration that was edited.
+    pub(crate) fn policy(edit: impl FnOnce(&str) -> String) -> Policy {
+        crate::config::Config::parse(Path::new("/cs.toml"), &edit(CONFIG)).unwrap().policy
+    }
+
+    pub(crate) async fn intent(&self, ledger: &Ledger) -> Intent {
+        intent(self.record(ledger, self.request("alice")).await)
+    }
+
+    /// Decides and records.
+    pub(crate) async fn record(&self, ledger: &Ledger, request: Request) -> Recorded {
+        ledger.record(self.decide(request)).await.unwrap()
+    }
+
+    /// What a token would answer, verified.
+    pub(crate) fn sign(&self, intent: &Intent) -> Result<Signature, Failure> {
+        let raw = RawSignature::for_test(self.ca.sign(intent.message()).as_ref());
+        Ok(raw.verify(intent)?)
+    }
+
+    /// Every entry, as another process sees them now.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let reader = Reader::open(&self.config.path).unwrap();
+        reader.entries(0..u64::MAX).map(|entry| entry.unwrap().1).collect()
+    }
+
+    /// What somebody with `sqlite3` does.
+    pub(crate) fn sql(&self, sql: &str) -> Connection {
+        let connection = Connection::open(&self.config.path).unwrap();
+        connection.execute_batch(sql).unwrap();
+        connection
+    }
+}
+
+/// What is to be signed.
+pub(crate) fn intent(recorded: Recorded) -> Intent {
+    match recorded.permitted().unwrap() {
+        Permitted::Intent(intent) => intent,
+        Permitted::Replay(replay) => panic!("{replay:?}"),
+    }
+}

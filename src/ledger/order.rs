@@ -1,0 +1,96 @@
+//! What is to be signed, and with which key; and what was, for a caller who asks again.
+//!
+//! In: a key and a TBS that policy permits together, or a challenge. Out: the finished object for a [`Signature`], which
+//! only verification makes. An [`Order`] alone gets nothing signed: an [`Intent`](super::Intent) does.
+
+use std::sync::Arc;
+
+use countersign_tbs::Tbs;
+use countersign_tbs::signature::{SignatureError, ssh_signature_blob};
+
+use crate::key::{Key, Scheme};
+use crate::ledger::Receipt;
+use crate::sign::Signed;
+use crate::token::RawSignature;
+use crate::verify::{Signature, VerifyError};
+
+/// What is to be signed, and with which key.
+#[derive(Debug)]
+pub(crate) struct Order {
+    key: Arc<Key>,
+    work: Work,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "all but a few at start-up are the large one")]
+enum Work {
+    Tbs(Tbs),
+    /// A challenge that no certificate's TBS can equal.
+    SelfTest(Vec<u8>),
+}
+
+/// An answer that was given before, to the same caller for the same request. No token can be asked with it.
+#[derive(Debug)]
+pub struct Replay {
+    order: Order,
+    recorded: RawSignature,
+    receipt: Receipt,
+}
+
+impl Order {
+    pub(super) fn tbs(key: Arc<Key>, tbs: Tbs) -> Self {
+        Self { key, work: Work::Tbs(tbs) }
+    }
+
+    pub(super) fn self_test(key: Arc<Key>, challenge: Vec<u8>) -> Self {
+        Self { key, work: Work::SelfTest(challenge) }
+    }
+
+    /// The key that is to sign.
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The exact bytes that are to be signed.
+    pub(crate) fn message(&self) -> &[u8] {
+        match &self.work {
+            Work::Tbs(tbs) => tbs.as_bytes(),
+            Work::SelfTest(challenge) => challenge,
+        }
+    }
+
+    /// The answer with this signature.
+    pub(super) fn finish(&self, signature: &Signature, receipt: Receipt) -> Result<Signed, VerifyError> {
+        let scheme = self.key.scheme;
+        // A signature that verifies has its scheme's form, so this error is one of the token's all the same.
+        let (signature, object) =
+            self.work.finish(scheme, signature.as_bytes()).map_err(|_| VerifyError { scheme })?;
+        Ok(Signed { signature, object, scheme, receipt })
+    }
+}
+
+impl Work {
+    /// The signature in the format's own encoding, and the finished object.
+    fn finish(&self, scheme: Scheme, raw: &[u8]) -> Result<(Vec<u8>, Vec<u8>), SignatureError> {
+        match self {
+            Self::Tbs(Tbs::Ssh(tbs)) => Ok((ssh_signature_blob(scheme, raw)?, tbs.certificate(scheme, raw)?)),
+            // Not asked for: a `SelfTest` keeps its intent. A challenge is part of no object.
+            Self::SelfTest(_) => Ok((raw.to_vec(), Vec::new())),
+        }
+    }
+}
+
+impl Replay {
+    pub(super) fn new(order: Order, signature: Vec<u8>, receipt: Receipt) -> Self {
+        Self { order, recorded: RawSignature::recorded(signature), receipt }
+    }
+
+    /// Verifies the recorded signature again, and gives the same answer as the first time.
+    ///
+    /// # Errors
+    /// [`VerifyError`] if what the ledger holds is not the key's signature of these bytes.
+    pub fn verify(self) -> Result<Signed, VerifyError> {
+        let signature = self.recorded.verify_order(&self.order)?;
+        self.order.finish(&signature, self.receipt)
+    }
+}

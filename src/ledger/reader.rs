@@ -1,0 +1,107 @@
+//! Reads a log, of a signer that runs or of one that does not.
+//!
+//! In: the file. Out: its entries, decoded, in order. Promised: it never writes entries, and never holds the writer up: it
+//! reads in chunks, each in a transaction of its own. A missing or malformed entry ends the reading with its index.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::{iter, vec};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::ledger::sqlite::{connect, len, origin, unreadable};
+use crate::ledger::{Entry, LedgerError};
+
+/// How many entries are read at once: at most 16 MiB.
+const CHUNK: u64 = 256;
+
+/// A log, opened for reading.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+    origin: String,
+}
+
+#[expect(clippy::len_without_is_empty, reason = "an index is what a reader wants")]
+impl Reader {
+    /// Opens the log at `path`.
+    ///
+    /// SQLite needs the file's `-wal` and `-shm`, or the right to make them: copy a log to a directory of your own to
+    /// read it without.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be read, or is not a log of a known schema.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let origin = origin(&connection, path)?;
+        Ok(Self { connection, path: path.to_owned(), origin })
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// How many entries the log has now; the newest one's index is one less.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be read.
+    pub fn len(&self) -> Result<u64, LedgerError> {
+        len(&self.connection).map(i64::cast_unsigned).map_err(|source| unreadable(&self.path, source))
+    }
+
+    /// The entries of `range`, as far as there are any, each with its index. The first error is the last item.
+    pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = Result<(u64, Entry), LedgerError>> {
+        let mut entries = Entries { reader: self, rest: range, chunk: Vec::new().into_iter() };
+        let mut failed = false;
+        iter::from_fn(move || {
+            let next = if failed { None } else { entries.next().transpose() };
+            failed = matches!(next, Some(Err(_)));
+            next
+        })
+    }
+
+    /// Up to [`CHUNK`] rows of `range`.
+    fn chunk(&self, range: &Range<u64>) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            let select = "SELECT idx, leaf FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx LIMIT ?3";
+            let bound = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
+            self.connection
+                .prepare_cached(select)?
+                .query_map([range.start, range.end, CHUNK].map(bound), |row| {
+                    Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+                })?
+                .collect()
+        };
+        read().map_err(|source| unreadable(&self.path, source))
+    }
+}
+
+struct Entries<'a> {
+    reader: &'a Reader,
+    rest: Range<u64>,
+    chunk: vec::IntoIter<(u64, Vec<u8>)>,
+}
+
+impl Entries<'_> {
+    fn next(&mut self) -> Result<Option<(u64, Entry)>, LedgerError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        if self.chunk.len() == 0 {
+            self.chunk = self.reader.chunk(&self.rest)?.into_iter();
+        }
+        let Some((index, leaf)) = self.chunk.next() else { return Ok(None) };
+        let path = || self.reader.path.clone();
+        if index != self.rest.start {
+            return Err(LedgerError::Gap { path: path(), index: self.rest.start });
+        }
+        self.rest.start += 1;
+        match Entry::decode(&leaf) {
+            Ok(entry) => Ok(Some((index, entry))),
+            Err(source) => Err(LedgerError::Entry { path: path(), index, source }),
+        }
+    }
+}

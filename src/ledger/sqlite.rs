@@ -1,0 +1,277 @@
+//! The log as an SQLite file: one row per entry, contiguous from 0, and the lock that keeps a second writer out.
+//!
+//! In: a path. Out: the [`Store`], and of it one [`Batch`] after another, which is on the disk or not at all. Opening checks that the file is
+//! this log. The schema refuses change and removal of rows; what somebody does who drops its triggers, readers and (in
+//! a later version) checkpoints find out. Not done here: threads, queues, retries.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use crate::ledger::entry::UnixMillis;
+use crate::ledger::{Config, Entry, LedgerError};
+
+/// "csgn": SQLite's `application_id` of a ledger.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"csgn");
+
+/// The schema below. A newer one is refused, by writers and readers.
+const SCHEMA_VERSION: u32 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
+    CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+    CREATE TRIGGER entry_is_never_removed BEFORE DELETE ON entry
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+    CREATE TABLE outcome (intent INTEGER PRIMARY KEY, idx INTEGER NOT NULL) STRICT;
+    CREATE TABLE request (caller BLOB, id BLOB, intent INTEGER NOT NULL, PRIMARY KEY (caller, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE serial (ca_key BLOB, serial BLOB, intent INTEGER NOT NULL, PRIMARY KEY (ca_key, serial)) STRICT, WITHOUT ROWID;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+";
+
+/// How many of the newest entries opening counts: some 50 ms on a log of any length.
+const TAIL: i64 = 65_536;
+
+/// After how many pages of the write-ahead log they go to their places, 64 MiB: serials and request ids are random, so that
+/// each has a page of its index to itself, and fewer checkpoints write each page less often.
+const CHECKPOINT: u32 = 16_384;
+
+/// How many statements stay prepared: more than there are.
+const STATEMENTS: usize = 32;
+
+/// How long a write waits for somebody who has the file open in `sqlite3`.
+const BUSY: Duration = Duration::from_secs(1);
+
+mod batch;
+
+pub(super) use batch::Batch;
+
+/// The file, opened for writing by this process alone.
+#[derive(Debug)]
+pub(super) struct Store {
+    // Before the lock, so that it is closed before the lock is given up.
+    connection: Connection,
+    _lock: File,
+    path: PathBuf,
+    /// The index of the first entry of this process.
+    opened_at: i64,
+    newest: UnixMillis,
+}
+
+impl Store {
+    /// Opens the log, or begins it if there is none.
+    pub(super) fn open(config: &Config) -> Result<Self, LedgerError> {
+        let path = &config.path;
+        if !directory_of(path).is_dir() {
+            return Err(LedgerError::NoDirectory { path: path.clone() });
+        }
+        let lock = lock(path)?;
+        // SQLite would make it with the mode that the umask leaves; -wal and -shm take the mode of the file.
+        open_private(path).map_err(|source| io_error("opening ledger", path, source))?;
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        begin_if_empty(&mut connection, &config.origin).map_err(|source| unreadable(path, source))?;
+        let stored = origin(&connection, path)?;
+        if stored != config.origin {
+            let configured = config.origin.clone();
+            return Err(LedgerError::OtherOrigin { path: path.clone(), stored, configured });
+        }
+        make_durable(&connection).map_err(|source| unreadable(path, source))?;
+        check_tail(&connection, path)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let opened_at = len(&connection).map_err(|source| unreadable(path, source))?;
+        let newest = newest(&connection, path, opened_at)?;
+        Ok(Self { connection, _lock: lock, path: path.clone(), opened_at, newest })
+    }
+
+    /// Begins a transaction. Dropped, it leaves nothing behind.
+    ///
+    /// The database alone knows the next index, so that a failed transaction leaves nothing to repair.
+    pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let next = len(&transaction)?;
+        Ok(Batch { transaction, next, opened_at: self.opened_at })
+    }
+
+    /// As if the disk had room for no more than `pages`.
+    #[cfg(test)]
+    #[expect(clippy::expect_used, reason = "tests")]
+    pub(super) fn limit_pages(&self, pages: u32) {
+        self.connection.pragma_update(None, "max_page_count", pages).expect("a limit of pages");
+    }
+
+    /// The time of the entry that was the newest when the log was opened; 0 if there was none.
+    pub(super) fn newest(&self) -> UnixMillis {
+        self.newest
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Opens `path` as SQLite does, and says what is wrong in our words.
+pub(super) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, LedgerError> {
+    // One thread has each connection, so SQLite needs no mutex of its own. No URI: a path means itself.
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|source| unreadable(path, source))?;
+    connection.busy_timeout(BUSY).map_err(|source| unreadable(path, source))?;
+    Ok(connection)
+}
+
+/// Opens `path` for this user alone, and makes it if it is missing.
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Keeps every other process from writing this log, for as long as the file lives.
+fn lock(ledger: &Path) -> Result<File, LedgerError> {
+    let mut path = ledger.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let file = open_private(&path).map_err(|source| io_error("opening lock file", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path: ledger.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io_error("locking", &path, source)),
+    }
+}
+
+/// Makes the schema in a file that nobody has written yet.
+fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if tables == 0 && application_id(&transaction)? == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        let meta = "INSERT INTO meta (name, value) VALUES ('origin', ?1), ('schema', ?2)";
+        transaction.execute(meta, (origin, SCHEMA_VERSION.to_string()))?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    transaction.commit()
+}
+
+/// Whose log this is.
+pub(super) fn origin(connection: &Connection, path: &Path) -> Result<String, LedgerError> {
+    let unreadable = |source| unreadable(path, source);
+    if application_id(connection).map_err(unreadable)? != APPLICATION_ID {
+        return Err(LedgerError::NotALedger { path: path.to_owned() });
+    }
+    let meta = |name| {
+        connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, String>(0))
+    };
+    match meta("schema").map_err(unreadable)?.parse() {
+        Ok(found) if found > SCHEMA_VERSION => {
+            Err(LedgerError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION })
+        }
+        Ok(SCHEMA_VERSION) => meta("origin").map_err(unreadable),
+        _ => Err(LedgerError::NotALedger { path: path.to_owned() }),
+    }
+}
+
+fn application_id(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+/// A commit returns once the disk has it; readers and the writer never wait for each other.
+fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Looks for removed entries where that is quick: the first, and among the newest.
+///
+/// Counting them all would read the whole file. Whoever reads deeper entries finds deeper gaps.
+fn check_tail(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+    let missing = || -> rusqlite::Result<Option<i64>> {
+        let first: i64 =
+            connection.query_row("SELECT ifnull(min(idx), 0) FROM entry", (), |row| row.get(0))?;
+        if first != 0 {
+            return Ok(Some(0));
+        }
+        let len = len(connection)?;
+        let tail = (len - TAIL).max(0);
+        let mut select = connection.prepare("SELECT idx FROM entry WHERE idx >= ?1 ORDER BY idx")?;
+        let mut found = select.query_map([tail], |row| row.get::<_, i64>(0))?;
+        for expected in tail..len {
+            if found.next().transpose()? != Some(expected) {
+                return Ok(Some(expected));
+            }
+        }
+        Ok(None)
+    };
+    match missing().map_err(|source| unreadable(path, source))? {
+        None => Ok(()),
+        Some(index) => Err(LedgerError::Gap { path: path.to_owned(), index: index.cast_unsigned() }),
+    }
+}
+
+/// The time of the last of `len` entries.
+fn newest(connection: &Connection, path: &Path, len: i64) -> Result<UnixMillis, LedgerError> {
+    let last = connection
+        .query_row("SELECT leaf FROM entry WHERE idx = ?1 - 1", [len], |row| row.get::<_, Vec<u8>>(0))
+        .optional()
+        .map_err(|source| unreadable(path, source))?;
+    let Some(leaf) = last else { return Ok(UnixMillis(0)) };
+    let entry = Entry::decode(&leaf).map_err(|source| LedgerError::Entry {
+        path: path.to_owned(),
+        index: len.cast_unsigned().saturating_sub(1),
+        source,
+    })?;
+    Ok(entry.time())
+}
+
+/// How many entries there are.
+pub(super) fn len(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("SELECT ifnull(max(idx), -1) + 1 FROM entry")?.query_row((), |row| row.get(0))
+}
+
+/// What SQLite's refusal to open or read `path` means to an operator.
+pub(super) fn unreadable(path: &Path, source: rusqlite::Error) -> LedgerError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => LedgerError::NotALedger { path },
+        Some(ErrorCode::DatabaseCorrupt) => LedgerError::Damaged { path, source: Arc::new(source) },
+        _ => LedgerError::Unreadable { path, source: Arc::new(source) },
+    }
+}
+
+fn io_error(doing: &'static str, path: &Path, source: io::Error) -> LedgerError {
+    LedgerError::Io { doing, path: path.to_owned(), source: Arc::new(source) }
+}
+
+/// The directory that holds `path`.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::Store;
+    use crate::ledger::fixture::Fixture;
+
+    /// <https://sqlite.org/pragma.html#pragma_synchronous>: with FULL, each commit syncs the write-ahead log.
+    #[test]
+    fn a_commit_waits_for_the_disk() {
+        let fixture = Fixture::new();
+        let store = Store::open(&fixture.config).unwrap();
+        let pragma = |name| {
+            store
+                .connection
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+                .unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+        assert_eq!(pragma("synchronous"), 2.into());
+    }
+}

@@ -1,0 +1,433 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use countersign_tbs::ssh::Certificate;
+use countersign_tbs::{Tbs, TbsKind};
+
+use super::fixture::Fixture;
+use super::*;
+use crate::key::Scheme;
+use crate::token::RawSignature;
+
+mod clock;
+mod identity;
+
+fn outcome_of(entry: &Entry) -> (u64, &Outcome) {
+    match entry {
+        Entry::Outcome { intent, outcome, .. } => (*intent, outcome),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_intent_is_durable_before_record_returns() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let request = fixture.request("alice");
+    let intent = fixture::intent(fixture.record(&ledger, request.clone()).await);
+
+    let entries = fixture.entries();
+    let Entry::Intent { asked, rule, ca_key, .. } = &entries[0] else { panic!("{entries:?}") };
+    assert_eq!((entries.len(), rule.as_str()), (1, "key.user-ca.allow.staff"));
+    assert_eq!((asked.caller.as_slice(), asked.key.as_slice()), (&b"uid:1000"[..], &b"user-ca"[..]));
+    assert_eq!(asked.request_id.as_deref(), request.request_id.as_ref().map(|id| id.as_str().as_bytes()));
+    assert_eq!(asked.tbs, AskedTbs::Whole(request.bytes.to_vec()));
+    assert_eq!((ca_key.purpose.as_str(), ca_key.scheme.as_str()), ("ssh-user-ca", "ed25519"));
+    assert_eq!(ca_key.spki_sha256, entry::sha256(&[&fixture.key().public_key.to_spki_der()]));
+    let leaf_hash = leaf_hash(&entries[0].encode().unwrap());
+    assert_eq!(intent.receipt(), Receipt { index: 0, leaf_hash });
+}
+
+#[tokio::test]
+async fn a_refusal_is_recorded_with_its_reason() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let mut request = fixture.request("root");
+    let refused = fixture.record(&ledger, request.clone()).await.permitted().unwrap_err();
+    request.key = "ü".repeat(200);
+    fixture.record(&ledger, request).await.permitted().unwrap_err();
+
+    let entries = fixture.entries();
+    let Entry::Refusal { asked, rule, reason, message, .. } = &entries[0] else { panic!("{entries:?}") };
+    assert_eq!(asked.key, b"user-ca");
+    assert_eq!((rule, message), (&refused.refusal.rule, &refused.refusal.message));
+    assert_eq!(reason, refused.refusal.reason.code_word());
+    assert_eq!(refused.receipt.index, 0);
+    let Entry::Refusal { asked, .. } = &entries[1] else { panic!("{entries:?}") };
+    assert_eq!(asked.key.len(), MAX_KEY);
+}
+
+#[tokio::test]
+async fn settling_gives_the_certificate_and_appends_the_signature() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let intent = fixture.intent(&ledger).await;
+    let (message, signature) = (intent.message().to_vec(), fixture.sign(&intent));
+    let signed = ledger.settle(intent, signature).unwrap();
+    ledger.close().await;
+
+    let certificate = Certificate::parse(&signed.object).unwrap();
+    assert_eq!(certificate.tbs().as_bytes(), message);
+    assert_eq!((signed.receipt.index, signed.scheme), (0, Scheme::Ed25519));
+    let entries = fixture.entries();
+    let raw = certificate.raw_signature().to_vec();
+    assert!(signed.object.ends_with(&signed.signature) && signed.signature.ends_with(&raw));
+    assert_eq!(outcome_of(&entries[1]), (0, &Outcome::Signed(raw)));
+}
+
+#[tokio::test]
+async fn a_signature_after_the_deadline_is_discarded() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let mut intent = fixture.intent(&ledger).await;
+    let signature = fixture.sign(&intent);
+    intent.deadline = Some(Instant::now());
+    assert!(matches!(ledger.settle(intent, signature), Err(Failure::TooLate)));
+    ledger.close().await;
+    assert_eq!(outcome_of(&fixture.entries()[1]), (0, &Outcome::Discarded));
+}
+
+#[tokio::test]
+async fn a_wrong_signature_is_a_recorded_failure() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let (first, second) = (fixture.intent(&ledger).await, fixture.intent(&ledger).await);
+    let other = fixture.sign(&first).unwrap();
+    let wrong = RawSignature::for_test(other.as_bytes()).verify(&second);
+    let failure = ledger.settle(second, wrong.map_err(Failure::from)).unwrap_err();
+    assert!(matches!(failure, Failure::Verify(_)), "{failure}");
+    ledger.settle(first, Ok(other)).unwrap();
+    ledger.close().await;
+    let entries = fixture.entries();
+    assert_eq!(outcome_of(&entries[2]), (1, &Outcome::Failed("SIGNATURE_WITHHELD".to_owned())));
+    assert!(matches!(outcome_of(&entries[3]), (0, Outcome::Signed(_))));
+}
+
+#[tokio::test]
+async fn an_intent_dropped_unsettled_is_abandoned() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    drop(fixture.intent(&ledger).await);
+    ledger.close().await;
+    assert_eq!(outcome_of(&fixture.entries()[1]), (0, &Outcome::Abandoned));
+}
+
+#[tokio::test]
+async fn a_self_test_signs_what_no_certificate_can_be() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let test = ledger.record_self_test(fixture.key()).await.unwrap();
+    let challenge = test.intent().message().to_vec();
+    assert!(Tbs::parse(TbsKind::SshCertificate, &challenge).is_err());
+    // The first string of an SSH certificate would be longer than any message; DER would begin with a SEQUENCE.
+    let length = u32::from_be_bytes(challenge[..4].try_into().unwrap());
+    assert!(usize::try_from(length).unwrap() > countersign_tbs::ssh::CertificateTbs::MAX_LEN);
+    assert_ne!(challenge[0], 0x30);
+    let signature = fixture.sign(test.intent());
+    ledger.settle_self_test(test, signature).unwrap();
+    let again = ledger.record_self_test(fixture.key()).await.unwrap();
+    assert_ne!(again.intent().message(), challenge);
+    ledger.close().await;
+
+    let entries = fixture.entries();
+    let Entry::SelfTest { key, challenge: recorded, .. } = &entries[0] else { panic!("{entries:?}") };
+    assert_eq!((key.as_str(), recorded), ("user-ca", &challenge));
+    assert!(matches!(outcome_of(&entries[1]), (0, Outcome::Signed(_))));
+}
+
+#[test]
+fn a_long_message_is_cut_between_characters() {
+    assert_eq!(shortened("ä"), "ä");
+    let long = format!("a{}", "ä".repeat(MAX_MESSAGE));
+    assert_eq!(shortened(&long).len(), MAX_MESSAGE - 1);
+}
+
+#[tokio::test]
+async fn a_failed_commit_fails_all_its_records_and_nothing_stays() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    std::mem::forget(fixture.intent(&ledger).await);
+    fixture.sql(
+        "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.idx >= 3 BEGIN SELECT RAISE(ABORT, ''); END",
+    );
+    let blocked = fixture.sql("BEGIN IMMEDIATE");
+    let records: Vec<_> = (0..8)
+        .map(|_| {
+            let (ledger, decision) = (ledger.clone(), fixture.decide(fixture.request("alice")));
+            tokio::spawn(async move { ledger.record(decision).await })
+        })
+        .collect();
+    let_each_run(records.len()).await;
+    drop(blocked);
+    // The writer takes the first alone, or some of them; the rest fail together, after their first was inserted.
+    let mut recorded = 0;
+    for record in records {
+        match record.await.unwrap() {
+            Ok(record) => {
+                recorded += 1;
+                std::mem::forget(record);
+            }
+            Err(error) => assert_eq!(error.word(), "LEDGER_UNAVAILABLE"),
+        }
+    }
+    assert!(recorded <= 2, "{recorded}");
+    assert_eq!(fixture.entries().len(), 1 + recorded);
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn outcomes_of_a_failed_commit_are_written_before_the_next_record() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let (first, second) = (fixture.intent(&ledger).await, fixture.intent(&ledger).await);
+    fixture.sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, ''); END");
+    drop(second);
+    drop(first);
+    assert!(ledger.record_self_test(fixture.key()).await.is_err());
+    assert_eq!(fixture.entries().len(), 2);
+    fixture.sql("DROP TRIGGER full");
+    std::mem::forget(ledger.record_self_test(fixture.key()).await.unwrap());
+    let entries = fixture.entries();
+    assert_eq!([outcome_of(&entries[2]).0, outcome_of(&entries[3]).0], [1, 0]);
+    assert!(matches!(&entries[4..], [Entry::SelfTest { .. }]), "{entries:?}");
+}
+
+#[tokio::test]
+async fn closing_writes_the_outcomes_of_a_failed_commit() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let intent = fixture.intent(&ledger).await;
+    fixture.sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, ''); END");
+    drop(intent);
+    // Answered after the outcome was tried.
+    assert!(ledger.record_self_test(fixture.key()).await.is_err());
+    fixture.sql("DROP TRIGGER full");
+    ledger.close().await;
+    assert_eq!(outcome_of(&fixture.entries()[1]), (0, &Outcome::Abandoned));
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_the_record_and_the_next_start_goes_on() {
+    let fixture = Fixture::new();
+    let store = Store::open(&fixture.config).unwrap();
+    store.limit_pages(12);
+    let clock = LogClock::new(fixture.config.path.clone(), store.newest(), Duration::ZERO);
+    let queue = Queue::start(store, clock).unwrap();
+    let ledger = Ledger { queue, origin: Arc::from("test.example/log"), now: UnixMillis::now };
+    let mut recorded = 0;
+    let error = loop {
+        match ledger.record_self_test(fixture.key()).await {
+            Ok(test) => std::mem::forget(test),
+            Err(error) => break error,
+        }
+        recorded += 1;
+    };
+    assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
+    ledger.close().await;
+    assert_eq!(fixture.entries().len(), recorded);
+
+    let ledger = fixture.open();
+    assert_eq!(fixture.intent(&ledger).await.receipt().index, u64::try_from(recorded).unwrap());
+}
+
+#[tokio::test]
+async fn records_that_wait_together_share_a_commit() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    std::mem::forget(fixture.intent(&ledger).await);
+    let before = commits(&fixture);
+    let blocked = fixture.sql("BEGIN IMMEDIATE");
+    let records: Vec<_> = (0..200)
+        .map(|_| {
+            let (ledger, key) = (ledger.clone(), Arc::clone(fixture.key()));
+            tokio::spawn(async move { ledger.record_self_test(&key).await.map(std::mem::forget) })
+        })
+        .collect();
+    let_each_run(records.len()).await;
+    drop(blocked);
+    for record in records {
+        record.await.unwrap().unwrap();
+    }
+    assert_eq!(fixture.entries().len(), 201);
+    // The writer may have taken the first alone, and then some, before all were queued.
+    assert!(commits(&fixture) - before <= 3, "{}", commits(&fixture) - before);
+}
+
+/// On a test's one thread, lets as many tasks run until they wait: each yield lets at least one.
+async fn let_each_run(tasks: usize) {
+    for _ in 0..tasks {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The transactions in the write-ahead log: its frames with a database size (<https://sqlite.org/fileformat2.html> §4.1).
+fn commits(fixture: &Fixture) -> usize {
+    let wal = fs::read(fixture.directory().join("log.sqlite-wal")).unwrap();
+    let page = usize::try_from(u32::from_be_bytes(wal[8..12].try_into().unwrap())).unwrap();
+    wal[32..].chunks(24 + page).filter(|frame| frame[4..8] != [0; 4] && frame[8..16] == wal[16..24]).count()
+}
+
+#[tokio::test]
+async fn closing_writes_what_waits_and_refuses_what_comes_later() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let intents = [fixture.intent(&ledger).await, fixture.intent(&ledger).await];
+    let late = fixture.intent(&ledger).await;
+    drop(intents);
+    ledger.close().await;
+    assert_eq!(fixture.entries().len(), 5);
+    assert!(matches!(ledger.record_self_test(fixture.key()).await, Err(LedgerError::Closed)));
+    drop(late);
+    ledger.close().await;
+    fixture.open().close().await;
+    assert_eq!(fixture.entries().len(), 5);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_while_the_first_runs() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert_eq!(error.word(), "LEDGER_LOCKED");
+    assert!(error.to_string().contains("another process writes ledger"), "{error}");
+    ledger.close().await;
+    fixture.open().close().await;
+}
+
+#[tokio::test]
+async fn only_the_owner_can_read_the_files() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    drop(fixture.intent(&ledger).await);
+    for name in ["log.sqlite", "log.sqlite-wal", "log.sqlite-shm", "log.sqlite.lock"] {
+        let mode = fs::metadata(fixture.directory().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+async fn with_entries(count: usize) -> Fixture {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    for _ in 0..count {
+        std::mem::forget(fixture.intent(&ledger).await);
+    }
+    ledger.close().await;
+    fixture
+}
+
+/// Opens a log after `sql`; it must be refused.
+async fn refusal_after(sql: &str) -> LedgerError {
+    let fixture = with_entries(5).await;
+    fixture.sql(sql);
+    Ledger::open(&fixture.config).unwrap_err()
+}
+
+const DROP_TRIGGER: &str = "DROP TRIGGER entry_is_never_removed; ";
+
+#[tokio::test]
+async fn refuses_a_log_with_a_gap() {
+    for (removed, first_missing) in [("idx = 3", 3), ("idx = 0", 0), ("idx < 3", 0), ("idx IN (1, 3)", 1)] {
+        let error = refusal_after(&format!("{DROP_TRIGGER} DELETE FROM entry WHERE {removed}")).await;
+        assert!(matches!(error, LedgerError::Gap { index, .. } if index == first_missing), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_a_log_of_another_signer() {
+    let fixture = with_entries(1).await;
+    let config = Config { origin: "other.example/log".to_owned(), ..fixture.config.clone() };
+    let error = Ledger::open(&config).unwrap_err();
+    assert_eq!(error.word(), "LEDGER_OTHER_ORIGIN");
+    assert!(error.to_string().contains("\"test.example/log\", not of \"other.example/log\""), "{error}");
+}
+
+#[tokio::test]
+async fn refuses_a_newer_schema() {
+    let error = refusal_after("UPDATE meta SET value = '2' WHERE name = 'schema'").await;
+    assert!(matches!(error, LedgerError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn refuses_another_programs_database() {
+    let fixture = Fixture::new();
+    fixture.sql("CREATE TABLE other (x)");
+    assert_eq!(Ledger::open(&fixture.config).unwrap_err().word(), "LEDGER_NOT_A_LEDGER");
+    let journal: String = fixture.sql("").pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(journal, "delete", "it must be left as it was");
+    assert_eq!(Reader::open(&fixture.config.path).unwrap_err().word(), "LEDGER_NOT_A_LEDGER");
+}
+
+#[tokio::test]
+async fn refuses_a_damaged_file() {
+    let fixture = with_entries(50).await;
+    let mut bytes = fs::read(&fixture.config.path).unwrap();
+    bytes[4096..].fill(0xa5);
+    fs::write(&fixture.config.path, &bytes).unwrap();
+    assert_eq!(Ledger::open(&fixture.config).unwrap_err().word(), "LEDGER_DAMAGED");
+    fs::write(&fixture.config.path, "not a database, but long enough to look at").unwrap();
+    assert_eq!(Ledger::open(&fixture.config).unwrap_err().word(), "LEDGER_NOT_A_LEDGER");
+}
+
+#[test]
+fn refuses_a_missing_directory() {
+    let fixture = Fixture::new();
+    let path = fixture.directory().join("missing/log.sqlite");
+    let error = Ledger::open(&Config { path, ..fixture.config.clone() }).unwrap_err();
+    assert_eq!(error.word(), "LEDGER_NO_DIRECTORY");
+    let path = fixture.directory().to_owned();
+    assert_eq!(Ledger::open(&Config { path, ..fixture.config.clone() }).unwrap_err().word(), "LEDGER_IO");
+}
+
+#[tokio::test]
+async fn the_schema_refuses_change_and_removal() {
+    let fixture = with_entries(2).await;
+    for sql in ["DELETE FROM entry WHERE idx = 1", "UPDATE entry SET leaf = x'00' WHERE idx = 0"] {
+        let error = fixture.sql("").execute_batch(sql).unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn finding_the_ends_of_a_log_does_not_read_all_of_it() {
+    let fixture = with_entries(1).await;
+    let connection = fixture.sql("");
+    for sql in ["SELECT ifnull(min(idx), 0) FROM entry", "SELECT ifnull(max(idx), -1) + 1 FROM entry"] {
+        let plan: String =
+            connection.query_row(&format!("EXPLAIN QUERY PLAN {sql}"), (), |row| row.get("detail")).unwrap();
+        assert!(plan.starts_with("SEARCH"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn reads_ranges_across_chunks_while_the_writer_writes() {
+    let fixture = with_entries(600).await;
+    let ledger = fixture.open();
+    let reader = Reader::open(&fixture.config.path).unwrap();
+    assert_eq!((reader.origin(), reader.len().unwrap()), ("test.example/log", 600));
+    let mut entries = reader.entries(250..u64::MAX);
+    assert_eq!(entries.next().unwrap().unwrap().0, 250);
+    // The reader stands in the middle, and the writer does not wait for it.
+    std::mem::forget(tokio::time::timeout(Duration::from_secs(5), fixture.intent(&ledger)).await.unwrap());
+    assert!(entries.map(|entry| entry.unwrap().0).eq(251..601));
+    let (start, end) = (20, 10);
+    assert_eq!(reader.entries(start..end).count() + reader.entries(700..800).count(), 0);
+}
+
+#[tokio::test]
+async fn reading_ends_at_a_missing_or_malformed_entry() {
+    let fixture = with_entries(5).await;
+    fixture.sql(&format!("{DROP_TRIGGER} DELETE FROM entry WHERE idx = 3"));
+    let reader = Reader::open(&fixture.config.path).unwrap();
+    let read: Vec<_> = reader.entries(1..5).collect();
+    assert!(
+        matches!(&read[..], [Ok((1, _)), Ok((2, _)), Err(LedgerError::Gap { index: 3, .. })]),
+        "{read:?}"
+    );
+
+    fixture.sql("INSERT INTO entry VALUES (3, x'01ff')");
+    let read: Vec<_> = reader.entries(2..5).collect();
+    assert!(matches!(&read[..], [Ok(_), Err(LedgerError::Entry { index: 3, .. })]), "{read:?}");
+}

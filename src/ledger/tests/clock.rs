@@ -1,0 +1,65 @@
+//! A clock that is behind the log.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::ledger::entry::UnixMillis;
+use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::{Config, Ledger, LedgerError};
+
+fn shifted(millis: i64) -> UnixMillis {
+    UnixMillis(UnixMillis::now().0.saturating_add_signed(millis))
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_signs_nothing_until_it_is_right_again() {
+    static SHIFT: AtomicI64 = AtomicI64::new(0);
+    let fixture = Fixture::new();
+    let ledger = Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed))).unwrap();
+    let first = fixture.intent(&ledger).await;
+    SHIFT.store(-60_000, Ordering::Relaxed);
+    for principal in ["alice", "root"] {
+        let error = ledger.record(fixture.decide(fixture.request(principal))).await.unwrap_err();
+        assert_eq!(error.word(), "CLOCK_BEHIND");
+        assert!(error.to_string().contains("behind the newest entry"), "{error}");
+    }
+    assert!(ledger.record_self_test(fixture.key()).await.is_err());
+    // What was signed before is recorded, and does not pull the log's time back.
+    let signature = fixture.sign(&first);
+    ledger.settle(first, signature).unwrap();
+    assert!(ledger.record_self_test(fixture.key()).await.is_err());
+    SHIFT.store(-4_000, Ordering::Relaxed);
+    drop(intent(fixture.record(&ledger, fixture.request("alice")).await));
+    ledger.close().await;
+    let entries = fixture.entries();
+    assert_eq!(entries.len(), 4);
+    assert!(entries[0].time() <= entries[1].time());
+}
+
+#[tokio::test]
+async fn many_small_steps_back_are_not_taken_one_by_one() {
+    static SHIFT: AtomicI64 = AtomicI64::new(0);
+    let fixture = Fixture::new();
+    let ledger = Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed))).unwrap();
+    drop(fixture.intent(&ledger).await);
+    SHIFT.store(-4_000, Ordering::Relaxed);
+    drop(fixture.intent(&ledger).await);
+    SHIFT.store(-8_000, Ordering::Relaxed);
+    assert!(ledger.record(fixture.decide(fixture.request("alice"))).await.is_err());
+}
+
+#[tokio::test]
+async fn a_log_from_the_future_is_not_opened_unless_that_is_tolerated() {
+    let fixture = Fixture::new();
+    let ahead = Ledger::open_by(&fixture.config, || shifted(3_600_000)).unwrap();
+    drop(fixture.intent(&ahead).await);
+    ahead.close().await;
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(matches!(error, LedgerError::ClockBehind { .. }), "{error}");
+    let tolerant = Config { clock_tolerance: std::time::Duration::from_secs(7200), ..fixture.config.clone() };
+    let once = Ledger::open(&tolerant).unwrap();
+    drop(fixture.intent(&once).await);
+    once.close().await;
+    // The newest entry has the right time again.
+    drop(fixture.intent(&fixture.open()).await);
+}

@@ -1,0 +1,234 @@
+//! Decides whether a caller may have these bytes signed with this key.
+//!
+//! In: a [`Request`], what its bytes parsed to, the [`Keys`] in service and the time. Out: a [`Decision`], the only
+//! source of a [`Permit`]. The default answer is no. Nothing here does I/O: the same arguments give the same decision.
+//!
+//! The rules are in `policy::built_in` and `policy::profile`, one function each; `policy::ask` asks them in order, and `policy::explain` listens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use countersign_tbs::ssh::CertificateTbs;
+use countersign_tbs::{ParseError, Tbs};
+
+use crate::caller::{Caller, CallerName};
+use crate::key::{Clock, Key, KeyName, KeyPurpose, Keys, UnixTime};
+use crate::policy::ask::{CaKeys, Granted, Question, Unwatched};
+use crate::policy::profile::Profile;
+use crate::sign::Request;
+
+pub use crate::policy::network::{InvalidNetwork, Network};
+pub use crate::policy::pattern::{InvalidPattern, Pattern};
+pub use crate::policy::reason::{Reason, ReasonClass};
+
+pub(crate) mod ask;
+pub(crate) mod built_in;
+mod canonical;
+pub(crate) mod explain;
+pub(crate) mod fields;
+pub(crate) mod network;
+pub(crate) mod pattern;
+pub(crate) mod profile;
+mod quote;
+mod reason;
+mod saw;
+pub(crate) mod value;
+mod weak_key;
+
+/// The rules in force: for each key, who may have what signed. Immutable, and cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    keys: Arc<BTreeMap<KeyName, KeyRules>>,
+    digest: [u8; 32],
+}
+
+/// The rules of one key.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRules {
+    pub(crate) purpose: KeyPurpose,
+    /// Sorted by name.
+    pub(crate) profiles: Vec<Profile>,
+}
+
+/// What policy says to one request; refused unless a profile allows everything in it.
+#[derive(Debug)]
+pub struct Decision {
+    request: Request,
+    policy_digest: [u8; 32],
+    verdict: Result<Permit, Refusal>,
+}
+
+/// The proof that policy allows this TBS under this key. Only [`Policy::decide`] makes one.
+#[derive(Debug)]
+pub struct Permit {
+    key: Arc<Key>,
+    tbs: Tbs,
+    rule: String,
+}
+
+/// Why policy says no: a word to branch on, the rule that decided, and one line for a person.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// A stable word.
+    pub reason: Reason,
+    /// The rule that decided: a key of the configuration, `key.user-ca.allow.staff.principals`; `built-in.principals`
+    /// for what no configuration can allow; `tbs` for bytes that are no TBS.
+    pub rule: String,
+    /// What is wrong with the request, and what would be right: one line of at most 2,000 bytes. Never TBS bytes
+    /// beyond the value at fault, which is escaped and cut.
+    pub message: String,
+}
+
+/// What a rule looks at.
+pub(crate) struct Case<'a> {
+    ca_keys: CaKeys<'a>,
+    key: &'a KeyName,
+    purpose: KeyPurpose,
+    tbs: &'a CertificateTbs,
+    now: UnixTime,
+}
+
+/// What a rule says.
+pub(crate) type Verdict = Result<(), Objection>;
+
+/// Why a rule is not content; who asked the rule knows its name.
+pub(crate) enum Objection {
+    /// It must not be.
+    No {
+        /// The word.
+        reason: Reason,
+        /// The line.
+        message: String,
+    },
+    /// The rule cannot know, since a CA key is not known: a no, unless this is an explanation.
+    Unknown(String),
+}
+
+impl Policy {
+    /// Puts compiled rules into force.
+    pub(crate) fn new(keys: BTreeMap<KeyName, KeyRules>) -> Self {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(digest::digest(&digest::SHA256, canonical::text(&keys).as_bytes()).as_ref());
+        Self { keys: Arc::new(keys), digest }
+    }
+
+    /// The SHA-256 of [`Self::canonical_text`], recorded with every decision.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The rules as text that is the same whenever they are, line by line: docs/policy.md specifies it.
+    #[must_use]
+    pub fn canonical_text(&self) -> String {
+        canonical::text(&self.keys)
+    }
+
+    /// Whether any profile lets `caller` use `key` at all.
+    #[must_use]
+    pub fn may_use(&self, caller: &Caller, key: &KeyName) -> bool {
+        self.profiles(caller.name(), key).next().is_some()
+    }
+
+    /// Decides one request.
+    #[must_use]
+    pub fn decide(
+        &self,
+        keys: &Keys,
+        request: Request,
+        tbs: Result<Tbs, ParseError>,
+        now: Clock,
+    ) -> Decision {
+        let verdict = self.verdict(keys, &request, tbs, now);
+        Decision { request, policy_digest: self.digest, verdict }
+    }
+
+    fn verdict(
+        &self,
+        keys: &Keys,
+        request: &Request,
+        tbs: Result<Tbs, ParseError>,
+        now: Clock,
+    ) -> Result<Permit, Refusal> {
+        let question = Question {
+            caller: request.caller.name(),
+            key: &request.key,
+            kind: request.kind,
+            deadline: request.deadline,
+            tbs: tbs.as_ref(),
+            now,
+            ca_keys: CaKeys::Pinned(keys),
+        };
+        let Granted { key, rule } = self.ask(&question, &mut Unwatched)?;
+        let key = keys.get(&key).cloned().ok_or_else(ask::key_not_available)?;
+        let tbs = tbs.map_err(|error| ask::malformed(&error))?;
+        Ok(Permit { key, tbs, rule })
+    }
+
+    /// The profiles of `key` that name `caller`, sorted by name.
+    fn profiles<'a>(&'a self, caller: &'a CallerName, key: &KeyName) -> impl Iterator<Item = &'a Profile> {
+        let profiles = self.keys.get(key).map(|rules| rules.profiles.as_slice()).unwrap_or_default();
+        profiles.iter().filter(move |profile| profile.callers.contains(caller))
+    }
+}
+
+/// A rule's no.
+fn object(reason: Reason, message: impl Into<String>) -> Verdict {
+    Err(Objection::No { reason, message: message.into() })
+}
+
+impl Decision {
+    /// What was asked.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    /// The refusal, if that is the answer.
+    pub fn verdict(&self) -> Result<&Permit, &Refusal> {
+        self.verdict.as_ref()
+    }
+
+    /// The digest of the policy that decided.
+    #[must_use]
+    pub fn policy_digest(&self) -> [u8; 32] {
+        self.policy_digest
+    }
+
+    /// The request, the digest of the policy that decided, and the answer.
+    pub(crate) fn into_parts(self) -> (Request, [u8; 32], Result<Permit, Refusal>) {
+        (self.request, self.policy_digest, self.verdict)
+    }
+}
+
+impl Permit {
+    /// The key that may sign.
+    #[must_use]
+    pub fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
+    /// What may be signed.
+    #[must_use]
+    pub fn tbs(&self) -> &Tbs {
+        &self.tbs
+    }
+
+    /// The profile that permits it: `key.user-ca.allow.staff`.
+    #[must_use]
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// The key, the TBS and the profile that permits it.
+    pub(crate) fn into_parts(self) -> (Arc<Key>, Tbs, String) {
+        (self.key, self.tbs, self.rule)
+    }
+}
+
+#[cfg(test)]
+mod tests;

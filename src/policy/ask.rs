@@ -1,0 +1,250 @@
+//! The order in which the rules are asked, and who may watch.
+//!
+//! In: a [`Question`]. Out: the profile that permits, or the refusal. A request is decided and explained by this one walk:
+//! the only difference is the [`Witness`], and that offline a CA key may be unknown. What a rule cannot know is a no,
+//! unless the witness takes note of it; the one that watches decisions never does.
+
+use std::fmt;
+use std::time::Instant;
+
+use countersign_tbs::key::PublicKey;
+use countersign_tbs::{ParseError, Tbs, TbsKind};
+
+use crate::caller::CallerName;
+use crate::key::{Clock, KeyName, KeyPurpose, Keys, UnixTime};
+use crate::policy::profile::Profile;
+use crate::policy::quote::quoted;
+use crate::policy::{Case, Objection, Policy, Reason, Refusal, Verdict, built_in, object, profile};
+
+/// What the rules are asked about: a request, without the proof of who asks.
+pub(crate) struct Question<'a> {
+    pub(crate) caller: &'a CallerName,
+    pub(crate) key: &'a str,
+    pub(crate) kind: TbsKind,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) tbs: Result<&'a Tbs, &'a ParseError>,
+    pub(crate) now: Clock,
+    pub(crate) ca_keys: CaKeys<'a>,
+}
+
+/// The CA keys of this signer, as far as they are known.
+#[derive(Clone, Copy)]
+pub(crate) enum CaKeys<'a> {
+    /// In service: the daemon has read each from its token, and pinned it.
+    Pinned(&'a Keys),
+    /// Offline: the configuration says at most a key's fingerprint.
+    Configured(&'a [crate::key::Config]),
+    /// Offline, about a TBS that was made up here, so that the CA key in it means nothing.
+    Assumed(&'a [crate::key::Config]),
+}
+
+/// How a public key compares with the CA key of a name.
+pub(super) enum Comparison {
+    Same,
+    /// The CA key is another; its fingerprint.
+    Other(String),
+    /// Nobody here knows, and why.
+    Unknown(&'static str),
+}
+
+/// What permits a request: a key, and a profile of it.
+pub(crate) struct Granted {
+    pub(super) key: KeyName,
+    pub(super) rule: String,
+}
+
+/// A rule that is asked.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Tbs,
+    BuiltIn(&'static str),
+    Profile(&'a Profile, &'static str),
+}
+
+/// Watches the rules being asked.
+pub(crate) trait Witness {
+    /// Takes note of what `place` saw and said. If it could not know, says whether the walk goes on.
+    fn note(&mut self, place: Place<'_>, saw: impl FnOnce() -> String, said: &Verdict) -> IfUnknown;
+}
+
+/// What a rule's "I cannot know" comes to.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum IfUnknown {
+    Refuse,
+    GoOn,
+}
+
+/// Watches nothing, and lets nothing pass that a rule could not check.
+pub(super) struct Unwatched;
+
+impl Witness for Unwatched {
+    fn note(&mut self, _: Place<'_>, _: impl FnOnce() -> String, _: &Verdict) -> IfUnknown {
+        IfUnknown::Refuse
+    }
+}
+
+/// The rule's name in refusals: `key.user-ca.allow.staff.principals`, `built-in.serial` or `tbs`.
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tbs => f.write_str("tbs"),
+            Self::BuiltIn(name) => write!(f, "built-in.{name}"),
+            Self::Profile(profile, name) => write!(f, "{}.{name}", profile.path),
+        }
+    }
+}
+
+/// Tells `witness` what a rule said, and makes its no a refusal.
+pub(super) fn answer(
+    witness: &mut impl Witness,
+    place: Place<'_>,
+    saw: impl FnOnce() -> String,
+    said: Verdict,
+) -> Result<(), Refusal> {
+    let if_unknown = witness.note(place, saw, &said);
+    match said {
+        Ok(()) => Ok(()),
+        Err(Objection::Unknown(_)) if if_unknown == IfUnknown::GoOn => Ok(()),
+        // In service every CA key is pinned before it is named to anybody, so that this is a key that went away.
+        Err(Objection::Unknown(_)) => Err(key_not_available()),
+        Err(Objection::No { reason, message }) => Err(Refusal { reason, rule: place.to_string(), message }),
+    }
+}
+
+impl Policy {
+    /// Asks the rules in order. A caller that may not use the key learns nothing else, so that comes first.
+    pub(super) fn ask(&self, asked: &Question<'_>, witness: &mut impl Witness) -> Result<Granted, Refusal> {
+        let (key, purpose) = self.available(asked, witness)?;
+        let saw = || if asked.deadline.is_some() { "a deadline" } else { "no deadline" }.to_owned();
+        answer(witness, Place::BuiltIn("deadline"), saw, in_time(asked))?;
+        let saw = || asked.kind.to_string();
+        answer(witness, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
+        let Tbs::Ssh(tbs) = parsed(asked, witness)?;
+        let case = Case { ca_keys: asked.ca_keys, key: &key, purpose, tbs, now: asked.now.unix };
+        built_in::check(&case, witness)?;
+        let rule = profile::first_permitting(self.profiles(asked.caller, &key), &case, witness)
+            .map_err(|refusal| refusal.unwrap_or_else(key_not_available))?;
+        Ok(Granted { key, rule })
+    }
+
+    fn available(
+        &self,
+        asked: &Question<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<(KeyName, KeyPurpose), Refusal> {
+        let key = KeyName::new(asked.key).ok().and_then(|name| {
+            let purpose = asked.ca_keys.purpose(&name)?;
+            let named = self.profiles(asked.caller, &name).next().is_some();
+            named.then_some((name, purpose))
+        });
+        let saw = || format!("caller {}, key {}", asked.caller, quoted(asked.key));
+        let said = if key.is_some() { Ok(()) } else { object(Reason::KeyNotAvailable, NO_SUCH_KEY) };
+        answer(witness, Place::BuiltIn("key_available"), saw, said)?;
+        key.ok_or_else(key_not_available)
+    }
+}
+
+/// The same for a key that does not exist and one that is another's: neither name nor caller is in it.
+const NO_SUCH_KEY: &str = "no key of this name is available to this caller; ListKeys names those that are";
+
+pub(super) fn key_not_available() -> Refusal {
+    let rule = Place::BuiltIn("key_available").to_string();
+    Refusal { reason: Reason::KeyNotAvailable, rule, message: NO_SUCH_KEY.to_owned() }
+}
+
+fn in_time(asked: &Question<'_>) -> Verdict {
+    if asked.deadline.is_none_or(|deadline| asked.now.instant < deadline) {
+        return Ok(());
+    }
+    object(Reason::RequestExpired, "the deadline passed before the request was decided; nothing was signed")
+}
+
+/// Asked before the bytes are looked at: bytes for another kind of key have no business to be parsed for this one.
+fn of_kind(key: &KeyName, purpose: KeyPurpose, found: TbsKind) -> Verdict {
+    let wanted = match purpose {
+        KeyPurpose::SshUserCa | KeyPurpose::SshHostCa => TbsKind::SshCertificate,
+    };
+    if found == wanted {
+        return Ok(());
+    }
+    let message = format!("key {key} is for purpose {purpose} and signs {wanted}, not {found}");
+    object(Reason::TbsKindNotAllowed, message)
+}
+
+fn parsed<'a>(asked: &Question<'a>, witness: &mut impl Witness) -> Result<&'a Tbs, Refusal> {
+    let said = asked.tbs.map(|_| ()).map_err(|error| Objection::No {
+        reason: Reason::Malformed(error.rule()),
+        message: error.to_string(),
+    });
+    let saw =
+        || asked.tbs.map_or_else(|_| "bytes".to_owned(), |tbs| format!("{} bytes", tbs.as_bytes().len()));
+    answer(witness, Place::Tbs, saw, said)?;
+    asked.tbs.map_err(malformed)
+}
+
+pub(super) fn malformed(error: &ParseError) -> Refusal {
+    Refusal {
+        reason: Reason::Malformed(error.rule()),
+        rule: Place::Tbs.to_string(),
+        message: error.to_string(),
+    }
+}
+
+impl CaKeys<'_> {
+    /// What the key `name` may sign; `None` if there is no such key.
+    fn purpose(&self, name: &KeyName) -> Option<KeyPurpose> {
+        match self {
+            Self::Pinned(keys) => keys.get(name).map(|key| key.purpose),
+            Self::Configured(keys) | Self::Assumed(keys) => find(keys, name).map(|key| key.purpose),
+        }
+    }
+
+    /// Compares `found`, the CA key in a TBS, with the key `name`.
+    pub(super) fn compare(&self, name: &KeyName, found: &PublicKey) -> Comparison {
+        match self {
+            Self::Assumed(_) => Comparison::Unknown("the TBS was made up here and names no CA key"),
+            Self::Pinned(keys) => match keys.get(name) {
+                None => Comparison::Unknown("the key is not in service"),
+                Some(key) if key.public_key == *found => Comparison::Same,
+                Some(key) => Comparison::Other(key.public_key.ssh_fingerprint()),
+            },
+            Self::Configured(keys) => match find(keys, name).and_then(|key| key.fingerprint.as_ref()) {
+                None => Comparison::Unknown("only the token knows the CA key; set its `fingerprint`"),
+                Some(fingerprint) if *fingerprint == found.ssh_fingerprint() => Comparison::Same,
+                Some(fingerprint) => Comparison::Other(fingerprint.clone()),
+            },
+        }
+    }
+
+    /// Whether `subject` is a CA key.
+    pub(super) fn contain(&self, subject: &PublicKey) -> bool {
+        match self {
+            Self::Pinned(keys) => keys.iter().any(|key| key.public_key == *subject),
+            Self::Configured(keys) | Self::Assumed(keys) => {
+                let found = subject.ssh_fingerprint();
+                keys.iter().any(|key| key.fingerprint.as_ref() == Some(&found))
+            }
+        }
+    }
+
+    /// The CA keys that nothing could be compared with.
+    pub(super) fn unknown(&self) -> Vec<&KeyName> {
+        match self {
+            Self::Pinned(_) => Vec::new(),
+            Self::Configured(keys) | Self::Assumed(keys) => {
+                keys.iter().filter(|key| key.fingerprint.is_none()).map(|key| &key.name).collect()
+            }
+        }
+    }
+}
+
+fn find<'a>(keys: &'a [crate::key::Config], name: &KeyName) -> Option<&'a crate::key::Config> {
+    keys.iter().find(|key| key.name == *name)
+}
+
+/// A moment of the past or the future, for a question without a deadline.
+impl From<UnixTime> for Clock {
+    fn from(unix: UnixTime) -> Self {
+        Self { unix, instant: Instant::now() }
+    }
+}

@@ -1,0 +1,69 @@
+//! The policy as canonical text, which is what its digest covers.
+//!
+//! In: compiled rules. Out: lines of a word and its values, in a fixed order, with every default written out; docs/policy.md
+//! specifies them. Two configurations that decide alike line by line have one text, whatever their comments, order and spelling.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Write};
+
+use crate::key::KeyName;
+use crate::policy::KeyRules;
+use crate::policy::profile::Profile;
+use crate::policy::value::ValueRule;
+
+/// The first line. Its number changes when the built-in rules or this format do.
+const HEADER: &str = "countersign policy 2";
+
+/// The canonical text: ASCII where the configuration is, each line ended by a line feed.
+pub(super) fn text(keys: &BTreeMap<KeyName, KeyRules>) -> String {
+    let mut text = String::new();
+    // Writing to a String never fails.
+    let _ = write_policy(&mut text, keys);
+    text
+}
+
+fn write_policy(out: &mut String, keys: &BTreeMap<KeyName, KeyRules>) -> fmt::Result {
+    writeln!(out, "{HEADER}")?;
+    for (name, rules) in keys {
+        writeln!(out, "key {:?} {}", name.as_str(), rules.purpose)?;
+        for profile in &rules.profiles {
+            write_profile(out, profile)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_profile(out: &mut String, profile: &Profile) -> fmt::Result {
+    writeln!(out, "allow {:?}", profile.name)?;
+    write_each(out, "caller", &profile.callers)?;
+    write_each(out, "subject_key", &profile.subject_keys)?;
+    writeln!(out, "min_rsa_bits {}", profile.min_rsa_bits)?;
+    writeln!(out, "max_principals {}", profile.max_principals)?;
+    write_each(out, "principal", &profile.principals)?;
+    match &profile.key_id {
+        None => writeln!(out, "key_id any")?,
+        Some(patterns) => write_each(out, "key_id", patterns)?,
+    }
+    writeln!(out, "backdating {}", profile.backdating.as_secs())?;
+    writeln!(out, "start_within {}", profile.start_within.as_secs())?;
+    writeln!(out, "max_lifetime {}", profile.max_lifetime.as_secs())?;
+    write_options(out, "critical_option", &profile.critical_options)?;
+    write_each(out, "require_critical_option", &profile.require_critical_options)?;
+    write_options(out, "extension", &profile.extensions)
+}
+
+fn write_options(out: &mut String, word: &str, options: &BTreeMap<String, ValueRule>) -> fmt::Result {
+    for (name, rule) in options {
+        match rule {
+            ValueRule::Absent => writeln!(out, "{word} {name:?} flag")?,
+            ValueRule::Matching(patterns) => write_each(out, &format!("{word} {name:?} matching"), patterns)?,
+            ValueRule::Within(networks) => write_each(out, &format!("{word} {name:?} within"), networks)?,
+        }
+    }
+    Ok(())
+}
+
+/// One line for each value: `word "value"`.
+fn write_each<T: Display>(out: &mut String, word: &str, values: impl IntoIterator<Item = T>) -> fmt::Result {
+    values.into_iter().try_for_each(|value| writeln!(out, "{word} {:?}", value.to_string()))
+}

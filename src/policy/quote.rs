@@ -1,0 +1,55 @@
+//! Text from outside, made safe for one line of a message: escaped and of bounded length.
+
+/// How many characters of one value a message shows.
+const MAX_VALUE: usize = 64;
+
+/// How many items of a list a message shows.
+const MAX_ITEMS: usize = 8;
+
+/// `value` in quotes, escaped, and cut at 64 characters.
+pub(super) fn quoted(value: &str) -> String {
+    let (start, mark) = cut(value);
+    format!("{start:?}{mark}")
+}
+
+/// Items from the configuration, separated by commas: the first eight, each cut at 64 characters; "none" if there are none.
+pub(super) fn listed<T: ToString>(items: impl ExactSizeIterator<Item = T>) -> String {
+    let more = items.len().saturating_sub(MAX_ITEMS);
+    let shown: Vec<String> = items.take(MAX_ITEMS).map(|item| shortened(&item.to_string())).collect();
+    match (shown.is_empty(), more) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn shortened(item: &str) -> String {
+    let (start, mark) = cut(item);
+    format!("{start}{mark}")
+}
+
+/// The start of `value`, and the mark of what was cut off.
+fn cut(value: &str) -> (&str, &'static str) {
+    let end = value.char_indices().nth(MAX_VALUE).and_then(|(end, _)| value.get(..end));
+    end.map_or((value, ""), |start| (start, "…"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{listed, quoted};
+
+    #[test]
+    fn keeps_outside_text_on_one_short_line() {
+        assert_eq!(quoted("a\n\u{1b}[31m\"b"), r#""a\n\u{1b}[31m\"b""#);
+        assert_eq!(quoted(&"ä".repeat(65)), format!("{:?}…", "ä".repeat(64)));
+        assert!(quoted(&"\u{7}".repeat(100_000)).len() < 1_000);
+    }
+
+    #[test]
+    fn shows_the_start_of_a_long_list() {
+        assert_eq!(listed([0; 0].iter()), "none");
+        assert_eq!(listed(["a", "b"].iter()), "a, b");
+        assert_eq!(listed(["x".repeat(65)].iter()), format!("{}…", "x".repeat(64)));
+        assert_eq!(listed(0..10), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
+    }
+}

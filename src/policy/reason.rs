@@ -1,0 +1,121 @@
+//! Every reason for a refusal, in one table.
+
+/// What a caller can do about a refusal.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ReasonClass {
+    /// The bytes are no TBS: build them differently.
+    Malformed,
+    /// A rule says no: ask for less, or have the configuration changed where it can allow this.
+    Denied,
+    /// No such thing for this caller.
+    NotFound,
+    /// Too late.
+    Expired,
+    /// The request id or the serial stands for something else already: use a new one.
+    Taken,
+    /// The same request is being worked on: ask again a little later.
+    Pending,
+}
+
+/// Makes [`Reason`] from one table, so that no reason lacks its word, its class or its place in [`Reason::ALL`].
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal, $class:ident;)*) => {
+        /// Why policy says no, or the ledger after it. What each means in full, with examples: docs/policy.md.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum Reason {
+            /// The bytes are not a TBS of the kind that they were said to be; the word is the parser's.
+            Malformed(&'static str),
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason but [`Self::Malformed`], whose words the parser has; in the order in which the rules are asked.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable word to branch on, in ErrorInfo and in ledger entries: `PRINCIPAL_NOT_ALLOWED`.
+            #[must_use]
+            pub const fn code_word(self) -> &'static str {
+                match self {
+                    Self::Malformed(word) => word,
+                    $(Self::$variant => $word,)*
+                }
+            }
+
+            /// What a caller can do about it.
+            #[must_use]
+            pub const fn class(self) -> ReasonClass {
+                match self {
+                    Self::Malformed(_) => ReasonClass::Malformed,
+                    $(Self::$variant => ReasonClass::$class,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// No such key, or none that this caller may use: nobody can tell the two apart.
+    KeyNotAvailable = "KEY_NOT_AVAILABLE", NotFound;
+    /// The caller's deadline has passed.
+    RequestExpired = "REQUEST_EXPIRED", Expired;
+    /// The key signs another kind of TBS.
+    TbsKindNotAllowed = "TBS_KIND_NOT_ALLOWED", Denied;
+    /// The TBS names another CA key than the one that is to sign it.
+    CaKeyMismatch = "CA_KEY_MISMATCH", Denied;
+    /// A user certificate for a host CA key, or the other way round.
+    CertificateTypeNotAllowed = "CERTIFICATE_TYPE_NOT_ALLOWED", Denied;
+    /// Serial 0, which is what a forgotten serial looks like.
+    SerialZero = "SERIAL_ZERO", Denied;
+    /// No key id: sshd would log nothing to trace the login by.
+    KeyIdEmpty = "KEY_ID_EMPTY", Denied;
+    /// A principal with a character that some implementation reads as a list, a pattern or two words.
+    PrincipalInvalid = "PRINCIPAL_INVALID", Denied;
+    /// No end of validity.
+    ValidForever = "VALID_FOREVER", Denied;
+    /// The validity is over already.
+    CertificateExpired = "CERTIFICATE_EXPIRED", Denied;
+    /// The certificate is for a CA key of this signer.
+    SubjectKeyIsCaKey = "SUBJECT_KEY_IS_CA_KEY", Denied;
+    /// Not a usable public key: off its curve, of small order, or RSA parameters outside what is safe.
+    SubjectKeyInvalid = "SUBJECT_KEY_INVALID", Denied;
+    /// An RSA modulus that a prime below 752 divides.
+    SubjectKeySmallFactor = "SUBJECT_KEY_SMALL_FACTOR", Denied;
+    /// An RSA modulus whose primes are so close that Fermat's method finds them.
+    SubjectKeyClosePrimes = "SUBJECT_KEY_CLOSE_PRIMES", Denied;
+    /// An RSA key with the fingerprint of Infineon's RSALib.
+    SubjectKeyRoca = "SUBJECT_KEY_ROCA", Denied;
+    /// A subject key of an algorithm that the profile does not list.
+    SubjectKeyNotAllowed = "SUBJECT_KEY_NOT_ALLOWED", Denied;
+    /// An RSA subject key shorter than the profile wants.
+    SubjectKeyTooShort = "SUBJECT_KEY_TOO_SHORT", Denied;
+    /// More principals than the profile allows.
+    PrincipalsAboveLimit = "PRINCIPALS_ABOVE_LIMIT", Denied;
+    /// A principal that no pattern of the profile matches.
+    PrincipalNotAllowed = "PRINCIPAL_NOT_ALLOWED", Denied;
+    /// A key id that no pattern of the profile matches.
+    KeyIdNotAllowed = "KEY_ID_NOT_ALLOWED", Denied;
+    /// The validity begins too far in the past.
+    BackdatedTooFar = "BACKDATED_TOO_FAR", Denied;
+    /// The validity begins too far in the future.
+    StartsTooLate = "STARTS_TOO_LATE", Denied;
+    /// Usable for longer than the profile allows.
+    LifetimeTooLong = "LIFETIME_TOO_LONG", Denied;
+    /// A critical option that the profile does not list.
+    CriticalOptionNotAllowed = "CRITICAL_OPTION_NOT_ALLOWED", Denied;
+    /// A critical option whose value the profile does not allow.
+    CriticalOptionValueNotAllowed = "CRITICAL_OPTION_VALUE_NOT_ALLOWED", Denied;
+    /// A critical option that the profile requires is not there.
+    CriticalOptionMissing = "CRITICAL_OPTION_MISSING", Denied;
+    /// An extension that the profile does not list.
+    ExtensionNotAllowed = "EXTENSION_NOT_ALLOWED", Denied;
+    /// An extension whose value the profile does not allow.
+    ExtensionValueNotAllowed = "EXTENSION_VALUE_NOT_ALLOWED", Denied;
+    /// The ledger has another request of this caller under this request id.
+    RequestIdReused = "REQUEST_ID_REUSED", Taken;
+    /// The ledger has this very request, without an outcome yet.
+    RequestInProgress = "REQUEST_IN_PROGRESS", Pending;
+    /// The ledger has this very request, and will never have its outcome.
+    RequestOutcomeUnknown = "REQUEST_OUTCOME_UNKNOWN", Taken;
+    /// The ledger has another certificate of this CA key with this serial.
+    SerialReused = "SERIAL_REUSED", Taken;
+}

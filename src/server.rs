@@ -1,0 +1,229 @@
+//! The way in and out: gRPC over mutual TLS, and over a Unix socket.
+//!
+//! In: connections. Out: [`Request`](crate::sign::Request)s to the [`Signer`], and its answers as gRPC messages and
+//! statuses. Promised: nobody is served before TLS or the kernel has said who it is, and shutting down takes no longer
+//! than its grace. Generated protobuf types stop here.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use countersign_proto::v1::signer_server::SignerServer;
+use countersign_tbs::ssh::CertificateTbs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tonic::service::Routes;
+
+use crate::config::Fault;
+use crate::sign::Signer;
+
+mod api;
+mod connection;
+mod message;
+mod share;
+mod status;
+mod stream;
+mod tls;
+mod unix;
+
+#[cfg(test)]
+mod tests;
+
+use share::{ShareLimits, Shares};
+pub use tls::Reload;
+
+/// How many connections the kernel keeps for us before they are accepted.
+const BACKLOG: u32 = 1024;
+/// The longest request, in bytes: the longest TBS, and what is around it.
+const MAX_REQUEST_BYTES: usize = CertificateTbs::MAX_LEN + 4096;
+/// How many requests are worked on at once. A request outlives the call that brought it, so that HTTP/2's own limits
+/// bound nothing.
+const MAX_IN_WORK: ShareLimits = ShareLimits { total: 2048, per_caller: 512 };
+
+/// The `[server]` section of the configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen for TLS.
+    pub listen: SocketAddr,
+    /// The server's certificate chain, PEM, leaf first.
+    pub tls_certificate: PathBuf,
+    /// Its private key, PEM, mode 0600 or stricter.
+    pub tls_key: PathBuf,
+    /// The CA certificates that client certificates must chain to, PEM.
+    pub client_ca: PathBuf,
+    /// A Unix socket for callers on this host, known by their user id. Its mode is 0600.
+    pub unix_socket: Option<PathBuf>,
+    /// How many connections at once by TLS, and how many by the Unix socket; one more is closed.
+    pub max_connections: usize,
+    /// How long requests in flight may take to finish after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+/// The addresses, taken but not listened on before [`Self::serve`].
+pub struct Listener {
+    tls: (TcpSocket, tls::Reload),
+    unix: Option<unix::Bound>,
+    local_addr: SocketAddr,
+    limits: connection::Limits,
+}
+
+/// Why serving did not end cleanly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address that was taken at start-up could not be listened on.
+    #[error("cannot listen: {0}")]
+    Listen(#[from] std::io::Error),
+    /// Connections were cut; what was being signed for them may be without an outcome in the ledger.
+    #[error("{requests} requests were still in work {grace:?} after the shutdown began, and were cut off")]
+    GraceOver {
+        /// How many.
+        requests: usize,
+        /// How long they were given.
+        grace: Duration,
+    },
+}
+
+impl Listener {
+    /// Reads the TLS files and takes the addresses.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn bind(config: &Config) -> Result<Self, Vec<Fault>> {
+        let files = enough_files(config);
+        let identity = tls::load(config);
+        let tcp = bind_tcp(config.listen);
+        let unix = config.unix_socket.as_deref().map(unix::Bound::new).transpose();
+        match (identity, tcp, unix, files) {
+            (Ok(identity), Ok((tcp, local_addr)), Ok(unix), Ok(())) => {
+                let limits =
+                    connection::Limits { connections: config.max_connections, grace: config.shutdown_grace };
+                Ok(Self { tls: (tcp, tls::Reload::new(identity, config.clone())), unix, local_addr, limits })
+            }
+            (identity, tcp, unix, files) => {
+                let mut faults = identity.err().unwrap_or_default();
+                faults.extend(tcp.err());
+                faults.extend(unix.err());
+                faults.extend(files.err());
+                Err(faults)
+            }
+        }
+    }
+
+    /// Where TLS is listened for: with port 0 in the configuration, the port that the kernel chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What reads the TLS files again while the server runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.tls.1.clone()
+    }
+
+    /// Listens and serves until `shutdown`, then lets requests in flight finish.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`] if it cannot listen, [`ServeError::GraceOver`] if the last requests did not finish in time.
+    pub async fn serve(
+        self,
+        signer: Signer,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServeError> {
+        let Self { tls, unix, limits, local_addr } = self;
+        let tls = tls::Door::new(tls.0.listen(BACKLOG)?, tls.1);
+        let unix = unix.map(|bound| bound.listen(BACKLOG)).transpose()?;
+        tracing::info!(address = %local_addr, "listening");
+        let grace = limits.grace;
+        let (stop, stopping) = watch::channel(false);
+        let work = Shares::new(MAX_IN_WORK);
+        let api = SignerServer::new(api::Api::new(signer, work.clone(), stopping.clone()))
+            .max_decoding_message_size(MAX_REQUEST_BYTES);
+        let routes = Routes::new(api).prepare();
+
+        let serving = async {
+            let by_unix = async {
+                if let Some(door) = unix {
+                    connection::serve(door, routes.clone(), limits, stopping.clone()).await;
+                }
+            };
+            tokio::join!(connection::serve(tls, routes.clone(), limits, stopping.clone()), by_unix);
+            // A request whose connection is gone may not have begun yet. It must not: the ledger is about to be closed.
+            work.close().await;
+        };
+        let out_of_time = async {
+            shutdown.await;
+            stop.send_replace(true);
+            tokio::time::sleep(grace).await;
+        };
+        // HTTP/2 alone would wait for ever for a client that ignores GOAWAY (field-notes R31); dropping `serving`
+        // closes what is left.
+        tokio::select! {
+            biased;
+            () = serving => Ok(()),
+            () = out_of_time => match work.taken() {
+                0 => {
+                    tracing::info!("cut clients that kept idle connections open for {grace:?} after being asked to close them");
+                    Ok(())
+                }
+                requests => Err(ServeError::GraceOver { requests, grace }),
+            },
+        }
+    }
+}
+
+/// Reads and checks the TLS files, and takes no address: what a daemon that runs already would not mind.
+///
+/// # Errors
+/// Everything that is wrong with them, at once.
+pub fn check(config: &Config) -> Result<(), Vec<Fault>> {
+    tls::load(config).map(drop)
+}
+
+/// Raises the limit of open files as far as it goes: a caller that opens every connection it may must not leave a token
+/// process without its sockets.
+fn enough_files(config: &Config) -> Result<(), Fault> {
+    let limit = getrlimit(Resource::Nofile);
+    // Connections by TLS and by the Unix socket; the rest is for handshakes, sessions, files.
+    let needed =
+        u64::try_from(config.max_connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(1024);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    if most < needed {
+        let message = format!(
+            "needs a limit of {needed} open files, and the hard limit is {most}: raise that or lower this"
+        );
+        return Err(fault("max_connections", message));
+    }
+    let raised = Rlimit { current: Some(needed.max(limit.current.unwrap_or(most))), ..limit };
+    setrlimit(Resource::Nofile, raised)
+        .map_err(|error| fault("max_connections", format!("cannot raise the limit of open files: {error}")))
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<(TcpSocket, SocketAddr), Fault> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a restart need not wait for the connections of the daemon before it to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let local = socket.local_addr()?;
+        Ok::<_, std::io::Error>((socket, local))
+    };
+    bound().map_err(|error| fault("listen", format!("cannot listen on {address}: {error}{}", remedy(&error))))
+}
+
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "; stop the process that has it (`ss -ltnp` names it), or choose another"
+        }
+        std::io::ErrorKind::AddrNotAvailable => "; no interface of this host has this address",
+        _ => "",
+    }
+}
+
+fn fault(key: &str, message: String) -> Fault {
+    Fault::new(format!("server.{key}"), message)
+}

@@ -1,0 +1,156 @@
+//! The gRPC service: the four methods of `countersign.v1.Signer`.
+//!
+//! In: calls of a caller that the connection vouches for. Out: its requests to the [`Signer`], and the answers. What is
+//! promised to the ledger is kept here: a request that has entered the pipeline leaves it, whatever its client does.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use countersign_proto::v1;
+use countersign_proto::v1::signer_server;
+use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, error, warn};
+
+use super::share::Shares;
+use super::status::{Fault, Rejection};
+use super::{message, stream};
+use crate::caller::Caller;
+use crate::key::{Key, KeyName, UnixTime};
+use crate::sign::{Failure, Signed, Signer};
+use crate::token::TokenErrorClass;
+
+#[cfg(test)]
+mod tests;
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Api {
+    signer: Signer,
+    work: Shares,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Whose call it is, and until when it matters.
+#[derive(Clone)]
+pub(super) struct Call {
+    caller: Arc<Caller>,
+    deadline: Option<Instant>,
+}
+
+impl Call {
+    fn of<M>(request: &Request<M>) -> Result<Self, Fault> {
+        let caller = request.extensions().get::<Arc<Caller>>().ok_or(Fault::Internal)?;
+        let deadline = message::deadline(request.metadata(), Instant::now())?;
+        let call = Self { caller: Arc::clone(caller), deadline };
+        call.caller()?;
+        Ok(call)
+    }
+
+    /// The caller, if it still is one: its connection may have outlived its certificate.
+    fn caller(&self) -> Result<&Caller, Fault> {
+        if self.caller.is_expired(UnixTime::now()) { Err(Fault::CallerExpired) } else { Ok(&self.caller) }
+    }
+}
+
+impl Api {
+    pub(super) fn new(signer: Signer, work: Shares, stopping: watch::Receiver<bool>) -> Self {
+        Self { signer, work, stopping }
+    }
+
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.clone()
+    }
+
+    /// Answers one request, of a call or of a stream.
+    pub(super) async fn answer(
+        &self,
+        call: &Call,
+        message: v1::SignRequest,
+    ) -> Result<v1::SignResponse, Rejection> {
+        let caller = call.caller()?;
+        let request = message::request(caller, call.deadline, message)?;
+        let working = self.work.take(caller).ok_or(Fault::TooManyRequests)?;
+        let signer = self.signer.clone();
+        // A task of its own: when the client goes away or its deadline passes, this function is dropped or gives up,
+        // and half a pipeline would leave an intent without an outcome. Even a request whose deadline has passed
+        // already goes in, so that its refusal is recorded.
+        let work = tokio::spawn(async move {
+            let _working = working;
+            let caller = request.caller.clone();
+            signer.sign(request).await.inspect_err(|failure| report(&caller, failure))
+        });
+        let done = match call.deadline {
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Fault::DeadlineExceeded)?
+            }
+            None => work.await,
+        };
+        // The task panicked, which ends the process in a release build.
+        let answer: Signed = done.map_err(|_| Fault::Internal)??;
+        Ok(message::response(answer, self.signer.ledger.origin()))
+    }
+
+    fn usable<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = &'a Arc<Key>> {
+        self.signer.keys.iter().filter(|key| self.signer.policy.may_use(caller, &key.name))
+    }
+
+    /// The key of this name, unless policy keeps it from the caller: both are one answer, down to the byte.
+    fn key(&self, caller: &Caller, name: &str) -> Result<&Arc<Key>, Fault> {
+        let name = KeyName::new(name).map_err(|_| Fault::KeyNotAvailable)?;
+        let key = self.signer.keys.get(&name).filter(|_| self.signer.policy.may_use(caller, &name));
+        key.ok_or(Fault::KeyNotAvailable)
+    }
+}
+
+#[tonic::async_trait]
+impl signer_server::Signer for Api {
+    type SignStreamStream = ReceiverStream<Result<v1::SignStreamResponse, Status>>;
+
+    async fn sign(&self, request: Request<v1::SignRequest>) -> Result<Response<v1::SignResponse>, Status> {
+        let call = Call::of(&request).map_err(Rejection::from)?;
+        Ok(Response::new(self.answer(&call, request.into_inner()).await?))
+    }
+
+    async fn sign_stream(
+        &self,
+        request: Request<Streaming<v1::SignRequest>>,
+    ) -> Result<Response<Self::SignStreamStream>, Status> {
+        let call = Call::of(&request).map_err(Rejection::from)?;
+        Ok(Response::new(stream::answer(self.clone(), call, request.into_inner())))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<v1::ListKeysRequest>,
+    ) -> Result<Response<v1::ListKeysResponse>, Status> {
+        let call = Call::of(&request).map_err(Rejection::from)?;
+        let keys = self.usable(&call.caller).map(|key| message::key(key)).collect();
+        Ok(Response::new(v1::ListKeysResponse { keys }))
+    }
+
+    async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Result<Response<v1::Key>, Status> {
+        let call = Call::of(&request).map_err(Rejection::from)?;
+        let key = self.key(&call.caller, &request.get_ref().name).map_err(Rejection::from)?;
+        Ok(Response::new(message::key(key)))
+    }
+}
+
+/// Logs what a caller is not told. What a stage logs once when it happens is not repeated here for every request.
+fn report(caller: &Caller, failure: &Failure) {
+    match failure {
+        Failure::Refused(refused) => debug!(%caller, rule = refused.refusal.rule, "{refused}"),
+        Failure::TooLate => debug!(%caller, "{failure}"),
+        Failure::Ledger(cause) => debug!(%caller, word = cause.word(), "{cause}"),
+        Failure::Verify(cause) => error!(%caller, "{cause}"),
+        Failure::Token(cause) => match cause.class() {
+            TokenErrorClass::Busy | TokenErrorClass::Expired | TokenErrorClass::Unavailable => {
+                debug!(%caller, word = cause.word(), "{cause}");
+            }
+            TokenErrorClass::TimedOut | TokenErrorClass::Internal => {
+                warn!(%caller, word = cause.word(), "{cause}");
+            }
+        },
+    }
+}

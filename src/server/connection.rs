@@ -1,0 +1,192 @@
+//! One connection after another: who it is, then HTTP/2 until it ends, ages, or the server stops.
+//!
+//! In: a [`Door`]. Out: each request, with the [`Caller`] in its extensions, to the gRPC routes. The HTTP/2 loop is ours
+//! and not tonic's: tonic's would leave connections running after a shutdown's grace, and would answer a passed deadline
+//! with CANCELLED before the request has been recorded.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+use tracing::{debug, warn};
+
+use super::share::{ShareLimits, Shares};
+use crate::caller::{Caller, CallerError};
+
+/// How many requests at once on one connection. Each may hold a message that is not all there yet.
+const MAX_STREAMS: u32 = 128;
+/// How many connections of one caller.
+const MAX_PER_CALLER: usize = 64;
+/// How many connections may be in their handshake: strangers who do not finish theirs take none of the places of callers.
+const MAX_HANDSHAKES: usize = 128;
+/// How much of one request's body may wait unread, in bytes; less than a connection's, so that a SignStream that is
+/// held back does not hold back the connection's other requests.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// As [`STREAM_WINDOW`], for all requests of a connection together.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The most headers that a request may have, in bytes.
+const MAX_HEADERS: u32 = 16 * 1024;
+/// How often a client is asked for a sign of life, and how long that may take.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// How old a connection may get before the client is asked to make another, whose certificate is verified anew.
+const MAX_AGE: Duration = Duration::from_secs(3600);
+/// How long to wait after a failed accept: out of file descriptors, trying at once again would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A way in: where connections come from, and how one learns who is at the other end.
+pub(super) trait Door: Send + Sync + 'static {
+    /// A connection that nobody has vouched for yet.
+    type Knock: Send + 'static;
+    /// A connection to a known caller.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Waits for the next connection. Cancel-safe.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Knock>> + Send;
+
+    /// Finds out who it is; bounded in time.
+    fn identify(knock: Self::Knock) -> impl Future<Output = Result<(Self::Stream, Caller), Rejected>> + Send;
+}
+
+/// Why a connection was closed without a word.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rejected {
+    /// The peer is no client of ours, or speaks no TLS 1.3.
+    #[error("{peer}: {source}")]
+    Handshake { peer: String, source: io::Error },
+    /// The peer did not finish the handshake in time.
+    #[error("{peer}: the TLS handshake took too long")]
+    Slow { peer: String },
+    /// gRPC needs HTTP/2, and a client that does not say so may be somebody's cross-protocol trick.
+    #[error("{peer}: the client did not ask for HTTP/2 (ALPN \"h2\")")]
+    NotHttp2 { peer: String },
+    /// One caller has its part of the connections, or there are as many as the configuration allows.
+    #[error("{caller}: too many connections")]
+    TooMany { caller: Caller },
+    /// A certificate of the right CA that names nobody: somebody has to issue a better one.
+    #[error("{peer}: {source}")]
+    Nameless { peer: String, source: CallerError },
+}
+
+/// What a configuration may choose.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// How many connections at once.
+    pub(super) connections: usize,
+    /// How long a connection may take to end once it should.
+    pub(super) grace: Duration,
+}
+
+/// Serves every connection that comes in by `door` until `stopping`, then waits for the last of them.
+pub(super) async fn serve<D: Door>(
+    door: D,
+    routes: Routes,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let shares = Shares::new(ShareLimits { total: limits.connections, per_caller: MAX_PER_CALLER });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stopping) => break,
+            Some(_) = connections.join_next() => {}
+            (handshake, knock) = accept(&door, &handshakes) => {
+                let (routes, stopping, shares) = (routes.clone(), stopping.clone(), shares.clone());
+                connections.spawn(async move {
+                    let known = D::identify(knock).await.and_then(|(stream, caller)| match shares.take(&caller) {
+                        Some(share) => Ok((stream, caller, share)),
+                        None => Err(Rejected::TooMany { caller }),
+                    });
+                    drop(handshake);
+                    match known {
+                        Ok((stream, caller, _share)) => converse(stream, caller, routes, limits.grace, stopping).await,
+                        Err(rejected @ Rejected::Nameless { .. }) => warn!("closed a connection: {rejected}"),
+                        Err(rejected) => debug!("closed a connection: {rejected}"),
+                    }
+                });
+            }
+        }
+    }
+    // Whoever is still in the backlog is told at once to go elsewhere.
+    drop(door);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Waits for a slot first: a handshake beyond the limit stays in the kernel's backlog. Strangers who never finish theirs
+/// can delay new connections for the time that a handshake may take, but not those that are open.
+async fn accept<D: Door>(door: &D, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, D::Knock) {
+    #[expect(clippy::expect_used, reason = "nobody closes this semaphore")]
+    let slot = Arc::clone(slots).acquire_owned().await.expect("an open semaphore");
+    loop {
+        match door.accept().await {
+            Ok(knock) => return (slot, knock),
+            Err(error) => {
+                warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Speaks HTTP/2 with one caller.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    caller: Caller,
+    routes: Routes,
+    grace: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let caller = Arc::new(caller);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&caller));
+        routes.call(request)
+    });
+    let mut connection = pin!(http().serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        result = connection.as_mut() => return ended(result),
+        () = stopped(&mut stopping) => {}
+        () = tokio::time::sleep(MAX_AGE) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    if let Ok(result) = tokio::time::timeout(grace, connection).await {
+        ended(result);
+    } else {
+        debug!("cut a connection that did not end within {grace:?} of being asked to");
+    }
+}
+
+fn ended(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        debug!("a connection broke: {error}");
+    }
+}
+
+fn http() -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEADERS)
+        .keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1);
+    http
+}
+
+/// Returns once the server is to stop.
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // The sender is only dropped by a server that has stopped.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}

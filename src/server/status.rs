@@ -1,0 +1,251 @@
+//! The one table from what went wrong to what a caller is told.
+//!
+//! In: a [`Failure`] of the pipeline, or one of the server's own. Out: a [`Rejection`], which is a gRPC status or a
+//! stream's error with the same code, message and details. What the signer's inside looks like stays inside: a caller
+//! learns that the token is out of service, the log says why. docs/errors.md lists every reason.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use countersign_proto::{ERROR_DOMAIN, v1};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::ledger::{LedgerError, Refused};
+use crate::policy::ReasonClass;
+use crate::sign::{Failure, InvalidRequestId};
+use crate::token::TokenErrorClass;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest message, in bytes: HTTP/2 clients take about 8 KiB of trailers, and a status has its message in them
+/// twice, percent-encoded and in base64.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// A request that is answered with an error.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rejection {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    /// The rule that refused and the ledger's index of the refusal, if the request came that far.
+    refusal: Option<(String, u64)>,
+    retry_after: Option<Duration>,
+}
+
+/// What the server itself refuses, before the pipeline or after it has given up. The ledger knows nothing of the former.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fault {
+    /// The client certificate ran out since the connection was made.
+    CallerExpired,
+    /// No field of the oneof `tbs` is set.
+    TbsMissing,
+    /// The request id is malformed, or missing where it is required.
+    RequestIdInvalid,
+    /// Another request of this stream has the same id and is not answered yet.
+    RequestIdInUse,
+    /// The header `grpc-timeout` is not one (gRPC over HTTP2, "Requests").
+    DeadlineInvalid,
+    /// The caller's deadline passed while the request was worked on.
+    DeadlineExceeded,
+    /// As `GetKey` says it: no such key, or not for this caller.
+    KeyNotAvailable,
+    /// This caller, or all callers together, have as many requests in work as they may.
+    TooManyRequests,
+    /// The server is shutting down.
+    ShuttingDown,
+    /// A bug.
+    Internal,
+}
+
+impl Fault {
+    /// Every fault.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 10] = [
+        Self::CallerExpired,
+        Self::TbsMissing,
+        Self::RequestIdInvalid,
+        Self::RequestIdInUse,
+        Self::DeadlineInvalid,
+        Self::DeadlineExceeded,
+        Self::KeyNotAvailable,
+        Self::TooManyRequests,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::CallerExpired => Self::new(
+                Code::Unauthenticated,
+                "CALLER_EXPIRED",
+                "the client certificate has expired; connect again with a new one",
+            ),
+            Fault::TbsMissing => Self::new(
+                Code::InvalidArgument,
+                "TBS_MISSING",
+                "the request has nothing to sign; set one field of `tbs`",
+            ),
+            Fault::RequestIdInvalid => {
+                Self::new(Code::InvalidArgument, "REQUEST_ID_INVALID", &InvalidRequestId.to_string())
+            }
+            Fault::RequestIdInUse => Self::new(
+                Code::InvalidArgument,
+                "REQUEST_ID_IN_USE",
+                "a request of this stream with the same request_id is not answered yet; give each its own",
+            ),
+            Fault::DeadlineInvalid => Self::new(
+                Code::InvalidArgument,
+                "DEADLINE_INVALID",
+                "the header grpc-timeout is not 1 to 8 digits and one of H, M, S, m, u, n",
+            ),
+            Fault::DeadlineExceeded => Self::new(
+                Code::DeadlineExceeded,
+                "DEADLINE_EXCEEDED",
+                "the deadline passed before there was a signature; if one is made, it is discarded",
+            ),
+            Fault::KeyNotAvailable => Self::new(
+                Code::NotFound,
+                "KEY_NOT_AVAILABLE",
+                "there is no such key, or this caller may not use it; ListKeys shows those that it may",
+            ),
+            Fault::TooManyRequests => Self::new(
+                Code::ResourceExhausted,
+                "TOO_MANY_REQUESTS",
+                "too many requests of this caller, or of all, are being worked on; have fewer in flight",
+            )
+            .retry_after(Duration::from_millis(100)),
+            Fault::ShuttingDown => {
+                Self::new(Code::Unavailable, "SHUTTING_DOWN", "the signer is shutting down; connect again")
+                    .retry_after(Duration::from_secs(1))
+            }
+            Fault::Internal => Self::new(Code::Internal, "INTERNAL", "the signer failed; its log says how"),
+        }
+    }
+}
+
+impl From<Failure> for Rejection {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refused) => refused.into(),
+            Failure::Ledger(LedgerError::ClockBehind { .. }) => Self::new(
+                Code::Unavailable,
+                "CLOCK_BEHIND",
+                "the signer's clock is behind its ledger, so it signs nothing; tell its operator, and try again later",
+            )
+            .retry_after(Duration::from_secs(5)),
+            Failure::Ledger(_) => Self::new(
+                Code::Unavailable,
+                "LEDGER_UNAVAILABLE",
+                "the signer cannot record requests, so it signs nothing; try again later",
+            )
+            .retry_after(Duration::from_secs(5)),
+            Failure::Token(error) => error.class().into(),
+            Failure::Verify(_) => Self::new(
+                Code::Internal,
+                "SIGNATURE_WITHHELD",
+                "the token's signature does not verify, so it was withheld; tell the signer's operator",
+            ),
+            Failure::TooLate => Fault::DeadlineExceeded.into(),
+        }
+    }
+}
+
+impl From<Refused> for Rejection {
+    fn from(Refused { refusal, receipt }: Refused) -> Self {
+        let code = match refusal.reason.class() {
+            ReasonClass::Malformed => Code::InvalidArgument,
+            ReasonClass::Denied => Code::PermissionDenied,
+            ReasonClass::NotFound => Code::NotFound,
+            ReasonClass::Expired => Code::DeadlineExceeded,
+            ReasonClass::Taken => Code::AlreadyExists,
+            ReasonClass::Pending => Code::Unavailable,
+        };
+        let rejection = Self::new(code, refusal.reason.code_word(), &refusal.message);
+        let retry_after = (code == Code::Unavailable).then_some(Duration::from_millis(250));
+        Self { refusal: Some((refusal.rule, receipt.index)), retry_after, ..rejection }
+    }
+}
+
+impl From<TokenErrorClass> for Rejection {
+    fn from(class: TokenErrorClass) -> Self {
+        match class {
+            TokenErrorClass::Busy => Self::new(
+                Code::ResourceExhausted,
+                "TOKEN_BUSY",
+                "the token has more to sign than it can; try again a little later",
+            )
+            .retry_after(Duration::from_millis(250)),
+            TokenErrorClass::Unavailable => Self::new(
+                Code::Unavailable,
+                "TOKEN_UNAVAILABLE",
+                "the token is out of service; try again later",
+            )
+            .retry_after(Duration::from_secs(5)),
+            TokenErrorClass::Expired => Fault::DeadlineExceeded.into(),
+            TokenErrorClass::TimedOut => Self::new(
+                Code::Unavailable,
+                "TOKEN_TIMED_OUT",
+                "the token did not answer in time; a late signature is discarded; try again later",
+            )
+            .retry_after(Duration::from_secs(5)),
+            TokenErrorClass::Internal => Self::new(
+                Code::Internal,
+                "TOKEN_FAILED",
+                "the token did not sign this; trying again will not help; tell the signer's operator",
+            ),
+        }
+    }
+}
+
+impl From<Rejection> for Status {
+    fn from(rejection: Rejection) -> Self {
+        let metadata = rejection.metadata();
+        let mut details = ErrorDetails::with_error_info(rejection.reason, ERROR_DOMAIN, metadata);
+        if rejection.retry_after.is_some() {
+            details.set_retry_info(rejection.retry_after);
+        }
+        Status::with_error_details(rejection.code, rejection.message, details)
+    }
+}
+
+impl From<Rejection> for v1::Error {
+    fn from(rejection: Rejection) -> Self {
+        let metadata = rejection.metadata();
+        let Rejection { code, reason, message, .. } = rejection;
+        Self { code: code.into(), message, reason: reason.to_owned(), metadata }
+    }
+}
+
+impl Rejection {
+    fn new(code: Code, reason: &'static str, message: &str) -> Self {
+        Self { code, reason, message: clip(message), refusal: None, retry_after: None }
+    }
+
+    fn retry_after(self, delay: Duration) -> Self {
+        Self { retry_after: Some(delay), ..self }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        let mut metadata = HashMap::new();
+        if let Some((rule, entry)) = &self.refusal {
+            metadata.insert("rule".to_owned(), rule.clone());
+            metadata.insert("entry".to_owned(), entry.to_string());
+        }
+        if let Some(delay) = self.retry_after {
+            metadata.insert("retry_after_ms".to_owned(), delay.as_millis().to_string());
+        }
+        metadata
+    }
+}
+
+fn clip(message: &str) -> String {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return message.to_owned();
+    }
+    let head = (0..=MAX_MESSAGE_BYTES).rev().find_map(|end| message.get(..end)).unwrap_or_default();
+    format!("{head}…")
+}

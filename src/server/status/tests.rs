@@ -1,0 +1,136 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "tests"
+)]
+
+use countersign_proto::client::CallError;
+
+use super::*;
+use crate::key::Scheme;
+use crate::ledger::{LedgerError, Receipt};
+use crate::policy::{Reason, Refusal};
+use crate::verify::VerifyError;
+
+const ERRORS: &str = include_str!("../../../docs/errors.md");
+
+fn refused(reason: Reason, message: &str) -> Failure {
+    let refusal = Refusal {
+        reason,
+        rule: "key.user-ca.allow.staff.principals".to_owned(),
+        message: message.to_owned(),
+    };
+    Failure::Refused(Refused { refusal, receipt: Receipt { index: 7, leaf_hash: [0; 32] } })
+}
+
+/// One failure of each kind that does not come from a table of its own.
+fn failures() -> Vec<Failure> {
+    vec![
+        Failure::Ledger(LedgerError::Closed),
+        Failure::Ledger(LedgerError::ClockBehind {
+            path: "/ledger".into(),
+            behind: Duration::from_secs(60),
+            tolerance: Duration::from_secs(5),
+        }),
+        Failure::Verify(VerifyError { scheme: Scheme::Ed25519 }),
+        Failure::TooLate,
+    ]
+}
+
+/// Every reason that a caller can see.
+fn rejections() -> Vec<Rejection> {
+    let faults = Fault::ALL.into_iter().map(Rejection::from);
+    let refusals = Reason::ALL.iter().map(|reason| refused(*reason, "no").into());
+    let failures = failures().into_iter().map(Rejection::from);
+    faults.chain(refusals).chain(failures).chain(CLASSES.map(Rejection::from)).collect()
+}
+
+const CLASSES: [TokenErrorClass; 5] = [
+    TokenErrorClass::Busy,
+    TokenErrorClass::Unavailable,
+    TokenErrorClass::Expired,
+    TokenErrorClass::TimedOut,
+    TokenErrorClass::Internal,
+];
+
+#[test]
+fn every_reason_is_listed_in_docs_with_its_code() {
+    for Rejection { code, reason, .. } in rejections() {
+        let row = format!("| `{reason}` | {} |", code_name(code));
+        assert!(ERRORS.contains(&row), "docs/errors.md has no row that begins {row}");
+    }
+}
+
+/// The words of what is no TBS are the parser's, which has no list of them but its source.
+#[test]
+fn every_word_of_the_tbs_parser_is_listed_in_docs() {
+    let source = include_str!("../../../tbs/src/ssh/error.rs");
+    let words = source.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","));
+    let words =
+        words.filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+    // These are for files: no request holds a signature or a public key line.
+    let words: Vec<_> =
+        words.filter(|word| !word.starts_with("SIGNATURE_") && !word.starts_with("LINE_")).collect();
+    assert!(words.len() > 30, "{words:?}");
+    for word in words {
+        assert!(ERRORS.contains(&format!("| `{word}` | INVALID_ARGUMENT |")), "docs/errors.md lacks {word}");
+    }
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::Internal => "INTERNAL",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::NotFound => "NOT_FOUND",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+        Code::Unavailable => "UNAVAILABLE",
+        other => panic!("{other:?} is not a code that we answer"),
+    }
+}
+
+#[test]
+fn status_and_stream_error_say_the_same() {
+    for rejection in rejections() {
+        let by_call = CallError::from(Status::from(rejection.clone()));
+        let by_stream = CallError::from(v1::Error::from(rejection.clone()));
+        assert_eq!(by_call, by_stream);
+        assert_eq!((by_call.code, by_call.reason.as_str()), (rejection.code, rejection.reason));
+    }
+}
+
+#[test]
+fn refusal_names_its_rule_and_its_entry() {
+    let error =
+        CallError::from(Status::from(Rejection::from(refused(Reason::KeyNotAvailable, "no such key"))));
+    assert_eq!(error.rule.as_deref(), Some("key.user-ca.allow.staff.principals"));
+    assert_eq!((error.entry, error.message.as_str()), (Some(7), "no such key"));
+}
+
+#[test]
+fn asks_to_try_again_exactly_where_that_can_help() {
+    for rejection in rejections() {
+        let transient = matches!(rejection.code, Code::Unavailable | Code::ResourceExhausted);
+        assert_eq!(rejection.retry_after.is_some(), transient, "{}", rejection.reason);
+    }
+}
+
+#[test]
+fn caller_learns_nothing_of_the_inside() {
+    for failure in failures() {
+        let inside = failure.to_string();
+        assert_ne!(Rejection::from(failure).message, inside);
+    }
+}
+
+#[test]
+fn long_message_is_cut_between_characters() {
+    let message = "ä".repeat(MAX_MESSAGE_BYTES);
+    let rejection = Rejection::from(refused(Reason::KeyNotAvailable, &message));
+    assert_eq!(rejection.message, format!("{}…", "ä".repeat(MAX_MESSAGE_BYTES / 2)));
+}

@@ -1,0 +1,203 @@
+//! Where keys live: token processes, their sessions, and the queue in front of them.
+//!
+//! In: an [`Intent`]. Out: a [`RawSignature`], which nobody can use before it is verified. The daemon itself never loads
+//! a PKCS#11 module and never sees a PIN: one child process per token does (`token::process`). A child that dies or hangs is
+//! replaced, and its keys are compared with those pinned at start-up before it signs anything.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::Fault;
+use crate::key::{self, InvalidName, KeyName, Keys, is_name};
+use crate::ledger::Intent;
+
+mod child;
+mod error;
+mod frame;
+mod input;
+mod link;
+mod pin;
+pub(crate) mod pkcs11;
+mod pool;
+pub(crate) mod process;
+mod queue;
+mod session;
+mod start;
+mod supervise;
+#[cfg(test)]
+mod tests;
+
+pub use child::Launch;
+pub use error::{TokenError, TokenErrorClass};
+pub(crate) use pin::Pin;
+
+use pool::{Pool, Request};
+
+/// A token's name in the configuration; the same form as a [`KeyName`].
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TokenName(String);
+
+/// What a token answered: `r || s`, 64 bytes of Ed25519, or the RSA block. Not yet verified.
+#[derive(Debug)]
+pub struct RawSignature(Vec<u8>);
+
+/// Every token in service. Cheap to clone.
+#[derive(Clone)]
+pub struct Tokens(Arc<Running>);
+
+/// What the clones of [`Tokens`] share.
+struct Running {
+    routes: BTreeMap<KeyName, Route>,
+    stop: watch::Sender<bool>,
+    supervisors: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Where a key is: its token's pool, and its place in that token's list of keys.
+struct Route {
+    pool: Arc<Pool>,
+    index: u16,
+}
+
+/// Whether a token can sign now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// Its process runs and holds the pinned keys.
+    Ready,
+    /// Its process ended and the first replacement is on its way: requests wait.
+    Restarting,
+    /// No replacement came up, or an operator must act: requests are refused.
+    Down,
+}
+
+/// One `[token.NAME]` section of the configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name.
+    pub name: TokenName,
+    /// The vendor's PKCS#11 module.
+    pub module: PathBuf,
+    /// The token's label, without its padding.
+    pub label: String,
+    /// The token's serial number, without its padding; needed where two tokens have one label.
+    pub serial: Option<String>,
+    /// A file that holds the user PIN, mode 0600 or stricter, one trailing newline ignored.
+    pub pin_file: PathBuf,
+    /// How many sessions sign side by side: 1 to 64.
+    pub sessions: usize,
+    /// How many requests may wait: 1 to 65,536. One more is answered RESOURCE_EXHAUSTED.
+    pub queue: usize,
+    /// How long one signature may take before the token process is taken for stuck, killed and replaced.
+    pub deadline: Duration,
+    /// The environment of the token process; nothing else of the daemon's is passed on.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Tokens {
+    /// Starts one process per token, one after the other, and pins the public keys that they find.
+    ///
+    /// # Errors
+    /// Every fault of every token and key at once.
+    pub async fn start(tokens: &[Config], keys: &[key::Config]) -> Result<(Self, Keys), Vec<Fault>> {
+        let launch = Launch::current_exe().map_err(|fault| vec![fault])?;
+        Self::start_with(launch, tokens, keys).await
+    }
+
+    /// As [`Self::start`], with token processes that `launch` describes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(
+        launch: Launch,
+        tokens: &[Config],
+        keys: &[key::Config],
+    ) -> Result<(Self, Keys), Vec<Fault>> {
+        start::start(launch, tokens, keys).await
+    }
+
+    /// Signs an intent's message with its key.
+    ///
+    /// # Errors
+    /// [`TokenError`]; the message may have been signed unless the variant says that it was not.
+    pub async fn sign(&self, intent: &Intent) -> Result<RawSignature, TokenError> {
+        let request = Request {
+            key: &intent.key().name,
+            scheme: intent.key().scheme,
+            message: intent.message(),
+            deadline: intent.deadline(),
+            priority: intent.priority(),
+        };
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: Request<'_>) -> Result<RawSignature, TokenError> {
+        let route = self.0.routes.get(request.key);
+        let route = route.ok_or_else(|| TokenError::NotInService { key: request.key.clone() })?;
+        route.pool.sign(route.index, request).await
+    }
+
+    /// Whether the token of `key` can sign now; `None` if no token holds a key of this name.
+    #[must_use]
+    pub fn health(&self, key: &KeyName) -> Option<Health> {
+        self.0.routes.get(key).map(|route| *route.pool.health.borrow())
+    }
+
+    /// The same, as it changes; for readiness that follows the token and does not ask it.
+    #[must_use]
+    pub fn watch_health(&self, key: &KeyName) -> Option<watch::Receiver<Health>> {
+        self.0.routes.get(key).map(|route| route.pool.health.subscribe())
+    }
+
+    /// Finishes what the tokens have in hand, refuses the rest, and ends the token processes within a few seconds.
+    pub async fn shutdown(self) {
+        self.0.stop.send_replace(true);
+        let supervisors =
+            std::mem::take(&mut *self.0.supervisors.lock().unwrap_or_else(PoisonError::into_inner));
+        for supervisor in supervisors {
+            // A supervisor that panicked has dropped its process, which kills it.
+            let _ = supervisor.await;
+        }
+    }
+}
+
+impl RawSignature {
+    #[cfg(test)]
+    pub(crate) fn for_test(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// What a token answered before, as the ledger has it.
+    pub(crate) fn recorded(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The token's bytes, unverified.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TokenName {
+    /// # Errors
+    /// [`InvalidName`] if `name` has another form than a key's name.
+    pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
+        let name = name.into();
+        if is_name(&name) { Ok(Self(name)) } else { Err(InvalidName) }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for TokenName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}

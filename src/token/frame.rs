@@ -1,0 +1,260 @@
+//! What the daemon and a token process say to each other: a little-endian `u32` length, then postcard.
+//!
+//! On the control socket: one [`Setup`] down, one [`Report`] up, then the session sockets down. On each session socket:
+//! [`Ask`] down, [`Answer`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
+//! key has a place in any of these types.
+
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The longest message that a token process takes: above what gRPC lets in.
+pub(super) const MAX_INPUT: usize = 8 * 1024 * 1024;
+/// The longest frame: an input with its key's number.
+const MAX_FRAME: usize = MAX_INPUT + 64;
+/// The most sessions of one token, and so the most sockets in one message (the kernel's limit is 253).
+pub(super) const MAX_SESSIONS: usize = 64;
+
+/// Everything that a token process must know, but for the PIN, which it reads itself.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Setup {
+    pub module: PathBuf,
+    pub label: String,
+    pub serial: Option<String>,
+    pub pin_file: PathBuf,
+    pub sessions: usize,
+    pub keys: Vec<WantedKey>,
+}
+
+/// One key to find. Its place in [`Setup::keys`] is its number in every [`Ask`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct WantedKey {
+    pub label: String,
+    pub id: Option<Vec<u8>>,
+    /// [`crate::key::Scheme::name`].
+    pub scheme: String,
+}
+
+/// How starting went.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Report {
+    /// Logged in, every key found, sessions open.
+    Started(Started),
+    /// What is wrong; all of it.
+    Faults(Vec<StartFault>),
+    /// The token was asked once and said no, or would have spent its last try.
+    PinRefused(String),
+}
+
+/// What was found.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Started {
+    pub token: TokenDescription,
+    /// How many sessions are open: the configured number, or fewer where the token allows no more.
+    pub sessions: usize,
+    /// The public keys in the order of [`Setup::keys`], in SSH's encoding.
+    pub keys: Vec<Vec<u8>>,
+}
+
+/// What a token says of itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct TokenDescription {
+    pub serial: String,
+    pub model: String,
+    pub firmware: String,
+}
+
+/// One thing that is wrong, and what to do.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct StartFault {
+    /// The key's place in [`Setup::keys`], or none for the token itself.
+    pub key: Option<usize>,
+    pub message: String,
+}
+
+/// One thing to sign.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Ask<'a> {
+    pub key: u16,
+    /// A digest, or the message for Ed25519.
+    pub input: &'a [u8],
+}
+
+/// The answer to one [`Ask`].
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Answer {
+    Signature(Vec<u8>),
+    /// Not signed; the next one may be.
+    Failed(CallFailure),
+    /// The process ends after this answer: only a fresh start helps.
+    Broken(CallFailure),
+}
+
+/// Which call failed, and what it returned.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct CallFailure {
+    pub call: String,
+    pub code: String,
+}
+
+/// Appends `value` to `out` as one frame.
+///
+/// # Errors
+/// If the frame is above the limit.
+pub(super) fn encode(value: &impl Serialize, out: &mut Vec<u8>) -> io::Result<()> {
+    let body = postcard::to_stdvec(value).map_err(io::Error::other)?;
+    let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX_FRAME).ok_or_else(too_long)?;
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&body);
+    Ok(())
+}
+
+/// Decodes a frame's body, of which nothing may be left over.
+///
+/// # Errors
+/// If it is no `T`.
+pub(super) fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> io::Result<T> {
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the frame's value")),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    }
+}
+
+/// Writes one frame.
+///
+/// # Errors
+/// As [`encode`], and if the other side is gone.
+pub(super) fn write(mut socket: impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut frame = Vec::new();
+    encode(value, &mut frame)?;
+    socket.write_all(&frame)
+}
+
+/// Reads one frame's body, or `None` at the end of the stream.
+///
+/// # Errors
+/// If the frame is above the limit, or cut short.
+pub(super) fn read(mut socket: impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut len = [0; 4];
+    match socket.read_exact(&mut len) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        result => result?,
+    }
+    let mut body = vec![0; checked_len(len)?];
+    socket.read_exact(&mut body)?;
+    Ok(Some(body))
+}
+
+/// Reads one frame's body in the daemon.
+///
+/// # Errors
+/// As [`read`]; the end of the stream is an error here.
+pub(super) async fn read_async(mut socket: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+    let mut len = [0; 4];
+    socket.read_exact(&mut len).await?;
+    let mut body = vec![0; checked_len(len)?];
+    socket.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+fn checked_len(len: [u8; 4]) -> io::Result<usize> {
+    let len = usize::try_from(u32::from_le_bytes(len)).map_err(io::Error::other)?;
+    if len <= MAX_FRAME { Ok(len) } else { Err(too_long()) }
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a frame above the limit")
+}
+
+/// Passes `sockets` over `control`, all in one message of one byte (unix(7), SCM_RIGHTS).
+///
+/// # Errors
+/// If the other side is gone.
+pub(super) fn send_sockets(control: impl AsFd, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SESSIONS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(sockets)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many sessions"));
+    }
+    rustix::net::sendmsg(control, &[io::IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Takes what [`send_sockets`] passed; none at the end of the stream.
+///
+/// # Errors
+/// If the socket fails.
+pub(super) fn receive_sockets(control: impl AsFd) -> io::Result<Vec<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SESSIONS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let iov = &mut [io::IoSliceMut::new(&mut byte)];
+    rustix::net::recvmsg(control, iov, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let mut sockets = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            sockets.extend(rights);
+        }
+    }
+    Ok(sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_survives_the_way() {
+        let mut bytes = Vec::new();
+        encode(&Ask { key: 7, input: &[1; 48] }, &mut bytes).unwrap();
+        let body = read(bytes.as_slice()).unwrap().unwrap();
+        let ask: Ask<'_> = decode(&body).unwrap();
+        assert_eq!((ask.key, ask.input), (7, [1; 48].as_slice()));
+    }
+
+    #[test]
+    fn allocates_nothing_for_a_length_above_the_limit() {
+        assert!(read(u32::MAX.to_le_bytes().as_slice()).is_err());
+    }
+
+    #[test]
+    fn refuses_bytes_after_the_value() {
+        let mut body = postcard::to_stdvec(&Ask { key: 0, input: &[] }).unwrap();
+        body.push(0);
+        assert!(decode::<Ask<'_>>(&body).is_err());
+    }
+
+    #[test]
+    fn a_cut_frame_is_an_error_and_no_frame_is_the_end() {
+        let mut bytes = Vec::new();
+        encode(&Ask { key: 0, input: &[1; 32] }, &mut bytes).unwrap();
+        bytes.pop();
+        assert!(read(bytes.as_slice()).is_err());
+        assert!(read([].as_slice()).unwrap().is_none());
+    }
+
+    #[test]
+    fn passes_sockets_that_still_work() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        send_sockets(&left, &vec![theirs.as_fd(); MAX_SESSIONS]).unwrap();
+        let received = receive_sockets(&right).unwrap();
+        assert_eq!(received.len(), MAX_SESSIONS);
+        drop(theirs);
+        write(UnixStream::from(received.into_iter().next_back().unwrap()), &1_u8).unwrap();
+        assert_eq!(read(&ours).unwrap().unwrap(), [1]);
+    }
+}

@@ -1,0 +1,114 @@
+//! One session of a token process, seen from the daemon: takes jobs, writes them all at once, reads the answers in order.
+//!
+//! Wake-ups cost more than bytes, so a deep queue is served in chunks; but never more than the token signs in about a
+//! millisecond, so that an interactive job waits for no long chunk. Each answer has the token's deadline. Whatever goes
+//! wrong ends the session, and with it the process.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use super::frame::{self, Answer, Ask, CallFailure};
+use super::queue::{Job, Queue};
+use super::{RawSignature, TokenError, TokenName};
+
+/// The most jobs in one chunk; more gains nothing (design §8).
+const CHUNK: usize = 16;
+/// How much work one chunk may be.
+const CHUNK_TIME: Duration = Duration::from_millis(1);
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The queue is closed: nothing was in flight.
+    Closed,
+    /// No answer within the token's deadline.
+    TimedOut,
+    /// The token process says that it is broken, and ends.
+    Broken(CallFailure),
+    /// The process is gone, or does not speak as expected.
+    Gone(std::io::Error),
+}
+
+/// What a session serves by.
+pub(super) struct Link<'a> {
+    pub(super) token: &'a TokenName,
+    pub(super) queue: &'a Queue,
+    pub(super) deadline: Duration,
+    /// How many sessions share the queue.
+    pub(super) sessions: usize,
+}
+
+impl Link<'_> {
+    /// Serves the queue over `socket` until either ends. Jobs that it cannot answer are dropped, which tells their callers.
+    pub(super) async fn serve(&self, socket: UnixStream) -> End {
+        let mut socket = BufReader::new(socket);
+        let mut most = 1;
+        while let Some(jobs) = self.queue.take(most, self.sessions).await {
+            let started = Instant::now();
+            let count = jobs.len();
+            if let Err(end) = self.exchange(&mut socket, jobs).await {
+                return end;
+            }
+            most = chunk_size(started.elapsed(), count);
+        }
+        End::Closed
+    }
+
+    async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<(), End> {
+        let mut asks = Vec::new();
+        for job in &jobs {
+            frame::encode(&Ask { key: job.key, input: &job.input }, &mut asks).map_err(End::Gone)?;
+        }
+        let written = tokio::time::timeout(self.deadline, socket.get_mut().write_all(&asks)).await;
+        let mut written = Some(written);
+        for job in jobs {
+            let answer = match written.take() {
+                Some(Err(_)) => Err(End::TimedOut),
+                Some(Ok(Err(error))) => Err(End::Gone(error)),
+                Some(Ok(Ok(()))) | None => self.answer(socket).await,
+            };
+            self.deliver(job, answer)?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, socket: &mut BufReader<UnixStream>) -> Result<Answer, End> {
+        let body = tokio::time::timeout(self.deadline, frame::read_async(socket)).await;
+        let body = body.map_err(|_| End::TimedOut)?.map_err(End::Gone)?;
+        frame::decode(&body).map_err(End::Gone)
+    }
+
+    fn deliver(&self, job: Job, answer: Result<Answer, End>) -> Result<(), End> {
+        let token = || self.token.clone();
+        let failed = |failure: CallFailure| TokenError::Failed {
+            token: token(),
+            call: failure.call,
+            code: failure.code,
+        };
+        let (result, end) = match answer {
+            Ok(Answer::Signature(bytes)) => (Ok(RawSignature(bytes)), Ok(())),
+            Ok(Answer::Failed(failure)) => (Err(failed(failure)), Ok(())),
+            Ok(Answer::Broken(failure)) => {
+                (Err(TokenError::Unavailable { token: token() }), Err(End::Broken(failure)))
+            }
+            Err(End::TimedOut) => {
+                (Err(TokenError::TimedOut { token: token(), after: self.deadline }), Err(End::TimedOut))
+            }
+            Err(end) => (Err(TokenError::Unavailable { token: token() }), Err(end)),
+        };
+        job.answer(result);
+        end
+    }
+}
+
+/// As many jobs as took [`CHUNK_TIME`] at the pace of the last chunk: 1 to [`CHUNK`].
+fn chunk_size(elapsed: Duration, jobs: usize) -> usize {
+    let jobs = u128::try_from(jobs).unwrap_or(1);
+    let fit = CHUNK_TIME.as_nanos() * jobs / elapsed.as_nanos().max(1);
+    usize::try_from(fit).unwrap_or(CHUNK).clamp(1, CHUNK)
+}
+
+#[cfg(test)]
+mod tests;

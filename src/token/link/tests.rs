@@ -1,0 +1,122 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::sync::Arc;
+
+use super::super::queue::Ticket;
+use super::*;
+use crate::sign::Priority;
+
+const DEADLINE: Duration = Duration::from_millis(500);
+
+fn name() -> TokenName {
+    TokenName::new("t").unwrap()
+}
+
+/// A queue with `jobs` jobs, a session that serves it, and the token process's end of the socket.
+fn session(jobs: u16) -> (Arc<Queue>, Vec<Ticket>, tokio::task::JoinHandle<End>, UnixStream) {
+    let queue = Arc::new(Queue::new(name(), 100));
+    let mut tickets = Vec::new();
+    for key in 0..jobs {
+        let (job, ticket) = Job::new(key, vec![0; 32], None);
+        queue.push(job, Priority::Bulk).unwrap();
+        tickets.push(ticket);
+    }
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let shared = queue.clone();
+    let served = tokio::spawn(async move {
+        let token = name();
+        Link { token: &token, queue: &shared, deadline: DEADLINE, sessions: 1 }.serve(ours).await
+    });
+    (queue, tickets, served, theirs)
+}
+
+async fn asked(child: &mut UnixStream) -> u16 {
+    let body = frame::read_async(child).await.unwrap();
+    frame::decode::<Ask<'_>>(&body).unwrap().key
+}
+
+async fn reply(child: &mut UnixStream, answer: &Answer) {
+    let mut bytes = Vec::new();
+    frame::encode(answer, &mut bytes).unwrap();
+    child.write_all(&bytes).await.unwrap();
+}
+
+fn failure() -> CallFailure {
+    CallFailure { call: "C_Sign".to_owned(), code: "CKR_DEVICE_ERROR".to_owned() }
+}
+
+#[tokio::test]
+async fn each_caller_gets_the_answer_to_its_own_job() {
+    let (queue, tickets, served, mut child) = session(20);
+    let process = tokio::spawn(async move {
+        for _ in 0..20 {
+            let key = asked(&mut child).await;
+            reply(&mut child, &Answer::Signature(key.to_le_bytes().to_vec())).await;
+        }
+        child
+    });
+    for (key, ticket) in (0_u16..).zip(tickets) {
+        assert_eq!(ticket.wait(&name()).await.ok().unwrap().as_bytes(), key.to_le_bytes());
+    }
+    queue.close(&TokenError::Unavailable { token: name() });
+    assert!(matches!(served.await.unwrap(), End::Closed));
+    drop(process.await.unwrap());
+}
+
+#[tokio::test]
+async fn one_failed_request_does_not_end_the_session() {
+    let (_queue, mut tickets, served, mut child) = session(2);
+    let second = tickets.pop().unwrap();
+    asked(&mut child).await;
+    reply(&mut child, &Answer::Failed(failure())).await;
+    let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
+    assert!(matches!(error, TokenError::Failed { code, .. } if code == "CKR_DEVICE_ERROR"));
+    asked(&mut child).await;
+    reply(&mut child, &Answer::Signature(vec![1])).await;
+    assert!(second.wait(&name()).await.is_ok());
+    assert!(!served.is_finished());
+}
+
+#[tokio::test]
+async fn a_broken_token_process_ends_the_session() {
+    let (_queue, mut tickets, served, mut child) = session(1);
+    asked(&mut child).await;
+    reply(&mut child, &Answer::Broken(failure())).await;
+    let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
+    assert!(matches!(error, TokenError::Unavailable { .. }));
+    assert!(matches!(served.await.unwrap(), End::Broken(_)));
+}
+
+#[tokio::test]
+async fn no_answer_within_the_deadline_ends_the_session() {
+    let (_queue, mut tickets, served, child) = session(1);
+    let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
+    assert!(matches!(error, TokenError::TimedOut { after: DEADLINE, .. }));
+    assert!(matches!(served.await.unwrap(), End::TimedOut));
+    drop(child);
+}
+
+#[tokio::test]
+async fn a_process_that_hangs_up_or_babbles_ends_the_session() {
+    let (_queue, mut tickets, served, mut child) = session(1);
+    asked(&mut child).await;
+    drop(child);
+    let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
+    assert!(matches!(error, TokenError::Unavailable { .. }));
+    assert!(matches!(served.await.unwrap(), End::Gone(_)));
+
+    let (_queue, mut tickets, served, mut child) = session(1);
+    asked(&mut child).await;
+    child.write_all(&[0xff; 64]).await.unwrap();
+    assert!(tickets.pop().unwrap().wait(&name()).await.is_err());
+    assert!(matches!(served.await.unwrap(), End::Gone(_)));
+}
+
+#[test]
+fn a_slow_token_gets_one_job_at_a_time_and_a_fast_one_many() {
+    assert_eq!(chunk_size(Duration::from_millis(5), 1), 1);
+    assert_eq!(chunk_size(Duration::from_millis(80), 16), 1);
+    assert_eq!(chunk_size(Duration::from_micros(100), 1), 10);
+    assert_eq!(chunk_size(Duration::from_micros(10), 1), CHUNK);
+    assert_eq!(chunk_size(Duration::ZERO, 1), CHUNK);
+}

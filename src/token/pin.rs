@@ -1,0 +1,220 @@
+//! A token's PIN: read from its file in the token process, and nowhere else.
+//!
+//! In: a path. Out: a [`Pin`], whose bytes are wiped when it is dropped and are shown to one call only. The daemon never
+//! reads the file; it knows a [`Stamp`] of its metadata, which tells whether somebody has changed it since.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use cryptoki::types::{AuthPin, RawAuthPin};
+use zeroize::Zeroizing;
+
+/// No token takes a longer PIN.
+const MAX_LEN: u64 = 256;
+
+/// A PIN. Neither `Clone` nor `Display`; its `Debug` says nothing.
+pub(crate) struct Pin(Zeroizing<Vec<u8>>);
+
+/// Why a PIN file cannot be used. The cause is in the message, which crosses a socket as text.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PinFileError {
+    /// Missing, unreadable, or there already when it was to be made.
+    #[error("cannot open the PIN file {}: {cause}; `countersign token init` with --generate-pins makes one", path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Others may read it.
+    #[error("the PIN file {} has mode {mode:04o}: others than its owner can use it; run `chmod 0600 {}`", path.display(), path.display())]
+    Mode {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not a regular file, empty, or too long to be a PIN.
+    #[error("the PIN file {} must be a regular file of 1 to {MAX_LEN} bytes", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+impl Pin {
+    /// Reads a file of mode 0600 or stricter; one trailing newline is no part of the PIN.
+    ///
+    /// # Errors
+    /// [`PinFileError`], which never holds what is in the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, PinFileError> {
+        let open = |cause| PinFileError::Open { path: path.to_owned(), cause };
+        let content = || PinFileError::Content { path: path.to_owned() };
+        // Asked before opening, because opening a FIFO waits for somebody to write into it.
+        if !fs::metadata(path).map_err(open)?.is_file() {
+            return Err(content());
+        }
+        let file = File::open(path).map_err(open)?;
+        let mode = file.metadata().map_err(open)?.mode() & 0o7777;
+        if mode & !0o600 != 0 {
+            return Err(PinFileError::Mode { path: path.to_owned(), mode });
+        }
+        // Of such a capacity that reading does not move it and leave a copy behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+        file.take(MAX_LEN + 2).read_to_end(&mut bytes).map_err(open)?;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        let fits = u64::try_from(bytes.len()).is_ok_and(|len| (1..=MAX_LEN).contains(&len));
+        if fits { Ok(Self(bytes)) } else { Err(content()) }
+    }
+
+    /// A random PIN of 24 characters, or of `longest` where that is fewer: `0-9 a-z` without the look-alikes.
+    ///
+    /// # Errors
+    /// If the random source fails.
+    pub(crate) fn random(longest: usize) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        // 32 characters, so that five random bits choose one without bias.
+        const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
+        let mut bytes = Zeroizing::new(vec![0; longest.min(24)]);
+        aws_lc_rs::rand::fill(&mut bytes)?;
+        for byte in bytes.iter_mut() {
+            *byte = ALPHABET.get(usize::from(*byte & 31)).copied().unwrap_or(b'2');
+        }
+        Ok(Self(bytes))
+    }
+
+    /// Writes a new file of mode 0600, durably; never over one that exists.
+    ///
+    /// # Errors
+    /// [`PinFileError::Open`].
+    pub(crate) fn write_new(&self, path: &Path) -> Result<(), PinFileError> {
+        let open = |cause| PinFileError::Open { path: path.to_owned(), cause };
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(open)?;
+        file.write_all(&self.0)
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.sync_all())
+            .map_err(open)
+    }
+
+    /// For `C_Login`, which takes any bytes. Wiped when dropped.
+    pub(super) fn for_login(&self) -> RawAuthPin {
+        RawAuthPin::new(Box::new(self.0.to_vec()))
+    }
+
+    /// For `C_InitToken` and `C_InitPIN`, which `cryptoki` gives text only; `None` if it is not UTF-8. Wiped when dropped.
+    pub(super) fn for_init(&self) -> Option<AuthPin> {
+        std::str::from_utf8(&self.0).ok().map(|text| AuthPin::new(Box::from(text)))
+    }
+}
+
+impl std::fmt::Debug for Pin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pin")
+    }
+}
+
+/// A file's metadata, equal as long as nobody has written, replaced or touched it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Stamp {
+    inode: (u64, u64),
+    len: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// The file's stamp now; `None` if there is no file.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            inode: (metadata.dev(), metadata.ino()),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn file(dir: &tempfile::TempDir, content: &[u8], mode: u32) -> PathBuf {
+        let path = dir.path().join("pin");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn strips_one_newline_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        for (content, pin) in [("1234", "1234"), ("1234\n", "1234"), ("1234\n\n", "1234\n"), (" 1 ", " 1 ")] {
+            assert_eq!(
+                Pin::read(&file(&dir, content.as_bytes(), 0o600)).unwrap().0.as_slice(),
+                pin.as_bytes()
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_a_file_that_others_may_read() {
+        let dir = tempfile::tempdir().unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o700, 0o4600] {
+            assert!(
+                matches!(Pin::read(&file(&dir, b"1234", mode)), Err(PinFileError::Mode { .. })),
+                "{mode:o}"
+            );
+        }
+        assert!(Pin::read(&file(&dir, b"1234", 0o400)).is_ok());
+    }
+
+    #[test]
+    fn refuses_an_empty_and_an_endless_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in [b"".as_slice(), b"\n", &[b'1'; 257]] {
+            assert!(matches!(Pin::read(&file(&dir, content, 0o600)), Err(PinFileError::Content { .. })));
+        }
+    }
+
+    #[test]
+    fn never_writes_over_a_pin_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(&dir, b"1234", 0o600);
+        assert!(Pin::random(255).unwrap().write_new(&path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"1234");
+    }
+
+    #[test]
+    fn what_it_writes_it_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let pin = Pin::random(255).unwrap();
+        pin.write_new(&path).unwrap();
+        assert_eq!(Pin::read(&path).unwrap().0, pin.0);
+    }
+
+    #[test]
+    fn debug_does_not_show_it() {
+        assert_eq!(format!("{:?}", Pin(Zeroizing::new(b"s3cret".to_vec()))), "Pin");
+    }
+
+    #[test]
+    fn the_stamp_changes_with_the_file_and_only_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(&dir, b"1234", 0o600);
+        let before = Stamp::of(&path);
+        Pin::read(&path).unwrap();
+        assert_eq!(Stamp::of(&path), before);
+        let other = dir.path().join("other");
+        fs::write(&other, b"5678").unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert_ne!(Stamp::of(&path), before);
+    }
+}

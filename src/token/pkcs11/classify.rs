@@ -1,0 +1,242 @@
+//! What to do about each PKCS#11 return code. Sources: PKCS#11 v2.40 base §5.1 for what a code means, field-notes R1, R2,
+//! R9 and R34 for what modules really mean by it.
+//!
+//! `RvError` is not `non_exhaustive`, and the match has no `_` arm: a new code must be decided by a person.
+
+use cryptoki::error::{Error, RvError};
+
+use crate::token::frame::CallFailure;
+
+/// What helps after a failed call. Rungs of the ladder of R2, lowest first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Remedy {
+    /// Nothing is broken: this call was wrong, another may be right.
+    Answer,
+    /// The session or its handles are stale: open, log in, find the keys again. Done by a fresh process.
+    Reopen,
+    /// The module or the device is in trouble: only finalising helps, or a fresh process (R2: yubihsm-shell#541, krill#761).
+    Restart,
+    /// An operator must act, and no login may be tried meanwhile (R9).
+    Pin,
+}
+
+/// What helps after `error`.
+pub(super) fn remedy(error: &Error) -> Remedy {
+    match error {
+        Error::Pkcs11(code, _) => remedy_of_code(*code),
+        // The module lacks the function, or gave a value that cannot be: it will again.
+        Error::NotSupported
+        | Error::NullFunctionPointer
+        | Error::MissingSymbol(_)
+        | Error::InvalidValue
+        | Error::NulError(_)
+        | Error::PinNotSet => Remedy::Answer,
+        // What the module gave could not be read: its state is unknown.
+        Error::LibraryLoading(_)
+        | Error::TryFromInt(_)
+        | Error::TryFromSlice(_)
+        | Error::ParseInt(_)
+        | Error::Utf8(_) => Remedy::Restart,
+    }
+}
+
+fn remedy_of_code(code: RvError) -> Remedy {
+    match code {
+        // The arguments of this call, or the attributes of this key (base §5.1.6): the next call may be right.
+        RvError::ArgumentsBad
+        | RvError::AttributeReadOnly
+        | RvError::AttributeSensitive
+        | RvError::AttributeTypeInvalid
+        | RvError::AttributeValueInvalid
+        | RvError::ActionProhibited
+        | RvError::DataInvalid
+        | RvError::DataLenRange
+        | RvError::EncryptedDataInvalid
+        | RvError::EncryptedDataLenRange
+        | RvError::FunctionNotParallel
+        | RvError::FunctionNotSupported
+        | RvError::CurveNotSupported
+        | RvError::KeySizeRange
+        | RvError::KeyTypeInconsistent
+        | RvError::KeyNotNeeded
+        | RvError::KeyChanged
+        | RvError::KeyNeeded
+        | RvError::KeyIndigestible
+        | RvError::KeyFunctionNotPermitted
+        | RvError::KeyNotWrappable
+        | RvError::KeyUnextractable
+        | RvError::MechanismInvalid
+        | RvError::MechanismParamInvalid
+        | RvError::SignatureInvalid
+        | RvError::SignatureLenRange
+        | RvError::TemplateIncomplete
+        | RvError::TemplateInconsistent
+        | RvError::TokenWriteProtected
+        | RvError::UnwrappingKeyHandleInvalid
+        | RvError::UnwrappingKeySizeRange
+        | RvError::UnwrappingKeyTypeInconsistent
+        | RvError::WrappedKeyInvalid
+        | RvError::WrappedKeyLenRange
+        | RvError::WrappingKeyHandleInvalid
+        | RvError::WrappingKeySizeRange
+        | RvError::WrappingKeyTypeInconsistent
+        | RvError::RandomSeedNotSupported
+        | RvError::RandomNoRng
+        | RvError::DomainParamsInvalid
+        | RvError::BufferTooSmall
+        | RvError::SavedStateInvalid
+        | RvError::InformationSensitive
+        | RvError::StateUnsaveable
+        | RvError::ExceededMaxIterations
+        | RvError::PublicKeyInvalid
+        | RvError::NoEvent
+        | RvError::SessionReadOnly
+        | RvError::SessionParallelNotSupported
+        // A person at the token said no to this one (v3.0 §5.1.6); a try again would ask them again.
+        | RvError::FunctionRejected => Remedy::Answer,
+
+        // The session is gone (R1: boulder#3468, parsec#607), its login is (R3: cfssl#404, softhsm#509), its handles are
+        // (R20: pkcs11-provider#494), or an operation was left half done in it.
+        RvError::SessionClosed
+        | RvError::SessionHandleInvalid
+        | RvError::SessionExists
+        | RvError::SessionReadOnlyExists
+        | RvError::SessionReadWriteSoExists
+        | RvError::KeyHandleInvalid
+        | RvError::ObjectHandleInvalid
+        | RvError::OperationActive
+        | RvError::OperationNotInitialized
+        | RvError::UserNotLoggedIn
+        | RvError::UserAlreadyLoggedIn
+        | RvError::UserAnotherAlreadyLoggedIn
+        | RvError::UserTooManyTypes
+        | RvError::UserTypeInvalid
+        | RvError::Cancel
+        | RvError::FunctionCanceled => Remedy::Reopen,
+
+        // The device, the module or this process: the closed list of thin-edge.io#4353 and what is as bad (R1, R2).
+        RvError::GeneralError
+        | RvError::FunctionFailed
+        | RvError::HostMemory
+        | RvError::DeviceError
+        | RvError::DeviceMemory
+        | RvError::DeviceRemoved
+        | RvError::TokenNotPresent
+        | RvError::TokenNotRecognized
+        | RvError::SlotIdInvalid
+        | RvError::SessionCount
+        | RvError::CryptokiNotInitialized
+        | RvError::CryptokiAlreadyInitialized
+        | RvError::NeedToCreateThreads
+        | RvError::CantLock
+        | RvError::MutexBad
+        | RvError::MutexNotLocked
+        | RvError::FipsSelfTestFailed
+        | RvError::LibraryLoadFailed
+        // A vendor's own code may mean anything, a lost connection above all (yubihsm, CloudHSM).
+        | RvError::VendorDefined(_)
+        | RvError::UnknownErrorCode(_) => Remedy::Restart,
+
+        // C_Login (base §5.6) and what sets a PIN (R9: krill retries these, which locks tokens).
+        RvError::PinIncorrect
+        | RvError::PinInvalid
+        | RvError::PinLenRange
+        | RvError::PinExpired
+        | RvError::PinLocked
+        | RvError::PinTooWeak
+        | RvError::UserPinNotInitialized
+        | RvError::NewPinMode
+        | RvError::NextOtp => Remedy::Pin,
+    }
+}
+
+/// Whether the PIN is at fault, so that it must not be tried again.
+pub(super) fn concerns_pin(error: &Error) -> bool {
+    remedy(error) == Remedy::Pin
+}
+
+/// The call and the code by name, as an operator finds them in the vendor's manual. Never the standard's prose.
+pub(in crate::token) fn describe(error: &Error) -> CallFailure {
+    let call = match error {
+        Error::Pkcs11(_, function) => format!("C_{function:?}"),
+        _ => "the module".to_owned(),
+    };
+    CallFailure { call, code: code(error) }
+}
+
+/// The code alone: `CKR_DEVICE_ERROR`.
+pub(crate) fn code(error: &Error) -> String {
+    match error {
+        Error::Pkcs11(RvError::VendorDefined(code) | RvError::UnknownErrorCode(code), _) => {
+            format!("code {code:#010x}")
+        }
+        Error::Pkcs11(code, _) => ckr_name(&format!("{code:?}")),
+        other => other.to_string(),
+    }
+}
+
+/// What an operator can do, in a few words.
+pub(super) fn advice(error: &Error) -> &'static str {
+    match remedy(error) {
+        Remedy::Answer => "the module may lack a function or a mechanism; check its documentation",
+        Remedy::Reopen => "another program may have ended the session",
+        Remedy::Restart => "check that the token is connected and that this user may use it",
+        Remedy::Pin => "check `pin_file`",
+    }
+}
+
+/// `SessionHandleInvalid` as `CKR_SESSION_HANDLE_INVALID`.
+fn ckr_name(variant: &str) -> String {
+    let mut name = "CKR".to_owned();
+    for letter in variant.chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_pin_is_never_taken_for_a_broken_session() {
+        for code in [RvError::PinIncorrect, RvError::PinLocked, RvError::PinLenRange, RvError::PinExpired] {
+            assert!(concerns_pin(&Error::Pkcs11(code, Function::Login)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_dead_session_is_replaced_and_never_kept() {
+        let codes = [
+            RvError::SessionHandleInvalid,
+            RvError::SessionClosed,
+            RvError::DeviceError,
+            RvError::DeviceRemoved,
+            RvError::TokenNotPresent,
+            RvError::GeneralError,
+            RvError::CryptokiNotInitialized,
+            RvError::UserNotLoggedIn,
+            RvError::KeyHandleInvalid,
+            RvError::VendorDefined(0x8000_0001),
+        ];
+        for code in codes {
+            assert_ne!(remedy(&Error::Pkcs11(code, Function::Sign)), Remedy::Answer, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_names_call_and_code_as_the_standard_does() {
+        let failure = describe(&Error::Pkcs11(RvError::SessionHandleInvalid, Function::SignInit));
+        assert_eq!(
+            (failure.call.as_str(), failure.code.as_str()),
+            ("C_SignInit", "CKR_SESSION_HANDLE_INVALID")
+        );
+        let failure = describe(&Error::Pkcs11(RvError::VendorDefined(0x8000_0001), Function::Sign));
+        assert_eq!(failure.code, "code 0x80000001");
+    }
+}

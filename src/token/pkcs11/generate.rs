@@ -1,0 +1,160 @@
+//! Generates a CA key on a token: sensitive, not extractable, for signing only.
+//!
+//! In: a label, an id and a kind. Out: the key as the token tells it when asked again. Never beside a key of the same
+//! label or id, and never destroys anything, also not a key that turns out unfit (R44, R45).
+
+use countersign_tbs::key::Curve;
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, KeyType, ObjectHandle};
+use cryptoki::types::Ulong;
+
+use super::attribute::{NAME_ED25519, OID_ED25519, OID_P256, OID_P384, OID_P521};
+use super::key;
+use super::operator::{Console, call};
+use crate::key::Scheme;
+
+/// RSA's public exponent, F4.
+const EXPONENT: [u8; 3] = [1, 0, 1];
+
+/// What kind of key to make.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum KeyKind {
+    /// On a NIST curve.
+    Ec(Curve),
+    /// Ed25519.
+    Ed25519,
+    /// RSA with a modulus of this many bits.
+    Rsa(u16),
+}
+
+impl KeyKind {
+    /// The kind of key that signs by `scheme`; `rsa_bits` counts for RSA only.
+    #[must_use]
+    pub(crate) fn for_scheme(scheme: Scheme, rsa_bits: u16) -> Self {
+        match scheme {
+            Scheme::EcdsaP256Sha256 => Self::Ec(Curve::P256),
+            Scheme::EcdsaP384Sha384 => Self::Ec(Curve::P384),
+            Scheme::EcdsaP521Sha512 => Self::Ec(Curve::P521),
+            Scheme::Ed25519 => Self::Ed25519,
+            Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha512 => Self::Rsa(rsa_bits),
+        }
+    }
+
+    fn mechanism(self) -> Mechanism<'static> {
+        match self {
+            Self::Ec(_) => Mechanism::EccKeyPairGen,
+            Self::Ed25519 => Mechanism::EccEdwardsKeyPairGen,
+            Self::Rsa(_) => Mechanism::RsaPkcsKeyPairGen,
+        }
+    }
+
+    fn key_type(self) -> KeyType {
+        match self {
+            Self::Ec(_) => KeyType::EC,
+            Self::Ed25519 => KeyType::EC_EDWARDS,
+            Self::Rsa(_) => KeyType::RSA,
+        }
+    }
+
+    /// How to say it to the token; modules disagree about Ed25519 (R24).
+    fn dialects(self) -> Vec<Vec<Attribute>> {
+        let params = |params: &[u8]| vec![Attribute::EcParams(params.to_vec())];
+        match self {
+            Self::Ec(Curve::P256) => vec![params(OID_P256)],
+            Self::Ec(Curve::P384) => vec![params(OID_P384)],
+            Self::Ec(Curve::P521) => vec![params(OID_P521)],
+            Self::Ed25519 => vec![params(OID_ED25519), params(NAME_ED25519)],
+            Self::Rsa(bits) => vec![vec![
+                Attribute::ModulusBits(Ulong::new(bits.into())),
+                Attribute::PublicExponent(EXPONENT.to_vec()),
+            ]],
+        }
+    }
+}
+
+impl Console {
+    /// Makes a key pair and returns the private key.
+    ///
+    /// # Errors
+    /// If a private key has this label or id already, or the token refuses.
+    pub(crate) fn generate(&self, label: &str, id: &[u8], kind: KeyKind) -> anyhow::Result<ObjectHandle> {
+        let same = |label, id| key::private_keys(&self.session, label, id).map_err(call);
+        if !same(Some(label), None)?.is_empty() {
+            anyhow::bail!(
+                "a private key with label {label:?} exists already; `countersign key list` shows it"
+            );
+        }
+        if !same(None, Some(id))?.is_empty() {
+            anyhow::bail!("a private key with id {} exists already; choose another `id`", key::hex(id));
+        }
+        let mut refused = None;
+        for dialect in kind.dialects() {
+            // Some tokens do not let the application say that nobody may change the key (krill#1018).
+            for modifiable in [Some(Attribute::Modifiable(false)), None] {
+                let public = public_template(label, id, kind, &dialect, modifiable.as_ref());
+                let private = private_template(label, id, kind, modifiable.as_ref());
+                match self.session.generate_key_pair(&kind.mechanism(), &public, &private) {
+                    Ok((_, private)) => return Ok(private),
+                    Err(error) if concerns_template(&error) => refused = Some(error),
+                    Err(error) => return Err(call(error)),
+                }
+            }
+        }
+        Err(refused.map_or_else(|| anyhow::anyhow!("no way to say {kind:?} to a token"), call))
+    }
+}
+
+fn public_template(
+    label: &str,
+    id: &[u8],
+    kind: KeyKind,
+    dialect: &[Attribute],
+    modifiable: Option<&Attribute>,
+) -> Vec<Attribute> {
+    let mut template = vec![
+        Attribute::Token(true),
+        Attribute::Private(false),
+        Attribute::Verify(true),
+        Attribute::KeyType(kind.key_type()),
+        Attribute::Label(label.as_bytes().to_vec()),
+        Attribute::Id(id.to_vec()),
+    ];
+    template.extend_from_slice(dialect);
+    template.extend(modifiable.cloned());
+    template
+}
+
+fn private_template(label: &str, id: &[u8], kind: KeyKind, modifiable: Option<&Attribute>) -> Vec<Attribute> {
+    let mut template = vec![
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(true),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(false),
+        Attribute::KeyType(kind.key_type()),
+        Attribute::Label(label.as_bytes().to_vec()),
+        Attribute::Id(id.to_vec()),
+    ];
+    template.extend(modifiable.cloned());
+    template
+}
+
+/// Whether the token refused what was said, and not what was meant: nothing was made (PKCS#11 v2.40 base §4.1.1).
+fn concerns_template(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Pkcs11(
+            RvError::AttributeReadOnly
+                | RvError::AttributeTypeInvalid
+                | RvError::AttributeValueInvalid
+                | RvError::TemplateInconsistent
+                | RvError::DomainParamsInvalid
+                | RvError::CurveNotSupported,
+            _
+        )
+    )
+}

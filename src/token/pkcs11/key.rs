@@ -1,0 +1,298 @@
+//! Finds one key without doubt, and checks that it is fit to be a CA key.
+//!
+//! In: a label, perhaps an id, and a scheme. Out: a [`FoundKey`], or the [`KeyProblem`] that an operator must solve. Modules
+//! allow several objects of one name, and some ignore what they are asked for: exactly one private key must match, and
+//! what was found is asked again (R18, R20). Nothing is taken for granted that the token does not say (R44).
+
+use countersign_tbs::key::KeyError;
+use cryptoki::error::Error;
+use cryptoki::mechanism::MechanismType;
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+
+use super::attribute::{Object, ec_public_key, rsa_public_key};
+use super::classify;
+use crate::key::{PublicKey, Scheme};
+
+/// The RSA moduli that a CA key may have, in bits.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+/// A private key on the token and its public half.
+#[derive(Debug)]
+pub(crate) struct FoundKey {
+    pub(crate) private: ObjectHandle,
+    pub(crate) public_key: PublicKey,
+    pub(crate) scheme: Scheme,
+}
+
+/// Why a key cannot be used, and what to do. The cause is in the message, which crosses a socket as text.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyProblem {
+    /// No private key has this label and id.
+    #[error("no private key has label {label:?}{}; {present}; make one with `countersign key generate NAME`", id_clause(id.as_deref()))]
+    Missing {
+        /// The label that was looked for.
+        label: String,
+        /// The id that was looked for.
+        id: Option<Vec<u8>>,
+        /// What there is.
+        present: String,
+    },
+    /// Several have.
+    #[error("several private keys have label {label:?}{}; set `id` to one of: {ids}", id_clause(id.as_deref()))]
+    Ambiguous {
+        /// The label that was looked for.
+        label: String,
+        /// The id that was looked for.
+        id: Option<Vec<u8>>,
+        /// Their ids in hexadecimal.
+        ids: String,
+    },
+    /// Neither a public key object nor the private key itself tells the public key.
+    #[error(
+        "the token does not tell the public key: no public key object has the private key's CKA_ID; import one"
+    )]
+    NoPublicKey,
+    /// Several public key objects with different keys.
+    #[error("{0} public key objects have the private key's CKA_ID; remove all but the right one")]
+    ManyPublicKeys(usize),
+    /// What the token tells is no public key.
+    #[error("the token's public key cannot be used: {0}")]
+    PublicKey(KeyError),
+    /// An RSA key outside 2048 to 4096 bits.
+    #[error("an RSA key of {0} bits; a CA key has 2048 to 4096")]
+    RsaBits(usize),
+    /// Another kind of key than the scheme wants.
+    #[error("scheme {0} does not fit the key on the token; correct `scheme`, or generate a key that fits")]
+    Unfit(Scheme),
+    /// A scheme that this program does not know.
+    #[error("unknown scheme {scheme:?}")]
+    Scheme {
+        /// Its name.
+        scheme: String,
+    },
+    /// The private key's attributes are not those of a CA key, or the token does not tell.
+    #[error(
+        "the private key has {found}; a CA key must have {wanted}: generate it with `countersign key generate`"
+    )]
+    Attribute {
+        /// `CKA_EXTRACTABLE`, and its value.
+        found: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// The token cannot sign by this scheme.
+    #[error("the token has no {needed}, which scheme {scheme} needs")]
+    Mechanism {
+        /// The mechanism by name.
+        needed: MechanismType,
+        /// The configured scheme.
+        scheme: Scheme,
+    },
+    /// A call failed.
+    #[error("{} failed: {}; {}", classify::describe(.0).call, classify::code(.0), classify::advice(.0))]
+    Call(Error),
+}
+
+impl From<KeyError> for KeyProblem {
+    fn from(error: KeyError) -> Self {
+        Self::PublicKey(error)
+    }
+}
+
+impl From<Error> for KeyProblem {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+fn id_clause(id: Option<&[u8]>) -> String {
+    id.map(|id| format!(" and id {}", hex(id))).unwrap_or_default()
+}
+
+/// Lower-case hexadecimal, as `id` is written in the configuration.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Finds and checks the one key.
+///
+/// # Errors
+/// [`KeyProblem`]
+pub(crate) fn find(
+    session: &Session,
+    label: &str,
+    id: Option<&[u8]>,
+    scheme: Scheme,
+) -> Result<FoundKey, KeyProblem> {
+    let private = find_private(session, label, id)?;
+    let public_key = public_key(session, private)?;
+    if let PublicKey::Rsa(key) = &public_key {
+        let bits = key.bits();
+        if !RSA_BITS.contains(&bits) {
+            return Err(KeyProblem::RsaBits(bits));
+        }
+    }
+    if !scheme.fits(&public_key) {
+        return Err(KeyProblem::Unfit(scheme));
+    }
+    check_attributes(&Object { session, handle: private })?;
+    Ok(FoundKey { private, public_key, scheme })
+}
+
+/// What the attributes of a CA's private key must say.
+const REQUIRED: [(AttributeType, bool, &str); 4] = [
+    (AttributeType::Sign, true, "CKA_SIGN true"),
+    (AttributeType::Sensitive, true, "CKA_SENSITIVE true"),
+    (AttributeType::Extractable, false, "CKA_EXTRACTABLE false"),
+    // Each signature would want the PIN again (R42), which this version does not keep.
+    (AttributeType::AlwaysAuthenticate, false, "CKA_ALWAYS_AUTHENTICATE false"),
+];
+
+fn check_attributes(key: &Object<'_>) -> Result<(), KeyProblem> {
+    for (kind, expected, wanted) in REQUIRED {
+        let value = key.flag(kind)?;
+        // Modules older than v2.20 do not know CKA_ALWAYS_AUTHENTICATE, and so do not enforce it.
+        let silent_is_fine = kind == AttributeType::AlwaysAuthenticate;
+        if value.map_or(silent_is_fine, |value| value == expected) {
+            continue;
+        }
+        let name = wanted.split(' ').next().unwrap_or_default();
+        let found = value.map_or(format!("no readable {name}"), |value| format!("{name} {value}"));
+        return Err(KeyProblem::Attribute { found, wanted });
+    }
+    Ok(())
+}
+
+/// Every private key of this label and id, asked twice: by template, and by its own attributes.
+///
+/// # Errors
+/// If a call fails.
+pub(crate) fn private_keys(
+    session: &Session,
+    label: Option<&str>,
+    id: Option<&[u8]>,
+) -> Result<Vec<ObjectHandle>, Error> {
+    let mut template = vec![Attribute::Class(ObjectClass::PRIVATE_KEY)];
+    template.extend(label.map(|label| Attribute::Label(label.as_bytes().to_vec())));
+    template.extend(id.map(|id| Attribute::Id(id.to_vec())));
+    let mut found = Vec::new();
+    for handle in session.find_objects(&template)? {
+        let object = Object { session, handle };
+        if matches_class(&object, ObjectClass::PRIVATE_KEY)?
+            && matches_bytes(&object, AttributeType::Label, label.map(str::as_bytes))?
+            && matches_bytes(&object, AttributeType::Id, id)?
+        {
+            found.push(handle);
+        }
+    }
+    Ok(found)
+}
+
+fn matches_class(object: &Object<'_>, class: ObjectClass) -> Result<bool, Error> {
+    Ok(matches!(object.get(AttributeType::Class)?, Some(Attribute::Class(found)) if found == class))
+}
+
+fn matches_bytes(object: &Object<'_>, kind: AttributeType, wanted: Option<&[u8]>) -> Result<bool, Error> {
+    match wanted {
+        Some(wanted) => Ok(object.bytes(kind)?.is_some_and(|found| found == wanted)),
+        None => Ok(true),
+    }
+}
+
+fn find_private(session: &Session, label: &str, id: Option<&[u8]>) -> Result<ObjectHandle, KeyProblem> {
+    let mut found = private_keys(session, Some(label), id)?;
+    match (found.pop(), found.len()) {
+        (Some(handle), 0) => Ok(handle),
+        (Some(handle), _) => {
+            found.push(handle);
+            let ids: Result<Vec<_>, Error> = found.into_iter().map(|handle| id_of(session, handle)).collect();
+            let (label, id) = (label.to_owned(), id.map(<[u8]>::to_vec));
+            Err(KeyProblem::Ambiguous { label, id, ids: ids?.join(", ") })
+        }
+        (None, _) => Err(KeyProblem::Missing {
+            label: label.to_owned(),
+            id: id.map(<[u8]>::to_vec),
+            present: present(session)?,
+        }),
+    }
+}
+
+/// An object's id in hexadecimal, for a person.
+fn id_of(session: &Session, handle: ObjectHandle) -> Result<String, Error> {
+    let id = Object { session, handle }.bytes(AttributeType::Id)?.filter(|id| !id.is_empty());
+    Ok(id.map_or_else(|| "none".to_owned(), |id| hex(&id)))
+}
+
+/// The private keys that there are, for a person who has mistyped one.
+fn present(session: &Session) -> Result<String, Error> {
+    let mut names = Vec::new();
+    for handle in private_keys(session, None, None)?.into_iter().take(16) {
+        let label = Object { session, handle }.bytes(AttributeType::Label)?.unwrap_or_default();
+        names.push(format!("{:?} (id {})", String::from_utf8_lossy(&label), id_of(session, handle)?));
+    }
+    Ok(if names.is_empty() {
+        "the token has no private key yet".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    })
+}
+
+/// The public half: of the public key object with the same `CKA_ID`, or what the private key itself tells.
+///
+/// # Errors
+/// [`KeyProblem`]
+pub(crate) fn public_key(session: &Session, private: ObjectHandle) -> Result<PublicKey, KeyProblem> {
+    let own = Object { session, handle: private };
+    let id = own.bytes(AttributeType::Id)?.filter(|id| !id.is_empty());
+    let twins = match &id {
+        Some(id) => public_objects(session, id)?,
+        None => Vec::new(),
+    };
+    let mut keys = Vec::new();
+    for handle in twins {
+        keys.extend(read_public_key(&Object { session, handle })?);
+    }
+    keys.dedup();
+    match (keys.pop(), keys.len()) {
+        (Some(key), 0) => Ok(key),
+        (Some(_), more) => Err(KeyProblem::ManyPublicKeys(more + 1)),
+        (None, _) => read_public_key(&own)?.ok_or(KeyProblem::NoPublicKey),
+    }
+}
+
+fn public_objects(session: &Session, id: &[u8]) -> Result<Vec<ObjectHandle>, Error> {
+    let mut found = Vec::new();
+    for handle in
+        session.find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())])?
+    {
+        let object = Object { session, handle };
+        if matches_class(&object, ObjectClass::PUBLIC_KEY)?
+            && matches_bytes(&object, AttributeType::Id, Some(id))?
+        {
+            found.push(handle);
+        }
+    }
+    Ok(found)
+}
+
+/// The public key that an object's attributes spell; `None` if they do not.
+fn read_public_key(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
+    let bytes = |kind| Ok::<_, Error>(object.bytes(kind)?.filter(|bytes| !bytes.is_empty()));
+    match object.get(AttributeType::KeyType)? {
+        Some(Attribute::KeyType(KeyType::RSA)) => {
+            let numbers = bytes(AttributeType::Modulus)?.zip(bytes(AttributeType::PublicExponent)?);
+            Ok(numbers.map(|(modulus, exponent)| rsa_public_key(&modulus, &exponent)).transpose()?)
+        }
+        Some(Attribute::KeyType(KeyType::EC | KeyType::EC_EDWARDS)) => {
+            let parts = bytes(AttributeType::EcParams)?.zip(bytes(AttributeType::EcPoint)?);
+            Ok(parts.map(|(params, point)| ec_public_key(&params, &point)).transpose()?)
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,161 @@
+//! A token as an operator's command sees it: opened once, in the command's own process.
+//!
+//! In: a token's configuration. Out: a logged-in [`Console`]. A module is initialised once per process, however many
+//! tokens it holds (R22), and finalised when the command is done. The PIN is tried once, under the same rules as in service.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cryptoki::mechanism::MechanismType;
+use cryptoki::object::{AttributeType, ObjectHandle};
+use cryptoki::session::Session;
+
+use super::attribute::Object;
+use super::key::{self, FoundKey, KeyProblem, hex};
+use super::module::{Module, ModuleError};
+use super::{classify, log_in, mechanism};
+use crate::key::PublicKey;
+use crate::token::frame::Report;
+use crate::token::{Config, Pin};
+
+/// The modules that a command has loaded, each once.
+#[derive(Default)]
+pub(crate) struct Modules(BTreeMap<PathBuf, Module>);
+
+impl Modules {
+    /// The module of this path, also through a symbolic link.
+    ///
+    /// # Errors
+    /// [`ModuleError`] if it cannot be loaded.
+    pub(crate) fn load(&mut self, path: &Path) -> Result<&Module, ModuleError> {
+        use std::collections::btree_map::Entry;
+
+        match self.0.entry(path.canonicalize().unwrap_or_else(|_| path.to_owned())) {
+            Entry::Occupied(loaded) => Ok(loaded.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(Module::load(path)?)),
+        }
+    }
+}
+
+impl Drop for Modules {
+    fn drop(&mut self) {
+        for module in std::mem::take(&mut self.0).into_values() {
+            module.finalize();
+        }
+    }
+}
+
+/// Whether a command means to change the token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Access {
+    /// Look only.
+    Read,
+    /// Make objects.
+    Write,
+}
+
+/// A logged-in session on one token.
+pub(crate) struct Console {
+    pub(super) session: Session,
+    mechanisms: Vec<MechanismType>,
+}
+
+/// A private key and what it tells, for people.
+pub(crate) struct KeyFacts {
+    /// `CKA_LABEL`.
+    pub(crate) label: String,
+    /// `CKA_ID` in hexadecimal.
+    pub(crate) id: String,
+    /// The public half, if the token tells it.
+    pub(crate) public_key: Option<PublicKey>,
+    /// `CKA_…` and its value; nothing for what the token does not tell.
+    pub(crate) attributes: Vec<(&'static str, bool)>,
+}
+
+/// The attributes that are read back and shown.
+const SHOWN: [(&str, AttributeType); 10] = [
+    ("CKA_SIGN", AttributeType::Sign),
+    ("CKA_SENSITIVE", AttributeType::Sensitive),
+    ("CKA_ALWAYS_SENSITIVE", AttributeType::AlwaysSensitive),
+    ("CKA_EXTRACTABLE", AttributeType::Extractable),
+    ("CKA_NEVER_EXTRACTABLE", AttributeType::NeverExtractable),
+    ("CKA_LOCAL", AttributeType::Local),
+    ("CKA_MODIFIABLE", AttributeType::Modifiable),
+    ("CKA_DECRYPT", AttributeType::Decrypt),
+    ("CKA_UNWRAP", AttributeType::Unwrap),
+    ("CKA_DERIVE", AttributeType::Derive),
+];
+
+impl Console {
+    /// Finds the token, reads its PIN file and logs in.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub(crate) fn open(modules: &mut Modules, config: &Config, access: Access) -> anyhow::Result<Self> {
+        let module = modules.load(&config.module)?;
+        let token = module.token(&config.label, config.serial.as_deref())?;
+        let pin = Pin::read(&config.pin_file)?;
+        let session = match access {
+            Access::Read => module.context().open_ro_session(token.slot),
+            Access::Write => module.context().open_rw_session(token.slot),
+        }
+        .map_err(call)?;
+        log_in(&session, &token.info, &pin).map_err(refusal)?;
+        let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call)?;
+        Ok(Self { session, mechanisms })
+    }
+
+    /// Finds a configured key by the rules of the service.
+    ///
+    /// # Errors
+    /// [`KeyProblem`]
+    pub(crate) fn find(&self, config: &crate::key::Config) -> Result<FoundKey, KeyProblem> {
+        let key = key::find(&self.session, &config.label, config.id.as_deref(), config.scheme)?;
+        mechanism::check(&self.mechanisms, key)
+    }
+
+    /// Every private key on the token.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub(crate) fn private_keys(&self) -> anyhow::Result<Vec<ObjectHandle>> {
+        key::private_keys(&self.session, None, None).map_err(call)
+    }
+
+    /// What the token tells about one private key.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub(crate) fn facts(&self, private: ObjectHandle) -> anyhow::Result<KeyFacts> {
+        let object = Object { session: &self.session, handle: private };
+        let text = |kind| object.bytes(kind).map(Option::unwrap_or_default).map_err(call);
+        let mut attributes = Vec::new();
+        for (name, kind) in SHOWN {
+            attributes.extend(object.flag(kind).map_err(call)?.map(|value| (name, value)));
+        }
+        Ok(KeyFacts {
+            label: String::from_utf8_lossy(&text(AttributeType::Label)?).into_owned(),
+            id: hex(&text(AttributeType::Id)?),
+            public_key: key::public_key(&self.session, private).ok(),
+            attributes,
+        })
+    }
+}
+
+/// A failed call as an error with its name and what to do.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn call(error: cryptoki::error::Error) -> anyhow::Error {
+    let failure = classify::describe(&error);
+    anyhow::anyhow!("{} failed: {}; {}", failure.call, failure.code, classify::advice(&error))
+}
+
+fn refusal(report: Report) -> anyhow::Error {
+    match report {
+        Report::PinRefused(message) => anyhow::anyhow!(message),
+        Report::Faults(faults) => {
+            let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
+            anyhow::anyhow!(messages.join("; "))
+        }
+        Report::Started(_) => anyhow::anyhow!("the token answered a login with a start"),
+    }
+}

@@ -1,0 +1,170 @@
+//! The token process: the only one that loads a vendor's module, reads the PIN, and holds sessions.
+//!
+//! In: a control socket as standard input. It listens nowhere, inherits no environment but the token's own, and is handed
+//! only what it must sign. It checks every length again, since the raw mechanisms sign anything. When the control socket
+//! ends it lets go of the token, within a bound, and exits without `atexit` handlers, in which modules crash (R41).
+
+use std::io::{self, BufReader, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+
+use super::frame::{self, Answer, Ask, CallFailure, Report, Setup};
+use super::input::Input;
+use super::pkcs11;
+use super::session::{Opened, Session, SignError};
+use crate::key::Scheme;
+
+/// The argument that makes `countersign` a token process.
+pub(crate) const WORD: &str = "token-process";
+
+/// How long sessions may finish, and then the module: less than the daemon waits before it kills.
+const FINISH: Duration = Duration::from_secs(2);
+
+/// Serves one token until the daemon hangs up. Standard input must be the control socket.
+///
+/// # Errors
+/// If the process cannot confine itself, or the daemon does not speak as expected. A token that cannot be opened is
+/// reported to the daemon instead.
+pub(crate) fn run() -> io::Result<()> {
+    close_inherited()?;
+    confine()?;
+    let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let Some(body) = frame::read(&control)? else { return Ok(()) };
+    let setup: Setup = frame::decode(&body)?;
+    match open(&setup) {
+        Ok(opened) => serve(&control, &setup, opened),
+        Err(report) => frame::write(&control, &report),
+    }
+}
+
+/// Ends the process at once: no `atexit` handlers, no destructors of a module that may be stuck.
+pub(crate) fn exit(code: i32) -> ! {
+    signal_hook::low_level::exit(code)
+}
+
+/// Keeps the PINs of this process out of core files, debuggers and programs with more rights.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(crate) fn seal() -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(())
+}
+
+/// Closes every descriptor but the standard ones: whatever the daemon was started with is none of the module's business.
+///
+/// Call it before anything else has opened one.
+fn close_inherited() -> io::Result<()> {
+    let mut inherited = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        inherited.extend(
+            entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()).filter(|fd| *fd > 2),
+        );
+    }
+    for fd in inherited {
+        // The directory's own is closed already.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}
+
+/// Seals this process, and ties it to the daemon.
+fn confine() -> io::Result<()> {
+    seal()?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // A terminal's ^C and a service manager's SIGTERM go to every process at once. Requests may be in flight: the daemon
+    // decides, and hangs up when it is done.
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(())
+}
+
+/// One kind of token today; a native backend would be chosen here.
+fn open(setup: &Setup) -> Result<Opened, Report> {
+    pkcs11::open(setup)
+}
+
+fn serve(control: &UnixStream, setup: &Setup, opened: Opened) -> io::Result<()> {
+    let schemes: Option<Arc<[Scheme]>> = setup.keys.iter().map(|key| scheme(&key.scheme)).collect();
+    let schemes = schemes.ok_or_else(|| io::Error::other("a scheme that this binary does not know"))?;
+    frame::write(control, &Report::Started(opened.started))?;
+    // The daemon has compared the keys with the pinned ones before it hands over any socket.
+    let sockets = frame::receive_sockets(control)?;
+    let (busy, all_done) = mpsc::channel::<()>();
+    for (mut session, socket) in opened.sessions.into_iter().zip(sockets) {
+        let (schemes, busy) = (schemes.clone(), busy.clone());
+        thread::Builder::new().name("session".to_owned()).spawn(move || {
+            // An error here is a daemon that hung up in mid-frame: there is nobody left to tell.
+            let _ = answer_all(session.as_mut(), &schemes, &UnixStream::from(socket));
+            drop((session, busy));
+        })?;
+    }
+    drop(busy);
+    wait_for_end(control);
+    if all_done.recv_timeout(FINISH) == Err(mpsc::RecvTimeoutError::Disconnected) {
+        finish(opened.finish);
+    }
+    Ok(())
+}
+
+/// The scheme of this name; both ends of the socket are the same binary, so that there always is one.
+pub(super) fn scheme(name: &str) -> Option<Scheme> {
+    Scheme::ALL.into_iter().find(|scheme| scheme.name() == name)
+}
+
+/// One session's life: read, sign, write.
+fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream) -> io::Result<()> {
+    let mut asks = BufReader::new(socket.try_clone()?);
+    while let Some(body) = frame::read(&mut asks)? {
+        let answer = answer(session, schemes, &frame::decode(&body)?);
+        frame::write(socket, &answer)?;
+        if matches!(answer, Answer::Broken(_)) {
+            exit(1);
+        }
+    }
+    Ok(())
+}
+
+fn answer(session: &mut dyn Session, schemes: &[Scheme], ask: &Ask<'_>) -> Answer {
+    let refuse = |code: String| Answer::Failed(CallFailure { call: "the token process".to_owned(), code });
+    let key = usize::from(ask.key);
+    let Some(scheme) = schemes.get(key) else { return refuse(format!("no key {key}")) };
+    match Input::from_wire(*scheme, ask.input.to_vec()) {
+        Err(error) => refuse(error.to_string()),
+        Ok(input) => match session.sign(key, &input) {
+            Ok(signature) => Answer::Signature(signature),
+            Err(SignError::Request(failure)) => Answer::Failed(failure),
+            Err(SignError::Process(failure)) => Answer::Broken(failure),
+        },
+    }
+}
+
+/// Returns when the daemon hangs up or is gone. It sends nothing more.
+fn wait_for_end(mut control: &UnixStream) {
+    while matches!(control.read(&mut [0; 64]), Ok(read) if read > 0) {}
+}
+
+/// `C_Finalize` hangs in some modules: it gets a thread and a bound, after which the process exits all the same.
+fn finish(finish: Box<dyn FnOnce() + Send>) {
+    let (done, finished) = mpsc::channel::<()>();
+    let started = thread::Builder::new().name("finish".to_owned()).spawn(move || {
+        finish();
+        drop(done);
+    });
+    if started.is_ok() {
+        let _ = finished.recv_timeout(FINISH);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+/// Signs whatever reaches it, and counts.
+struct Oracle(usize);
+
+impl Session for Oracle {
+    fn sign(&mut self, _: usize, input: &Input) -> Result<Vec<u8>, SignError> {
+        self.0 += 1;
+        Ok(input.block().into_owned())
+    }
+}
+
+#[test]
+fn refuses_a_digest_of_the_wrong_length_without_asking_the_token() {
+    let mut oracle = Oracle(0);
+    let schemes = [Scheme::EcdsaP256Sha256, Scheme::RsaPkcs1Sha512];
+    for (key, len) in [(0, 20), (0, 31), (0, 64), (1, 32), (1, 0)] {
+        let input = vec![1; len];
+        let answer = answer(&mut oracle, &schemes, &Ask { key, input: &input });
+        assert!(matches!(answer, Answer::Failed(_)), "key {key} signed {len} bytes");
+    }
+    assert_eq!(oracle.0, 0);
+}
+
+#[test]
+fn refuses_a_key_that_it_was_not_given() {
+    let mut oracle = Oracle(0);
+    let answer = answer(&mut oracle, &[Scheme::Ed25519], &Ask { key: 1, input: b"message" });
+    assert!(matches!(answer, Answer::Failed(_)));
+    assert_eq!(oracle.0, 0);
+}
+
+#[test]
+fn gives_rsa_a_digest_info_and_ed25519_the_message() {
+    let schemes = [Scheme::RsaPkcs1Sha256, Scheme::Ed25519];
+    for (key, input, len) in [(0, [7; 32].as_slice(), 51), (1, b"message", 7)] {
+        let answer = answer(&mut Oracle(0), &schemes, &Ask { key, input });
+        let Answer::Signature(block) = answer else { panic!("key {key} was refused") };
+        assert_eq!(block.len(), len);
+    }
+}
+
+#[test]
+fn a_session_ends_when_the_daemon_hangs_up() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    frame::write(&ours, &Ask { key: 0, input: b"message" }).unwrap();
+    let session = thread::spawn(move || answer_all(&mut Oracle(0), &[Scheme::Ed25519], &theirs));
+    assert!(frame::read(&ours).unwrap().is_some());
+    drop(ours);
+    session.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_module_that_hangs_in_finalize_does_not_keep_the_process() {
+    let (hang, stuck) = mpsc::channel::<()>();
+    finish(Box::new(move || {
+        let _ = stuck.recv();
+    }));
+    drop(hang);
+}

@@ -1,0 +1,220 @@
+//! The bounded queue in front of one token: two lanes, one capacity.
+//!
+//! In: [`Job`]s from callers. Out: chunks of jobs that nobody has given up, to whichever session is free. Interactive
+//! jobs go first, but every eighth turn prefers bulk. A job whose deadline has passed never leaves the queue for the
+//! token. Closed, it refuses with the reason and answers what waits with it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::{RawSignature, TokenError, TokenName};
+use crate::sign::Priority;
+
+/// Every how many turns bulk goes first.
+const BULK_TURN: u32 = 8;
+/// A chunk ends once it holds this many bytes, so that it fits into a socket's buffer.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// One thing to sign, and whom to tell.
+pub(super) struct Job {
+    pub(super) key: u16,
+    pub(super) input: Vec<u8>,
+    deadline: Option<Instant>,
+    claim: Claim,
+    answer: oneshot::Sender<Result<RawSignature, TokenError>>,
+}
+
+/// The caller's end of a [`Job`].
+pub(super) struct Ticket {
+    deadline: Option<Instant>,
+    claim: Claim,
+    answer: oneshot::Receiver<Result<RawSignature, TokenError>>,
+}
+
+/// Who takes it first, has it: a session that will sign, or the caller whose deadline has passed.
+#[derive(Clone, Default)]
+struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl Job {
+    pub(super) fn new(key: u16, input: Vec<u8>, deadline: Option<Instant>) -> (Self, Ticket) {
+        let (sender, receiver) = oneshot::channel();
+        let claim = Claim::default();
+        let job = Self { key, input, deadline, claim: claim.clone(), answer: sender };
+        (job, Ticket { deadline, claim, answer: receiver })
+    }
+
+    /// Tells the caller, who may be gone.
+    pub(super) fn answer(self, result: Result<RawSignature, TokenError>) {
+        let _ = self.answer.send(result);
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+impl Ticket {
+    /// Waits for the answer. Past the deadline a job that no session has taken is given up; one that a session has
+    /// taken is waited for, because the token may sign it.
+    ///
+    /// # Errors
+    /// The session's or the queue's; [`TokenError::Unavailable`] if the process ended with the job in it.
+    pub(super) async fn wait(mut self, token: &TokenName) -> Result<RawSignature, TokenError> {
+        let gone = || TokenError::Unavailable { token: token.clone() };
+        if let Some(deadline) = self.deadline {
+            match tokio::time::timeout_at(deadline.into(), &mut self.answer).await {
+                Ok(answer) => return answer.unwrap_or_else(|_| Err(gone())),
+                Err(_) if self.claim.take() => return Err(TokenError::Expired { token: token.clone() }),
+                Err(_) => {}
+            }
+        }
+        self.answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// The queue of one token.
+pub(super) struct Queue {
+    token: TokenName,
+    capacity: usize,
+    lanes: Mutex<Lanes>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Lanes {
+    interactive: VecDeque<Job>,
+    bulk: VecDeque<Job>,
+    turn: u32,
+    closed: Option<TokenError>,
+}
+
+impl Queue {
+    pub(super) fn new(token: TokenName, capacity: usize) -> Self {
+        Self { token, capacity, lanes: Mutex::default(), arrived: Notify::new() }
+    }
+
+    /// Puts a job at the end of its lane.
+    ///
+    /// # Errors
+    /// [`TokenError::Busy`] if the queue is full, or the reason why it is closed.
+    pub(super) fn push(&self, job: Job, priority: Priority) -> Result<(), TokenError> {
+        let mut lanes = self.lanes();
+        if let Some(reason) = &lanes.closed {
+            return Err(reason.clone());
+        }
+        if lanes.len() >= self.capacity {
+            return Err(TokenError::Busy { token: self.token.clone() });
+        }
+        match priority {
+            Priority::Interactive => lanes.interactive.push_back(job),
+            Priority::Bulk => lanes.bulk.push_back(job),
+        }
+        drop(lanes);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Waits for work: up to `most` jobs, but no more than this session's share of `sessions`. `None` once closed.
+    pub(super) async fn take(&self, most: usize, sessions: usize) -> Option<Vec<Job>> {
+        loop {
+            // Made before the look, so that no wake-up between the look and the wait is lost.
+            let arrived = self.arrived.notified();
+            let (chunk, more) = {
+                let mut lanes = self.lanes();
+                if lanes.closed.is_some() {
+                    return None;
+                }
+                let share = lanes.len().div_ceil(sessions.max(1));
+                (lanes.take(most.min(share), &self.token), lanes.len() > 0)
+            };
+            if more {
+                self.arrived.notify_one();
+            }
+            if !chunk.is_empty() {
+                return Some(chunk);
+            }
+            if !more {
+                arrived.await;
+            }
+        }
+    }
+
+    /// Answers what waits with `reason`, and refuses with it from now on.
+    pub(super) fn close(&self, reason: &TokenError) {
+        let mut lanes = self.lanes();
+        lanes.closed = Some(reason.clone());
+        let waiting: Vec<Job> = lanes.drain().collect();
+        drop(lanes);
+        for job in waiting {
+            job.answer(Err(reason.clone()));
+        }
+        self.arrived.notify_waiters();
+    }
+
+    /// Takes jobs again.
+    pub(super) fn open(&self) {
+        self.lanes().closed = None;
+    }
+
+    /// How many jobs wait, given up or not.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lanes().len()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        // Nothing panics while it holds the lock, and a half-done queue operation would lose at most one job.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lanes {
+    fn len(&self) -> usize {
+        self.interactive.len() + self.bulk.len()
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Job> {
+        self.interactive.drain(..).chain(self.bulk.drain(..))
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn.is_multiple_of(BULK_TURN) {
+            self.bulk.pop_front().or_else(|| self.interactive.pop_front())
+        } else {
+            self.interactive.pop_front().or_else(|| self.bulk.pop_front())
+        }
+    }
+
+    fn take(&mut self, most: usize, token: &TokenName) -> Vec<Job> {
+        let now = Instant::now();
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        while chunk.len() < most && bytes < CHUNK_BYTES {
+            let Some(job) = self.pop() else { break };
+            if !job.claim.take() {
+                continue; // The caller has given it up and said so already.
+            }
+            if job.is_expired(now) {
+                job.answer(Err(TokenError::Expired { token: token.clone() }));
+                continue;
+            }
+            bytes += job.input.len();
+            chunk.push(job);
+        }
+        chunk
+    }
+}
+
+#[cfg(test)]
+mod tests;

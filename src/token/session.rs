@@ -1,0 +1,32 @@
+//! What a kind of token must offer to sign: the words of this program, not those of PKCS#11.
+//!
+//! Calls block. The token process gives each session a thread of its own; the daemon owns the deadline, which it enforces
+//! by killing the process.
+
+use super::frame::{CallFailure, Started};
+use super::input::Input;
+
+/// One conversation with one token. `Send`, not `Sync`: PKCS#11 allows one operation at a time.
+pub(super) trait Session: Send {
+    /// Signs with the key of this place in the setup: `r || s`, 64 bytes of Ed25519, or the RSA block.
+    ///
+    /// # Errors
+    /// [`SignError`], which says whether the session may be used again.
+    fn sign(&mut self, key: usize, input: &Input) -> Result<Vec<u8>, SignError>;
+}
+
+/// A token that is logged in, with its keys found.
+pub(super) struct Opened {
+    pub(super) started: Started,
+    pub(super) sessions: Vec<Box<dyn Session>>,
+    /// Lets go of the token. Called once no session is in use, and may hang.
+    pub(super) finish: Box<dyn FnOnce() + Send>,
+}
+
+/// Why a session did not sign.
+pub(super) enum SignError {
+    /// This request cannot be signed; the session is fine.
+    Request(CallFailure),
+    /// Nothing that this process still does can be trusted to work.
+    Process(CallFailure),
+}

@@ -1,0 +1,223 @@
+//! Keeps one token process running.
+//!
+//! In: the process of start-up and the public keys pinned then. A process that dies, hangs past the token's deadline or
+//! calls itself broken is killed and replaced, with back-off. Promised: a replacement signs nothing before its public keys
+//! equal the pinned ones, and a PIN that was refused is not tried again before its file has changed (R9).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::child::{Launch, Spawner, StartError, TokenProcess};
+use super::frame::Setup;
+use super::link::{End, Link};
+use super::pin::Stamp;
+use super::pool::Pool;
+use super::{Health, TokenError};
+
+/// The first and the longest wait before a replacement, which doubles in between.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
+/// A process that has lived this long was healthy: the back-off begins anew.
+const HEALTHY: Duration = Duration::from_secs(60);
+/// How often the metadata of a refused PIN's file is looked at.
+const PIN_POLL: Duration = Duration::from_secs(1);
+
+/// What makes and remakes one token's process.
+pub(super) struct Supervisor {
+    pub(super) pool: Arc<Pool>,
+    pub(super) launch: Launch,
+    pub(super) spawner: Spawner,
+    pub(super) setup: Setup,
+    /// The public keys that the first process found, and that every later one must find.
+    pub(super) pinned: Vec<Vec<u8>>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// How a process's service ended.
+enum Service {
+    /// The daemon is shutting down, and the process is gone.
+    Stopped,
+    /// The process is gone and must be replaced.
+    Lost,
+}
+
+impl Supervisor {
+    /// Serves with `process` and its replacements until the daemon stops.
+    pub(super) async fn run(self, mut process: TokenProcess) {
+        let mut stop = self.stop.clone();
+        let mut back_off = BACK_OFF.0;
+        loop {
+            let since = Instant::now();
+            if matches!(self.serve(process).await, Service::Stopped) {
+                return;
+            }
+            if since.elapsed() >= HEALTHY {
+                back_off = BACK_OFF.0;
+            }
+            process = tokio::select! {
+                replacement = self.replace(&mut back_off) => replacement,
+                () = stopped(&mut stop) => return self.close(&self.unavailable(), Health::Down),
+            };
+        }
+    }
+
+    async fn serve(&self, mut process: TokenProcess) -> Service {
+        let mut stop = self.stop.clone();
+        let sockets = match process.open_sessions().await {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                tracing::error!(token = %self.pool.config.name, %error, "the token process took no sessions");
+                return Service::Lost;
+            }
+        };
+        let mut sessions = JoinSet::new();
+        for socket in sockets {
+            let (pool, count) = (self.pool.clone(), process.started().sessions);
+            sessions.spawn(async move {
+                let (token, deadline) = (&pool.config.name, pool.config.deadline);
+                Link { token, queue: &pool.queue, deadline, sessions: count }.serve(socket).await
+            });
+        }
+        self.pool.queue.open();
+        self.pool.health.send_replace(Health::Ready);
+        tokio::select! {
+            biased;
+            Some(end) = sessions.join_next() => self.report_end(end),
+            status = process.ended() => {
+                tracing::error!(token = %self.pool.config.name, status, "the token process ended; it is replaced");
+            }
+            () = stopped(&mut stop) => {
+                self.close(&self.unavailable(), Health::Down);
+                while sessions.join_next().await.is_some() {}
+                process.finish().await;
+                return Service::Stopped;
+            }
+        }
+        self.pool.health.send_replace(Health::Restarting);
+        // A call into a module cannot be cancelled; a process can be killed. Its jobs in flight fail.
+        process.kill().await;
+        sessions.shutdown().await;
+        Service::Lost
+    }
+
+    fn report_end(&self, end: Result<End, tokio::task::JoinError>) {
+        let token = &self.pool.config.name;
+        match end {
+            Ok(End::TimedOut) => {
+                let deadline = self.pool.config.deadline;
+                tracing::error!(%token, ?deadline, "the token did not answer in time; its process is killed");
+            }
+            Ok(End::Broken(failure)) => {
+                let (call, code) = (failure.call, failure.code);
+                tracing::error!(%token, call, code, "the token failed; its process is replaced");
+            }
+            Ok(End::Gone(error)) => {
+                tracing::error!(%token, %error, "the token process hung up; it is replaced");
+            }
+            Ok(End::Closed) => tracing::error!(%token, "a session ended without being asked to"),
+            Err(error) => tracing::error!(%token, %error, "a session's task failed"),
+        }
+    }
+
+    /// Tries until there is a process that holds the pinned keys. Requests wait for the first try, for as long as one
+    /// signature may take; after that they are refused until a try succeeds.
+    async fn replace(&self, back_off: &mut Duration) -> TokenProcess {
+        if *back_off > BACK_OFF.0 {
+            // It is not the first that is lost in a row: nobody should wait for one that may not come.
+            self.close(&self.unavailable(), Health::Down);
+        }
+        loop {
+            tokio::time::sleep(*back_off).await;
+            *back_off = (*back_off * 2).min(BACK_OFF.1);
+            // Before the process reads the file: a change during the try counts as a change.
+            let stamp = Stamp::of(&self.setup.pin_file);
+            let start = self.start();
+            tokio::pin!(start);
+            let started = tokio::time::timeout(self.pool.config.deadline, &mut start).await;
+            let started = if let Ok(started) = started {
+                started
+            } else {
+                self.close(&self.unavailable(), Health::Down);
+                start.await
+            };
+            match started {
+                Ok(process) => return process,
+                Err(NotReplaced::Pin) => {
+                    self.close(
+                        &TokenError::PinRefused { token: self.pool.config.name.clone() },
+                        Health::Down,
+                    );
+                    self.pin_file_change(stamp).await;
+                }
+                Err(NotReplaced::KeyChanged) => {
+                    let reason = TokenError::KeyChanged { token: self.pool.config.name.clone() };
+                    self.close(&reason, Health::Down);
+                }
+                Err(NotReplaced::Failed) => self.close(&self.unavailable(), Health::Down),
+            }
+        }
+    }
+
+    /// One try, whose failure is logged here.
+    async fn start(&self) -> Result<TokenProcess, NotReplaced> {
+        let token = &self.pool.config.name;
+        let environment = &self.pool.config.environment;
+        match TokenProcess::start(&self.spawner, &self.launch, environment, &self.setup).await {
+            Ok(process) if process.started().keys == self.pinned => {
+                tracing::info!(%token, "the token process is replaced; its keys are those pinned at start-up");
+                Ok(process)
+            }
+            Ok(process) => {
+                tracing::error!(
+                    %token, serial = process.started().token.serial,
+                    "THE TOKEN HOLDS OTHER KEYS than those pinned at start-up; it signs nothing until they are back"
+                );
+                process.finish().await;
+                Err(NotReplaced::KeyChanged)
+            }
+            Err(StartError::PinRefused(message)) => {
+                tracing::error!(%token, message, "the PIN is not tried again until its file changes");
+                Err(NotReplaced::Pin)
+            }
+            Err(StartError::Faults(faults)) => {
+                for fault in faults {
+                    tracing::error!(%token, message = fault.message, "the token does not come up");
+                }
+                Err(NotReplaced::Failed)
+            }
+            Err(StartError::Process(message)) => {
+                tracing::error!(%token, message, "the token process does not come up");
+                Err(NotReplaced::Failed)
+            }
+        }
+    }
+
+    async fn pin_file_change(&self, stamp: Option<Stamp>) {
+        while Stamp::of(&self.setup.pin_file) == stamp {
+            tokio::time::sleep(PIN_POLL).await;
+        }
+    }
+
+    fn close(&self, reason: &TokenError, health: Health) {
+        self.pool.health.send_replace(health);
+        self.pool.queue.close(reason);
+    }
+
+    fn unavailable(&self) -> TokenError {
+        TokenError::Unavailable { token: self.pool.config.name.clone() }
+    }
+}
+
+/// Returns once the daemon stops, or has dropped every handle on its tokens.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Why a try gave no process.
+enum NotReplaced {
+    Pin,
+    KeyChanged,
+    Failed,
+}

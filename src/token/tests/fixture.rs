@@ -1,0 +1,163 @@
+//! A SoftHSM2 token in a directory of its own, and token processes that are counted.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use crate::config::Fault;
+use crate::key::{self, KeyName, KeyPurpose, Keys, Scheme};
+use crate::token::{Config, Launch, TokenName, Tokens};
+
+/// Marks the environment of a token process of these tests.
+pub(super) const MARK: &str = "COUNTERSIGN_TEST_TOKEN_PROCESS";
+pub(super) const PIN: &str = "71083924";
+const SO_PIN: &str = "10293847";
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+pub(super) struct Fixture {
+    dir: tempfile::TempDir,
+    pub(super) config: Config,
+    pub(super) keys: Vec<key::Config>,
+    made: std::cell::Cell<u8>,
+}
+
+pub(super) fn signal(process: Pid, signal: Signal) {
+    rustix::process::kill_process(process, signal).unwrap();
+}
+
+impl Fixture {
+    /// An initialised token without keys.
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("tokens")).unwrap();
+        let conf = dir.path().join("softhsm2.conf");
+        let text = format!("directories.tokendir = {}/tokens\nlog.level = ERROR\n", dir.path().display());
+        fs::write(&conf, text).unwrap();
+        let config = Config {
+            name: TokenName::new("t").unwrap(),
+            module: MODULE.into(),
+            label: "t".to_owned(),
+            serial: None,
+            pin_file: dir.path().join("pin"),
+            sessions: 2,
+            queue: 64,
+            deadline: Duration::from_secs(20),
+            environment: BTreeMap::from([
+                ("SOFTHSM2_CONF".to_owned(), conf.display().to_string()),
+                (MARK.to_owned(), "1".to_owned()),
+            ]),
+        };
+        let fixture = Self { dir, config, keys: Vec::new(), made: std::cell::Cell::new(0) };
+        fixture.write_pin(PIN);
+        fixture.init_token();
+        fixture.write_wrapper();
+        fixture
+    }
+
+    /// A token with one P-256 key, `ca`, which is configured.
+    pub(super) fn with_key() -> Self {
+        let mut fixture = Self::new();
+        fixture.generate("ca", "EC:prime256v1");
+        fixture.configure("ca", "ca", Scheme::EcdsaP256Sha256);
+        fixture
+    }
+
+    pub(super) fn init_token(&self) {
+        self.run(
+            "softhsm2-util",
+            &["--init-token", "--free", "--label", "t", "--so-pin", SO_PIN, "--pin", PIN],
+        );
+    }
+
+    /// Generates a key whose id is the number of the call, from 1.
+    pub(super) fn generate(&self, label: &str, kind: &str) {
+        self.generate_with(label, kind, "--sensitive");
+    }
+
+    pub(super) fn generate_extractable(&self, label: &str, kind: &str) {
+        self.generate_with(label, kind, "--extractable");
+    }
+
+    fn generate_with(&self, label: &str, kind: &str, flag: &str) {
+        self.made.set(self.made.get() + 1);
+        let id = format!("{:02x}", self.made.get());
+        self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--id", &id, flag]);
+    }
+
+    pub(super) fn destroy(&self, label: &str) {
+        self.tool(&["--delete-object", "--type", "privkey", "--label", label]);
+        self.tool(&["--delete-object", "--type", "pubkey", "--label", label]);
+    }
+
+    fn tool(&self, arguments: &[&str]) {
+        let login = ["--module", MODULE, "--token-label", "t", "--login", "--pin", PIN];
+        self.run("pkcs11-tool", &[&login, arguments].concat());
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let output = Command::new(program).args(arguments).envs(&self.config.environment).output().unwrap();
+        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    }
+
+    pub(super) fn configure(&mut self, name: &str, label: &str, scheme: Scheme) {
+        self.keys.push(key::Config {
+            name: KeyName::new(name).unwrap(),
+            purpose: KeyPurpose::SshUserCa,
+            scheme,
+            token: self.config.name.clone(),
+            label: label.to_owned(),
+            id: None,
+            fingerprint: None,
+        });
+    }
+
+    /// Writes the PIN file by replacing it, as a careful operator does.
+    pub(super) fn write_pin(&self, pin: &str) {
+        let new = self.dir.path().join("pin.new");
+        fs::write(&new, format!("{pin}\n")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(new, &self.config.pin_file).unwrap();
+    }
+
+    /// A shell script that notes its process id and environment, and then becomes this test binary as a token process.
+    fn write_wrapper(&self) {
+        let (path, dir) = (self.wrapper(), self.dir.path().display());
+        let binary = std::env::current_exe().unwrap();
+        let script = format!(
+            "#!/bin/sh\nenv >{dir}/environment\necho $$ >>{dir}/processes\nexec {} --exact {} --nocapture\n",
+            binary.display(),
+            "token::tests::acts_as_the_token_process",
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn wrapper(&self) -> std::path::PathBuf {
+        self.dir.path().join("token-process")
+    }
+
+    pub(super) async fn start(&self) -> Result<(Tokens, Keys), Vec<Fault>> {
+        // Through the shell: a script that was just written may still be open for writing in a sibling test's child.
+        let launch = Launch { program: "/bin/sh".into(), arguments: vec![self.wrapper().into()] };
+        Tokens::start_with(launch, std::slice::from_ref(&self.config), &self.keys).await
+    }
+
+    /// Every token process so far.
+    pub(super) fn processes(&self) -> Vec<Pid> {
+        let text = self.note("processes");
+        text.lines().map(|line| Pid::from_raw(line.parse().unwrap()).unwrap()).collect()
+    }
+
+    pub(super) fn environment(&self) -> String {
+        self.note("environment")
+    }
+
+    fn note(&self, name: &str) -> String {
+        fs::read_to_string(Path::new(self.dir.path()).join(name)).unwrap()
+    }
+}

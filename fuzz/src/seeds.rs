@@ -1,0 +1,359 @@
+//! Inputs that parse, for each target: made by the builders, so that no binary file is committed.
+//!
+//! Every optional part of each format is in at least one of them. Signatures have the right form, and verify under no key.
+#![allow(clippy::unwrap_used, reason = "these values are constants")]
+
+use countersign::ledger::Entry;
+use countersign::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, UnixMillis};
+use countersign_tbs::crl::{
+    CrlBuilder, CrlNumber, EntryExtension, IssuingDistributionPoint, Reason, RevokedEntry, Scope,
+    TbsCertList, Updates,
+};
+use countersign_tbs::der::{Oid, StringKind, Time, oids};
+use countersign_tbs::key::{Curve, EcPoint, PublicKey, RsaPublicKey};
+use countersign_tbs::ocsp::{
+    CertId, CertStatus, HashParameters, IssuerHashes, Nonce, ResponderId, ResponseBuilder, SingleResponse,
+};
+use countersign_tbs::signature::{self, Scheme};
+use countersign_tbs::ssh::{CertificateBuilder as SshBuilder, CertificateTbs, CertificateType, SubjectKey};
+use countersign_tbs::x509::{
+    AccessDescription, Attribute, BasicConstraints, CertificateBuilder, CertificatePolicy, DistributionPoint,
+    Extension, ExtensionValue, GeneralName, IpPrefix, KeyId, KeyUsage, Name, NameConstraints,
+    PolicyQualifier, SerialNumber, SignatureAlgorithm, Subtree, TbsCertificate, Validity,
+};
+
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+tls_certificate = "tls.crt"
+tls_key = "tls.key"
+client_ca = "ca.crt"
+
+[ledger]
+path = "log.sqlite"
+origin = "test.example/log"
+
+[token.one]
+module = "/module.so"
+label = "one"
+pin_file = "pin"
+
+[key.user-ca]
+purpose = "ssh-user-ca"
+scheme = "ed25519"
+token = "one"
+
+[key.user-ca.allow.staff]
+callers = ["uid:1000", "spiffe://example.org/ca"]
+principals = ["alice", "deploy-*"]
+max_lifetime = "1h"
+extensions = ["permit-pty"]
+
+[key.user-ca.allow.staff.critical_options]
+force-command = ["/usr/bin/backup --job=*"]
+source-address = ["10.0.0.0/8", "2001:db8::/32"]
+"#;
+
+fn point(curve: Curve) -> EcPoint {
+    EcPoint::new(curve, [vec![4], vec![0x5a; 2 * curve.field_len()]].concat()).unwrap()
+}
+
+fn public_keys() -> [PublicKey; 5] {
+    let modulus = [vec![0x80], vec![0x5a; 254], vec![1]].concat();
+    [
+        PublicKey::Ed25519([0x5a; 32]),
+        PublicKey::Ecdsa(point(Curve::P256)),
+        PublicKey::Ecdsa(point(Curve::P384)),
+        PublicKey::Ecdsa(point(Curve::P521)),
+        PublicKey::Rsa(RsaPublicKey::new(modulus, vec![1, 0, 1]).unwrap()),
+    ]
+}
+
+fn subject_keys() -> Vec<SubjectKey> {
+    let application = "ssh:".to_owned();
+    let security_keys = [
+        SubjectKey::SkEd25519 { key: [0x5a; 32], application: application.clone() },
+        SubjectKey::SkEcdsaP256 { point: point(Curve::P256), application },
+    ];
+    public_keys().into_iter().map(SubjectKey::Plain).chain(security_keys).collect()
+}
+
+/// A raw signature of the right form.
+fn raw(scheme: Scheme) -> Vec<u8> {
+    let len = match scheme {
+        Scheme::EcdsaP256Sha256 | Scheme::Ed25519 => 64,
+        Scheme::EcdsaP384Sha384 => 96,
+        Scheme::EcdsaP521Sha512 => 132,
+        Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha512 => 256,
+    };
+    vec![0xa5; len]
+}
+
+fn ssh_tbs_list() -> Vec<CertificateTbs> {
+    let [ed25519, p256, ..] = public_keys();
+    let user = |key| {
+        SshBuilder::new(CertificateType::User, key, p256.clone())
+            .serial(42)
+            .key_id("alice@example")
+            .principal("alice")
+            .principal("deploy-web")
+            .valid_after(1_800_000_000)
+            .valid_before(1_800_000_600)
+            .critical_option("force-command", Some("/usr/bin/backup"))
+            .critical_option("source-address", Some("10.0.0.0/8,::1"))
+            .critical_option("verify-required", None)
+            .extension("permit-pty", None)
+            .extension("login@example.org", Some("value"))
+    };
+    let host = SshBuilder::new(CertificateType::Host, SubjectKey::Plain(p256.clone()), ed25519)
+        .serial(1)
+        .principal("host.example.org")
+        .valid_after(0)
+        .valid_before(u64::MAX);
+    subject_keys().into_iter().map(user).chain([host]).map(|builder| builder.build().unwrap()).collect()
+}
+
+pub(crate) fn ssh_tbs() -> Vec<Vec<u8>> {
+    ssh_tbs_list().iter().map(|tbs| tbs.as_bytes().to_vec()).collect()
+}
+
+pub(crate) fn ssh_certificate() -> Vec<Vec<u8>> {
+    let finished = |tbs: &CertificateTbs| {
+        let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.fits(tbs.ca_key())).unwrap();
+        tbs.certificate(scheme, &raw(scheme)).unwrap()
+    };
+    ssh_tbs_list().iter().map(finished).collect()
+}
+
+pub(crate) fn ssh_public_key() -> Vec<Vec<u8>> {
+    subject_keys().iter().map(SubjectKey::to_wire).collect()
+}
+
+pub(crate) fn ssh_public_key_line() -> Vec<Vec<u8>> {
+    public_keys().iter().map(|key| key.to_openssh_line("alice@example").into_bytes()).collect()
+}
+
+pub(crate) fn ssh_signature_blob() -> Vec<Vec<u8>> {
+    Scheme::ALL
+        .into_iter()
+        .map(|scheme| signature::ssh_signature_blob(scheme, &raw(scheme)).unwrap())
+        .collect()
+}
+
+pub(crate) fn spki() -> Vec<Vec<u8>> {
+    public_keys().iter().map(PublicKey::to_spki_der).collect()
+}
+
+pub(crate) fn der_reader() -> Vec<Vec<u8>> {
+    [x509_tbs(), crl(), ocsp(), spki()].concat()
+}
+
+fn name(common_name: &str) -> Name {
+    let attribute = |oid: &[u8], kind, value| {
+        vec![Attribute::new(Oid::from_contents(oid).unwrap(), kind, value).unwrap()]
+    };
+    Name::new(vec![
+        attribute(oids::ORGANIZATION, StringKind::Printable, "Example"),
+        attribute(oids::COMMON_NAME, StringKind::Utf8, common_name),
+        attribute(oids::DOMAIN_COMPONENT, StringKind::Ia5, "example"),
+    ])
+    .unwrap()
+}
+
+fn time(seconds: u64) -> Time {
+    Time::from_unix_secs(seconds).unwrap()
+}
+
+fn oid(contents: &[u8]) -> Oid {
+    Oid::from_contents(contents).unwrap()
+}
+
+fn key_id() -> KeyId {
+    KeyId::new(&[0x11; 20]).unwrap()
+}
+
+fn builder(algorithm: SignatureAlgorithm, key: PublicKey) -> CertificateBuilder {
+    let validity = Validity { not_before: time(1_800_000_000), not_after: time(1_800_086_400) };
+    CertificateBuilder::new(algorithm, name("CA"), validity, key)
+        .serial(SerialNumber::new(&[0x42; 16]).unwrap())
+        .authority_key_id(key_id())
+        .subject_key_id(key_id())
+}
+
+fn leaf(algorithm: SignatureAlgorithm, key: PublicKey) -> TbsCertificate {
+    use ExtensionValue as Value;
+    let url = || GeneralName::Uri("http://pki.example/ca".to_owned());
+    let qualifiers = vec![
+        PolicyQualifier::Cps("http://pki.example".to_owned()),
+        PolicyQualifier::Notice("notice".to_owned()),
+    ];
+    let values = [
+        Value::CrlDistributionPoints(vec![DistributionPoint { full_name: vec![url()] }]),
+        Value::AuthorityInfoAccess(vec![AccessDescription { method: oid(oids::AD_OCSP), location: url() }]),
+        Value::CertificatePolicies(vec![CertificatePolicy { oid: oid(&[0x2a, 3]), qualifiers }]),
+        Value::SecurityIdentifier("S-1-5-21-1-2".to_owned()),
+        Value::OcspNoCheck,
+        Value::TlsFeature(vec![5]),
+        Value::Unknown { oid: oid(&[0x2a, 3, 4]), value: vec![5, 0] },
+    ];
+    let builder = builder(algorithm, key)
+        .subject_alt_names(vec![
+            GeneralName::Dns("*.example.org".to_owned()),
+            GeneralName::Ip([192, 0, 2, 1].into()),
+            GeneralName::Email("alice@example.org".to_owned()),
+            GeneralName::Uri("spiffe://example.org/web".to_owned()),
+            GeneralName::UserPrincipalName("alice@example.org".to_owned()),
+            GeneralName::Directory(name("alice")),
+        ])
+        .key_usage(KeyUsage::DIGITAL_SIGNATURE)
+        .ext_key_usage(vec![oid(oids::SERVER_AUTH), oid(oids::CLIENT_AUTH)]);
+    let extensions = values.into_iter().map(Extension::non_critical);
+    extensions.fold(builder, CertificateBuilder::extension).build().unwrap()
+}
+
+fn authority() -> TbsCertificate {
+    let constraints = NameConstraints {
+        permitted: vec![Subtree::Dns("example.org".to_owned())],
+        excluded: vec![Subtree::Ip(IpPrefix::new([10, 0, 0, 0].into(), 8).unwrap())],
+    };
+    let [ed25519, ..] = public_keys();
+    builder(SignatureAlgorithm::ALL[0], ed25519)
+        .subject(name("Intermediate"))
+        .basic_constraints(BasicConstraints::Ca { path_len: Some(0) })
+        .key_usage(KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN)
+        .extension(Extension::critical(ExtensionValue::NameConstraints(constraints)))
+        .build()
+        .unwrap()
+}
+
+fn x509_tbs_list() -> Vec<TbsCertificate> {
+    let leaves = SignatureAlgorithm::ALL.into_iter().zip(public_keys().into_iter().cycle());
+    leaves.map(|(algorithm, key)| leaf(algorithm, key)).chain([authority()]).collect()
+}
+
+pub(crate) fn x509_tbs() -> Vec<Vec<u8>> {
+    x509_tbs_list().iter().map(|tbs| tbs.as_bytes().to_vec()).collect()
+}
+
+pub(crate) fn x509_certificate() -> Vec<Vec<u8>> {
+    let finished = |tbs: &TbsCertificate| tbs.certificate(tbs.signature_algorithm(), &[0xa5; 64]).unwrap();
+    x509_tbs_list().iter().map(finished).collect()
+}
+
+fn revoked(serial: u8, extensions: Vec<EntryExtension>) -> RevokedEntry {
+    let entry = RevokedEntry::new(SerialNumber::new(&[serial; 8]).unwrap(), time(1_700_000_000));
+    RevokedEntry { extensions, ..entry }
+}
+
+fn crl_list() -> [TbsCertList; 2] {
+    let updates = Updates { this: time(1_800_000_000), next: time(1_800_600_000) };
+    let start = |number: u64| {
+        CrlBuilder::new(SignatureAlgorithm::ALL[0], name("CA"), updates)
+            .authority_key_id(key_id())
+            .number(CrlNumber::from(number))
+    };
+    let dated = vec![
+        EntryExtension::Reason(Reason::KeyCompromise),
+        EntryExtension::InvalidityDate(time(1_600_000_000)),
+        EntryExtension::Unknown { oid: oid(&[0x2a, 3, 4]), value: vec![5, 0] },
+    ];
+    let url = GeneralName::Uri("http://pki.example/crl".to_owned());
+    let point = IssuingDistributionPoint { full_name: vec![url], scope: Scope::All };
+    let complete = start(7).issuing_distribution_point(point).entry(&revoked(1, Vec::new()));
+    let removed = vec![EntryExtension::Reason(Reason::RemoveFromCrl)];
+    let delta = start(8).delta_base(CrlNumber::from(7)).entry(&revoked(3, removed));
+    [complete.entry(&revoked(2, dated)).build().unwrap(), delta.build().unwrap()]
+}
+
+pub(crate) fn crl() -> Vec<Vec<u8>> {
+    crl_list().iter().map(|list| list.as_bytes().to_vec()).collect()
+}
+
+pub(crate) fn ocsp() -> Vec<Vec<u8>> {
+    let serial = |byte| SerialNumber::new(&[byte; 8]).unwrap();
+    let [key, ..] = public_keys();
+    let sha1 = IssuerHashes::Sha1 { name: [1; 20], key: [2; 20] };
+    let sha1 = CertId { issuer: sha1, parameters: HashParameters::Absent, serial: serial(2) };
+    let single = |cert_id, status, next_update| SingleResponse {
+        cert_id,
+        status,
+        this_update: time(1_800_000_000),
+        next_update,
+        extensions: Vec::new(),
+    };
+    let at = time(1_700_000_000);
+    let good = single(CertId::sha256(&name("CA"), &key, serial(1)), CertStatus::Good, Some(Time::MAX));
+    let revoked = CertStatus::Revoked { at, reason: Some(Reason::Superseded) };
+    let by_name = ResponseBuilder::new(ResponderId::Name(name("CA")), time(1_800_000_000))
+        .response(good)
+        .nonce(Nonce::new(&[7; 16]).unwrap());
+    let by_key = ResponseBuilder::new(ResponderId::KeyHash([3; 20]), time(1_800_000_000))
+        .response(single(sha1.clone(), revoked, None))
+        .response(single(CertId { serial: serial(3), ..sha1 }, CertStatus::Unknown, None));
+    [by_name, by_key].map(|builder| builder.build().unwrap().as_bytes().to_vec()).into()
+}
+
+pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
+    let time = UnixMillis(1_800_000_000_123);
+    let asked = |tbs| Asked {
+        caller: b"uid:1000".to_vec(),
+        key: b"user-ca".to_vec(),
+        request_id: Some(b"request-1".to_vec()),
+        kind: "ssh-certificate".to_owned(),
+        tbs,
+    };
+    let ca_key =
+        || CaKey { purpose: "ssh-user-ca".to_owned(), scheme: "ed25519".to_owned(), spki_sha256: [3; 32] };
+    let policy = [4; 32];
+    let whole = asked(AskedTbs::Whole(vec![1, 2, 3]));
+    let rule = "key.user-ca.allow.staff".to_owned();
+    let refusal = Entry::Refusal {
+        time,
+        asked: Asked { request_id: None, ..asked(AskedTbs::Digest([5; 32], 70_000)) },
+        policy,
+        rule: "tbs".to_owned(),
+        reason: "TBS_TOO_LARGE".to_owned(),
+        message: "too many bytes".to_owned(),
+    };
+    let challenge = b"challenge".to_vec();
+    let outcomes = [
+        Outcome::Signed(vec![6; 64]),
+        Outcome::Failed("TOKEN_BUSY".to_owned()),
+        Outcome::Discarded,
+        Outcome::Abandoned,
+    ];
+    let outcomes =
+        outcomes.into_iter().map(|outcome| Entry::Outcome { time, intent: 1, outcome, latency_us: 250 });
+    let others = [
+        Entry::Intent { time, asked: whole, policy, rule, ca_key: ca_key() },
+        refusal,
+        Entry::SelfTest { time, key: "user-ca".to_owned(), ca_key: ca_key(), challenge },
+    ];
+    others.into_iter().chain(outcomes).map(|entry| entry.encode().unwrap()).collect()
+}
+
+pub(crate) fn caller_name() -> Vec<Vec<u8>> {
+    texts(&["spiffe://example.org/ns/prod/sa/ca", "dns:front-end.example.org", "cn:front-end_1", "uid:1000"])
+}
+
+pub(crate) fn config() -> Vec<Vec<u8>> {
+    texts(&[CONFIG, include_str!("../../countersign.example.toml")])
+}
+
+pub(crate) fn pattern() -> Vec<Vec<u8>> {
+    texts(&[
+        "alice\nalice",
+        "deploy-*\ndeploy-web_1",
+        "*.example.org\nweb.example.org",
+        "run --job=*\nrun --job=x",
+        "a*b*c\naXbYbZc",
+    ])
+}
+
+pub(crate) fn network() -> Vec<Vec<u8>> {
+    texts(&["10.0.0.0/8\n10.1.0.0/16", "192.0.2.1\n0.0.0.0/0", "2001:db8::/32\n::/0", "::1\n::1/128"])
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}

@@ -1,0 +1,233 @@
+//! The command line, as an operator and as a script use it.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::site::{FRONT_END, Site, USER_CA, request, ssh_keygen, text};
+
+fn json(output: &str) -> Value {
+    serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"))
+}
+
+#[test]
+fn token_init_makes_private_pins_and_never_touches_a_token_of_that_name() {
+    let site = Site::without_keys(USER_CA);
+    for file in ["pin", "so-pin"] {
+        let mode = std::fs::metadata(site.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let pin = std::fs::read(site.path("pin")).unwrap();
+    let so_pin = site.path("so-pin");
+    let message = site.run_refused(&["token", "init", "soft", "--so-pin-file", so_pin.to_str().unwrap()], 1);
+    assert!(message.contains("test"), "{message}");
+    assert_eq!(std::fs::read(site.path("pin")).unwrap(), pin);
+    let listed = site.run_ok(&["token", "list"]);
+    assert!(listed.contains("test") && listed.contains("SoftHSM"), "{listed}");
+}
+
+#[test]
+fn key_generate_refuses_a_label_that_is_taken() {
+    let site = Site::new(USER_CA);
+    let message = site.run_refused(&["key", "generate", "user-ca"], 1);
+    assert!(message.contains("user-ca"), "{message}");
+    let message = site.run_refused(&["key", "generate", "no-such-key"], 1);
+    assert!(
+        message.contains("no-such-key") && message.contains("user-ca"),
+        "it says which there are: {message}"
+    );
+}
+
+#[test]
+fn a_generated_key_can_sign_and_nothing_else_and_not_leave() {
+    let site = Site::new(USER_CA);
+    let pin = std::fs::read_to_string(site.path("pin")).unwrap();
+    let listed = Command::new("pkcs11-tool")
+        .args([
+            "--module",
+            "/usr/lib/softhsm/libsofthsm2.so",
+            "--token-label",
+            "test",
+            "--login",
+            "--pin",
+            pin.trim(),
+        ])
+        .args(["--list-objects", "--type", "privkey"])
+        .env("SOFTHSM2_CONF", site.path("softhsm2.conf"))
+        .output()
+        .unwrap();
+    let listed = text(&listed.stdout);
+    let field = |name: &str| {
+        listed
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .unwrap_or_else(|| panic!("{listed}"))
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(field("Usage:"), "sign");
+    assert_eq!(field("Access:"), "sensitive, always sensitive, never extractable, local");
+}
+
+#[test]
+fn key_list_tells_found_from_missing_and_names_strangers() {
+    let site = Site::new(USER_CA);
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&format!("{config}{}", USER_CA.replace("key.user-ca", "key.other-ca")));
+    let listed = json(&site.run_ok(&["key", "list", "--json"]));
+    let row = |name: Value| listed.as_array().unwrap().iter().find(|row| row["key"] == name).cloned();
+    assert!(row("user-ca".into()).unwrap()["problem"].is_null(), "{listed}");
+    assert!(row("other-ca".into()).unwrap()["fingerprint"].is_null(), "{listed}");
+
+    site.configure(&config.replace("[key.user-ca]\n", "[key.user-ca]\nlabel = \"something-else\"\n"));
+    let listed = json(&site.run_ok(&["key", "list", "--json"]));
+    let strangers: Vec<_> = listed.as_array().unwrap().iter().filter(|row| row["key"].is_null()).collect();
+    assert_eq!(strangers.len(), 1, "{listed}");
+    assert_eq!(strangers[0]["label"], "user-ca", "{listed}");
+}
+
+#[test]
+fn key_show_agrees_with_openssl_and_ssh_keygen() {
+    let site = Site::new(USER_CA);
+    let shown = json(&site.run_ok(&["key", "show", "user-ca", "--json"]));
+    std::fs::write(site.path("ca.pub"), shown["openssh"].as_str().unwrap()).unwrap();
+    let listed = Command::new("ssh-keygen").args(["-l", "-f"]).arg(site.path("ca.pub")).output().unwrap();
+    assert!(
+        text(&listed.stdout).contains(shown["fingerprint"].as_str().unwrap()),
+        "{}",
+        text(&listed.stdout)
+    );
+
+    let exported = Command::new("ssh-keygen")
+        .args(["-e", "-m", "PKCS8", "-f"])
+        .arg(site.path("ca.pub"))
+        .output()
+        .unwrap();
+    assert_eq!(text(&exported.stdout).trim(), shown["spki_pem"].as_str().unwrap().trim());
+}
+
+#[test]
+fn sign_writes_a_certificate_beside_the_key_and_tells_a_script_about_it() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let args = ["user-ca", "--public-key", "id.pub", "--principal", "alice", "--lifetime", "10m", "--json"];
+    let signed = site.sign_command(&daemon, FRONT_END, &args).output().unwrap();
+    assert!(signed.status.success(), "{}", text(&signed.stderr));
+    let told = json(&text(&signed.stdout));
+    assert_eq!(told["receipt"]["entry_index"], 2, "after the self-test and its outcome: {told}");
+    let listing =
+        Command::new("ssh-keygen").args(["-L", "-f"]).arg(site.path("id-cert.pub")).output().unwrap();
+    assert!(text(&listing.stdout).contains("alice"), "{}", text(&listing.stdout));
+}
+
+#[test]
+fn a_refused_sign_says_why_and_writes_nothing() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let args = ["user-ca", "--public-key", "id.pub", "--principal", "root", "--lifetime", "10m"];
+    let refused = site.sign_command(&daemon, FRONT_END, &args).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let message = text(&refused.stderr);
+    for wanted in ["PRINCIPAL_NOT_ALLOWED", "root", "key.user-ca.allow.staff.principals"] {
+        assert!(message.contains(wanted), "{wanted} is not in: {message}");
+    }
+    assert!(!site.path("id-cert.pub").exists());
+}
+
+#[tokio::test]
+async fn ledger_show_escapes_what_came_from_outside() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let nasty = "no\u{1b}[31m\nsuch \"key\"";
+    site.client(&daemon, FRONT_END).await.sign(request(nasty, Vec::new())).await.unwrap_err();
+    let shown = site.run_ok(&["ledger", "show"]);
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let last = site.run_ok(&["ledger", "show", "--json", "--last", "1"]);
+    assert_eq!(last.lines().count(), 1, "one object a line: {last:?}");
+    assert_eq!(json(&last)["key"], nasty);
+}
+
+#[test]
+fn completions_are_scripts_that_their_shell_accepts() {
+    let site = Site::without_token(USER_CA);
+    let script = site.run_ok(&["completions", "bash"]);
+    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+    bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(bash.wait().unwrap().success());
+    for command in ["serve", "check", "sign", "token", "key", "ledger"] {
+        assert!(script.contains(command));
+    }
+    assert!(!script.contains("token-process"), "what serve runs is nobody's command");
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_failure_and_a_full_disk_is_one() {
+    let site = Site::new(USER_CA);
+    for args in ["completions bash", "check", "key list", "token list"] {
+        let script = format!("\"$0\" {args} | true; exit ${{PIPESTATUS[0]}}");
+        let mut piped = Command::new("bash");
+        piped.args(["-c", &script, env!("CARGO_BIN_EXE_countersign")]).current_dir(site.dir());
+        let output = piped.env("COUNTERSIGN_CONFIG", site.path("countersign.toml")).output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{args}");
+    }
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = site.command(&["check"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("No space left"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_certificate_that_could_not_be_written_is_not_signed() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let before = site.entries().len();
+    for out in ["no-such-directory/id-cert.pub", "mtls"] {
+        let args =
+            ["user-ca", "--public-key", "id.pub", "--principal", "alice", "--lifetime", "10m", "--out", out];
+        let failed = site.sign_command(&daemon, FRONT_END, &args).output().unwrap();
+        assert_eq!(failed.status.code(), Some(1));
+        assert!(text(&failed.stderr).contains(out), "{}", text(&failed.stderr));
+    }
+    daemon.stop();
+    assert!(site.entries().len() <= before + 1, "the self-test's outcome at most");
+}
+
+#[test]
+fn wrong_arguments_exit_with_2_and_failures_with_1() {
+    let site = Site::new(USER_CA);
+    site.run_refused(&["sign", "user-ca"], 2);
+    site.run_refused(&["no-such-command"], 2);
+    site.run_refused(&["key", "show", "no-such-key"], 1);
+    let nobody = [
+        "sign",
+        "user-ca",
+        "--public-key",
+        "x.pub",
+        "--principal",
+        "alice",
+        "--lifetime",
+        "1m",
+        "--server",
+        "https://localhost:1",
+    ];
+    site.run_refused(
+        &[
+            &nobody[..],
+            &[
+                "--tls-ca",
+                "mtls/ca.pem",
+                "--tls-cert",
+                "mtls/front-end.pem",
+                "--tls-key",
+                "mtls/front-end.key",
+            ],
+        ]
+        .concat(),
+        1,
+    );
+}

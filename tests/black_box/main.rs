@@ -1,0 +1,30 @@
+//! Black-box tests: the real daemon, over gRPC or its command line, with SoftHSM2, sshd and ssh-keygen.
+//!
+//! Each test has a [`site::Site`] of its own (token directory, port, ledger), so they run in parallel. One binary, so
+//! that they are linked once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    unreachable_pub,
+    reason = "tests: a panic is how they fail, and nothing outside can reach them"
+)]
+
+#[path = "../../examples/forge/corpus.rs"]
+mod corpus;
+#[path = "../../examples/forge/file.rs"]
+mod file;
+mod forge;
+mod site;
+
+mod cli;
+mod forged;
+mod identity;
+mod ledger;
+mod login;
+mod pki;
+mod readme;
+mod refusals;
+mod sign;
+mod start;

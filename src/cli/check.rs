@@ -2,10 +2,12 @@
 
 use std::io::Write;
 
+use serde_json::json;
+
 use super::ledger::hex;
 use super::{ConfigArgs, Faults};
-use crate::config::Config;
 use crate::daemon;
+use crate::key::Keys;
 
 /// Arguments of `countersign check`.
 #[derive(clap::Args)]
@@ -15,6 +17,9 @@ pub(super) struct CheckArgs {
     /// Print the policy as canonical text, whose SHA-256 is the policy digest of ledger entries, and ask no token
     #[arg(long)]
     policy: bool,
+    /// Print JSON: each key that was found, and the policy digest
+    #[arg(long, conflicts_with = "policy")]
+    json: bool,
 }
 
 /// Checks a configuration against the tokens that it names.
@@ -23,21 +28,33 @@ pub(super) struct CheckArgs {
 /// [`Faults`], all that were found.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
-    let text = if args.policy { config.policy.canonical_text() } else { summary(&config)? };
+    let text = if args.policy {
+        config.policy.canonical_text()
+    } else {
+        let keys = super::runtime()?.block_on(daemon::check(&config)).map_err(Faults)?;
+        let digest = hex(&config.policy.digest());
+        if args.json { json(&keys, &digest) } else { lines(&keys, &digest) }
+    };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
-fn summary(config: &Config) -> anyhow::Result<String> {
-    let keys = super::runtime()?.block_on(daemon::check(config)).map_err(Faults)?;
-    let mut lines: Vec<String> = keys
-        .iter()
-        .map(|key| {
-            format!("{}: {}, {}, {}\n", key.name, key.purpose, key.scheme, key.public_key.ssh_fingerprint())
+fn lines(keys: &Keys, digest: &str) -> String {
+    let found = keys.iter().map(|key| {
+        format!("{}: {}, {}, {}\n", key.name, key.purpose, key.scheme, key.public_key.ssh_fingerprint())
+    });
+    let found: String = found.collect();
+    format!("{found}policy digest {digest}\nno faults: every key was found, and its token can sign with it\n")
+}
+
+fn json(keys: &Keys, digest: &str) -> String {
+    let found = keys.iter().map(|key| {
+        json!({
+            "key": key.name.as_str(),
+            "purpose": key.purpose.name(),
+            "scheme": key.scheme.name(),
+            "fingerprint": key.public_key.ssh_fingerprint(),
         })
-        .collect();
-    let digest = hex(&config.policy.digest());
-    lines.push(format!(
-        "policy digest {digest}\nno faults: every key was found, and its token can sign with it\n"
-    ));
-    Ok(lines.concat())
+    });
+    let found: Vec<_> = found.collect();
+    format!("{:#}\n", json!({ "keys": found, "policy_digest": digest }))
 }

@@ -35,6 +35,9 @@ pub(crate) struct GenerateArgs {
     /// The modulus of an RSA key in bits
     #[arg(long, value_name = "BITS", default_value_t = 3072, value_parser = rsa_bits)]
     rsa_bits: u16,
+    /// Print JSON, as `key show` does
+    #[arg(long)]
+    json: bool,
 }
 
 /// Where to look.
@@ -111,12 +114,18 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let private = console.generate(&key.label, &id, KeyKind::for_scheme(key.scheme, args.rsa_bits))?;
     let facts = console.facts(private)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "generated key {} on token {}; the token says:", key.name, token.name)?;
-    print_attributes(&mut out, &facts)?;
+    if !args.json {
+        writeln!(out, "generated key {} on token {}; the token says:", key.name, token.name)?;
+        print_attributes(&mut out, &facts)?;
+    }
     // The rules of the service, on what the token really made.
     let found = console.find(key).map_err(|problem| {
         anyhow::anyhow!("the key is made (id {}), but is not fit for service: {problem}", facts.id)
     })?;
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &found.public_key, &facts))?)?;
+        return Ok(());
+    }
     writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
     writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
     if key.id.is_none() {

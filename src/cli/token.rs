@@ -49,6 +49,9 @@ pub(crate) struct InitArgs {
     /// Write new random PINs to the PIN file and the SO PIN file, neither of which may exist
     #[arg(long)]
     generate_pins: bool,
+    /// Print JSON: the token's label and serial number
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs one of the commands.
@@ -183,11 +186,21 @@ fn init_token(module: &Module, config: &token::Config, args: &InitArgs) -> anyho
         // Written before they are set: a PIN that only a dead process knew would be a lost token.
         Pin::random(longest)?.write_new(&args.so_pin_file)?;
         Pin::random(longest)?.write_new(&config.pin_file)?;
-        writeln!(out, "wrote {} and {}", args.so_pin_file.display(), config.pin_file.display())?;
+        if !args.json {
+            writeln!(out, "wrote {} and {}", args.so_pin_file.display(), config.pin_file.display())?;
+        }
     }
     let pins = Pins { so: Pin::read(&args.so_pin_file)?, user: Pin::read(&config.pin_file)? };
     let made = init::init(module, &free, &config.label, &pins)?;
     let serial = trim(made.info.serial_number());
+    if args.json {
+        writeln!(
+            out,
+            "{}",
+            json!({ "token": config.name.as_str(), "label": config.label, "serial": serial })
+        )?;
+        return Ok(());
+    }
     writeln!(out, "initialised token {:?}, serial {serial}", config.label)?;
     writeln!(out, "to pin it, add to [token.{}]:\n  serial = {serial:?}", config.name)?;
     writeln!(out, "keep {} off this host", args.so_pin_file.display())?;

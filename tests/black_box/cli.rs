@@ -41,6 +41,23 @@ fn key_generate_refuses_a_label_that_is_taken() {
 }
 
 #[test]
+fn a_script_can_provision_and_pin_by_json() {
+    let site = Site::without_token(USER_CA);
+    let so_pin = site.path("so-pin");
+    let init =
+        ["token", "init", "soft", "--generate-pins", "--json", "--so-pin-file", so_pin.to_str().unwrap()];
+    let token = json(&site.run_ok(&init));
+    let key = json(&site.run_ok(&["key", "generate", "user-ca", "--json"]));
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    let config =
+        config.replace("label = \"test\"\n", &format!("label = \"test\"\nserial = {}\n", token["serial"]));
+    let pins = format!("[key.user-ca]\nid = {}\nfingerprint = {}\n", key["id"], key["fingerprint"]);
+    site.configure(&config.replace("[key.user-ca]\n", &pins));
+    let checked = json(&site.run_ok(&["check", "--json"]));
+    assert_eq!(checked["keys"][0]["fingerprint"], key["fingerprint"], "{checked}");
+}
+
+#[test]
 fn a_generated_key_can_sign_and_nothing_else_and_not_leave() {
     let site = Site::new(USER_CA);
     let pin = std::fs::read_to_string(site.path("pin")).unwrap();

@@ -54,7 +54,7 @@ fn configuration_faults_name_their_key_and_line() {
 }
 
 #[test]
-fn a_wrong_pin_costs_one_try_and_is_nowhere_in_the_output() {
+fn a_wrong_pin_is_named_as_the_fault_and_is_nowhere_in_the_output() {
     let site = Site::new(USER_CA);
     std::fs::write(site.path("pin"), "canary-8357\n").unwrap();
     let message = site.run_refused(&["serve"], 2);

@@ -22,6 +22,7 @@ mod cli;
 mod forged;
 mod identity;
 mod ledger;
+mod limits;
 mod login;
 mod pki;
 mod readme;

@@ -17,6 +17,8 @@ use super::pin::Stamp;
 use super::pool::Pool;
 use super::{Health, TokenError};
 
+/// How long a call into the module may still take once the tokens are to stop.
+const LAST_CALL: Duration = Duration::from_secs(2);
 /// The first and the longest wait before a replacement, which doubles in between.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
 /// A process that has lived this long was healthy: the back-off begins anew.
@@ -90,8 +92,14 @@ impl Supervisor {
             }
             () = stopped(&mut stop) => {
                 self.close(&self.unavailable(), Health::Down);
-                while sessions.join_next().await.is_some() {}
-                process.finish().await;
+                let last = async { while sessions.join_next().await.is_some() {} };
+                if tokio::time::timeout(LAST_CALL, last).await.is_ok() {
+                    process.finish().await;
+                } else {
+                    // Its callers have had the shutdown's grace already: a call that has not returned by now is stuck.
+                    process.kill().await;
+                    sessions.shutdown().await;
+                }
                 return Service::Stopped;
             }
         }

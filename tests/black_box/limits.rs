@@ -79,6 +79,29 @@ async fn an_upgrade_of_the_program_does_not_reach_a_daemon_that_runs() {
         .expect("the old program goes on");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_with_a_hung_token_ends_and_says_what_it_cut_off() {
+    let site = Site::new(USER_CA);
+    let config = fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&config.replace("shutdown_grace = \"5s\"", "shutdown_grace = \"1s\""));
+    let daemon = site.serve();
+    let ca_key = ca_key(&site, &daemon).await;
+    kill_process(daemon.token_processes()[0], Signal::STOP).unwrap();
+    let client = site.client(&daemon, FRONT_END).await;
+    let asked =
+        tokio::spawn(
+            async move { client.sign(request("user-ca", Forgery::user(ca_key, now()).encode())).await },
+        );
+    // The intent is the sign that the request is in work; there is no event for it outside the daemon.
+    while !site.entries().iter().any(|entry| matches!(entry, Entry::Intent { .. })) {
+        tokio::task::yield_now().await;
+    }
+    let (status, log) = daemon.stop();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("1 requests were still in work"), "{log}");
+    asked.await.unwrap().expect_err("a stopped token signs nothing");
+}
+
 #[test]
 fn a_daemon_that_does_not_get_the_ledger_leaves_the_socket_alone() {
     let site = Site::new(USER_CA);

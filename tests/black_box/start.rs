@@ -144,6 +144,16 @@ fn a_key_of_another_type_than_its_scheme_is_refused() {
 }
 
 #[test]
+fn a_token_without_the_mechanism_is_refused() {
+    let site = Site::new(USER_CA);
+    let conf = std::fs::read_to_string(site.path("softhsm2.conf")).unwrap();
+    std::fs::write(site.path("softhsm2.conf"), format!("{conf}slots.mechanisms = CKM_RSA_PKCS,CKM_EDDSA\n"))
+        .unwrap();
+    let message = site.run_refused(&["check"], 2);
+    assert!(message.contains("key.user-ca") && message.contains("CKM_ECDSA"), "{message}");
+}
+
+#[test]
 fn two_tokens_with_one_label_need_a_serial() {
     let site = Site::new(USER_CA);
     let conf = site.path("softhsm2.conf");

@@ -5,7 +5,9 @@
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    RsaPublicKeyComponents,
 };
 use countersign_tbs::key::RsaPublicKey;
 
@@ -87,15 +89,29 @@ impl Verifier {
             (PublicKey::Ecdsa(point), Scheme::EcdsaP521Sha512) => {
                 ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point.as_bytes()).ok()
             }
-            (PublicKey::Rsa(key), Scheme::RsaPkcs1Sha256) => parse_rsa(key, &RSA_PKCS1_2048_8192_SHA256),
-            (PublicKey::Rsa(key), Scheme::RsaPkcs1Sha512) => parse_rsa(key, &RSA_PKCS1_2048_8192_SHA512),
-            (PublicKey::Ed25519(_) | PublicKey::Ecdsa(_) | PublicKey::Rsa(_), _) => None,
+            (PublicKey::Rsa(key), scheme) => {
+                rsa_parameters(scheme).and_then(|parameters| parse_rsa(key, parameters))
+            }
+            (PublicKey::Ed25519(_) | PublicKey::Ecdsa(_), _) => None,
         };
         parsed.map(|public_key| Self { scheme, public_key }).ok_or(UnfitKey { scheme })
     }
 
     fn verify(&self, message: &[u8], raw: &[u8]) -> Result<(), VerifyError> {
         self.public_key.verify_sig(message, raw).map_err(|_| VerifyError { scheme: self.scheme })
+    }
+}
+
+/// How a signature by an RSA scheme is verified; PSS with a salt as long as the hash, which aws-lc-rs insists on.
+fn rsa_parameters(scheme: Scheme) -> Option<&'static RsaParameters> {
+    match scheme {
+        Scheme::EcdsaP256Sha256 | Scheme::EcdsaP384Sha384 | Scheme::EcdsaP521Sha512 | Scheme::Ed25519 => None,
+        Scheme::RsaPkcs1Sha256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+        Scheme::RsaPkcs1Sha512 => Some(&RSA_PKCS1_2048_8192_SHA512),
+        Scheme::RsaPkcs1Sha384 => Some(&RSA_PKCS1_2048_8192_SHA384),
+        Scheme::RsaPssSha256 => Some(&RSA_PSS_2048_8192_SHA256),
+        Scheme::RsaPssSha384 => Some(&RSA_PSS_2048_8192_SHA384),
+        Scheme::RsaPssSha512 => Some(&RSA_PSS_2048_8192_SHA512),
     }
 }
 

@@ -44,8 +44,7 @@ pub(super) fn read(
     let key_name = KeyName::new(name).map_err(|error| section.fault(error)).ok();
     let purposes = KeyPurpose::ALL.map(|purpose| (purpose.name(), purpose));
     let purpose = section.required("purpose", raw.purpose, word(purposes));
-    let scheme =
-        section.required("scheme", raw.scheme, word(Scheme::ALL.map(|scheme| (scheme.name(), scheme))));
+    let scheme = section.required("scheme", raw.scheme, |name| scheme_for(purpose, name));
     let token = section.required("token", raw.token, |token| tokens.resolve(token));
     let label = section.or("label", raw.label, name.to_owned(), text(255));
     let id = section.or("id", raw.id, None, |hex| key_id(&hex).map(Some));
@@ -77,6 +76,17 @@ impl TokenNames {
     /// Those that no key named.
     pub(super) fn unused(self) -> impl Iterator<Item = (String, Range<usize>)> {
         self.known.into_iter().filter(move |(name, _)| !self.used.contains(name))
+    }
+}
+
+/// A scheme that the purpose's format has a name for.
+fn scheme_for(purpose: Option<KeyPurpose>, name: String) -> Result<Scheme, String> {
+    let scheme = word(Scheme::ALL.map(|scheme| (scheme.name(), scheme)))(name)?;
+    match purpose {
+        Some(KeyPurpose::SshUserCa | KeyPurpose::SshHostCa) if scheme.ssh_name().is_none() => {
+            Err(format!("is {scheme}, which SSH does not have; an RSA key takes \"rsa-pkcs1-sha512\" there"))
+        }
+        Some(KeyPurpose::SshUserCa | KeyPurpose::SshHostCa) | None => Ok(scheme),
     }
 }
 

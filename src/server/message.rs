@@ -123,5 +123,9 @@ fn scheme(scheme: Scheme) -> v1::Scheme {
         Scheme::Ed25519 => v1::Scheme::Ed25519,
         Scheme::RsaPkcs1Sha256 => v1::Scheme::RsaPkcs1Sha256,
         Scheme::RsaPkcs1Sha512 => v1::Scheme::RsaPkcs1Sha512,
+        Scheme::RsaPkcs1Sha384 => v1::Scheme::RsaPkcs1Sha384,
+        Scheme::RsaPssSha256 => v1::Scheme::RsaPssSha256,
+        Scheme::RsaPssSha384 => v1::Scheme::RsaPssSha384,
+        Scheme::RsaPssSha512 => v1::Scheme::RsaPssSha512,
     }
 }

@@ -58,13 +58,18 @@ impl Input {
         self.bytes
     }
 
-    /// What `CKM_ECDSA`, `CKM_EDDSA` or `CKM_RSA_PKCS` takes: for RSA the DER of a DigestInfo (RFC 8017 §9.2).
+    /// What the raw mechanisms take: for `CKM_RSA_PKCS` the DER of a DigestInfo (RFC 8017 §9.2), else the input itself.
     pub(super) fn block(&self) -> Cow<'_, [u8]> {
         let prefix: &[u8] = match self.scheme {
-            Scheme::EcdsaP256Sha256 | Scheme::EcdsaP384Sha384 | Scheme::EcdsaP521Sha512 | Scheme::Ed25519 => {
-                return Cow::Borrowed(&self.bytes);
-            }
+            Scheme::EcdsaP256Sha256
+            | Scheme::EcdsaP384Sha384
+            | Scheme::EcdsaP521Sha512
+            | Scheme::Ed25519
+            | Scheme::RsaPssSha256
+            | Scheme::RsaPssSha384
+            | Scheme::RsaPssSha512 => return Cow::Borrowed(&self.bytes),
             Scheme::RsaPkcs1Sha256 => &DIGEST_INFO_SHA256,
+            Scheme::RsaPkcs1Sha384 => &DIGEST_INFO_SHA384,
             Scheme::RsaPkcs1Sha512 => &DIGEST_INFO_SHA512,
         };
         Cow::Owned([prefix, &self.bytes].concat())
@@ -76,6 +81,10 @@ const DIGEST_INFO_SHA256: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
     0x04, 0x20,
 ];
+const DIGEST_INFO_SHA384: [u8; 19] = [
+    0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00,
+    0x04, 0x30,
+];
 const DIGEST_INFO_SHA512: [u8; 19] = [
     0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00,
     0x04, 0x40,
@@ -84,9 +93,9 @@ const DIGEST_INFO_SHA512: [u8; 19] = [
 /// The hash that is computed outside the token; Ed25519 hashes by itself.
 fn hash(scheme: Scheme) -> Option<&'static Algorithm> {
     match scheme {
-        Scheme::EcdsaP256Sha256 | Scheme::RsaPkcs1Sha256 => Some(&SHA256),
-        Scheme::EcdsaP384Sha384 => Some(&SHA384),
-        Scheme::EcdsaP521Sha512 | Scheme::RsaPkcs1Sha512 => Some(&SHA512),
+        Scheme::EcdsaP256Sha256 | Scheme::RsaPkcs1Sha256 | Scheme::RsaPssSha256 => Some(&SHA256),
+        Scheme::EcdsaP384Sha384 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPssSha384 => Some(&SHA384),
+        Scheme::EcdsaP521Sha512 | Scheme::RsaPkcs1Sha512 | Scheme::RsaPssSha512 => Some(&SHA512),
         Scheme::Ed25519 => None,
     }
 }
@@ -116,7 +125,9 @@ mod tests {
 
     #[test]
     fn digest_info_states_the_digest_length() {
-        for (scheme, len) in [(Scheme::RsaPkcs1Sha256, 32_u8), (Scheme::RsaPkcs1Sha512, 64)] {
+        let schemes =
+            [(Scheme::RsaPkcs1Sha256, 32_u8), (Scheme::RsaPkcs1Sha384, 48), (Scheme::RsaPkcs1Sha512, 64)];
+        for (scheme, len) in schemes {
             let block = Input::of(scheme, b"message").block().into_owned();
             // SEQUENCE { SEQUENCE { OID, NULL }, OCTET STRING }, each length short form.
             assert_eq!(block.get(..2), Some([0x30, 17 + len].as_slice()));

@@ -68,6 +68,10 @@ fn verifies(key: &PublicKey, scheme: Scheme, raw: &RawSignature) -> bool {
         PublicKey::Rsa(key) => {
             let algorithm = match scheme {
                 Scheme::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+                Scheme::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+                Scheme::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+                Scheme::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
+                Scheme::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
                 _ => &signature::RSA_PKCS1_2048_8192_SHA512,
             };
             let components = signature::RsaPublicKeyComponents { n: key.modulus(), e: key.exponent() };
@@ -86,6 +90,10 @@ async fn signs_by_every_scheme_what_an_independent_verifier_accepts() {
         ("ed", "EC:edwards25519"),
         ("rsa256", "rsa:2048"),
         ("rsa512", "rsa:2048"),
+        ("rsa384", "rsa:2048"),
+        ("pss256", "rsa:2048"),
+        ("pss384", "rsa:3072"),
+        ("pss512", "rsa:4096"),
     ];
     for ((label, kind), scheme) in kinds.into_iter().zip(Scheme::ALL) {
         fixture.generate(label, kind);

@@ -6,7 +6,8 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
     ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding, RsaKeyPair,
 };
 use countersign_tbs::key::{Curve, EcPoint};
 
@@ -43,6 +44,10 @@ fn one(scheme: Scheme) -> (PublicKey, Vec<u8>) {
         Scheme::Ed25519 => ed25519(),
         Scheme::RsaPkcs1Sha256 => rsa(&RSA_PKCS1_SHA256),
         Scheme::RsaPkcs1Sha512 => rsa(&RSA_PKCS1_SHA512),
+        Scheme::RsaPkcs1Sha384 => rsa(&RSA_PKCS1_SHA384),
+        Scheme::RsaPssSha256 => rsa(&RSA_PSS_SHA256),
+        Scheme::RsaPssSha384 => rsa(&RSA_PSS_SHA384),
+        Scheme::RsaPssSha512 => rsa(&RSA_PSS_SHA512),
     }
 }
 

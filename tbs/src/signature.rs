@@ -24,6 +24,14 @@ pub enum Scheme {
     RsaPkcs1Sha256,
     /// RSASSA-PKCS1-v1_5 with SHA-512.
     RsaPkcs1Sha512,
+    /// RSASSA-PKCS1-v1_5 with SHA-384; X.509 only.
+    RsaPkcs1Sha384,
+    /// RSASSA-PSS with SHA-256, MGF1 with the same, and a salt of 32 bytes (RFC 4055 §3.1); X.509 only.
+    RsaPssSha256,
+    /// RSASSA-PSS with SHA-384 and a salt of 48 bytes; X.509 only.
+    RsaPssSha384,
+    /// RSASSA-PSS with SHA-512 and a salt of 64 bytes; X.509 only.
+    RsaPssSha512,
 }
 
 /// Why a raw signature does not fit.
@@ -44,6 +52,12 @@ pub enum SignatureError {
         /// The scheme that it was to be.
         scheme: Scheme,
     },
+    /// SSH has no name for the scheme.
+    #[error("SSH has no {scheme} signatures; give the key another scheme")]
+    NotInSsh {
+        /// The scheme that it was to be.
+        scheme: Scheme,
+    },
     /// The certificate names a CA key that cannot sign by this scheme.
     #[error("the certificate names a CA key of type {algorithm}, which cannot sign by {scheme}")]
     KeyMismatch {
@@ -55,14 +69,18 @@ pub enum SignatureError {
 }
 
 impl Scheme {
-    /// Every scheme.
-    pub const ALL: [Self; 6] = [
+    /// Every scheme; those that SSH has come first.
+    pub const ALL: [Self; 10] = [
         Self::EcdsaP256Sha256,
         Self::EcdsaP384Sha384,
         Self::EcdsaP521Sha512,
         Self::Ed25519,
         Self::RsaPkcs1Sha256,
         Self::RsaPkcs1Sha512,
+        Self::RsaPkcs1Sha384,
+        Self::RsaPssSha256,
+        Self::RsaPssSha384,
+        Self::RsaPssSha512,
     ];
 
     /// The name in configuration, logs and ledger entries: `ecdsa-p256-sha256`.
@@ -75,19 +93,25 @@ impl Scheme {
             Self::Ed25519 => "ed25519",
             Self::RsaPkcs1Sha256 => "rsa-pkcs1-sha256",
             Self::RsaPkcs1Sha512 => "rsa-pkcs1-sha512",
+            Self::RsaPkcs1Sha384 => "rsa-pkcs1-sha384",
+            Self::RsaPssSha256 => "rsa-pss-sha256",
+            Self::RsaPssSha384 => "rsa-pss-sha384",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
         }
     }
 
-    /// The algorithm name inside an SSH signature blob: `ecdsa-sha2-nistp256`, `rsa-sha2-512`; never `ssh-rsa`.
+    /// The algorithm name inside an SSH signature blob: `ecdsa-sha2-nistp256`, `rsa-sha2-512`; never `ssh-rsa`. `None` for
+    /// what SSH does not have.
     #[must_use]
-    pub const fn ssh_name(self) -> &'static str {
+    pub const fn ssh_name(self) -> Option<&'static str> {
         match self {
-            Self::EcdsaP256Sha256 => "ecdsa-sha2-nistp256",
-            Self::EcdsaP384Sha384 => "ecdsa-sha2-nistp384",
-            Self::EcdsaP521Sha512 => "ecdsa-sha2-nistp521",
-            Self::Ed25519 => "ssh-ed25519",
-            Self::RsaPkcs1Sha256 => "rsa-sha2-256",
-            Self::RsaPkcs1Sha512 => "rsa-sha2-512",
+            Self::EcdsaP256Sha256 => Some("ecdsa-sha2-nistp256"),
+            Self::EcdsaP384Sha384 => Some("ecdsa-sha2-nistp384"),
+            Self::EcdsaP521Sha512 => Some("ecdsa-sha2-nistp521"),
+            Self::Ed25519 => Some("ssh-ed25519"),
+            Self::RsaPkcs1Sha256 => Some("rsa-sha2-256"),
+            Self::RsaPkcs1Sha512 => Some("rsa-sha2-512"),
+            Self::RsaPkcs1Sha384 | Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => None,
         }
     }
 
@@ -97,7 +121,20 @@ impl Scheme {
         match key {
             PublicKey::Ed25519(_) => self == Self::Ed25519,
             PublicKey::Ecdsa(point) => self.curve() == Some(point.curve()),
-            PublicKey::Rsa(_) => matches!(self, Self::RsaPkcs1Sha256 | Self::RsaPkcs1Sha512),
+            PublicKey::Rsa(_) => self.is_rsa(),
+        }
+    }
+
+    /// Whether it is one of RSA's, whose keys fit all of them.
+    const fn is_rsa(self) -> bool {
+        match self {
+            Self::EcdsaP256Sha256 | Self::EcdsaP384Sha384 | Self::EcdsaP521Sha512 | Self::Ed25519 => false,
+            Self::RsaPkcs1Sha256
+            | Self::RsaPkcs1Sha512
+            | Self::RsaPkcs1Sha384
+            | Self::RsaPssSha256
+            | Self::RsaPssSha384
+            | Self::RsaPssSha512 => true,
         }
     }
 
@@ -107,7 +144,13 @@ impl Scheme {
             Self::EcdsaP256Sha256 => Some(Curve::P256),
             Self::EcdsaP384Sha384 => Some(Curve::P384),
             Self::EcdsaP521Sha512 => Some(Curve::P521),
-            Self::Ed25519 | Self::RsaPkcs1Sha256 | Self::RsaPkcs1Sha512 => None,
+            Self::Ed25519
+            | Self::RsaPkcs1Sha256
+            | Self::RsaPkcs1Sha512
+            | Self::RsaPkcs1Sha384
+            | Self::RsaPssSha256
+            | Self::RsaPssSha384
+            | Self::RsaPssSha512 => None,
         }
     }
 }
@@ -122,8 +165,9 @@ impl std::fmt::Display for Scheme {
 /// RFC 8332 §3, RFC 8709 §6).
 ///
 /// # Errors
-/// [`SignatureError`] if `raw` does not fit `scheme`.
+/// [`SignatureError`] if `raw` does not fit `scheme`, or SSH has no such scheme.
 pub fn ssh_signature_blob(scheme: Scheme, raw: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let name = scheme.ssh_name().ok_or(SignatureError::NotInSsh { scheme })?;
     let signature = match Parts::of(scheme, raw)? {
         Parts::RAndS(r, s) => {
             let mut mpints = Vec::with_capacity(raw.len() + 10);
@@ -134,7 +178,7 @@ pub fn ssh_signature_blob(scheme: Scheme, raw: &[u8]) -> Result<Vec<u8>, Signatu
         Parts::Whole(raw) => raw.to_vec(),
     };
     let mut blob = Vec::with_capacity(signature.len() + 32);
-    put_string(&mut blob, scheme.ssh_name().as_bytes());
+    put_string(&mut blob, name.as_bytes());
     put_string(&mut blob, &signature);
     Ok(blob)
 }
@@ -164,7 +208,7 @@ pub fn from_ssh_signature_blob(blob: &[u8]) -> Result<(Scheme, Vec<u8>), ParseEr
     reader.finish("signature")?;
     let scheme = Scheme::ALL
         .into_iter()
-        .find(|scheme| scheme.ssh_name().as_bytes() == name)
+        .find(|scheme| scheme.ssh_name().is_some_and(|known| known.as_bytes() == name))
         .ok_or_else(|| ParseError::SignatureAlgorithm { name: excerpt(name) })?;
     let raw = match scheme.curve() {
         Some(curve) => r_and_s(scheme, curve, signature)?,

@@ -275,6 +275,7 @@ impl Keys {
             Scheme::Ed25519 => (None, None),
             Scheme::RsaPkcs1Sha256 => (Some("sha256"), None),
             Scheme::RsaPkcs1Sha512 => (Some("sha512"), None),
+            other => panic!("SSH has no {other}"),
         };
         arguments.extend(digest.iter().flat_map(|digest| ["-digest", digest]));
         let signature = self.run("openssl", &arguments).unwrap();

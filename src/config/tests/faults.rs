@@ -29,6 +29,7 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nenvironment.\"A=B\" = \"\"", "16: token.one.environment.A=B: is not a variable's name"),
     ("ssh-user-ca", "x509", "18: key.user-ca.purpose: is \"x509\"; it is one of ssh-user-ca, ssh-host-ca"),
     ("ed25519", "ssh-rsa", "19: key.user-ca.scheme: is \"ssh-rsa\"; it is one of ecdsa-p256-sha256,"),
+    ("ed25519", "rsa-pss-sha256", "19: key.user-ca.scheme: is rsa-pss-sha256, which SSH does not have"),
     ("token = \"one\"", "token = \"one\"\nid = \"012\"", "21: key.user-ca.id: should be 1 to 64 bytes in hexadecimal"),
     ("token = \"one\"", "token = \"one\"\nid = \"0x\"", "21: key.user-ca.id: should be"),
     ("token = \"one\"", "token = \"one\"\nfingerprint = \"SHA256:x\"", "21: key.user-ca.fingerprint: should be"),

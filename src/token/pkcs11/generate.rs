@@ -37,7 +37,12 @@ impl KeyKind {
             Scheme::EcdsaP384Sha384 => Self::Ec(Curve::P384),
             Scheme::EcdsaP521Sha512 => Self::Ec(Curve::P521),
             Scheme::Ed25519 => Self::Ed25519,
-            Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha512 => Self::Rsa(rsa_bits),
+            Scheme::RsaPkcs1Sha256
+            | Scheme::RsaPkcs1Sha384
+            | Scheme::RsaPkcs1Sha512
+            | Scheme::RsaPssSha256
+            | Scheme::RsaPssSha384
+            | Scheme::RsaPssSha512 => Self::Rsa(rsa_bits),
         }
     }
 

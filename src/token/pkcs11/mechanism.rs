@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
+use cryptoki::types::Ulong;
 
 use super::classify::{self, Remedy};
 use super::key::{FoundKey, KeyProblem};
@@ -48,8 +50,16 @@ fn mechanism(scheme: Scheme) -> Mechanism<'static> {
     match scheme {
         Scheme::EcdsaP256Sha256 | Scheme::EcdsaP384Sha384 | Scheme::EcdsaP521Sha512 => Mechanism::Ecdsa,
         Scheme::Ed25519 => Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)),
-        Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha512 => Mechanism::RsaPkcs,
+        Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPkcs1Sha512 => Mechanism::RsaPkcs,
+        Scheme::RsaPssSha256 => pss(MechanismType::SHA256, PkcsMgfType::MGF1_SHA256, 32),
+        Scheme::RsaPssSha384 => pss(MechanismType::SHA384, PkcsMgfType::MGF1_SHA384, 48),
+        Scheme::RsaPssSha512 => pss(MechanismType::SHA512, PkcsMgfType::MGF1_SHA512, 64),
     }
+}
+
+/// RSASSA-PSS on a digest, with a salt as long as that; other lengths, zero above all, are refused by some tokens (R23).
+fn pss(hash_alg: MechanismType, mgf: PkcsMgfType, salt_len: u64) -> Mechanism<'static> {
+    Mechanism::RsaPkcsPss(PkcsPssParams { hash_alg, mgf, s_len: Ulong::new(salt_len) })
 }
 
 /// Passes on a key whose mechanism the token has.

@@ -10,12 +10,12 @@ fn awkward() -> Vec<u8> {
 }
 
 /// A raw signature that fits, for each scheme.
-fn fitting() -> [(Scheme, usize); 6] {
+fn fitting() -> [(Scheme, usize); 10] {
     Scheme::ALL.map(|scheme| match scheme {
         Scheme::EcdsaP256Sha256 | Scheme::Ed25519 => (scheme, 64),
         Scheme::EcdsaP384Sha384 => (scheme, 96),
         Scheme::EcdsaP521Sha512 => (scheme, 132),
-        Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha512 => (scheme, 256),
+        _ => (scheme, 256),
     })
 }
 
@@ -53,7 +53,7 @@ fn ed25519_and_rsa_stay_as_they_are() {
 
 #[test]
 fn refuses_any_other_length() {
-    for (scheme, len) in fitting() {
+    for (scheme, len) in fitting().into_iter().filter(|(scheme, _)| scheme.ssh_name().is_some()) {
         let mut wrong = vec![0, 1, 32, 65, 127, 2049];
         if scheme.curve().is_some() || scheme == Scheme::Ed25519 {
             wrong.extend([len - 1, len + 1, len / 2, len * 2]);
@@ -77,13 +77,21 @@ fn refuses_a_zero_r_or_s() {
 
 #[test]
 fn reads_back_what_it_wrote() {
-    for (scheme, len) in fitting() {
+    for (scheme, len) in fitting().into_iter().filter(|(scheme, _)| scheme.ssh_name().is_some()) {
         let raw = vec![1; len];
         let blob = ssh_signature_blob(scheme, &raw).unwrap();
         assert_eq!(from_ssh_signature_blob(&blob), Ok((scheme, raw)));
     }
     let blob = ssh_signature_blob(P256, &awkward()).unwrap();
     assert_eq!(from_ssh_signature_blob(&blob), Ok((P256, awkward())));
+}
+
+#[test]
+fn pss_and_sha384_are_for_x509_only() {
+    for scheme in [Scheme::RsaPkcs1Sha384, Scheme::RsaPssSha256, Scheme::RsaPssSha384, Scheme::RsaPssSha512] {
+        assert_eq!(ssh_signature_blob(scheme, &[1; 256]), Err(SignatureError::NotInSsh { scheme }));
+        assert_eq!(x509_signature(scheme, &[1; 256]), Ok(vec![1; 256]));
+    }
 }
 
 #[test]
@@ -110,5 +118,5 @@ fn a_scheme_fits_the_keys_of_its_kind_only() {
     assert_eq!(fits(&ecdsa(Curve::P384)), [Scheme::EcdsaP384Sha384]);
     assert_eq!(fits(&ecdsa(Curve::P521)), [Scheme::EcdsaP521Sha512]);
     assert_eq!(fits(&PublicKey::Ed25519([5; 32])), [Scheme::Ed25519]);
-    assert_eq!(fits(&rsa), [Scheme::RsaPkcs1Sha256, Scheme::RsaPkcs1Sha512]);
+    assert_eq!(fits(&rsa), Scheme::ALL[4..]);
 }

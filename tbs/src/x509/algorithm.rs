@@ -156,6 +156,10 @@ impl From<Scheme> for SignatureAlgorithm {
             Scheme::Ed25519 => Self::Ed25519,
             Scheme::RsaPkcs1Sha256 => Self::RsaPkcs1Sha256,
             Scheme::RsaPkcs1Sha512 => Self::RsaPkcs1Sha512,
+            Scheme::RsaPkcs1Sha384 => Self::RsaPkcs1Sha384,
+            Scheme::RsaPssSha256 => Self::RsaPss(PssHash::Sha256),
+            Scheme::RsaPssSha384 => Self::RsaPss(PssHash::Sha384),
+            Scheme::RsaPssSha512 => Self::RsaPss(PssHash::Sha512),
         }
     }
 }

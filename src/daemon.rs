@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::config::{Config, Fault};
-use crate::key::{Key, Keys};
+use crate::key::{Key, Keys, UnixTime};
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::{self, Listener};
 use crate::sign::{Failure, Signer};
@@ -39,6 +39,13 @@ impl Daemon {
             (Some(listener), Some(ledger), Some(started)) => (listener, ledger, started),
             (_, ledger, started) => {
                 stop(started.map(|(tokens, _)| tokens), ledger).await;
+                return Err(faults);
+            }
+        };
+        let keys = match keys.certified(&config.keys, UnixTime::now()) {
+            Ok(keys) => keys,
+            Err(faults) => {
+                stop(Some(tokens), Some(ledger)).await;
                 return Err(faults);
             }
         };
@@ -78,15 +85,11 @@ pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
     keep(Ledger::check(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
     keep(server::check(&config.server), &mut faults);
     let started = keep(Tokens::start(&config.tokens, &config.keys).await, &mut faults);
-    match started {
-        Some((tokens, keys)) if faults.is_empty() => {
-            tokens.shutdown().await;
-            Ok(keys)
-        }
-        started => {
-            stop(started.map(|(tokens, _)| tokens), None).await;
-            Err(faults)
-        }
+    let Some((tokens, keys)) = started else { return Err(faults) };
+    tokens.shutdown().await;
+    match keep(keys.certified(&config.keys, UnixTime::now()), &mut faults) {
+        Some(keys) if faults.is_empty() => Ok(keys),
+        _ => Err(faults),
     }
 }
 

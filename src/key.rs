@@ -8,8 +8,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub use countersign_tbs::key::PublicKey;
 pub use countersign_tbs::signature::Scheme;
 
+use countersign_tbs::TbsKind;
+
+use crate::config::Fault;
 use crate::ledger::entry::sha256;
 use crate::verify::{UnfitKey, Verifier};
+
+pub use certificate::{CertificateFiles, KeyCertificate, UnfitCertificate};
+
+mod certificate;
 
 /// A key's name in the configuration: 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -49,18 +56,24 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// The one thing that a key may sign (field-notes B6, B7).
+/// The one domain that a key may sign in (field-notes B6, B7).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum KeyPurpose {
     /// SSH user certificates.
     SshUserCa,
     /// SSH host certificates.
     SshHostCa,
+    /// X.509 certificates, and CRLs and OCSP responses about them.
+    X509Ca,
+    /// CRLs, in the name of the CA.
+    X509Crl,
+    /// OCSP responses, by the CA's delegation (RFC 6960 §4.2.2.2).
+    Ocsp,
 }
 
 impl KeyPurpose {
     /// Every purpose.
-    pub const ALL: [Self; 2] = [Self::SshUserCa, Self::SshHostCa];
+    pub const ALL: [Self; 5] = [Self::SshUserCa, Self::SshHostCa, Self::X509Ca, Self::X509Crl, Self::Ocsp];
 
     /// The word in configuration and ledger entries: `ssh-user-ca`.
     #[must_use]
@@ -68,6 +81,29 @@ impl KeyPurpose {
         match self {
             Self::SshUserCa => "ssh-user-ca",
             Self::SshHostCa => "ssh-host-ca",
+            Self::X509Ca => "x509-ca",
+            Self::X509Crl => "x509-crl",
+            Self::Ocsp => "ocsp",
+        }
+    }
+
+    /// The kinds of TBS that it covers. No two of them have a TBS in common, so that a signature is of one alone.
+    #[must_use]
+    pub const fn kinds(self) -> &'static [TbsKind] {
+        match self {
+            Self::SshUserCa | Self::SshHostCa => &[TbsKind::SshCertificate],
+            Self::X509Ca => &[TbsKind::X509Certificate, TbsKind::X509Crl, TbsKind::OcspResponse],
+            Self::X509Crl => &[TbsKind::X509Crl],
+            Self::Ocsp => &[TbsKind::OcspResponse],
+        }
+    }
+
+    /// Whether a certificate names the key to those who rely on it.
+    #[must_use]
+    pub const fn is_x509(self) -> bool {
+        match self {
+            Self::SshUserCa | Self::SshHostCa => false,
+            Self::X509Ca | Self::X509Crl | Self::Ocsp => true,
         }
     }
 }
@@ -89,6 +125,8 @@ pub struct Key {
     pub scheme: Scheme,
     /// What every signature is verified against.
     pub public_key: PublicKey,
+    /// Its certificate, if its purpose is an X.509 one.
+    pub certificate: Option<Arc<KeyCertificate>>,
     spki_sha256: [u8; 32],
     verifier: Verifier,
 }
@@ -106,7 +144,7 @@ impl Key {
     ) -> Result<Self, UnfitKey> {
         let verifier = Verifier::new(scheme, &public_key)?;
         let spki_sha256 = sha256(&[&public_key.to_spki_der()]);
-        Ok(Self { name, purpose, scheme, public_key, spki_sha256, verifier })
+        Ok(Self { name, purpose, scheme, public_key, certificate: None, spki_sha256, verifier })
     }
 
     /// SHA-256 of the DER SubjectPublicKeyInfo, which names the key in ledger entries.
@@ -129,6 +167,26 @@ impl Keys {
     #[must_use]
     pub fn get(&self, name: &KeyName) -> Option<&Arc<Key>> {
         self.0.get(name)
+    }
+
+    /// Reads the certificate of every X.509 key.
+    ///
+    /// # Errors
+    /// A fault for each certificate that is missing, unfit, over, or another key's.
+    pub fn certified(self, configs: &[Config], now: UnixTime) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut certify = |key: &Arc<Key>| {
+            let config = configs.iter().find(|config| config.name == key.name && config.purpose.is_x509());
+            let Some(config) = config else { return Arc::clone(key) };
+            let certificate = KeyCertificate::load(config)
+                .and_then(|certificate| certificate.of(&key.public_key, now))
+                .map_err(|error| {
+                    faults.push(Fault::new(format!("key.{}.certificate", key.name), error.to_string()))
+                });
+            Arc::new(Key { certificate: certificate.ok().map(Arc::new), ..Key::clone(key) })
+        };
+        let keys = self.iter().map(|key| (key.name.clone(), certify(key))).collect();
+        if faults.is_empty() { Ok(Self(Arc::new(keys))) } else { Err(faults) }
     }
 
     /// The keys, sorted by name.
@@ -189,4 +247,6 @@ pub struct Config {
     pub id: Option<Vec<u8>>,
     /// `SHA256:…` of the public key's SSH form; a key with another is refused at start.
     pub fingerprint: Option<String>,
+    /// Where its certificate is, if its purpose is an X.509 one.
+    pub certificate: Option<CertificateFiles>,
 }

@@ -3,17 +3,17 @@
 //! In: a [`Request`], what its bytes parsed to, the [`Keys`] in service and the time. Out: a [`Decision`], the only
 //! source of a [`Permit`]. The default answer is no. Nothing here does I/O: the same arguments give the same decision.
 //!
-//! The rules are in `policy::built_in` and `policy::profile`, one function each; `policy::ask` asks them in order, and `policy::explain` listens.
+//! The rules are one function each, in a module for each format of TBS (`policy::ssh`, `policy::x509`); `policy::ask` asks
+//! them in order, and `policy::explain` listens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use countersign_tbs::ssh::CertificateTbs;
 use countersign_tbs::{ParseError, Tbs};
 
 use crate::caller::{Caller, CallerName};
-use crate::key::{Clock, Key, KeyName, KeyPurpose, Keys, UnixTime};
+use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime};
 use crate::policy::ask::{CaKeys, Granted, Question, Unwatched};
 use crate::policy::profile::Profile;
 use crate::sign::Request;
@@ -23,18 +23,20 @@ pub use crate::policy::pattern::{InvalidPattern, Pattern};
 pub use crate::policy::reason::{Reason, ReasonClass};
 
 pub(crate) mod ask;
-pub(crate) mod built_in;
 mod canonical;
 pub(crate) mod explain;
 pub(crate) mod fields;
+mod format;
 pub(crate) mod network;
 pub(crate) mod pattern;
 pub(crate) mod profile;
 mod quote;
 mod reason;
-mod saw;
-pub(crate) mod value;
+pub(crate) mod ssh;
+pub(crate) mod subject_key;
+pub(crate) mod validity;
 mod weak_key;
+pub(crate) mod x509;
 
 /// The rules in force: for each key, who may have what signed. Immutable, and cheap to clone.
 #[derive(Clone, Debug)]
@@ -80,13 +82,21 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// What a rule looks at.
-pub(crate) struct Case<'a> {
+/// What a rule looks at: a TBS of the format `T`, and what it is asked about.
+pub(crate) struct Case<'a, T> {
     ca_keys: CaKeys<'a>,
     key: &'a KeyName,
     purpose: KeyPurpose,
-    tbs: &'a CertificateTbs,
+    tbs: &'a T,
     now: UnixTime,
+}
+
+impl<'a, T> Case<'a, T> {
+    /// The certificate of the key that is to sign.
+    fn certificate(&self) -> Result<&'a KeyCertificate, Objection> {
+        let unknown = || Objection::Unknown("the key's certificate could not be read here".to_owned());
+        self.ca_keys.certificate(self.key).ok_or_else(unknown)
+    }
 }
 
 /// What a rule says.

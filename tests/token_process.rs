@@ -56,6 +56,7 @@ async fn the_daemon_never_maps_the_module_nor_holds_the_pin_file_open() {
         label: "ca".to_owned(),
         id: None,
         fingerprint: None,
+        certificate: None,
     };
     let launch = Launch::of(env!("CARGO_BIN_EXE_countersign").into());
     let (tokens, keys) = Tokens::start_with(launch, &[token], &[key]).await.unwrap();

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
-use countersign_tbs::ssh::CertificateTbs;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::config::Config;
@@ -97,15 +96,11 @@ impl Show {
     }
 }
 
-/// The certificate that was asked for, if it was recorded whole and is one.
-fn certificate(asked: &Asked) -> Option<CertificateTbs> {
+/// What was asked for, if it was recorded whole and is what it was said to be.
+fn parsed(asked: &Asked) -> Option<Tbs> {
     match &asked.tbs {
-        AskedTbs::Whole(bytes) if asked.kind == TbsKind::SshCertificate.name() => {
-            match Tbs::parse(TbsKind::SshCertificate, bytes).ok()? {
-                Tbs::Ssh(certificate) => Some(certificate),
-            }
-        }
-        AskedTbs::Whole(_) | AskedTbs::Digest(..) => None,
+        AskedTbs::Whole(bytes) => Tbs::parse(TbsKind::from_name(&asked.kind)?, bytes).ok(),
+        AskedTbs::Digest(..) => None,
     }
 }
 

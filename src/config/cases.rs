@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, UNIX_EPOCH};
 
+use countersign_tbs::TbsKind;
 use countersign_tbs::ssh::{CertificateType, SubjectKey};
 use serde::Deserialize;
 use toml::de::DeTable;
@@ -27,6 +28,8 @@ pub(crate) struct Case {
     pub(crate) line: usize,
     pub(crate) caller: CallerName,
     pub(crate) key: String,
+    /// What the bytes of a file are; if not set, what the key's purpose signs first of all.
+    pub(crate) kind: Option<TbsKind>,
     /// If not set, now.
     pub(crate) at: Option<UnixTime>,
     pub(crate) request: Request,
@@ -52,6 +55,7 @@ pub(crate) enum Expect {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    kind: Text,
     expect: Text,
     reason: Text,
     rule: Text,
@@ -123,6 +127,14 @@ fn read(name: &str, line: usize, section: &mut Section<'_, '_>) -> Option<Case> 
     let key = section.required("key", raw.key.take(), text(255));
     let at = section.or("at", raw.at.take(), None, |text| time(&text).map(Some));
     let expect = expect(&mut raw, section);
+    let kinds = TbsKind::ALL.map(|kind| (kind.name(), Some(kind)));
+    let kind = match raw.kind.take() {
+        Some(kind) if raw.tbs.is_none() => {
+            section.fault_at("kind", &kind.span(), "says what a file is, and there is no `tbs`: delete it");
+            None
+        }
+        kind => section.or("kind", kind, None, word(kinds)),
+    };
     let request = match raw.tbs.take() {
         None => fields(raw, section),
         tbs => {
@@ -139,6 +151,7 @@ fn read(name: &str, line: usize, section: &mut Section<'_, '_>) -> Option<Case> 
         line,
         caller: caller?,
         key: key?,
+        kind: kind?,
         at: at?,
         request: request?,
         expect: expect?,

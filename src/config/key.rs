@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::PathBuf;
 
 use base64ct::{Base64Unpadded, Encoding};
 use serde::Deserialize;
 
-use crate::config::checks::{text, word};
+use crate::config::checks::{path, text, word};
 use crate::config::profile;
 use crate::config::section::{Section, Text};
-use crate::key::{Config, KeyName, KeyPurpose, Scheme};
+use crate::key::{CertificateFiles, Config, KeyName, KeyPurpose, Scheme};
 use crate::policy::KeyRules;
 use crate::token::TokenName;
 
@@ -22,6 +23,8 @@ pub(super) struct Raw {
     label: Text,
     id: Text,
     fingerprint: Text,
+    certificate: Text,
+    issuer_certificate: Text,
 }
 
 /// The names of the tokens, for the keys to refer to.
@@ -38,20 +41,20 @@ pub(super) fn read(
     tokens: &mut TokenNames,
     section: &mut Section<'_, '_>,
 ) -> Option<(Config, KeyRules)> {
-    // The profiles are read even if the key is at fault, so that one fault never hides another.
-    let profiles = profile::read_all(section);
-    let raw: Raw = section.read();
-    let key_name = KeyName::new(name).map_err(|error| section.fault(error)).ok();
     let purposes = KeyPurpose::ALL.map(|purpose| (purpose.name(), purpose));
+    let says = |purpose: &&(&str, KeyPurpose)| section.peek("purpose") == Some(purpose.0);
+    let likely = purposes.iter().find(says).map(|(_, purpose)| *purpose);
+    // The profiles are read even if the key is at fault, so that one fault never hides another.
+    let profiles = profile::read_all(likely, section);
+    let raw: Raw = section.read();
     let purpose = section.required("purpose", raw.purpose, word(purposes));
+    let key_name = KeyName::new(name).map_err(|error| section.fault(error)).ok();
     let scheme = section.required("scheme", raw.scheme, |name| scheme_for(purpose, name));
     let token = section.required("token", raw.token, |token| tokens.resolve(token));
     let label = section.or("label", raw.label, name.to_owned(), text(255));
     let id = section.or("id", raw.id, None, |hex| key_id(&hex).map(Some));
     let fingerprint = section.or("fingerprint", raw.fingerprint, None, |text| fingerprint(text).map(Some));
-    if let (Some(KeyPurpose::SshHostCa), Some(profiles)) = (purpose, &profiles) {
-        profile::refuse_options(profiles, section);
-    }
+    let certificate = certificate(purpose, raw.certificate, raw.issuer_certificate, section);
     let config = Config {
         name: key_name?,
         purpose: purpose?,
@@ -60,6 +63,7 @@ pub(super) fn read(
         label: label?,
         id: id?,
         fingerprint: fingerprint?,
+        certificate: certificate?,
     };
     Some((config, KeyRules { purpose: purpose?, profiles: profiles? }))
 }
@@ -79,14 +83,46 @@ impl TokenNames {
     }
 }
 
+/// The files of an X.509 key; a key of SSH has none.
+fn certificate(
+    purpose: Option<KeyPurpose>,
+    own: Text,
+    issuer: Text,
+    section: &mut Section<'_, '_>,
+) -> Option<Option<CertificateFiles>> {
+    let directory = section.directory();
+    let here = path(&directory);
+    let refused = |why: &'static str| move |_: String| Err::<PathBuf, _>(why);
+    let ssh = "is for X.509 keys: delete it";
+    match purpose {
+        Some(purpose) if purpose.is_x509() => {
+            let own = section.required("certificate", own, &here);
+            let issuer = match purpose {
+                KeyPurpose::Ocsp => section.required("issuer_certificate", issuer, &here).map(Some),
+                _ => section.or("issuer_certificate", issuer, None, |text| {
+                    refused("is for keys of purpose ocsp, which answer for another CA: delete it")(text)
+                        .map(Some)
+                }),
+            };
+            Some(Some(CertificateFiles { own: own?, issuer: issuer? }))
+        }
+        Some(_) => {
+            let own = section.or("certificate", own, None, |text| refused(ssh)(text).map(Some));
+            let issuer = section.or("issuer_certificate", issuer, None, |text| refused(ssh)(text).map(Some));
+            own.and(issuer).map(|_| None)
+        }
+        None => None,
+    }
+}
+
 /// A scheme that the purpose's format has a name for.
 fn scheme_for(purpose: Option<KeyPurpose>, name: String) -> Result<Scheme, String> {
     let scheme = word(Scheme::ALL.map(|scheme| (scheme.name(), scheme)))(name)?;
     match purpose {
-        Some(KeyPurpose::SshUserCa | KeyPurpose::SshHostCa) if scheme.ssh_name().is_none() => {
+        Some(purpose) if !purpose.is_x509() && scheme.ssh_name().is_none() => {
             Err(format!("is {scheme}, which SSH does not have; an RSA key takes \"rsa-pkcs1-sha512\" there"))
         }
-        Some(KeyPurpose::SshUserCa | KeyPurpose::SshHostCa) | None => Ok(scheme),
+        Some(_) | None => Ok(scheme),
     }
 }
 

@@ -1,78 +1,39 @@
 //! `[key.NAME.allow.PROFILE]`: what one group of callers may have signed with a key.
 //!
 //! In: a raw profile. Out: a compiled [`Profile`]. A bound that is not set has the default that allows least, or is a fault.
+//! A key of SSH has one format; a profile of an X.509 key says by `signs` what it is about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use crate::caller::CallerName;
-use crate::config::checks::{integer, seconds};
-use crate::config::section::{List, Number, Section, Text};
-use crate::key::is_name;
-use crate::policy::built_in::{MAX_PRINCIPALS, RSA_BITS, is_principal};
-use crate::policy::network::Network;
-use crate::policy::pattern::Pattern;
-use crate::policy::profile::Profile;
-use crate::policy::value::ValueRule;
+use crate::config::checks::{seconds, word};
+use crate::config::section::{List, Section, Text};
+use crate::key::{KeyPurpose, is_name};
+use crate::policy::profile::{Bounds, Profile};
+use crate::policy::validity::ValidityBounds;
+use crate::policy::x509::CertificateKind;
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Raw {
-    callers: List,
-    principals: List,
-    max_principals: Number,
-    key_id: List,
-    subject_keys: List,
-    min_rsa_bits: Number,
-    max_lifetime: Text,
-    backdating: Text,
-    start_within: Text,
-    extensions: List,
-    extension_values: Option<BTreeMap<String, Spanned<Vec<Spanned<String>>>>>,
-    require_critical_options: List,
+pub(super) mod ssh;
+pub(super) mod x509;
+
+/// What a profile of an X.509 key is about.
+#[derive(Clone, Copy)]
+enum Signs {
+    Certificate(CertificateKind),
 }
 
-/// `[key.NAME.allow.PROFILE.critical_options]`: all that PROTOCOL.certkeys defines.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RawCriticalOptions {
-    force_command: List,
-    source_address: List,
-    verify_required: Option<Spanned<bool>>,
+impl Signs {
+    fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        CertificateKind::ALL.into_iter().map(|kind| (kind.name(), Self::Certificate(kind)))
+    }
 }
 
-/// Every subject key algorithm that the TBS parser knows; all but the last, RSA, are allowed by default.
-const SUBJECT_KEYS: [&str; 7] = [
-    "ssh-ed25519",
-    "sk-ssh-ed25519@openssh.com",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    RSA,
-];
-const RSA: &str = "ssh-rsa";
-
-/// The extensions of PROTOCOL.certkeys. Any other has a `name@domain`.
-const EXTENSIONS: [&str; 6] = [
-    "no-touch-required",
-    "permit-X11-forwarding",
-    "permit-agent-forwarding",
-    "permit-port-forwarding",
-    "permit-pty",
-    "permit-user-rc",
-];
-
-/// What would let a caller around a forced command.
-const FORWARDING: [&str; 3] = ["permit-X11-forwarding", "permit-agent-forwarding", "permit-port-forwarding"];
-
-const FORCE_COMMAND: &str = "force-command";
-
-/// Reads the profiles of a key, sorted by name; none if one is at fault.
-pub(super) fn read_all(key: &mut Section<'_, '_>) -> Option<Vec<Profile>> {
+/// Reads the profiles of a key, sorted by name; none if one is at fault. Of a key whose purpose is at fault, each is read as
+/// what it looks like.
+pub(super) fn read_all(purpose: Option<KeyPurpose>, key: &mut Section<'_, '_>) -> Option<Vec<Profile>> {
     if !key.has("allow") {
         key.fault(format!(
             "no profile allows anything with this key: add a section [{}.allow.PROFILE]",
@@ -81,70 +42,32 @@ pub(super) fn read_all(key: &mut Section<'_, '_>) -> Option<Vec<Profile>> {
     }
     let mut allow = key.child("allow")?;
     let names = allow.names();
-    let profiles: Vec<_> =
-        names.iter().map(|name| allow.child(name).and_then(|mut section| read(name, &mut section))).collect();
+    let profiles: Vec<_> = names
+        .iter()
+        .map(|name| allow.child(name).and_then(|mut section| read(name, purpose, &mut section)))
+        .collect();
     profiles.into_iter().collect()
 }
 
-/// Host certificates have no critical options and no extensions: PROTOCOL.certkeys defines none.
-pub(super) fn refuse_options(profiles: &[Profile], key: &mut Section<'_, '_>) {
-    for profile in profiles {
-        if !profile.extensions.is_empty() || !profile.critical_options.is_empty() {
-            let at = format!("allow.{}", profile.name);
-            key.fault_under(
-                &at,
-                "allows extensions or critical options, but host certificates have none: delete them",
-            );
-        }
-    }
-}
-
-fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Profile> {
+fn read(name: &str, purpose: Option<KeyPurpose>, section: &mut Section<'_, '_>) -> Option<Profile> {
     if !is_name(name) {
         section.fault(crate::key::InvalidName);
     }
-    let critical_options =
-        section.child("critical_options").map_or(Some(BTreeMap::new()), |mut s| critical(&mut s));
-    let raw: Raw = section.read();
-    let required = section.list("require_critical_options", raw.require_critical_options, |name| {
-        let allowed = critical_options.as_ref().is_none_or(|allowed| allowed.contains_key(&name));
-        if allowed {
-            Ok(name)
-        } else {
-            Err(format!("{name:?} is required, but critical_options does not allow it"))
+    let path = section.at().to_owned();
+    let is_x509 = purpose.map_or_else(|| section.has("signs"), KeyPurpose::is_x509);
+    let (callers, bounds) = if is_x509 { read_x509(section) } else { ssh::read(purpose, section) }?;
+    Some(Profile { path, name: name.to_owned(), callers, bounds })
+}
+
+fn read_x509(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName>, Bounds)> {
+    let signs = section.take("signs");
+    let signs = section.required("signs", signs, word(Signs::all()))?;
+    match signs {
+        Signs::Certificate(kind) => {
+            let (callers, bounds) = x509::read(kind, section)?;
+            Some((callers, Bounds::X509(Box::new(bounds))))
         }
-    });
-    let extensions = extensions(raw.extensions, raw.extension_values.unwrap_or_default(), section);
-    if let (Some(required), Some(extensions)) = (&required, &extensions) {
-        refuse_forwarding(required, extensions, section);
     }
-    let defaults = SUBJECT_KEYS.into_iter().filter(|algorithm| *algorithm != RSA).collect();
-    let callers = section.required_list("callers", raw.callers, |text| CallerName::parse(&text));
-    let principals = section.required_list("principals", raw.principals, principal_pattern);
-    let max_principals = section.or("max_principals", raw.max_principals, 16, integer(1..=MAX_PRINCIPALS));
-    let key_id = section.optional_list("key_id", raw.key_id, Pattern::new).map(given);
-    let subject_keys =
-        section.optional_list("subject_keys", raw.subject_keys, |text| subject_key(&text)).map(given);
-    let min_rsa_bits = section.or("min_rsa_bits", raw.min_rsa_bits, 3072, integer(RSA_BITS));
-    let max_lifetime = section.required("max_lifetime", raw.max_lifetime, seconds(SECOND..=TEN_YEARS));
-    let backdating = section.or("backdating", raw.backdating, MINUTE, seconds(Duration::ZERO..=HOUR));
-    let start_within = section.or("start_within", raw.start_within, MINUTE, seconds(Duration::ZERO..=DAY));
-    Some(Profile {
-        path: section.at().to_owned(),
-        name: name.to_owned(),
-        callers: callers?,
-        principals: principals?,
-        max_principals: max_principals?,
-        key_id: key_id?,
-        subject_keys: subject_keys?.unwrap_or(defaults),
-        min_rsa_bits: min_rsa_bits?,
-        backdating: backdating?,
-        start_within: start_within?,
-        max_lifetime: max_lifetime?,
-        critical_options: critical_options?,
-        require_critical_options: required?,
-        extensions: extensions?,
-    })
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -153,93 +76,47 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const TEN_YEARS: Duration = Duration::from_secs(3653 * 24 * 3600);
 
+/// The keys that bound a validity, in every format.
+struct RawValidity {
+    max_lifetime: Text,
+    min_lifetime: Text,
+    backdating: Text,
+    start_within: Text,
+}
+
+impl RawValidity {
+    fn read(self, section: &mut Section<'_, '_>) -> Option<ValidityBounds> {
+        let max_lifetime = section.required("max_lifetime", self.max_lifetime, seconds(SECOND..=TEN_YEARS));
+        let longest = max_lifetime.unwrap_or(TEN_YEARS);
+        let min_lifetime = section.or("min_lifetime", self.min_lifetime, SECOND, seconds(SECOND..=longest));
+        let backdating = section.or("backdating", self.backdating, MINUTE, seconds(Duration::ZERO..=HOUR));
+        let start_within =
+            section.or("start_within", self.start_within, MINUTE, seconds(Duration::ZERO..=DAY));
+        Some(ValidityBounds {
+            backdating: backdating?,
+            start_within: start_within?,
+            min_lifetime: min_lifetime?,
+            max_lifetime: max_lifetime?,
+        })
+    }
+}
+
+fn callers(section: &mut Section<'_, '_>, raw: List) -> Option<BTreeSet<CallerName>> {
+    section.required_list("callers", raw, |text| CallerName::parse(&text))
+}
+
 /// A list that may be missing, as what it says if it is there.
 fn given<T>(list: BTreeSet<T>) -> Option<BTreeSet<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-/// A pattern that some principal could match.
-fn principal_pattern(text: String) -> Result<Pattern, String> {
-    if !is_principal(&text.replace('*', "x")) {
-        return Err(format!(
-            "{text:?} matches no principal: principals and patterns are made of A-Z a-z 0-9 . _ @ - + : / and *"
-        ));
-    }
-    Pattern::new(text).map_err(|error| error.to_string())
+/// One of `known`.
+fn one_of(known: &[&'static str], noun: &str, text: &str) -> Result<&'static str, String> {
+    let found = known.iter().find(|known| **known == text);
+    found.copied().ok_or_else(|| format!("{text:?} is not {noun}; it is one of {}", known.join(", ")))
 }
 
-fn subject_key(text: &str) -> Result<&'static str, String> {
-    let known = SUBJECT_KEYS.into_iter().find(|known| *known == text);
-    known.ok_or_else(|| {
-        format!("{text:?} is not a subject key algorithm; it is one of {}", SUBJECT_KEYS.join(", "))
-    })
-}
-
-fn critical(section: &mut Section<'_, '_>) -> Option<BTreeMap<String, ValueRule>> {
-    let raw: RawCriticalOptions = section.read();
-    let commands = section.optional_list(FORCE_COMMAND, raw.force_command, Pattern::new);
-    let networks = section.optional_list("source-address", raw.source_address, |text| Network::parse(&text));
-    let verify = raw.verify_required.is_some_and(Spanned::into_inner).then_some(ValueRule::Absent);
-    let options = [
-        (FORCE_COMMAND, given(commands?).map(ValueRule::Matching)),
-        ("source-address", given(networks?).map(ValueRule::Within)),
-        ("verify-required", verify),
-    ];
-    Some(options.into_iter().filter_map(|(name, rule)| Some((name.to_owned(), rule?))).collect())
-}
-
-/// Flags from `extensions`, and those with values from `extension_values`.
-fn extensions(
-    flags: List,
-    values: BTreeMap<String, Spanned<Vec<Spanned<String>>>>,
-    section: &mut Section<'_, '_>,
-) -> Option<BTreeMap<String, ValueRule>> {
-    let flags = section.list("extensions", flags, extension);
-    let count = values.len();
-    let mut rules: BTreeMap<String, ValueRule> = BTreeMap::new();
-    for (name, patterns) in values {
-        let (at, span) = (format!("extension_values.{name}"), patterns.span());
-        let patterns = section.required_list(&at, Some(patterns), Pattern::new);
-        if !is_custom(&name) || flags.as_ref().is_some_and(|flags| flags.contains(&name)) {
-            section.fault_at(
-                &at,
-                &span,
-                "should be a name@domain that is not in `extensions`: the others have no value",
-            );
-        } else if let Some(patterns) = patterns {
-            rules.insert(name, ValueRule::Matching(patterns));
-        }
-    }
-    let complete = rules.len() == count;
-    rules.extend(flags?.into_iter().map(|name| (name, ValueRule::Absent)));
-    complete.then_some(rules)
-}
-
-fn extension(name: String) -> Result<String, String> {
-    if EXTENSIONS.contains(&name.as_str()) || is_custom(&name) {
-        return Ok(name);
-    }
-    Err(format!("{name:?} is not an extension; it is one of {}, or a name@domain", EXTENSIONS.join(", ")))
-}
-
-/// `name@domain` (PROTOCOL.certkeys: how vendors name their own).
-fn is_custom(name: &str) -> bool {
-    let is_word = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
-    name.split_once('@').is_some_and(|(name, domain)| is_word(name) && is_word(domain))
-}
-
-fn refuse_forwarding(
-    required: &BTreeSet<String>,
-    extensions: &BTreeMap<String, ValueRule>,
-    section: &mut Section<'_, '_>,
-) {
-    let forwarding: Vec<_> = FORWARDING.into_iter().filter(|name| extensions.contains_key(*name)).collect();
-    if required.contains(FORCE_COMMAND) && !forwarding.is_empty() {
-        section.fault(format!(
-            "requires {FORCE_COMMAND}, which {} would let a caller around: delete one or the other",
-            forwarding.join(", ")
-        ));
-    }
+/// A flag, which is unset unless the file says otherwise.
+fn is_set(flag: Option<Spanned<bool>>) -> bool {
+    flag.is_some_and(Spanned::into_inner)
 }

@@ -97,6 +97,19 @@ impl<'a, 'i> Section<'a, 'i> {
         self.table.keys().map(|key| key.get_ref().to_string()).collect()
     }
 
+    /// The string under `key`, which stays in this table.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        self.table.get(key)?.get_ref().as_str()
+    }
+
+    /// Takes the string under `key` out of this table. Anything else that is there stays, for [`Self::read`] to say so.
+    pub(super) fn take(&mut self, key: &str) -> Text {
+        let (_, value) = self.table.get_key_value(key)?;
+        let text = Spanned::new(value.span(), value.get_ref().as_str()?.to_owned());
+        self.table.remove(key);
+        Some(text)
+    }
+
     /// Makes a fault of each key that was not taken out.
     pub(super) fn refuse_others(&mut self, message: &str) {
         for key in self.table.keys() {
@@ -143,11 +156,6 @@ impl<'a, 'i> Section<'a, 'i> {
     /// A fault of this table as a whole.
     pub(super) fn fault(&mut self, message: impl Display) {
         self.faults.add(self.at.clone(), self.span.start, message);
-    }
-
-    /// A fault of the table `key`, which was taken out.
-    pub(super) fn fault_under(&mut self, key: &str, message: impl Display) {
-        self.faults.add(self.path_of(key), self.span.start, message);
     }
 
     /// A fault of the value of `key`.

@@ -110,8 +110,8 @@ fn example_documents_every_key() {
         (&table["ledger"], keys_of::<ledger::Raw>()),
         (&table["token"]["soft"], keys_of::<token::Raw>()),
         (&table["key"]["user-ca"], keys_of::<key::Raw>()),
-        (profile, keys_of::<profile::Raw>()),
-        (&profile["critical_options"], keys_of::<profile::RawCriticalOptions>()),
+        (profile, keys_of::<profile::ssh::Raw>()),
+        (&profile["critical_options"], keys_of::<profile::ssh::RawCriticalOptions>()),
     ] {
         assert!(!keys.is_empty());
         for key in keys {

@@ -19,7 +19,8 @@ pub(super) struct Claim {
     pub(super) serial: Serial,
 }
 
-/// What a certificate is revoked by, among those of one CA key: an SSH serial, 8 bytes, big-endian.
+/// What a certificate is revoked by, among those of one CA key: an SSH serial, 8 bytes, big-endian, or an X.509
+/// serial number, 1 to 20 bytes without leading zeros.
 #[derive(Debug)]
 pub(super) struct Serial(Vec<u8>);
 
@@ -126,6 +127,7 @@ impl Serial {
     pub(super) fn of(tbs: &Tbs) -> Self {
         match tbs {
             Tbs::Ssh(certificate) => Self(certificate.serial().to_be_bytes().to_vec()),
+            Tbs::X509(certificate) => Self(certificate.serial().as_bytes().to_vec()),
         }
     }
 

@@ -17,6 +17,8 @@ pub const MAX_WHOLE_TBS: usize = 32 * 1024;
 
 /// What is permitted is recorded whole: a certificate that could not be named could not be revoked.
 const _: () = assert!(countersign_tbs::ssh::CertificateTbs::MAX_LEN <= MAX_WHOLE_TBS);
+const _: () = assert!(countersign_tbs::x509::TbsCertificate::MAX_LEN <= MAX_WHOLE_TBS);
+const _: () = assert!(countersign_tbs::ocsp::ResponseData::MAX_LEN <= MAX_WHOLE_TBS);
 
 /// A TBS that is refused is recorded whole up to this many bytes: whoever may sign nothing should not fill the disk.
 pub const MAX_WHOLE_REFUSED_TBS: usize = 4 * 1024;

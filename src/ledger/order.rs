@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use countersign_tbs::Tbs;
-use countersign_tbs::signature::{SignatureError, ssh_signature_blob};
+use countersign_tbs::signature::{ssh_signature_blob, x509_signature};
 
 use crate::key::{Key, Scheme};
 use crate::ledger::Receipt;
@@ -62,20 +62,29 @@ impl Order {
     /// The answer with this signature.
     pub(super) fn finish(&self, signature: &Signature, receipt: Receipt) -> Result<Signed, VerifyError> {
         let scheme = self.key.scheme;
-        // A signature that verifies has its scheme's form, so this error is one of the token's all the same.
+        // A signature that verifies has its scheme's form, and policy has seen to the algorithm in the TBS, so this error is
+        // one of the token's all the same.
         let (signature, object) =
-            self.work.finish(scheme, signature.as_bytes()).map_err(|_| VerifyError { scheme })?;
+            self.work.finish(scheme, signature.as_bytes()).ok_or(VerifyError { scheme })?;
         Ok(Signed { signature, object, scheme, receipt })
     }
 }
 
 impl Work {
-    /// The signature in the format's own encoding, and the finished object.
-    fn finish(&self, scheme: Scheme, raw: &[u8]) -> Result<(Vec<u8>, Vec<u8>), SignatureError> {
+    /// The signature in the format's own encoding, and the finished object; `None` if `raw` has not the scheme's form, or
+    /// the TBS says another algorithm.
+    fn finish(&self, scheme: Scheme, raw: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         match self {
-            Self::Tbs(Tbs::Ssh(tbs)) => Ok((ssh_signature_blob(scheme, raw)?, tbs.certificate(scheme, raw)?)),
+            Self::Tbs(Tbs::Ssh(tbs)) => {
+                Some((ssh_signature_blob(scheme, raw).ok()?, tbs.certificate(scheme, raw).ok()?))
+            }
+            Self::Tbs(Tbs::X509(tbs)) => {
+                let signature = x509_signature(scheme, raw).ok()?;
+                let object = tbs.certificate(scheme.into(), &signature).ok()?;
+                Some((signature, object))
+            }
             // Not asked for: a `SelfTest` keeps its intent. A challenge is part of no object.
-            Self::SelfTest(_) => Ok((raw.to_vec(), Vec::new())),
+            Self::SelfTest(_) => Some((raw.to_vec(), Vec::new())),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the only difference is the [`Witness`], and that offline a CA key may be unknown. What a rule cannot know is a no,
 //! unless the witness takes note of it; the one that watches decisions never does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
 
@@ -11,10 +12,11 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::{ParseError, Tbs, TbsKind};
 
 use crate::caller::CallerName;
-use crate::key::{Clock, KeyName, KeyPurpose, Keys, UnixTime};
+use crate::key::{Clock, KeyCertificate, KeyName, KeyPurpose, Keys, Scheme, UnixTime};
+use crate::policy::format::{Format, built_in, first_permitting};
 use crate::policy::profile::Profile;
-use crate::policy::quote::quoted;
-use crate::policy::{Case, Objection, Policy, Reason, Refusal, Verdict, built_in, object, profile};
+use crate::policy::quote::{listed, quoted};
+use crate::policy::{Case, Objection, Policy, Reason, Refusal, Verdict, object};
 
 /// What the rules are asked about: a request, without the proof of who asks.
 pub(crate) struct Question<'a> {
@@ -32,10 +34,18 @@ pub(crate) struct Question<'a> {
 pub(crate) enum CaKeys<'a> {
     /// In service: the daemon has read each from its token, and pinned it.
     Pinned(&'a Keys),
-    /// Offline: the configuration says at most a key's fingerprint.
-    Configured(&'a [crate::key::Config]),
+    /// Offline: the configuration and its files say at most a key's fingerprint or certificate.
+    Configured(Offline<'a>),
     /// Offline, about a TBS that was made up here, so that the CA key in it means nothing.
-    Assumed(&'a [crate::key::Config]),
+    Assumed(Offline<'a>),
+}
+
+/// What is known of CA keys without their tokens.
+#[derive(Clone, Copy)]
+pub(crate) struct Offline<'a> {
+    pub(crate) keys: &'a [crate::key::Config],
+    /// Those that could be read.
+    pub(crate) certificates: &'a BTreeMap<KeyName, KeyCertificate>,
 }
 
 /// How a public key compares with the CA key of a name.
@@ -119,12 +129,26 @@ impl Policy {
         answer(witness, Place::BuiltIn("deadline"), saw, in_time(asked))?;
         let saw = || asked.kind.to_string();
         answer(witness, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
-        let Tbs::Ssh(tbs) = parsed(asked, witness)?;
-        let case = Case { ca_keys: asked.ca_keys, key: &key, purpose, tbs, now: asked.now.unix };
-        built_in::check(&case, witness)?;
-        let rule = profile::first_permitting(self.profiles(asked.caller, &key), &case, witness)
-            .map_err(|refusal| refusal.unwrap_or_else(key_not_available))?;
+        let rule = match parsed(asked, witness)? {
+            Tbs::Ssh(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
+            Tbs::X509(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
+        }?;
         Ok(Granted { key, rule })
+    }
+
+    /// Asks the rules of a format, built in and of each profile.
+    fn ask_rules<T: Format>(
+        &self,
+        asked: &Question<'_>,
+        key: &KeyName,
+        purpose: KeyPurpose,
+        tbs: &T,
+        witness: &mut impl Witness,
+    ) -> Result<String, Refusal> {
+        let case = Case { ca_keys: asked.ca_keys, key, purpose, tbs, now: asked.now.unix };
+        built_in(&case, witness)?;
+        first_permitting(self.profiles(asked.caller, key), &case, witness)
+            .map_err(|refusal| refusal.unwrap_or_else(key_not_available))
     }
 
     fn available(
@@ -161,13 +185,12 @@ fn in_time(asked: &Question<'_>) -> Verdict {
 
 /// Asked before the bytes are looked at: bytes for another kind of key have no business to be parsed for this one.
 fn of_kind(key: &KeyName, purpose: KeyPurpose, found: TbsKind) -> Verdict {
-    let wanted = match purpose {
-        KeyPurpose::SshUserCa | KeyPurpose::SshHostCa => TbsKind::SshCertificate,
-    };
-    if found == wanted {
+    let kinds = purpose.kinds();
+    if kinds.contains(&found) {
         return Ok(());
     }
-    let message = format!("key {key} is for purpose {purpose} and signs {wanted}, not {found}");
+    let message =
+        format!("key {key} is for purpose {purpose} and signs {}, not {found}", listed(kinds.iter()));
     object(Reason::TbsKindNotAllowed, message)
 }
 
@@ -190,12 +213,28 @@ pub(super) fn malformed(error: &ParseError) -> Refusal {
     }
 }
 
-impl CaKeys<'_> {
+impl<'a> CaKeys<'a> {
     /// What the key `name` may sign; `None` if there is no such key.
     fn purpose(&self, name: &KeyName) -> Option<KeyPurpose> {
         match self {
             Self::Pinned(keys) => keys.get(name).map(|key| key.purpose),
-            Self::Configured(keys) | Self::Assumed(keys) => find(keys, name).map(|key| key.purpose),
+            Self::Configured(offline) | Self::Assumed(offline) => offline.find(name).map(|key| key.purpose),
+        }
+    }
+
+    /// How the key `name` signs; `None` if there is no such key.
+    pub(super) fn scheme(&self, name: &KeyName) -> Option<Scheme> {
+        match self {
+            Self::Pinned(keys) => keys.get(name).map(|key| key.scheme),
+            Self::Configured(offline) | Self::Assumed(offline) => offline.find(name).map(|key| key.scheme),
+        }
+    }
+
+    /// The certificate of the key `name`; `None` if it has none, or nobody here has read it.
+    pub(super) fn certificate(&self, name: &KeyName) -> Option<&'a KeyCertificate> {
+        match self {
+            Self::Pinned(keys) => keys.get(name)?.certificate.as_deref(),
+            Self::Configured(offline) | Self::Assumed(offline) => offline.certificates.get(name),
         }
     }
 
@@ -208,10 +247,10 @@ impl CaKeys<'_> {
                 Some(key) if key.public_key == *found => Comparison::Same,
                 Some(key) => Comparison::Other(key.public_key.ssh_fingerprint()),
             },
-            Self::Configured(keys) => match find(keys, name).and_then(|key| key.fingerprint.as_ref()) {
+            Self::Configured(offline) => match offline.find(name).and_then(|key| offline.fingerprint(key)) {
                 None => Comparison::Unknown("only the token knows the CA key; set its `fingerprint`"),
-                Some(fingerprint) if *fingerprint == found.ssh_fingerprint() => Comparison::Same,
-                Some(fingerprint) => Comparison::Other(fingerprint.clone()),
+                Some(fingerprint) if fingerprint == found.ssh_fingerprint() => Comparison::Same,
+                Some(fingerprint) => Comparison::Other(fingerprint),
             },
         }
     }
@@ -220,26 +259,36 @@ impl CaKeys<'_> {
     pub(super) fn contain(&self, subject: &PublicKey) -> bool {
         match self {
             Self::Pinned(keys) => keys.iter().any(|key| key.public_key == *subject),
-            Self::Configured(keys) | Self::Assumed(keys) => {
-                let found = subject.ssh_fingerprint();
-                keys.iter().any(|key| key.fingerprint.as_ref() == Some(&found))
+            Self::Configured(offline) | Self::Assumed(offline) => {
+                let found = Some(subject.ssh_fingerprint());
+                offline.keys.iter().any(|key| offline.fingerprint(key) == found)
             }
         }
     }
 
     /// The CA keys that nothing could be compared with.
-    pub(super) fn unknown(&self) -> Vec<&KeyName> {
+    pub(super) fn unknown(&self) -> Vec<&'a KeyName> {
         match self {
             Self::Pinned(_) => Vec::new(),
-            Self::Configured(keys) | Self::Assumed(keys) => {
-                keys.iter().filter(|key| key.fingerprint.is_none()).map(|key| &key.name).collect()
+            Self::Configured(offline) | Self::Assumed(offline) => {
+                let unknown = offline.keys.iter().filter(|key| offline.fingerprint(key).is_none());
+                unknown.map(|key| &key.name).collect()
             }
         }
     }
 }
 
-fn find<'a>(keys: &'a [crate::key::Config], name: &KeyName) -> Option<&'a crate::key::Config> {
-    keys.iter().find(|key| key.name == *name)
+impl<'a> Offline<'a> {
+    fn find(&self, name: &KeyName) -> Option<&'a crate::key::Config> {
+        self.keys.iter().find(|key| key.name == *name)
+    }
+
+    /// The key's fingerprint, as the configuration says or its certificate.
+    fn fingerprint(&self, key: &crate::key::Config) -> Option<String> {
+        let certified =
+            || self.certificates.get(&key.name).map(|certificate| certificate.public_key().ssh_fingerprint());
+        key.fingerprint.clone().or_else(certified)
+    }
 }
 
 /// A moment of the past or the future, for a question without a deadline.

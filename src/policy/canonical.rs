@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
 use crate::key::KeyName;
-use crate::policy::KeyRules;
-use crate::policy::profile::Profile;
-use crate::policy::value::ValueRule;
+use crate::policy::profile::{Bounds, Profile};
+use crate::policy::ssh::value::ValueRule;
+use crate::policy::validity::ValidityBounds;
+use crate::policy::{KeyRules, ssh};
 
 /// The first line. Its number changes when the built-in rules or this format do.
-const HEADER: &str = "countersign policy 2";
+const HEADER: &str = "countersign policy 3";
 
 /// The canonical text: ASCII where the configuration is, each line ended by a line feed.
 pub(super) fn text(keys: &BTreeMap<KeyName, KeyRules>) -> String {
@@ -36,20 +37,32 @@ fn write_policy(out: &mut String, keys: &BTreeMap<KeyName, KeyRules>) -> fmt::Re
 fn write_profile(out: &mut String, profile: &Profile) -> fmt::Result {
     writeln!(out, "allow {:?}", profile.name)?;
     write_each(out, "caller", &profile.callers)?;
-    write_each(out, "subject_key", &profile.subject_keys)?;
-    writeln!(out, "min_rsa_bits {}", profile.min_rsa_bits)?;
-    writeln!(out, "max_principals {}", profile.max_principals)?;
-    write_each(out, "principal", &profile.principals)?;
-    match &profile.key_id {
+    match &profile.bounds {
+        Bounds::Ssh(bounds) => write_ssh(out, bounds),
+        Bounds::X509(bounds) => bounds.canonical(out),
+    }
+}
+
+fn write_ssh(out: &mut String, bounds: &ssh::Bounds) -> fmt::Result {
+    write_each(out, "subject_key", &bounds.subject_keys)?;
+    writeln!(out, "min_rsa_bits {}", bounds.min_rsa_bits)?;
+    writeln!(out, "max_principals {}", bounds.max_principals)?;
+    write_each(out, "principal", &bounds.principals)?;
+    match &bounds.key_id {
         None => writeln!(out, "key_id any")?,
         Some(patterns) => write_each(out, "key_id", patterns)?,
     }
-    writeln!(out, "backdating {}", profile.backdating.as_secs())?;
-    writeln!(out, "start_within {}", profile.start_within.as_secs())?;
-    writeln!(out, "max_lifetime {}", profile.max_lifetime.as_secs())?;
-    write_options(out, "critical_option", &profile.critical_options)?;
-    write_each(out, "require_critical_option", &profile.require_critical_options)?;
-    write_options(out, "extension", &profile.extensions)
+    write_validity(out, &bounds.validity)?;
+    write_options(out, "critical_option", &bounds.critical_options)?;
+    write_each(out, "require_critical_option", &bounds.require_critical_options)?;
+    write_options(out, "extension", &bounds.extensions)
+}
+
+pub(super) fn write_validity(out: &mut String, validity: &ValidityBounds) -> fmt::Result {
+    writeln!(out, "backdating {}", validity.backdating.as_secs())?;
+    writeln!(out, "start_within {}", validity.start_within.as_secs())?;
+    writeln!(out, "min_lifetime {}", validity.min_lifetime.as_secs())?;
+    writeln!(out, "max_lifetime {}", validity.max_lifetime.as_secs())
 }
 
 fn write_options(out: &mut String, word: &str, options: &BTreeMap<String, ValueRule>) -> fmt::Result {
@@ -64,6 +77,10 @@ fn write_options(out: &mut String, word: &str, options: &BTreeMap<String, ValueR
 }
 
 /// One line for each value: `word "value"`.
-fn write_each<T: Display>(out: &mut String, word: &str, values: impl IntoIterator<Item = T>) -> fmt::Result {
+pub(super) fn write_each<T: Display>(
+    out: &mut String,
+    word: &str,
+    values: impl IntoIterator<Item = T>,
+) -> fmt::Result {
     values.into_iter().try_for_each(|value| writeln!(out, "{word} {:?}", value.to_string()))
 }

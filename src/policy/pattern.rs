@@ -4,6 +4,7 @@
 //! or more of `A-Z a-z 0-9 _ -` and nothing else: it never crosses a `.`, `@`, `:`, `/` or space, so `*.example.org`
 //! is one host name deep and `deploy-*` never reaches another realm. There is no escape: a literal `*` cannot be asked for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A pattern of 1 to 256 printable ASCII characters, matched against a whole value, case-sensitively.
@@ -69,6 +70,11 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether one of `patterns` matches.
+pub(super) fn any_matches(patterns: &BTreeSet<Pattern>, value: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(value))
 }
 
 /// What `*` stands for.

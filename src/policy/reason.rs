@@ -64,6 +64,14 @@ reasons! {
     CaKeyMismatch = "CA_KEY_MISMATCH", Denied;
     /// A user certificate for a host CA key, or the other way round.
     CertificateTypeNotAllowed = "CERTIFICATE_TYPE_NOT_ALLOWED", Denied;
+    /// The TBS names another issuer than the key's certificate.
+    IssuerMismatch = "ISSUER_MISMATCH", Denied;
+    /// The TBS names another key of the issuer, or none.
+    AuthorityKeyIdMismatch = "AUTHORITY_KEY_ID_MISMATCH", Denied;
+    /// The TBS says another signature algorithm than the key's.
+    SignatureAlgorithmMismatch = "SIGNATURE_ALGORITHM_MISMATCH", Denied;
+    /// A serial number that cannot hold 64 random bits.
+    SerialTooShort = "SERIAL_TOO_SHORT", Denied;
     /// Serial 0, which is what a forgotten serial looks like.
     SerialZero = "SERIAL_ZERO", Denied;
     /// No key id: sshd would log nothing to trace the login by.
@@ -74,6 +82,10 @@ reasons! {
     ValidForever = "VALID_FOREVER", Denied;
     /// The validity is over already.
     CertificateExpired = "CERTIFICATE_EXPIRED", Denied;
+    /// Valid for longer than the CA's certificate.
+    OutlivesIssuer = "OUTLIVES_ISSUER", Denied;
+    /// Valid before the CA's certificate.
+    PrecedesIssuer = "PRECEDES_ISSUER", Denied;
     /// The certificate is for a CA key of this signer.
     SubjectKeyIsCaKey = "SUBJECT_KEY_IS_CA_KEY", Denied;
     /// Not a usable public key: off its curve, of small order, or RSA parameters outside what is safe.
@@ -84,10 +96,32 @@ reasons! {
     SubjectKeyClosePrimes = "SUBJECT_KEY_CLOSE_PRIMES", Denied;
     /// An RSA key with the fingerprint of Infineon's RSALib.
     SubjectKeyRoca = "SUBJECT_KEY_ROCA", Denied;
+    /// A subjectKeyIdentifier that is not derived from the subject's key.
+    SubjectKeyIdMismatch = "SUBJECT_KEY_ID_MISMATCH", Denied;
+    /// Not a certificate of the kind that the profile is for.
+    CertificateKindMismatch = "CERTIFICATE_KIND_MISMATCH", Denied;
     /// A subject key of an algorithm that the profile does not list.
     SubjectKeyNotAllowed = "SUBJECT_KEY_NOT_ALLOWED", Denied;
     /// An RSA subject key shorter than the profile wants.
     SubjectKeyTooShort = "SUBJECT_KEY_TOO_SHORT", Denied;
+    /// No key usage, or another than the profile allows.
+    KeyUsageNotAllowed = "KEY_USAGE_NOT_ALLOWED", Denied;
+    /// An extended key usage that the profile does not allow, or one that it wants is missing.
+    ExtKeyUsageNotAllowed = "EXT_KEY_USAGE_NOT_ALLOWED", Denied;
+    /// A CA that more CAs may follow than the profile allows.
+    PathLengthNotAllowed = "PATH_LENGTH_NOT_ALLOWED", Denied;
+    /// Not exactly the name constraints that the profile says.
+    NameConstraintsMismatch = "NAME_CONSTRAINTS_MISMATCH", Denied;
+    /// More alternative names than the profile allows.
+    NamesAboveLimit = "NAMES_ABOVE_LIMIT", Denied;
+    /// A subject attribute, or a value of one, that the profile does not allow.
+    SubjectNotAllowed = "SUBJECT_NOT_ALLOWED", Denied;
+    /// An alternative name that the profile does not allow.
+    NameNotAllowed = "NAME_NOT_ALLOWED", Denied;
+    /// A certificate policy that the profile does not list.
+    CertificatePolicyNotAllowed = "CERTIFICATE_POLICY_NOT_ALLOWED", Denied;
+    /// A place to look at that the profile does not list.
+    UrlNotAllowed = "URL_NOT_ALLOWED", Denied;
     /// More principals than the profile allows.
     PrincipalsAboveLimit = "PRINCIPALS_ABOVE_LIMIT", Denied;
     /// A principal that no pattern of the profile matches.
@@ -98,6 +132,8 @@ reasons! {
     BackdatedTooFar = "BACKDATED_TOO_FAR", Denied;
     /// The validity begins too far in the future.
     StartsTooLate = "STARTS_TOO_LATE", Denied;
+    /// Usable for less than the profile wants.
+    LifetimeTooShort = "LIFETIME_TOO_SHORT", Denied;
     /// Usable for longer than the profile allows.
     LifetimeTooLong = "LIFETIME_TOO_LONG", Denied;
     /// A critical option that the profile does not list.

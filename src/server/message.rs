@@ -111,6 +111,9 @@ pub(super) fn key(key: &Key) -> v1::Key {
 fn purpose(purpose: KeyPurpose) -> v1::Purpose {
     match purpose {
         KeyPurpose::SshUserCa => v1::Purpose::SshUserCa,
+        KeyPurpose::X509Ca => v1::Purpose::X509Ca,
+        KeyPurpose::X509Crl => v1::Purpose::X509Crl,
+        KeyPurpose::Ocsp => v1::Purpose::Ocsp,
         KeyPurpose::SshHostCa => v1::Purpose::SshHostCa,
     }
 }

@@ -48,6 +48,16 @@ impl TbsKind {
             Self::OcspResponse => "ocsp-response",
         }
     }
+
+    /// What its standard calls the TBS.
+    const fn asn1_name(self) -> &'static str {
+        match self {
+            Self::SshCertificate => "certificate of OpenSSH",
+            Self::X509Certificate => "TBSCertificate",
+            Self::X509Crl => "TBSCertList",
+            Self::OcspResponse => "ResponseData",
+        }
+    }
 }
 
 impl fmt::Display for TbsKind {
@@ -61,6 +71,8 @@ impl fmt::Display for TbsKind {
 pub enum Tbs {
     /// An OpenSSH certificate's TBS.
     Ssh(ssh::CertificateTbs),
+    /// A TBSCertificate.
+    X509(x509::TbsCertificate),
 }
 
 /// Why bytes are not a TBS of the kind that they were said to be.
@@ -70,6 +82,14 @@ pub enum ParseError {
     /// Not an OpenSSH certificate's TBS.
     #[error("not an OpenSSH certificate's TBS: {0}")]
     Ssh(#[from] ssh::ParseError),
+    /// Not a TBSCertificate, a TBSCertList or a ResponseData.
+    #[error("not a DER {}: {error}", kind.asn1_name())]
+    X509 {
+        /// What it was said to be.
+        kind: TbsKind,
+        /// Why it is none.
+        error: x509::ParseError,
+    },
     /// A kind that no key here signs.
     #[error("this signer has no key that signs a TBS of kind {0}")]
     Kind(TbsKind),
@@ -81,6 +101,7 @@ impl ParseError {
     pub const fn rule(&self) -> &'static str {
         match self {
             Self::Ssh(error) => error.rule(),
+            Self::X509 { error, .. } => error.rule(),
             Self::Kind(_) => "TBS_KIND_UNKNOWN",
         }
     }
@@ -94,9 +115,10 @@ impl Tbs {
     pub fn parse(kind: TbsKind, bytes: &[u8]) -> Result<Self, ParseError> {
         match kind {
             TbsKind::SshCertificate => Ok(Self::Ssh(ssh::CertificateTbs::parse(bytes)?)),
-            TbsKind::X509Certificate | TbsKind::X509Crl | TbsKind::OcspResponse => {
-                Err(ParseError::Kind(kind))
-            }
+            TbsKind::X509Certificate => x509::TbsCertificate::parse(bytes)
+                .map(Self::X509)
+                .map_err(|error| ParseError::X509 { kind, error }),
+            TbsKind::X509Crl | TbsKind::OcspResponse => Err(ParseError::Kind(kind)),
         }
     }
 
@@ -105,6 +127,7 @@ impl Tbs {
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Ssh(tbs) => tbs.as_bytes(),
+            Self::X509(tbs) => tbs.as_bytes(),
         }
     }
 }

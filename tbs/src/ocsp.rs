@@ -43,7 +43,7 @@ pub enum ResponderId {
 
 impl ResponseData {
     /// The longest TBS that is taken, in bytes.
-    pub const MAX_LEN: usize = 64 * 1024;
+    pub const MAX_LEN: usize = 32 * 1024;
     /// The most responses in one.
     pub const MAX_RESPONSES: usize = 256;
 

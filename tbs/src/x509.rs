@@ -62,7 +62,7 @@ pub struct Validity {
 
 impl TbsCertificate {
     /// The longest TBS that is taken, in bytes.
-    pub const MAX_LEN: usize = 64 * 1024;
+    pub const MAX_LEN: usize = 32 * 1024;
 
     /// Parses a DER TBSCertificate.
     ///

@@ -1,10 +1,12 @@
 //! Entries as JSON objects, one per line; docs/ledger.md lists the fields.
 
 use base64ct::{Base64, Encoding};
+use countersign_tbs::Tbs;
 use countersign_tbs::ssh::{CertificateTbs, Options};
+use countersign_tbs::x509::{BasicConstraints, TbsCertificate};
 use serde_json::{Map, Value, json};
 
-use crate::cli::ledger::{certificate, hex, time};
+use crate::cli::ledger::{hex, parsed, time};
 use crate::ledger::entry::{Asked, AskedTbs, CaKey, Outcome};
 use crate::ledger::{Entry, leaf_hash};
 
@@ -49,8 +51,10 @@ fn asked_fields(asked: &Asked) -> Value {
     if let Some(id) = &asked.request_id {
         fields.insert("request_id".to_owned(), utf8(id));
     }
-    if let Some(certificate) = certificate(asked) {
-        fields.insert("ssh".to_owned(), ssh(&certificate));
+    match parsed(asked) {
+        None => {}
+        Some(Tbs::Ssh(certificate)) => drop(fields.insert("ssh".to_owned(), ssh(&certificate))),
+        Some(Tbs::X509(certificate)) => drop(fields.insert("x509".to_owned(), x509(&certificate))),
     }
     Value::Object(fields)
 }
@@ -80,6 +84,22 @@ fn ssh(certificate: &CertificateTbs) -> Value {
         "critical_options": options(certificate.critical_options()),
         "extensions": options(certificate.extensions()),
         "subject_key": certificate.subject_key().fingerprint(),
+    })
+}
+
+/// A serial number in hexadecimal, as X.509's tools write it.
+fn x509(certificate: &TbsCertificate) -> Value {
+    let validity = certificate.validity();
+    json!({
+        "serial": certificate.serial().to_string(),
+        "issuer": certificate.issuer().to_string(),
+        "subject": certificate.subject().to_string(),
+        "names": certificate.subject_alt_names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "not_before": validity.not_before.unix_secs().to_string(),
+        "not_after": validity.not_after.unix_secs().to_string(),
+        "is_ca": matches!(certificate.basic_constraints(), Some(BasicConstraints::Ca { .. })),
+        "ext_key_usage": certificate.ext_key_usage().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "subject_key": certificate.public_key().ssh_fingerprint(),
     })
 }
 

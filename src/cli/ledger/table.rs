@@ -1,10 +1,12 @@
 //! Entries as lines for people: index, time, kind, caller, key, and the rest in words.
 
+use countersign_tbs::Tbs;
 use countersign_tbs::ssh::CertificateTbs;
+use countersign_tbs::x509::TbsCertificate;
 
-use crate::cli::ledger::{certificate, hex, time};
+use crate::cli::ledger::{hex, parsed, seconds, time};
 use crate::ledger::Entry;
-use crate::ledger::entry::{Asked, AskedTbs, Outcome, UnixMillis};
+use crate::ledger::entry::{Asked, AskedTbs, Outcome};
 
 /// The line of one entry.
 pub(super) fn line(index: u64, entry: &Entry) -> String {
@@ -39,8 +41,9 @@ fn ending(outcome: &Outcome) -> String {
 
 fn tbs(asked: &Asked) -> String {
     let request = asked.request_id.as_ref().map(|id| format!(", request {}", word(id))).unwrap_or_default();
-    let what = match (certificate(asked), &asked.tbs) {
-        (Some(certificate), _) => ssh(&certificate),
+    let what = match (parsed(asked), &asked.tbs) {
+        (Some(Tbs::Ssh(certificate)), _) => ssh(&certificate),
+        (Some(Tbs::X509(certificate)), _) => x509(&certificate),
         (None, AskedTbs::Whole(bytes)) => format!("{}, {} bytes", text(&asked.kind), bytes.len()),
         (None, AskedTbs::Digest(hash, len)) => {
             format!("{}, {len} bytes, sha256 {}", text(&asked.kind), hex(hash))
@@ -57,8 +60,22 @@ fn ssh(certificate: &CertificateTbs) -> String {
         certificate.serial(),
         quoted(certificate.key_id()),
         principals.join(" "),
-        time(UnixMillis(certificate.valid_after().saturating_mul(1000))),
-        time(UnixMillis(certificate.valid_before().saturating_mul(1000))),
+        seconds(certificate.valid_after()),
+        seconds(certificate.valid_before()),
+    )
+}
+
+fn x509(certificate: &TbsCertificate) -> String {
+    let names: Vec<String> =
+        certificate.subject_alt_names().iter().map(|name| text(&name.to_string())).collect();
+    let validity = certificate.validity();
+    format!(
+        "x509 certificate, serial {}, subject {}, names {}, valid {} to {}",
+        certificate.serial(),
+        quoted(&certificate.subject().to_string()),
+        if names.is_empty() { "none".to_owned() } else { names.join(" ") },
+        seconds(validity.not_before.unix_secs()),
+        seconds(validity.not_after.unix_secs()),
     )
 }
 

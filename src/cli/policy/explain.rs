@@ -3,6 +3,7 @@
 //! In: a configuration, and a TBS, a certificate, the fields of one, or an entry of the ledger. Out: the walk, for people or
 //! as JSON. Promised: the rules are the signer's own. What only a token knows is said to be not checked.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,10 +19,10 @@ use crate::caller::CallerName;
 use crate::cli::sign::{SubjectArgs, read_public_key};
 use crate::config::Config;
 use crate::config::lines::Lines;
-use crate::key::{PublicKey, UnixTime};
+use crate::key::{KeyCertificate, KeyName, PublicKey, UnixTime};
 use crate::ledger::entry::{Asked, AskedTbs};
 use crate::ledger::{Entry, Reader};
-use crate::policy::ask::{CaKeys, Question};
+use crate::policy::ask::{CaKeys, Offline, Question};
 use crate::policy::explain::Explanation;
 
 mod show;
@@ -42,6 +43,9 @@ pub(in crate::cli) struct Explain {
     source: Source,
     #[command(flatten)]
     subject: SubjectArgs,
+    /// What the bytes of --tbs are [default: what the key's purpose signs first of all]
+    #[arg(long, value_name = "KIND", value_parser = kind, requires = "tbs")]
+    kind: Option<TbsKind>,
     /// The time to decide at [default: now, or when the entry was recorded]
     #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339)]
     at: Option<SystemTime>,
@@ -102,7 +106,7 @@ impl Explain {
         let lines = Lines::of(&fs::read_to_string(&file)?);
         let json = self.json;
         let inquiry = self.inquiry(&config)?;
-        let explanation = inquiry.explain(&config);
+        let explanation = inquiry.explain(&config, &KeyCertificate::load_all(&config.keys));
         let policy_digest = config.policy.digest();
         let report = Report { file: &file, lines, policy_digest, inquiry, explanation };
         let text = if json { format!("{:#}\n", show::json(&report)) } else { show::text(&report) };
@@ -117,7 +121,10 @@ impl Explain {
         let caller = CallerName::parse(self.caller.as_deref().context("give --caller")?)?;
         let key = self.key.context("give --key")?;
         let at = at.unwrap_or_else(UnixTime::now);
-        let kind = TbsKind::SshCertificate;
+        let kind = match self.source.tbs {
+            Some(_) => self.kind.unwrap_or_else(|| likely_kind(config, &key)),
+            None => TbsKind::SshCertificate,
+        };
         let (tbs, origin) = match (&self.source.tbs, &self.source.certificate, &self.source.public_key) {
             (Some(file), ..) => (Tbs::parse(kind, &read(file)?), Origin::Given),
             (_, Some(file), _) => (read_certificate(file)?, Origin::Given),
@@ -131,14 +138,32 @@ impl Explain {
     }
 }
 
+/// The kind that a person names.
+pub(in crate::cli) fn kind(name: &str) -> Result<TbsKind, String> {
+    let names: Vec<&str> = TbsKind::ALL.map(TbsKind::name).into();
+    TbsKind::from_name(name).ok_or_else(|| format!("it is one of {}", names.join(", ")))
+}
+
+/// The kind of TBS that the key `name` signs first of all, for who does not say which.
+pub(super) fn likely_kind(config: &Config, name: &str) -> TbsKind {
+    let key = config.keys.iter().find(|key| key.name.as_str() == name);
+    let kind = key.and_then(|key| key.purpose.kinds().first().copied());
+    kind.unwrap_or(TbsKind::SshCertificate)
+}
+
 /// Stands in a TBS that is made of fields, where the CA key is; no rule looks at it.
 pub(super) const NO_CA_KEY: PublicKey = PublicKey::Ed25519([0; 32]);
 
 impl Inquiry {
-    pub(super) fn explain(&self, config: &Config) -> Explanation {
+    pub(super) fn explain(
+        &self,
+        config: &Config,
+        certificates: &BTreeMap<KeyName, KeyCertificate>,
+    ) -> Explanation {
+        let offline = Offline { keys: &config.keys, certificates };
         let ca_keys = match self.origin {
-            Origin::Given | Origin::Entry(..) => CaKeys::Configured(&config.keys),
-            Origin::Fields => CaKeys::Assumed(&config.keys),
+            Origin::Given | Origin::Entry(..) => CaKeys::Configured(offline),
+            Origin::Fields => CaKeys::Assumed(offline),
         };
         config.policy.explain(&Question {
             caller: &self.caller,

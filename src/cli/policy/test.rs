@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use countersign_tbs::{Tbs, TbsKind};
 
-use super::explain::{Inquiry, NO_CA_KEY, Origin, made, read};
+use super::explain::{Inquiry, NO_CA_KEY, Origin, likely_kind, made, read};
 use crate::cli::{ConfigArgs, Faults};
+use crate::config::Config;
 use crate::config::cases::{self, Case, Expect, Request};
-use crate::key::UnixTime;
+use crate::key::{KeyCertificate, UnixTime};
 use crate::policy::explain::Explanation;
 
 /// The configuration and the cases.
@@ -32,10 +33,11 @@ impl Test {
         let text = fs::read_to_string(&self.cases)
             .with_context(|| format!("cannot read {}", self.cases.display()))?;
         let cases = cases::parse(&self.cases, &text).map_err(Faults)?;
+        let certificates = KeyCertificate::load_all(&config.keys);
         let (count, mut failed, mut not_checked) = (cases.len(), 0_usize, BTreeSet::new());
         for case in cases {
             let at = format!("{}:{}: {}", self.cases.display(), case.line, case.name.escape_debug());
-            let explanation = inquiry(&case)?.explain(&config);
+            let explanation = inquiry(&case, &config)?.explain(&config, &certificates);
             not_checked.extend(explanation.not_checked().into_iter().map(str::to_owned));
             if case.expect.is_met_by(&explanation) {
                 writeln!(out, "ok    {at}")?;
@@ -56,8 +58,12 @@ impl Test {
     }
 }
 
-fn inquiry(case: &Case) -> anyhow::Result<Inquiry> {
-    let (kind, at) = (TbsKind::SshCertificate, case.at.unwrap_or_else(UnixTime::now));
+fn inquiry(case: &Case, config: &Config) -> anyhow::Result<Inquiry> {
+    let at = case.at.unwrap_or_else(UnixTime::now);
+    let kind = match &case.request {
+        Request::Tbs(_) => case.kind.unwrap_or_else(|| likely_kind(config, &case.key)),
+        Request::Fields(..) => TbsKind::SshCertificate,
+    };
     let (tbs, origin) = match &case.request {
         Request::Tbs(file) => (Tbs::parse(kind, &read(file)?), Origin::Given),
         Request::Fields(fields, key) => {

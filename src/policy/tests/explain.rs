@@ -4,7 +4,7 @@
 use super::rules::refused;
 use super::*;
 use crate::caller::CallerName;
-use crate::policy::ask::{CaKeys, Question, Unwatched};
+use crate::policy::ask::{CaKeys, Offline, Question, Unwatched};
 use crate::policy::explain::{Answer, Explanation};
 
 fn with_question<T>(wish: &Wish, ca_keys: CaKeys<'_>, ask: impl FnOnce(&Question<'_>) -> T) -> T {
@@ -32,6 +32,11 @@ fn configured(fingerprint: Option<&PublicKey>) -> Vec<crate::key::Config> {
     keys
 }
 
+fn offline(keys: &[crate::key::Config]) -> Offline<'_> {
+    static NONE: BTreeMap<KeyName, KeyCertificate> = BTreeMap::new();
+    Offline { keys, certificates: &NONE }
+}
+
 #[test]
 fn explanation_says_what_the_decision_says() {
     let keys = keys();
@@ -54,8 +59,7 @@ fn explanation_has_every_rule_in_its_order() {
     let all: Vec<String> = first
         .into_iter()
         .chain(["tbs".to_owned()])
-        .chain(built_in::names().map(|name| format!("built-in.{name}")))
-        .chain(profile::names().map(|name| format!("key.user-ca.allow.staff.{name}")))
+        .chain(rule_names::<ssh::CertificateTbs>("built-in.", "key.user-ca.allow.staff."))
         .collect();
     assert_eq!(explanation.steps.iter().map(|step| step.rule.clone()).collect::<Vec<_>>(), all);
     assert!(explanation.steps.iter().all(|step| step.answer == Answer::Pass && !step.saw.is_empty()));
@@ -64,22 +68,22 @@ fn explanation_has_every_rule_in_its_order() {
 #[test]
 fn what_only_a_token_knows_is_not_passed() {
     let wish = Wish::default();
-    let unknown = explain(&wish, CaKeys::Configured(&configured(None)));
+    let unknown = explain(&wish, CaKeys::Configured(offline(&configured(None))));
     assert_eq!(unknown.not_checked(), ["built-in.ca_key", "built-in.subject_key"]);
     let known = configured(Some(&USER_CA));
-    assert!(explain(&wish, CaKeys::Configured(&known)).not_checked().is_empty());
-    assert_eq!(explain(&wish, CaKeys::Assumed(&known)).not_checked(), ["built-in.ca_key"]);
-    let other = explain(&wish, CaKeys::Configured(&configured(Some(&HOST_CA)))).verdict.unwrap_err();
+    assert!(explain(&wish, CaKeys::Configured(offline(&known))).not_checked().is_empty());
+    assert_eq!(explain(&wish, CaKeys::Assumed(offline(&known))).not_checked(), ["built-in.ca_key"]);
+    let other = explain(&wish, CaKeys::Configured(offline(&configured(Some(&HOST_CA))))).verdict.unwrap_err();
     assert_eq!(other.reason, Reason::CaKeyMismatch);
     let subject = Wish { subject: SubjectKey::Plain(USER_CA), ..Wish::default() };
-    let itself = explain(&subject, CaKeys::Configured(&known)).verdict.unwrap_err();
+    let itself = explain(&subject, CaKeys::Configured(offline(&known))).verdict.unwrap_err();
     assert_eq!(itself.reason, Reason::SubjectKeyIsCaKey);
 }
 
 #[test]
 fn decision_refuses_what_a_rule_cannot_know() {
     for keys in [configured(None), configured(Some(&USER_CA))] {
-        let asked = with_question(&Wish::default(), CaKeys::Assumed(&keys), |question| {
+        let asked = with_question(&Wish::default(), CaKeys::Assumed(offline(&keys)), |question| {
             policy().ask(question, &mut Unwatched).err()
         });
         assert_eq!(asked.unwrap().reason, Reason::KeyNotAvailable);

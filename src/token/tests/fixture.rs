@@ -113,6 +113,7 @@ impl Fixture {
             label: label.to_owned(),
             id: None,
             fingerprint: None,
+            certificate: None,
         });
     }
 

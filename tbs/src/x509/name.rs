@@ -85,6 +85,17 @@ impl Attribute {
         &self.value
     }
 
+    /// The short name of the attribute type, `CN` (RFC 4514 §3, else as OpenSSL writes it); `None` if it is not known here.
+    #[must_use]
+    pub fn label(&self) -> Option<&'static str> {
+        self.profile().map(|profile| profile.label)
+    }
+
+    /// Every [`Self::label`].
+    pub fn labels() -> impl Iterator<Item = &'static str> {
+        PROFILES.iter().map(|profile| profile.label)
+    }
+
     fn profile(&self) -> Option<&'static Profile> {
         PROFILES.iter().find(|profile| profile.oid == self.oid.as_bytes())
     }

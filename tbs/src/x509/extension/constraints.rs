@@ -1,5 +1,6 @@
 //! What a CA may do: basicConstraints and nameConstraints.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::Name;
@@ -157,6 +158,39 @@ impl Subtree {
             Self::Uri(text) => w.value(URI, text.as_bytes()),
             Self::Ip(prefix) => w.value(IP, &prefix.octets()),
             Self::Directory(name) => w.nested(DIRECTORY, |w| name.write(w)),
+        }
+    }
+}
+
+impl Subtree {
+    /// From text with its kind before it: `dns:example.org`, `email:.example.org`, `uri:.example.org`, `ip:10.0.0.0/8`. The
+    /// empty DNS name, which is every name, is `dns:`.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (kind, name) = text.split_once(':')?;
+        let owned = || name.to_owned();
+        match kind {
+            "dns" if name.is_empty() || is_dns_name(name) => Some(Self::Dns(owned())),
+            "email" if is_mailbox(name) || is_host_or_domain(name) => Some(Self::Email(owned())),
+            "uri" if is_host_or_domain(name) => Some(Self::Uri(owned())),
+            "ip" => {
+                let (address, len) = name.split_once('/')?;
+                IpPrefix::new(address.parse().ok()?, len.parse().ok()?).map(Self::Ip)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Subtree {
+    /// As [`Self::from_text`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => write!(f, "dns:{name}"),
+            Self::Email(name) => write!(f, "email:{name}"),
+            Self::Uri(name) => write!(f, "uri:{name}"),
+            Self::Ip(prefix) => write!(f, "ip:{}/{}", prefix.address, prefix.len),
+            Self::Directory(name) => write!(f, "directory:{name}"),
         }
     }
 }

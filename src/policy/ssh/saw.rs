@@ -3,7 +3,7 @@
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{Options, SubjectKey};
 
-use crate::policy::Case;
+use super::{Case, period};
 use crate::policy::quote::{listed, quoted};
 
 pub(super) fn ca_key(Case { tbs, .. }: &Case<'_>) -> String {
@@ -34,15 +34,12 @@ pub(super) fn validity(Case { tbs, now, .. }: &Case<'_>) -> String {
     format!("valid_after {}, valid_before {}, now {}", tbs.valid_after(), tbs.valid_before(), now.0)
 }
 
-pub(super) fn beginning(Case { tbs, now, .. }: &Case<'_>) -> String {
-    match now.0.checked_sub(tbs.valid_after()) {
-        Some(past) => format!("valid_after is {past} s ago"),
-        None => format!("valid_after is {} s ahead", tbs.valid_after().saturating_sub(now.0)),
-    }
+pub(super) fn beginning(case: &Case<'_>) -> String {
+    period(case.tbs).beginning(case.now)
 }
 
-pub(super) fn lifetime(Case { tbs, now, .. }: &Case<'_>) -> String {
-    format!("usable for {} s", tbs.valid_before().saturating_sub(now.0.max(tbs.valid_after())))
+pub(super) fn lifetime(case: &Case<'_>) -> String {
+    format!("usable for {} s", period(case.tbs).usable(case.now))
 }
 
 pub(super) fn subject_key(case: &Case<'_>) -> String {

@@ -1,0 +1,126 @@
+//! The rules that no configuration can loosen, for X.509 certificates.
+//!
+//! In: a [`Case`]. Out: the first rule that objects. The parser has seen to the grammar, to known critical extensions, and to
+//! what RFC 5280 says about them together; here a certificate is compared with the CA that is to sign it.
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use countersign_tbs::der::Time;
+use countersign_tbs::ocsp::public_key_bits;
+use countersign_tbs::x509::{SignatureAlgorithm, TbsCertificate};
+
+use super::{Case, saw};
+use crate::policy::format::BuiltIn;
+use crate::policy::quote::quoted;
+use crate::policy::{Objection, Reason, Verdict, object, subject_key as any_key};
+
+/// The rules, in the order in which they are asked.
+pub(super) const RULES: &[BuiltIn<TbsCertificate>] = &[
+    ("issuer", saw::issuer, issuer),
+    ("authority_key_id", saw::authority_key_id, authority_key_id),
+    ("signature_algorithm", saw::signature_algorithm, signature_algorithm),
+    ("serial", saw::serial, serial),
+    ("validity", saw::validity, validity),
+    ("issuer_validity", saw::validity, issuer_validity),
+    ("subject_key", saw::subject_key, subject_key),
+    ("subject_key_id", saw::subject_key_id, subject_key_id),
+];
+
+/// What is left of 64 random bits in all but one certificate of 2^64, if the serial number has a fixed first octet (CA/Browser
+/// Forum Baseline Requirements §7.1); a counter does not get there.
+const MIN_SERIAL_OCTETS: usize = 8;
+
+fn issuer(case: &Case<'_>) -> Verdict {
+    let (found, wanted) = (case.tbs.issuer(), case.certificate()?.ca().subject());
+    if found == wanted {
+        return Ok(());
+    }
+    let (found, wanted) = (quoted(&found.to_string()), quoted(&wanted.to_string()));
+    let message = format!("the issuer is {found}; the certificate of key {} is for {wanted}", case.key);
+    object(Reason::IssuerMismatch, message)
+}
+
+fn authority_key_id(case: &Case<'_>) -> Verdict {
+    if case.tbs.authority_key_id() == case.certificate()?.key_id() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}; it is to be the subjectKeyIdentifier in the certificate of key {}",
+        saw::authority_key_id(case),
+        case.key
+    );
+    object(Reason::AuthorityKeyIdMismatch, message)
+}
+
+fn signature_algorithm(case: &Case<'_>) -> Verdict {
+    let (found, key) = (case.tbs.signature_algorithm(), case.key);
+    let scheme = case.ca_keys.scheme(key);
+    let scheme = scheme.ok_or_else(|| Objection::Unknown("the key is not in service".to_owned()))?;
+    let wanted = SignatureAlgorithm::from(scheme);
+    if found == wanted {
+        return Ok(());
+    }
+    let message = format!("the TBS says {}; key {key} signs by {}", found.name(), wanted.name());
+    object(Reason::SignatureAlgorithmMismatch, message)
+}
+
+fn serial(Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let octets = tbs.serial().as_bytes().len();
+    if octets >= MIN_SERIAL_OCTETS {
+        return Ok(());
+    }
+    object(
+        Reason::SerialTooShort,
+        format!("the serial number has {octets} octets; make it of 64 random bits at least"),
+    )
+}
+
+fn validity(Case { tbs, now, .. }: &Case<'_>) -> Verdict {
+    let not_after = tbs.validity().not_after;
+    if not_after == Time::MAX {
+        return object(
+            Reason::ValidForever,
+            "notAfter is the end of 9999, which means forever; give it an end",
+        );
+    }
+    if not_after.unix_secs() < now.0 {
+        let message = format!("notAfter {} is over; it is {} now", not_after.unix_secs(), now.0);
+        return object(Reason::CertificateExpired, message);
+    }
+    Ok(())
+}
+
+fn issuer_validity(case: &Case<'_>) -> Verdict {
+    let (found, issuer) = (case.tbs.validity(), case.certificate()?.ca().validity());
+    if found.not_after > issuer.not_after {
+        let (found, issuer) = (found.not_after.unix_secs(), issuer.not_after.unix_secs());
+        let message = format!("notAfter {found} is after that of the CA's certificate, {issuer}");
+        return object(Reason::OutlivesIssuer, message);
+    }
+    if found.not_before < issuer.not_before {
+        let (found, issuer) = (found.not_before.unix_secs(), issuer.not_before.unix_secs());
+        let message = format!("notBefore {found} is before that of the CA's certificate, {issuer}");
+        return object(Reason::PrecedesIssuer, message);
+    }
+    Ok(())
+}
+
+fn subject_key(Case { ca_keys, tbs, .. }: &Case<'_>) -> Verdict {
+    any_key::check(ca_keys, tbs.public_key())
+}
+
+/// RFC 5280 §4.2.1.2 and RFC 7093 §2: an identifier of the key. Free text there could send verifiers after another CA's key.
+fn subject_key_id(Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let Some(found) = tbs.subject_key_id() else { return Ok(()) };
+    let bits = public_key_bits(tbs.public_key());
+    let sha1 = digest(&SHA1_FOR_LEGACY_USE_ONLY, &bits);
+    let sha256 = digest(&SHA256, &bits);
+    let spki = digest(&SHA256, &tbs.public_key().to_spki_der());
+    let derived =
+        [Some(sha1.as_ref()), sha256.as_ref().get(..20), Some(sha256.as_ref()), Some(spki.as_ref())];
+    if derived.contains(&Some(found.as_bytes())) {
+        return Ok(());
+    }
+    let message = "subjectKeyIdentifier is not derived from the key: take its SHA-1 (RFC 5280 §4.2.1.2), or the first 160 \
+                   bits of its SHA-256 (RFC 7093 §2)";
+    object(Reason::SubjectKeyIdMismatch, message)
+}

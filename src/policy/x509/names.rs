@@ -1,0 +1,188 @@
+//! The names in a certificate: its subject, and its alternative names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+use std::net::IpAddr;
+
+use countersign_tbs::x509::{ExtensionValue, GeneralName, TbsCertificate};
+
+use super::{Bounds, Case, unmatched};
+use crate::policy::canonical::write_each;
+use crate::policy::format::Limits;
+use crate::policy::network::Network;
+use crate::policy::pattern::{Pattern, any_matches};
+use crate::policy::quote::{listed, quoted};
+use crate::policy::{Reason, Verdict, object};
+
+/// Which names a certificate may have. An empty set allows none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NameBounds {
+    /// By the attribute's label, such as `CN` (RFC 4514 §3).
+    pub(crate) subject: BTreeMap<&'static str, BTreeSet<Pattern>>,
+    pub(crate) dns: BTreeSet<Pattern>,
+    /// Each as it is: `*.apps.example.org`.
+    pub(crate) wildcard_dns: BTreeSet<String>,
+    pub(crate) ip: BTreeSet<Network>,
+    pub(crate) email: BTreeSet<Pattern>,
+    pub(crate) uri: BTreeSet<Pattern>,
+    pub(crate) user_principal: BTreeSet<Pattern>,
+    pub(crate) security_identifiers: BTreeSet<Pattern>,
+    /// How many alternative names.
+    pub(crate) max_names: usize,
+}
+
+impl NameBounds {
+    pub(super) fn canonical(&self, out: &mut String) -> fmt::Result {
+        writeln!(out, "max_names {}", self.max_names)?;
+        for (label, patterns) in &self.subject {
+            write_each(out, &format!("subject {label}"), patterns)?;
+        }
+        write_each(out, "dns_name", &self.dns)?;
+        write_each(out, "wildcard_dns_name", &self.wildcard_dns)?;
+        write_each(out, "ip_address", &self.ip)?;
+        write_each(out, "email_address", &self.email)?;
+        write_each(out, "uri", &self.uri)?;
+        write_each(out, "user_principal_name", &self.user_principal)?;
+        write_each(out, "security_identifier", &self.security_identifiers)
+    }
+}
+
+pub(super) fn subject(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let allowed = &limits.bounds.names.subject;
+    for attribute in tbs.subject().attributes() {
+        let label = attribute.label().map_or_else(|| attribute.oid().to_string(), str::to_owned);
+        let Some(patterns) = allowed.get(label.as_str()) else {
+            let allowed = listed(allowed.keys());
+            let message = format!(
+                "the subject has attribute {label}, which is not among those of profile {}: {allowed}",
+                limits.profile
+            );
+            return object(Reason::SubjectNotAllowed, message);
+        };
+        if !any_matches(patterns, attribute.value()) {
+            return refused(
+                limits,
+                Reason::SubjectNotAllowed,
+                &format!("subject {label}"),
+                attribute.value(),
+                patterns,
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn max_names(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let (count, limit) = (tbs.subject_alt_names().len(), limits.bounds.names.max_names);
+    if count <= limit {
+        return Ok(());
+    }
+    let message = format!("there are {count} alternative names; profile {} allows {limit}", limits.profile);
+    object(Reason::NamesAboveLimit, message)
+}
+
+/// A wildcard is another rule's: no pattern matches it.
+pub(super) fn dns_names(limits: &Limits<'_, Bounds>, case: &Case<'_>) -> Verdict {
+    let exact = dns(case.tbs).filter(|name| !name.starts_with('*'));
+    matching(limits, "DNS name", exact, &limits.bounds.names.dns)
+}
+
+pub(super) fn wildcard_dns_names(limits: &Limits<'_, Bounds>, case: &Case<'_>) -> Verdict {
+    let allowed = &limits.bounds.names.wildcard_dns;
+    let mut wildcards = dns(case.tbs).filter(|name| name.starts_with('*'));
+    match wildcards.find(|name| !allowed.contains(*name)) {
+        None => Ok(()),
+        Some(bad) => refused(limits, Reason::NameNotAllowed, "wildcard DNS name", bad, allowed),
+    }
+}
+
+pub(super) fn ip_addresses(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let allowed = &limits.bounds.names.ip;
+    let is_allowed = |address: &IpAddr| {
+        Network::parse(&address.to_string())
+            .is_ok_and(|one| allowed.iter().any(|network| one.is_within(*network)))
+    };
+    let mut addresses = tbs.subject_alt_names().iter().filter_map(|name| match name {
+        GeneralName::Ip(address) => Some(*address),
+        _ => None,
+    });
+    match addresses.find(|address| !is_allowed(address)) {
+        None => Ok(()),
+        Some(bad) => refused(limits, Reason::NameNotAllowed, "IP address", &bad.to_string(), allowed),
+    }
+}
+
+pub(super) fn email_addresses(limits: &Limits<'_, Bounds>, case: &Case<'_>) -> Verdict {
+    let emails = of_kind(case.tbs, |name| match name {
+        GeneralName::Email(email) => Some(email),
+        _ => None,
+    });
+    matching(limits, "email address", emails, &limits.bounds.names.email)
+}
+
+pub(super) fn uris(limits: &Limits<'_, Bounds>, case: &Case<'_>) -> Verdict {
+    let uris = of_kind(case.tbs, |name| match name {
+        GeneralName::Uri(uri) => Some(uri),
+        _ => None,
+    });
+    matching(limits, "URI", uris, &limits.bounds.names.uri)
+}
+
+pub(super) fn user_principal_names(limits: &Limits<'_, Bounds>, case: &Case<'_>) -> Verdict {
+    let principals = of_kind(case.tbs, |name| match name {
+        GeneralName::UserPrincipalName(principal) => Some(principal),
+        _ => None,
+    });
+    matching(limits, "user principal name", principals, &limits.bounds.names.user_principal)
+}
+
+pub(super) fn security_identifiers(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let identifiers = tbs.extensions().iter().filter_map(|extension| match &extension.value {
+        ExtensionValue::SecurityIdentifier(identifier) => Some(identifier.as_str()),
+        _ => None,
+    });
+    matching(limits, "security identifier", identifiers, &limits.bounds.names.security_identifiers)
+}
+
+/// No profile can allow a directory name: nothing here would bound it.
+pub(super) fn directory_name(tbs: &TbsCertificate) -> Option<&GeneralName> {
+    tbs.subject_alt_names().iter().find(|name| matches!(name, GeneralName::Directory(_)))
+}
+
+fn dns(tbs: &TbsCertificate) -> impl Iterator<Item = &str> {
+    of_kind(tbs, |name| match name {
+        GeneralName::Dns(name) => Some(name),
+        _ => None,
+    })
+}
+
+fn of_kind<'a>(
+    tbs: &'a TbsCertificate,
+    pick: impl Fn(&'a GeneralName) -> Option<&'a String>,
+) -> impl Iterator<Item = &'a str> {
+    tbs.subject_alt_names().iter().filter_map(pick).map(String::as_str)
+}
+
+fn matching<'a>(
+    limits: &Limits<'_, Bounds>,
+    noun: &str,
+    values: impl IntoIterator<Item = &'a str>,
+    allowed: &BTreeSet<Pattern>,
+) -> Verdict {
+    match unmatched(values, allowed) {
+        None => Ok(()),
+        Some(bad) => refused(limits, Reason::NameNotAllowed, noun, bad, allowed),
+    }
+}
+
+fn refused<T: ToString>(
+    limits: &Limits<'_, Bounds>,
+    reason: Reason,
+    noun: &str,
+    bad: &str,
+    allowed: &BTreeSet<T>,
+) -> Verdict {
+    let (bad, allowed) =
+        (quoted(bad), listed(allowed.iter().map(ToString::to_string).collect::<Vec<_>>().iter()));
+    object(reason, format!("{noun} {bad} is not among those of profile {}: {allowed}", limits.profile))
+}

@@ -181,7 +181,7 @@ impl Keys {
             let certificate = KeyCertificate::load(config)
                 .and_then(|certificate| certificate.of(&key.public_key, now))
                 .map_err(|error| {
-                    faults.push(Fault::new(format!("key.{}.certificate", key.name), error.to_string()))
+                    faults.push(Fault::new(format!("key.{}.certificate", key.name), error.to_string()));
                 });
             Arc::new(Key { certificate: certificate.ok().map(Arc::new), ..Key::clone(key) })
         };

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::PathBuf;
 
 use base64ct::{Base64Unpadded, Encoding};
 use serde::Deserialize;
@@ -54,7 +53,11 @@ pub(super) fn read(
     let label = section.or("label", raw.label, name.to_owned(), text(255));
     let id = section.or("id", raw.id, None, |hex| key_id(&hex).map(Some));
     let fingerprint = section.or("fingerprint", raw.fingerprint, None, |text| fingerprint(text).map(Some));
-    let certificate = certificate(purpose, raw.certificate, raw.issuer_certificate, section);
+    let (own, issuer) = (raw.certificate, raw.issuer_certificate);
+    let certificate = match purpose {
+        Some(purpose) if purpose.is_x509() => certificate_files(purpose, own, issuer, section).map(Some),
+        _ => has_no_files(own, issuer, section).then_some(None),
+    };
     let config = Config {
         name: key_name?,
         purpose: purpose?,
@@ -83,36 +86,31 @@ impl TokenNames {
     }
 }
 
-/// The files of an X.509 key; a key of SSH has none.
-fn certificate(
-    purpose: Option<KeyPurpose>,
+/// The files of an X.509 key.
+fn certificate_files(
+    purpose: KeyPurpose,
     own: Text,
     issuer: Text,
     section: &mut Section<'_, '_>,
-) -> Option<Option<CertificateFiles>> {
+) -> Option<CertificateFiles> {
     let directory = section.directory();
     let here = path(&directory);
-    let refused = |why: &'static str| move |_: String| Err::<PathBuf, _>(why);
-    let ssh = "is for X.509 keys: delete it";
-    match purpose {
-        Some(purpose) if purpose.is_x509() => {
-            let own = section.required("certificate", own, &here);
-            let issuer = match purpose {
-                KeyPurpose::Ocsp => section.required("issuer_certificate", issuer, &here).map(Some),
-                _ => section.or("issuer_certificate", issuer, None, |text| {
-                    refused("is for keys of purpose ocsp, which answer for another CA: delete it")(text)
-                        .map(Some)
-                }),
-            };
-            Some(Some(CertificateFiles { own: own?, issuer: issuer? }))
-        }
-        Some(_) => {
-            let own = section.or("certificate", own, None, |text| refused(ssh)(text).map(Some));
-            let issuer = section.or("issuer_certificate", issuer, None, |text| refused(ssh)(text).map(Some));
-            own.and(issuer).map(|_| None)
-        }
-        None => None,
-    }
+    let own = section.required("certificate", own, &here);
+    let issuer = if purpose == KeyPurpose::Ocsp {
+        section.required("issuer_certificate", issuer, &here).map(Some)
+    } else {
+        let why = "is for keys of purpose \"ocsp\", which answer for another CA: delete it";
+        section.or("issuer_certificate", issuer, None, |_| Err(why))
+    };
+    Some(CertificateFiles { own: own?, issuer: issuer? })
+}
+
+/// Whether an SSH key names no files.
+fn has_no_files(own: Text, issuer: Text, section: &mut Section<'_, '_>) -> bool {
+    let why = "is for X.509 keys: delete it";
+    let own = section.or("certificate", own, (), |_| Err(why));
+    let issuer = section.or("issuer_certificate", issuer, (), |_| Err(why));
+    own.and(issuer).is_some()
 }
 
 /// A scheme that the purpose's format has a name for.

@@ -11,7 +11,10 @@ use crate::config::{Config, Fault, key, ledger, profile, server, token};
 
 mod faults;
 
-const EXAMPLE: &str = include_str!("../../countersign.example.toml");
+const EXAMPLE: &str = concat!(
+    include_str!("../../countersign.example.toml"),
+    include_str!("../../countersign.x509.example.toml")
+);
 
 /// The least that is a configuration.
 const LEAST: &str = r#"
@@ -76,6 +79,7 @@ principal "alice"
 key_id any
 backdating 60
 start_within 60
+min_lifetime 1
 max_lifetime 3600"#
     );
 }
@@ -83,7 +87,7 @@ max_lifetime 3600"#
 #[test]
 fn example_is_a_configuration() {
     let config = parse(EXAMPLE).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    assert_eq!(config.keys.len(), 2);
+    assert_eq!(config.keys.len(), 3);
 }
 
 #[test]
@@ -105,13 +109,25 @@ fn example_documents_every_key() {
     let example = uncommented(EXAMPLE);
     let table: toml::Table = example.parse().unwrap();
     let profile = &table["key"]["user-ca"]["allow"]["staff"];
+    let web = &table["key"]["tls-ca"]["allow"]["web"];
+    let departments = &table["key"]["tls-ca"]["allow"]["departments"];
+    let without = |keys: &[&'static str], others: &[&str]| {
+        keys.iter().copied().filter(|key| !others.contains(key)).collect::<Vec<_>>()
+    };
+    let of_ca = ["max_path_length", "permitted_names", "excluded_names"];
+    let of_others = ["max_path_length", "permitted_names", "excluded_names", "unconstrained"];
+    let of_x509 = ["certificate", "issuer_certificate"];
+    let of_tokens = ["label", "id", "fingerprint", "issuer_certificate"];
     for (section, keys) in [
-        (&table["server"], keys_of::<server::Raw>()),
-        (&table["ledger"], keys_of::<ledger::Raw>()),
-        (&table["token"]["soft"], keys_of::<token::Raw>()),
-        (&table["key"]["user-ca"], keys_of::<key::Raw>()),
-        (profile, keys_of::<profile::ssh::Raw>()),
-        (&profile["critical_options"], keys_of::<profile::ssh::RawCriticalOptions>()),
+        (&table["server"], keys_of::<server::Raw>().to_vec()),
+        (&table["ledger"], keys_of::<ledger::Raw>().to_vec()),
+        (&table["token"]["soft"], keys_of::<token::Raw>().to_vec()),
+        (&table["key"]["user-ca"], without(keys_of::<key::Raw>(), &of_x509)),
+        (&table["key"]["tls-ca"], without(keys_of::<key::Raw>(), &of_tokens)),
+        (profile, keys_of::<profile::ssh::Raw>().to_vec()),
+        (&profile["critical_options"], keys_of::<profile::ssh::RawCriticalOptions>().to_vec()),
+        (web, without(keys_of::<profile::x509::Raw>(), &of_others)),
+        (departments, of_ca.to_vec()),
     ] {
         assert!(!keys.is_empty());
         for key in keys {

@@ -24,7 +24,7 @@ pub(crate) struct Profile {
 #[derive(Clone, Debug)]
 pub(crate) enum Bounds {
     /// An SSH certificate.
-    Ssh(ssh::Bounds),
+    Ssh(Box<ssh::Bounds>),
     /// An X.509 certificate.
     X509(Box<x509::Bounds>),
 }

@@ -1,5 +1,7 @@
 //! Text from outside, made safe for one line of a message: escaped and of bounded length.
 
+use std::fmt::Write;
+
 /// How many characters of one value a message shows.
 const MAX_VALUE: usize = 64;
 
@@ -21,6 +23,15 @@ pub(super) fn listed<T: ToString>(items: impl ExactSizeIterator<Item = T>) -> St
         (false, 0) => shown.join(", "),
         (false, more) => format!("{} and {more} more", shown.join(", ")),
     }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn shortened(item: &str) -> String {

@@ -20,6 +20,7 @@ use crate::sign::{Priority, Request};
 
 mod explain;
 mod rules;
+mod x509;
 
 const NOW: u64 = 1_800_000_000;
 const HOUR: u64 = 3600;
@@ -57,6 +58,7 @@ callers = ["dns:staff"]
 principals = ["alice", "deploy-*"]
 max_principals = 2
 key_id = ["*@example.org"]
+min_lifetime = "1m"
 max_lifetime = "1h"
 subject_keys = ["ssh-ed25519", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com", "ssh-rsa"]
 extensions = ["permit-pty"]
@@ -293,9 +295,12 @@ fn examples_of_the_manual_are_configurations() {
     let manual = include_str!("../../docs/policy.md");
     let examples: Vec<&str> =
         manual.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 3);
+    let (ssh, x509): (Vec<&str>, Vec<&str>) =
+        examples.iter().partition(|example| example.starts_with("[key.user-ca."));
+    assert_eq!((ssh.len(), x509.len()), (3, 2));
     let start = CONFIG.find("[key.user-ca.allow.staff]").unwrap();
-    let text = format!("{}{}", &CONFIG[..start], examples.concat());
+    let ca = "[key.tls-ca]\npurpose = \"x509-ca\"\nscheme = \"ed25519\"\ntoken = \"t\"\ncertificate = \"ca.pem\"\n";
+    let text = format!("{}{}{ca}{}", &CONFIG[..start], ssh.concat(), x509.concat());
     Config::parse(Path::new("cs.toml"), &text).unwrap_or_else(|faults| panic!("{faults:#?}"));
 }
 

@@ -35,7 +35,7 @@ impl Format for TbsCertificate {
     fn bounds(bounds: &profile::Bounds) -> Option<&Bounds> {
         match bounds {
             profile::Bounds::X509(bounds) => Some(bounds),
-            _ => None,
+            profile::Bounds::Ssh(_) => None,
         }
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn read(
         require_critical_options: required?,
         extensions: extensions?,
     };
-    Some((callers?, profile::Bounds::Ssh(bounds)))
+    Some((callers?, profile::Bounds::Ssh(Box::new(bounds))))
 }
 
 /// Host certificates have no critical options and no extensions: PROTOCOL.certkeys defines none.

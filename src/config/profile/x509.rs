@@ -167,12 +167,12 @@ fn max_path_length(kind: CertificateKind, raw: Number, section: &mut Section<'_,
     length.and_then(|length| u16::try_from(length).ok())
 }
 
-/// A CA is constrained, or the file says that it is not.
+/// A CA is constrained, or the file says that it is not: then, and for all else, they are empty.
 fn name_constraints(
     kind: CertificateKind,
     raw: &mut Raw,
     section: &mut Section<'_, '_>,
-) -> Option<Option<NameConstraints>> {
+) -> Option<NameConstraints> {
     let subtree = |text: String| {
         Subtree::from_text(&text).map(|subtree| Named(text.clone(), subtree)).ok_or_else(|| {
             format!("{text:?} is no subtree such as \"dns:example.org\", \"email:example.org\" or \"ip:10.0.0.0/8\"")
@@ -191,9 +191,7 @@ fn name_constraints(
         }
         (CertificateKind::IntermediateCa, ..) | (_, false, false) => {
             let subtrees = |set: BTreeSet<Named>| set.into_iter().map(|Named(_, subtree)| subtree).collect();
-            let constraints =
-                NameConstraints { permitted: subtrees(permitted), excluded: subtrees(excluded) };
-            return Some(constrained.then_some(constraints));
+            return Some(NameConstraints { permitted: subtrees(permitted), excluded: subtrees(excluded) });
         }
         _ => "has name constraints, which are for profiles that sign \"intermediate-ca\": delete them",
     };

@@ -136,7 +136,7 @@ fn refuses_options_of_host_certificates() {
         .replace("\"1h\"", "\"1h\"\nextensions = [\"permit-pty\"]");
     let faults = parse(&host).unwrap_err();
     assert_eq!(faults.len(), 1);
-    assert_eq!((faults[0].at.as_str(), faults[0].line), ("key.user-ca.allow.staff", Some(17)));
+    assert_eq!((faults[0].at.as_str(), faults[0].line), ("key.user-ca.allow.staff", Some(22)));
 }
 
 #[test]

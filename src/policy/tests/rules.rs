@@ -42,6 +42,7 @@ pub(super) fn refused() -> Vec<(Wish, Reason, &'static str)> {
         (Wish { after: NOW - 61, ..ok() }, Reason::BackdatedTooFar, "backdating"),
         (Wish { after: 0, ..ok() }, Reason::BackdatedTooFar, "backdating"),
         (Wish { after: NOW + 61, ..ok() }, Reason::StartsTooLate, "start_within"),
+        (Wish { before: NOW + 59, ..ok() }, Reason::LifetimeTooShort, "min_lifetime"),
         (Wish { before: NOW + HOUR + 1, ..ok() }, Reason::LifetimeTooLong, "max_lifetime"),
         (Wish { after: NOW - 60, before: NOW + HOUR + 1, ..ok() }, Reason::LifetimeTooLong, "max_lifetime"),
         (Wish { after: NOW + 60, before: NOW + 60 + HOUR + 1, ..ok() }, Reason::LifetimeTooLong, "max_lifetime"),
@@ -72,8 +73,10 @@ fn each_rule_refuses_what_breaks_it_and_names_itself() {
 
 #[test]
 fn every_reason_of_policy_has_a_case() {
+    let ssh = refused().into_iter().map(|(_, reason, _)| reason);
+    let x509 = x509::refused().into_iter().map(|(_, reason, _)| reason);
     let tested: BTreeSet<&str> =
-        refused().iter().map(|(_, reason, _)| reason.code_word()).chain(["PRINCIPAL_INVALID"]).collect();
+        ssh.chain(x509).chain([Reason::PrincipalInvalid]).map(Reason::code_word).collect();
     // The ledger gives those that are about earlier requests.
     let of_policy = Reason::ALL
         .iter()
@@ -126,7 +129,7 @@ fn permits_every_bound_exactly() {
     let permitted = [
         Wish { after: NOW - 60, before: NOW + HOUR, ..ok() },
         Wish { after: NOW + 60, before: NOW + 60 + HOUR, ..ok() },
-        Wish { after: NOW - 1, before: NOW + 1, ..ok() },
+        Wish { after: NOW - 1, before: NOW + 60, ..ok() },
         Wish { subject: p256(true), ..ok() },
         Wish { subject: security_key([7; 32]), ..ok() },
         Wish { subject: rsa(3072, 65_537), ..ok() },
@@ -170,6 +173,16 @@ fn p256(valid: bool) -> SubjectKey {
         *point.last_mut().unwrap() ^= 1;
     }
     SubjectKey::Plain(PublicKey::Ecdsa(EcPoint::new(Curve::P256, point).unwrap()))
+}
+
+pub(super) fn p256_key() -> PublicKey {
+    let SubjectKey::Plain(key) = p256(true) else { unreachable!("it is a plain key") };
+    key
+}
+
+pub(super) fn rsa_key(bits: usize) -> PublicKey {
+    let SubjectKey::Plain(key) = rsa(bits, 65_537) else { unreachable!("it is a plain key") };
+    key
 }
 
 /// An RSA key of this many bits, in which the checks find no weakness.

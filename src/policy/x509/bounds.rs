@@ -15,7 +15,7 @@ use super::names::{self, NameBounds};
 use super::{Case, extensions, period, saw};
 use crate::policy::canonical::{write_each, write_validity};
 use crate::policy::format::{Bounded, Limits};
-use crate::policy::quote::listed;
+use crate::policy::quote::{hex, listed};
 use crate::policy::validity::ValidityBounds;
 use crate::policy::{Reason, Verdict, object};
 
@@ -34,8 +34,8 @@ pub(crate) struct Bounds {
     pub(crate) ext_key_usage: BTreeSet<Oid>,
     /// How many CAs may follow below a CA.
     pub(crate) max_path_length: u16,
-    /// Exactly what a CA's nameConstraints are; `None` for none.
-    pub(crate) name_constraints: Option<NameConstraints>,
+    /// Exactly what a CA's nameConstraints are; empty for none.
+    pub(crate) name_constraints: NameConstraints,
     /// Whom it is for.
     pub(crate) names: NameBounds,
     /// The certificate policies that may be there, without qualifiers.
@@ -201,16 +201,10 @@ fn max_path_length(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> 
 
 /// The same subtrees, in any order.
 fn exact_name_constraints(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
-    let (found, wanted) = (name_constraints(tbs), limits.bounds.name_constraints.as_ref());
-    let same = match (found, wanted) {
-        (None, None) => true,
-        (Some(found), Some(wanted)) => {
-            let alike = |a: &[_], b: &[_]| a.len() == b.len() && a.iter().all(|subtree| b.contains(subtree));
-            alike(&found.permitted, &wanted.permitted) && alike(&found.excluded, &wanted.excluded)
-        }
-        _ => false,
-    };
-    if same {
+    let none = NameConstraints::default();
+    let (found, wanted) = (name_constraints(tbs).unwrap_or(&none), &limits.bounds.name_constraints);
+    let alike = |a: &[_], b: &[_]| a.len() == b.len() && a.iter().all(|subtree| b.contains(subtree));
+    if alike(&found.permitted, &wanted.permitted) && alike(&found.excluded, &wanted.excluded) {
         return Ok(());
     }
     let message = format!("nameConstraints are not exactly those of profile {}", limits.profile);
@@ -242,10 +236,8 @@ impl Bounds {
         writeln!(out, "key_usage {}", self.key_usage)?;
         write_each(out, "ext_key_usage", &self.ext_key_usage)?;
         writeln!(out, "max_path_length {}", self.max_path_length)?;
-        if let Some(constraints) = &self.name_constraints {
-            write_each(out, "permitted_name", &constraints.permitted)?;
-            write_each(out, "excluded_name", &constraints.excluded)?;
-        }
+        write_each(out, "permitted_name", &self.name_constraints.permitted)?;
+        write_each(out, "excluded_name", &self.name_constraints.excluded)?;
         self.names.canonical(out)?;
         write_each(out, "policy", &self.policies)?;
         write_each(out, "crl_url", &self.crl_urls)?;
@@ -253,9 +245,7 @@ impl Bounds {
         write_each(out, "ca_issuers_url", &self.ca_issuers_urls)?;
         writeln!(out, "must_staple {}", self.must_staple)?;
         for (oid, values) in &self.extension_values {
-            let values =
-                values.iter().map(|value| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-            write_each(out, &format!("extension_value {oid}"), values)?;
+            write_each(out, &format!("extension_value {oid}"), values.iter().map(|value| hex(value)))?;
         }
         write_validity(out, &self.validity)
     }

@@ -94,11 +94,10 @@ impl CertificateKind {
             Self::IntermediateCa => None,
             _ if is_ca => Some("it is a CA's"),
             Self::TlsServer => Self::lack_of_server(names),
-            Self::TlsClient => None,
             Self::MtlsService => Self::lack_of_service(names),
             Self::SmartCardLogon => Self::lack_of_smart_card(tbs, names),
             Self::CodeSigning | Self::OcspResponder if !names.is_empty() => Some("it has a subjectAltName"),
-            Self::CodeSigning => None,
+            Self::TlsClient | Self::CodeSigning => None,
             Self::OcspResponder => {
                 let says_so = |value: &ExtensionValue| matches!(value, ExtensionValue::OcspNoCheck);
                 let unchecked = tbs.extensions().iter().any(|extension| says_so(&extension.value));

@@ -4,7 +4,7 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::x509::{BasicConstraints, ExtensionValue};
 
 use super::{Case, bounds, period};
-use crate::policy::quote::{listed, quoted};
+use crate::policy::quote::{hex, listed, quoted};
 
 pub(super) fn issuer(Case { tbs, .. }: &Case<'_>) -> String {
     format!("issuer {}", quoted(&tbs.issuer().to_string()))
@@ -122,8 +122,4 @@ const fn word(value: &ExtensionValue) -> &'static str {
         ExtensionValue::TlsFeature(_) => "tlsfeature",
         ExtensionValue::Unknown { .. } => "one that is not known here",
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use base64ct::{Base64, Encoding};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, Fault};
@@ -20,6 +21,7 @@ pub(crate) mod ledger;
 mod policy;
 mod serve;
 mod sign;
+mod sign_tbs;
 mod token;
 mod token_process;
 
@@ -41,6 +43,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Have an SSH certificate signed by a running service
     Sign(Box<sign::SignArgs>),
+    /// Have any TBS signed by a running service: the exact bytes of a file
+    SignTbs(Box<sign_tbs::SignTbsArgs>),
     /// Put load on a running service and measure it
     Bench(Box<bench::BenchArgs>),
     /// Initialise and list tokens
@@ -104,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args.load()?),
         Command::Check(args) => check::run(&args),
         Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
+        Command::SignTbs(args) => runtime()?.block_on(sign_tbs::run(*args)),
         Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
         Command::Token(command) => token::run(command),
         Command::Key(command) => key::run(command),
@@ -141,6 +146,19 @@ fn causes(error: &anyhow::Error) -> String {
         let cause = cause.to_string();
         if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
     })
+}
+
+/// RFC 7468: bytes in base64, in lines of 64, between two lines with their label.
+fn pem(label: &str, bytes: &[u8]) -> String {
+    let body = Base64::encode_string(bytes);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for (at, letter) in body.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(letter);
+    }
+    pem + &format!("\n-----END {label}-----\n")
 }
 
 /// The runtime of the commands that talk to something.

@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 
-use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
-use super::ConfigArgs;
 use super::token::environment;
+use super::{ConfigArgs, pem};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
 use crate::token::pkcs11::generate::KeyKind;
@@ -66,6 +65,9 @@ pub(crate) struct ShowArgs {
     /// Print the OpenSSH line alone, for `TrustedUserCAKeys` or after `@cert-authority PATTERN`
     #[arg(long)]
     openssh: bool,
+    /// Print the public key in PEM alone, for whoever is to certify an X.509 CA
+    #[arg(long, conflicts_with_all = ["json", "openssh"])]
+    pem: bool,
 }
 
 fn rsa_bits(text: &str) -> Result<u16, String> {
@@ -231,6 +233,10 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
         writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
         return Ok(());
     }
+    if args.pem {
+        write!(out, "{}", spki_pem(&found.public_key))?;
+        return Ok(());
+    }
     writeln!(out, "{}: {} {} on token {}", key.name, key.purpose, key.scheme, token.name)?;
     writeln!(out, "{}", found.public_key.ssh_fingerprint())?;
     writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
@@ -258,16 +264,7 @@ fn print_attributes(out: &mut impl Write, facts: &KeyFacts) -> io::Result<()> {
     Ok(())
 }
 
-/// RFC 7468 §13: a SubjectPublicKeyInfo in PEM, in lines of 64.
+/// RFC 7468 §13.
 fn spki_pem(key: &PublicKey) -> String {
-    let body = Base64::encode_string(&key.to_spki_der());
-    let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
-    for (at, letter) in body.chars().enumerate() {
-        if at > 0 && at % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(letter);
-    }
-    pem.push_str("\n-----END PUBLIC KEY-----\n");
-    pem
+    pem("PUBLIC KEY", &key.to_spki_der())
 }

@@ -8,6 +8,8 @@ mod check;
 mod explain;
 mod test;
 
+pub(super) use explain::kind;
+
 /// The subcommands of `countersign policy`.
 #[derive(clap::Subcommand)]
 pub(super) enum Command {

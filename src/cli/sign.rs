@@ -125,7 +125,7 @@ pub(super) async fn run(args: SignArgs) -> anyhow::Result<()> {
     let file = unfinished.is_some().then_some(out.as_path());
     if let Some(unfinished) = unfinished {
         unfinished
-            .finish(&format!("{line}\n"))
+            .finish(format!("{line}\n").as_bytes())
             .with_context(|| format!("this was signed, but not written: {line}"))?;
     }
     let printed = match (args.json, file) {
@@ -210,7 +210,7 @@ fn finished(tbs: &CertificateTbs, response: &SignResponse) -> anyhow::Result<Cer
     Ok(certificate)
 }
 
-fn refused(error: CallError) -> anyhow::Error {
+pub(super) fn refused(error: CallError) -> anyhow::Error {
     // Without a reason it is not the signer that speaks, but the connection to it.
     let who = if error.reason.is_empty() { "the call failed" } else { "the signer refused" };
     let mut lines = vec![format!("{who}: {error}")];
@@ -284,14 +284,14 @@ fn comment(line: &str) -> &str {
 }
 
 /// A file that is to take the place of another: a reader sees the old one or the new one, never half of one.
-struct Unfinished {
+pub(super) struct Unfinished {
     file: File,
     path: PathBuf,
     target: PathBuf,
 }
 
 impl Unfinished {
-    fn beside(target: &Path) -> anyhow::Result<Self> {
+    pub(super) fn beside(target: &Path) -> anyhow::Result<Self> {
         ensure!(!target.is_dir(), "cannot write {}: it is a directory", target.display());
         let mut path = target.as_os_str().to_owned();
         path.push(format!(".{}", std::process::id()));
@@ -301,8 +301,8 @@ impl Unfinished {
         Ok(Self { file, path, target: target.to_owned() })
     }
 
-    fn finish(mut self, content: &str) -> anyhow::Result<()> {
-        let written = self.file.write_all(content.as_bytes()).and_then(|()| self.file.sync_all());
+    pub(super) fn finish(mut self, content: &[u8]) -> anyhow::Result<()> {
+        let written = self.file.write_all(content).and_then(|()| self.file.sync_all());
         let finished = written.and_then(|()| fs::rename(&self.path, &self.target));
         finished.with_context(|| format!("cannot write {}", self.target.display()))
     }
@@ -315,7 +315,7 @@ impl Drop for Unfinished {
     }
 }
 
-fn random_id() -> anyhow::Result<String> {
+pub(super) fn random_id() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| anyhow!("no random bytes for a request id; give --request-id"))?;

@@ -4,9 +4,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use countersign_tbs::key::PublicKey;
+use countersign_tbs::ssh::{Certificate, CertificateBuilder, CertificateType, SubjectKey};
 use serde_json::Value;
 
-use crate::site::{FRONT_END, Site, USER_CA, request, ssh_keygen, text};
+use crate::site::{FRONT_END, Site, USER_CA, now, request, ssh_keygen, text};
 
 fn json(output: &str) -> Value {
     serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}"))
@@ -116,6 +118,7 @@ fn key_show_agrees_with_openssl_and_ssh_keygen() {
         "{}",
         text(&listed.stdout)
     );
+    assert_eq!(site.run_ok(&["key", "show", "user-ca", "--pem"]), shown["spki_pem"].as_str().unwrap());
 
     let exported = Command::new("ssh-keygen")
         .args(["-e", "-m", "PKCS8", "-f"])
@@ -138,6 +141,34 @@ fn sign_writes_a_certificate_beside_the_key_and_tells_a_script_about_it() {
     let listing =
         Command::new("ssh-keygen").args(["-L", "-f"]).arg(site.path("id-cert.pub")).output().unwrap();
     assert!(text(&listing.stdout).contains("alice"), "{}", text(&listing.stdout));
+}
+
+#[tokio::test]
+async fn sign_tbs_has_the_bytes_of_a_file_signed_and_keeps_the_object() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let ca = site.client(&daemon, FRONT_END).await.get_key("user-ca").await.unwrap();
+    let ca = PublicKey::from_spki_der(&ca.spki).unwrap();
+    let subject = SubjectKey::from_openssh_line(&ssh_keygen(&site.path("id"), &["-t", "ed25519"])).unwrap();
+    let tbs = CertificateBuilder::new(CertificateType::User, subject, ca)
+        .key_id("alice")
+        .principal("alice")
+        .valid_after(now())
+        .valid_before(now() + 600)
+        .build()
+        .unwrap();
+    std::fs::write(site.path("id.tbs"), tbs.as_bytes()).unwrap();
+    let args = ["sign-tbs", "user-ca", "id.tbs", "--kind", "ssh-certificate", "--out", "id.cert"];
+    let signed = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
+    assert!(signed.status.success(), "{}", text(&signed.stderr));
+    assert!(text(&signed.stdout).contains("id.cert: ssh-certificate signed by user-ca; entry 2 of"));
+    let object = std::fs::read(site.path("id.cert")).unwrap();
+    assert_eq!(Certificate::parse(&object).unwrap().tbs().as_bytes(), tbs.as_bytes());
+
+    let unknown = site.client_command(&daemon, FRONT_END, &[&args[..4], &["pgp"]].concat()).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(2));
+    let said = text(&unknown.stderr);
+    assert!(said.contains("ssh-certificate, x509-certificate, x509-crl, ocsp-response"), "{said}");
 }
 
 #[test]

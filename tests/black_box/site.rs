@@ -145,8 +145,13 @@ SOFTHSM2_CONF = "{}/softhsm2.conf"
 
     /// The client command `countersign sign`, as `identity`.
     pub fn sign_command(&self, daemon: &Daemon, identity: &str, args: &[&str]) -> Command {
-        let mut command = self.command(&["sign"]);
-        command.args(args).env("COUNTERSIGN_SERVER", format!("https://localhost:{}", daemon.address.port()));
+        self.client_command(daemon, identity, &[&["sign"], args].concat())
+    }
+
+    /// A client command, as `identity`.
+    pub fn client_command(&self, daemon: &Daemon, identity: &str, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        command.env("COUNTERSIGN_SERVER", format!("https://localhost:{}", daemon.address.port()));
         command.env("COUNTERSIGN_TLS_CA", self.path("mtls/ca.pem"));
         command.env("COUNTERSIGN_TLS_CERT", self.path(&format!("mtls/{identity}.pem")));
         command.env("COUNTERSIGN_TLS_KEY", self.path(&format!("mtls/{identity}.key")));

@@ -169,8 +169,8 @@ fn replaces_a_certificate_in_one_step() {
     let path = directory.path().join("id-cert.pub");
     drop(Unfinished::beside(&path).unwrap());
     assert!(!path.exists(), "what was not signed is not written");
-    Unfinished::beside(&path).unwrap().finish("one\n").unwrap();
-    Unfinished::beside(&path).unwrap().finish("two\n").unwrap();
+    Unfinished::beside(&path).unwrap().finish(b"one\n").unwrap();
+    Unfinished::beside(&path).unwrap().finish(b"two\n").unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }

@@ -1,0 +1,94 @@
+//! `countersign sign-tbs`: has the bytes of a file signed, of any kind that a key signs.
+//!
+//! In: the exact bytes of a TBS, which some front-end has built. Out: the finished object in a file that takes its place in
+//! one step, after checking that it holds exactly those bytes. What may be signed is decided by the signer, not here.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use countersign_proto::v1::sign_request::Tbs;
+use countersign_proto::v1::{Priority, SignRequest};
+use countersign_tbs::TbsKind;
+
+use super::pem;
+use super::policy::kind;
+use super::sign::{ServerArgs, Unfinished, random_id, refused};
+
+/// Has a TBS signed.
+#[derive(Debug, clap::Args)]
+pub(super) struct SignTbsArgs {
+    /// The CA key's name in the signer's configuration
+    key: String,
+    /// The exact bytes of the TBS
+    file: PathBuf,
+    /// What they are: ssh-certificate, x509-certificate, x509-crl or ocsp-response
+    #[arg(long, value_parser = kind)]
+    kind: TbsKind,
+    /// Where to write the finished object, in binary; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Write PEM
+    #[arg(long)]
+    pem: bool,
+    /// A name for this request in the signer's ledger, 1 to 64 of A-Z a-z 0-9 . _ : - [default: a random one]
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What the signer refused, or what kept the request from it, or the file that could not be written.
+pub(super) async fn run(args: SignTbsArgs) -> anyhow::Result<()> {
+    let tbs = fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    // Before anything is signed: a certificate that cannot be written is one that has to be revoked.
+    let unfinished = if args.out == Path::new("-") { None } else { Some(Unfinished::beside(&args.out)?) };
+    let client = args.server.connect().await?;
+    let request = SignRequest {
+        key: args.key.clone(),
+        tbs: Some(of_kind(args.kind, tbs.clone())),
+        request_id: args.request_id.map_or_else(random_id, Ok)?,
+        priority: Priority::Interactive.into(),
+    };
+    let response = client.sign(request).await.map_err(refused)?;
+    ensure!(
+        response.object.windows(tbs.len().max(1)).any(|window| window == tbs),
+        "the signer signed other bytes than those of {}; the answer was thrown away",
+        args.file.display()
+    );
+    let object =
+        if args.pem { pem(label(args.kind), &response.object).into() } else { response.object.to_vec() };
+    let Some(unfinished) = unfinished else {
+        return std::io::stdout().write_all(&object).context("cannot write to standard output");
+    };
+    let receipt = response.receipt.unwrap_or_default();
+    unfinished.finish(&object).with_context(|| {
+        format!("this was signed, but not written: entry {} of {}", receipt.entry_index, receipt.log_origin)
+    })?;
+    let (file, key, entry, log) = (args.out.display(), args.key, receipt.entry_index, receipt.log_origin);
+    writeln!(std::io::stdout(), "{file}: {} signed by {key}; entry {entry} of {log}", args.kind)
+        .context("cannot write to standard output")
+}
+
+fn of_kind(kind: TbsKind, bytes: Vec<u8>) -> Tbs {
+    match kind {
+        TbsKind::SshCertificate => Tbs::SshCertificate(bytes.into()),
+        TbsKind::X509Certificate => Tbs::X509Certificate(bytes.into()),
+        TbsKind::X509Crl => Tbs::X509Crl(bytes.into()),
+        TbsKind::OcspResponse => Tbs::OcspResponse(bytes.into()),
+    }
+}
+
+/// RFC 7468; what it does not name is called what OpenSSL calls it.
+const fn label(kind: TbsKind) -> &'static str {
+    match kind {
+        TbsKind::SshCertificate => "SSH CERTIFICATE",
+        TbsKind::X509Certificate => "CERTIFICATE",
+        TbsKind::X509Crl => "X509 CRL",
+        TbsKind::OcspResponse => "OCSP RESPONSE",
+    }
+}

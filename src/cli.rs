@@ -79,6 +79,11 @@ pub(crate) struct ConfigArgs {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub(crate) struct Faults(Vec<Fault>);
 
+/// What kept a command from its answer, where the answer is an exit status: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", causes(.0))]
+pub(crate) struct NoAnswer(anyhow::Error);
+
 impl ConfigArgs {
     /// The checked configuration.
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
@@ -137,7 +142,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(2);
     }
     eprintln!("countersign: {}", causes(error));
-    ExitCode::FAILURE
+    if error.is::<NoAnswer>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 /// An error and its causes on one line, leaving out each cause that the message before it has told already.

@@ -16,7 +16,7 @@ use crate::ledger::entry::{Asked, AskedTbs, UnixMillis};
 use crate::ledger::{Entry, Reader};
 
 mod json;
-mod table;
+pub(super) mod table;
 
 /// How many of the newest entries are shown if nothing else is asked for.
 const LAST: u64 = 20;
@@ -105,7 +105,7 @@ fn parsed(asked: &Asked) -> Option<Tbs> {
 }
 
 /// RFC 3339, in UTC; the number itself where that has no form, after the year 9999.
-fn time(UnixMillis(millis): UnixMillis) -> String {
+pub(super) fn time(UnixMillis(millis): UnixMillis) -> String {
     const YEAR_10000: u64 = 253_402_300_800_000;
     match UNIX_EPOCH.checked_add(Duration::from_millis(millis)) {
         Some(time) if millis < YEAR_10000 => humantime::format_rfc3339_millis(time).to_string(),

@@ -6,6 +6,9 @@ use crate::cli::ConfigArgs;
 
 mod check;
 mod explain;
+mod recorded;
+mod replay;
+mod source;
 mod test;
 
 pub(super) use explain::kind;
@@ -19,18 +22,21 @@ pub(super) enum Command {
     Explain(Box<explain::Explain>),
     /// Ask the policy about a file of cases; fails if one is decided otherwise than it expects
     Test(test::Test),
+    /// Decide a ledger's requests again by this policy, and show what would change; exits with 1 if something would
+    Replay(replay::Replay),
 }
 
 impl Command {
     /// Runs the subcommand and prints to `out`.
     ///
     /// # Errors
-    /// [`Faults`](super::Faults) of the configuration; what cannot be read.
+    /// [`Faults`](super::Faults) of the configuration; what cannot be read; that a test failed, or a replay shows changes.
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         match self {
             Self::Check(check) => check.run(out),
             Self::Explain(explain) => explain.run(out),
             Self::Test(test) => test.run(out),
+            Self::Replay(replay) => replay.run(out),
         }
     }
 }

@@ -27,5 +27,6 @@ mod login;
 mod pki;
 mod readme;
 mod refusals;
+mod replay;
 mod sign;
 mod start;

@@ -39,7 +39,8 @@ fn ending(outcome: &Outcome) -> String {
     }
 }
 
-fn tbs(asked: &Asked) -> String {
+/// What was asked for, in words.
+pub(in crate::cli) fn tbs(asked: &Asked) -> String {
     let request = asked.request_id.as_ref().map(|id| format!(", request {}", word(id))).unwrap_or_default();
     let what = match (parsed(asked), &asked.tbs) {
         (Some(Tbs::Ssh(certificate)), _) => ssh(&certificate),
@@ -80,7 +81,7 @@ fn x509(certificate: &TbsCertificate) -> String {
 }
 
 /// Text from outside in a column of its own: visible ASCII as it is, all else escaped, spaces too.
-fn word(bytes: &[u8]) -> String {
+pub(in crate::cli) fn word(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string().replace(' ', "\\x20")
 }
 
@@ -91,7 +92,7 @@ fn quoted(text: &str) -> String {
 
 /// Our own words, which quote outside text already escaped: control characters and what is not ASCII escaped, all else as
 /// it is.
-fn text(text: &str) -> String {
+pub(in crate::cli) fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if c == ' ' || c.is_ascii_graphic() { shown.push(c) } else { shown.extend(c.escape_unicode()) }

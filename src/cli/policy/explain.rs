@@ -14,13 +14,12 @@ use base64ct::{Base64, Encoding};
 use countersign_tbs::ssh::{BuildError, Certificate};
 use countersign_tbs::{ParseError, Tbs, TbsKind};
 
-use super::ConfigArgs;
+use super::source::Sources;
+use super::{ConfigArgs, recorded};
 use crate::caller::CallerName;
 use crate::cli::sign::{SubjectArgs, read_public_key};
 use crate::config::Config;
-use crate::config::lines::Lines;
 use crate::key::{KeyCertificate, KeyName, PublicKey, UnixTime};
-use crate::ledger::entry::{Asked, AskedTbs};
 use crate::ledger::{Entry, Reader};
 use crate::policy::ask::{CaKeys, Offline, Question};
 use crate::policy::explain::Explanation;
@@ -91,9 +90,8 @@ pub(super) enum Origin {
 }
 
 /// All that is shown.
-struct Report<'a> {
-    file: &'a Path,
-    lines: Lines,
+struct Report {
+    sources: Sources,
     policy_digest: [u8; 32],
     inquiry: Inquiry,
     explanation: Explanation,
@@ -102,13 +100,12 @@ struct Report<'a> {
 impl Explain {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let config = self.config.load()?;
-        let file = self.config.config.clone();
-        let lines = Lines::of(&fs::read_to_string(&file)?);
+        let sources = Sources::read(&self.config.config)?;
         let json = self.json;
         let inquiry = self.inquiry(&config)?;
         let explanation = inquiry.explain(&config, &KeyCertificate::load_all(&config.keys));
         let policy_digest = config.policy.digest();
-        let report = Report { file: &file, lines, policy_digest, inquiry, explanation };
+        let report = Report { sources, policy_digest, inquiry, explanation };
         let text = if json { format!("{:#}\n", show::json(&report)) } else { show::text(&report) };
         Ok(out.write_all(text.as_bytes())?)
     }
@@ -182,29 +179,11 @@ fn from_ledger(path: &Path, index: u64, at: Option<UnixTime>) -> anyhow::Result<
     let reader = Reader::open(path)?;
     let missing = || anyhow!("{} has no entry {index}", path.display());
     let (_, entry) = reader.entries(index..index.saturating_add(1)).next().ok_or_else(missing)??;
-    let (Entry::Intent { asked, .. } | Entry::Refusal { asked, .. }) = &entry else {
-        let intent = match &entry {
-            Entry::Outcome { intent, .. } => format!("what became of entry {intent}: explain that one"),
-            _ => "a self-test of the signer, which no policy decides".to_owned(),
-        };
-        bail!("entry {index} is {intent}");
-    };
-    let at = at.unwrap_or(UnixTime(entry.time().0 / 1000));
-    let Asked { caller, key, kind, tbs, .. } = asked;
-    let AskedTbs::Whole(bytes) = tbs else {
-        bail!("entry {index} has only the digest of its TBS, which was too long to record");
-    };
-    let kind = TbsKind::from_name(kind).with_context(|| {
-        format!("entry {index} is of kind {kind:?}, which this countersign does not know")
+    let inquiry = recorded::inquiry(&entry).map_err(|why| {
+        let said = format!("entry {index} {why}");
+        anyhow::Error::new(why).context(said)
     })?;
-    Ok(Inquiry {
-        caller: CallerName::parse(&String::from_utf8_lossy(caller))?,
-        key: String::from_utf8_lossy(key).into_owned(),
-        kind,
-        tbs: Tbs::parse(kind, bytes),
-        at,
-        origin: Origin::Entry(index, Box::new(entry)),
-    })
+    Ok(Inquiry { at: at.unwrap_or(inquiry.at), origin: Origin::Entry(index, Box::new(entry)), ..inquiry })
 }
 
 /// What a parser refuses is for the rules to say.

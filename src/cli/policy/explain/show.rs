@@ -6,18 +6,12 @@ use serde_json::{Value, json};
 
 use super::{Origin, Report};
 use crate::cli::ledger::{hex, json_line, seconds};
+use crate::cli::policy::source::Source;
 use crate::ledger::Entry;
 use crate::policy::explain::{Answer, Step};
 
-/// What decided: lines of the file, or why it is in none.
-enum Source {
-    Lines(Vec<usize>),
-    Default,
-    BuiltIn,
-}
-
 /// A line for each rule, then the verdict.
-pub(super) fn text(report: &Report<'_>) -> String {
+pub(super) fn text(report: &Report) -> String {
     let (caller, key, at) = (&report.inquiry.caller, &report.inquiry.key, seconds(report.inquiry.at.0));
     let mut out = format!("{caller} asks for key {} at {at}\n", key.escape_debug());
     for step in &report.explanation.steps {
@@ -26,15 +20,15 @@ pub(super) fn text(report: &Report<'_>) -> String {
             Answer::Refuse(reason, message) => ("refuse", format!("          {reason}: {message}\n")),
             Answer::NotChecked(why) => ("not checked offline", format!("          {why}\n")),
         };
-        let source = report.source(step).words(report);
+        let source = report.sources.words(&report.source(step));
         // Writing to a String never fails.
         let _ = write!(out, "  {word:<7} {} ({source}): {}\n{message}", step.rule, step.saw);
     }
     out + &verdict(report) + &recorded(report)
 }
 
-fn verdict(report: &Report<'_>) -> String {
-    let source = report.deciding().words(report);
+fn verdict(report: &Report) -> String {
+    let source = report.sources.words(&report.deciding());
     let not_checked = report.explanation.not_checked().join(" and ");
     match &report.explanation.verdict {
         Ok(rule) if not_checked.is_empty() => format!("permitted by {rule} ({source})\n"),
@@ -48,7 +42,7 @@ fn verdict(report: &Report<'_>) -> String {
 }
 
 /// What the ledger says about the same request.
-fn recorded(report: &Report<'_>) -> String {
+fn recorded(report: &Report) -> String {
     let Origin::Entry(index, entry) = &report.inquiry.origin else { return String::new() };
     let (said, policy) = match entry.as_ref() {
         Entry::Intent { rule, policy, .. } => (format!("permitted by {}", rule.escape_debug()), policy),
@@ -62,7 +56,7 @@ fn recorded(report: &Report<'_>) -> String {
 }
 
 /// One object; docs/policy.md lists its fields.
-pub(super) fn json(report: &Report<'_>) -> Value {
+pub(super) fn json(report: &Report) -> Value {
     let (inquiry, verdict) = (&report.inquiry, &report.explanation.verdict);
     let mut object = json!({
         "caller": inquiry.caller.as_str(),
@@ -74,7 +68,7 @@ pub(super) fn json(report: &Report<'_>) -> Value {
         "rule": verdict.as_ref().unwrap_or_else(|refusal| &refusal.rule),
         "not_checked": report.explanation.not_checked(),
     });
-    add(&mut object, report.deciding().json(report));
+    add(&mut object, report.sources.json(&report.deciding()));
     if let Err(refusal) = verdict {
         add(&mut object, json!({ "reason": refusal.reason.code_word(), "message": refusal.message }));
     }
@@ -84,9 +78,9 @@ pub(super) fn json(report: &Report<'_>) -> Value {
     object
 }
 
-fn step_json(report: &Report<'_>, step: &Step) -> Value {
+fn step_json(report: &Report, step: &Step) -> Value {
     let mut object = json!({ "rule": step.rule, "saw": step.saw });
-    add(&mut object, report.source(step).json(report));
+    add(&mut object, report.sources.json(&report.source(step)));
     let answer = match &step.answer {
         Answer::Pass => json!({ "answer": "pass" }),
         Answer::Refuse(reason, message) => {
@@ -104,62 +98,14 @@ fn add(object: &mut Value, more: Value) {
     }
 }
 
-impl Report<'_> {
+impl Report {
     /// What decided a step.
     fn source(&self, step: &Step) -> Source {
-        let line =
-            |profile: &str, rule: &str| self.lines.get(&["key", &self.inquiry.key, "allow", profile, rule]);
-        match &step.set_by {
-            // Extensions with a value have a table of their own.
-            Some((profile, rule @ "extensions")) => {
-                let keys = [rule, "extension_values"].into_iter();
-                Source::of(keys.filter_map(|rule| line(profile, rule)), Source::Default)
-            }
-            Some((profile, rule)) => Source::of(line(profile, rule).into_iter(), Source::Default),
-            None if step.rule == "built-in.key_available" => {
-                let profiles = self.explanation.profiles.iter();
-                Source::of(profiles.filter_map(|profile| line(profile, "callers")), Source::BuiltIn)
-            }
-            None => Source::BuiltIn,
-        }
+        self.sources.of_step(&self.inquiry.key, &self.explanation, step)
     }
 
-    /// What decided the request: the profile that permits it, or the rule that refuses it.
+    /// What decided the request.
     fn deciding(&self) -> Source {
-        let steps = &self.explanation.steps;
-        if let Err(refusal) = &self.explanation.verdict {
-            let step = steps.iter().find(|step| step.rule == refusal.rule);
-            return step.map_or(Source::BuiltIn, |step| self.source(step));
-        }
-        let profile = steps.last().and_then(|step| step.set_by.as_ref());
-        let line = profile.and_then(|(name, _)| self.lines.get(&["key", &self.inquiry.key, "allow", name]));
-        Source::of(line.into_iter(), Source::BuiltIn)
-    }
-}
-
-impl Source {
-    fn of(lines: impl Iterator<Item = usize>, otherwise: Self) -> Self {
-        let lines: Vec<usize> = lines.collect();
-        if lines.is_empty() { otherwise } else { Self::Lines(lines) }
-    }
-
-    /// `FILE:LINE`, `default` or `built-in`.
-    fn words(&self, report: &Report<'_>) -> String {
-        match self {
-            Self::Lines(lines) => {
-                let places = lines.iter().map(|line| format!("{}:{line}", report.file.display()));
-                places.collect::<Vec<_>>().join(", ")
-            }
-            Self::Default => "default".to_owned(),
-            Self::BuiltIn => "built-in".to_owned(),
-        }
-    }
-
-    fn json(&self, report: &Report<'_>) -> Value {
-        match self {
-            Self::Lines(lines) => json!({ "source": "file", "file": report.file, "lines": lines }),
-            Self::Default => json!({ "source": "default" }),
-            Self::BuiltIn => json!({ "source": "built-in" }),
-        }
+        self.sources.deciding(&self.inquiry.key, &self.explanation)
     }
 }

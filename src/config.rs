@@ -1,7 +1,8 @@
 //! The configuration: one TOML file, parsed into checked types.
 //!
 //! In: a file. Out: a [`Config`], each part of which belongs to the stage that it configures, or every [`Fault`] at
-//! once, each with its key and line. Relative paths are relative to the file. No other file is opened here.
+//! once, each with its key and line. Relative paths are relative to the file. The lists of `[blocklist]` are read
+//! with it, for without them the policy is not whole; no other file is opened here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +10,13 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::config::blocklist::ReadFile;
 use crate::config::key::TokenNames;
 use crate::config::section::{Faults, Section};
+use crate::policy::blocklist::Blocklist;
 use crate::policy::{KeyRules, Policy};
 
+mod blocklist;
 pub(crate) mod cases;
 mod checks;
 mod key;
@@ -83,17 +87,22 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             vec![Fault { file: Some(path.to_owned()), ..Fault::new("", format!("cannot read it: {error}")) }]
         })?;
-        Self::parse(path, &text)
+        Self::parse_with(path, &text, &blocklist::read_file)
     }
 
-    /// Checks `text` as the contents of the file at `path`, which is not opened.
+    /// Checks `text` as the contents of the file at `path`, which is not opened; nor is any other, so that a list of
+    /// `[blocklist]` is a fault.
     ///
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        Self::parse_with(path, text, &|_| Err(std::io::Error::other("no file is opened here")))
+    }
+
+    fn parse_with(path: &Path, text: &str, read_file: ReadFile<'_>) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::new(path, text);
         let config = match DeTable::parse(text) {
-            Ok(table) => gather(&mut Section::root(&mut faults, table)),
+            Ok(table) => gather(&mut Section::root(&mut faults, table), read_file),
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
                 faults.add(String::new(), offset, format!("is not TOML: {}", error.message()));
@@ -108,15 +117,26 @@ impl Config {
 }
 
 /// Every section, and what they say about each other.
-fn gather(root: &mut Section<'_, '_>) -> Option<Config> {
+fn gather(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Config> {
     let server = root.required_child("server").and_then(|mut section| server::read(&mut section));
     let ledger = root.required_child("ledger").and_then(|mut section| ledger::read(&mut section));
+    let blocklist = read_blocklist(root, read_file);
     let (names, tokens) = read_tokens(root);
     let keys = read_keys(names, root);
-    root.refuse_others("is not a section: there are [server], [ledger], [token.NAME] and [key.NAME]");
+    root.refuse_others(
+        "is not a section: there are [server], [ledger], [blocklist], [token.NAME] and [key.NAME]",
+    );
     let (keys, rules): (Vec<_>, BTreeMap<_, _>) =
         keys?.into_iter().map(|(key, rules)| (key.clone(), (key.name, rules))).unzip();
-    Some(Config { server: server?, ledger: ledger?, tokens: tokens?, keys, policy: Policy::new(rules) })
+    let policy = Policy::new(rules, blocklist?);
+    Some(Config { server: server?, ledger: ledger?, tokens: tokens?, keys, policy })
+}
+
+fn read_blocklist(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Blocklist> {
+    if !root.has("blocklist") {
+        return Some(Blocklist::default());
+    }
+    root.child("blocklist").and_then(|mut section| blocklist::read(&mut section, read_file))
 }
 
 fn read_tokens(root: &mut Section<'_, '_>) -> (TokenNames, Option<Vec<crate::token::Config>>) {

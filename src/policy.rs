@@ -15,14 +15,17 @@ use countersign_tbs::{ParseError, Tbs};
 use crate::caller::{Caller, CallerName};
 use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime};
 use crate::policy::ask::{CaKeys, Granted, Question, Unwatched};
+use crate::policy::blocklist::Blocklist;
 use crate::policy::profile::Profile;
 use crate::sign::Request;
 
+pub use crate::policy::blocklist::{KeyList, ListError, ListFormat};
 pub use crate::policy::network::{InvalidNetwork, Network};
 pub use crate::policy::pattern::{InvalidPattern, Pattern};
 pub use crate::policy::reason::{Reason, ReasonClass};
 
 pub(crate) mod ask;
+pub(crate) mod blocklist;
 mod canonical;
 pub(crate) mod explain;
 pub(crate) mod fields;
@@ -42,6 +45,7 @@ pub(crate) mod x509;
 #[derive(Clone, Debug)]
 pub struct Policy {
     keys: Arc<BTreeMap<KeyName, KeyRules>>,
+    blocklist: Blocklist,
     digest: [u8; 32],
 }
 
@@ -89,6 +93,7 @@ pub(crate) struct Case<'a, T> {
     purpose: KeyPurpose,
     tbs: &'a T,
     now: UnixTime,
+    blocklist: &'a Blocklist,
 }
 
 impl<'a, T> Case<'a, T> {
@@ -117,10 +122,12 @@ pub(crate) enum Objection {
 
 impl Policy {
     /// Puts compiled rules into force.
-    pub(crate) fn new(keys: BTreeMap<KeyName, KeyRules>) -> Self {
+    pub(crate) fn new(keys: BTreeMap<KeyName, KeyRules>, blocklist: Blocklist) -> Self {
         let mut digest = [0; 32];
-        digest.copy_from_slice(digest::digest(&digest::SHA256, canonical::text(&keys).as_bytes()).as_ref());
-        Self { keys: Arc::new(keys), digest }
+        digest.copy_from_slice(
+            digest::digest(&digest::SHA256, canonical::text(&keys, &blocklist).as_bytes()).as_ref(),
+        );
+        Self { keys: Arc::new(keys), blocklist, digest }
     }
 
     /// The SHA-256 of [`Self::canonical_text`], recorded with every decision.
@@ -132,7 +139,13 @@ impl Policy {
     /// The rules as text that is the same whenever they are, line by line: docs/policy.md specifies it.
     #[must_use]
     pub fn canonical_text(&self) -> String {
-        canonical::text(&self.keys)
+        canonical::text(&self.keys, &self.blocklist)
+    }
+
+    /// The lists of keys that nobody may have a certificate for.
+    #[must_use]
+    pub fn blocklists(&self) -> &[KeyList] {
+        self.blocklist.lists()
     }
 
     /// Whether any profile lets `caller` use `key` at all.

@@ -15,7 +15,7 @@ use std::path::Path;
 use countersign::caller::CallerName;
 use countersign::config::Config;
 use countersign::ledger::{Entry, leaf_hash};
-use countersign::policy::{Network, Pattern};
+use countersign::policy::{KeyList, ListError, ListFormat, Network, Pattern};
 use countersign_tbs::crl::{CrlBuilder, TbsCertList, Updates};
 use countersign_tbs::der::{DerError, Reader, StringKind, Writer, tag};
 use countersign_tbs::key::PublicKey;
@@ -50,7 +50,7 @@ macro_rules! targets {
 targets! {
     ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob
     spki der_reader x509_tbs x509_certificate crl ocsp
-    ledger_entry caller_name config pattern network
+    ledger_entry caller_name config pattern network key_list
 }
 
 /// An SSH certificate's TBS.
@@ -279,4 +279,32 @@ pub fn network(data: &[u8]) -> bool {
         assert_eq!(one.is_within(other) && other.is_within(one), one == other);
     }
     true
+}
+
+/// A list of keys, after a byte that says of which format.
+pub fn key_list(data: &[u8]) -> bool {
+    let Some((format, bytes)) = data.split_first() else { return false };
+    let format = ListFormat::ALL[usize::from(*format) % ListFormat::ALL.len()];
+    let one = |bytes: &[u8]| KeyList::parse(format, bytes.to_vec());
+    match one(bytes) {
+        Err(error) => {
+            if let ListError::Line { line, .. } = error {
+                assert!((1..=bytes.split(|byte| *byte == b'\n').count()).contains(&line));
+            }
+            false
+        }
+        Ok(list) if format == ListFormat::Badkeys => {
+            assert_eq!(list.count(), bytes.len() / 16);
+            true
+        }
+        Ok(list) => {
+            // Each line is a list by itself, or has no key.
+            let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(one).collect();
+            assert!(lines.iter().all(|line| {
+                line.as_ref().map_or_else(|error| *error == ListError::Empty, |line| line.count() == 1)
+            }));
+            assert!((1..=lines.iter().flatten().count()).contains(&list.count()));
+            true
+        }
+    }
 }

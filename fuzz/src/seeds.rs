@@ -359,6 +359,16 @@ pub(crate) fn network() -> Vec<Vec<u8>> {
     texts(&["10.0.0.0/8\n10.1.0.0/16", "192.0.2.1\n0.0.0.0/0", "2001:db8::/32\n::/0", "::1\n::1/128"])
 }
 
+pub(crate) fn key_list() -> Vec<Vec<u8>> {
+    let fingerprint = SubjectKey::Plain(PublicKey::Ed25519([7; 32])).fingerprint();
+    let records: Vec<u8> = (0..4).flat_map(|n| [n * 0x40; 16]).collect();
+    vec![
+        [&[0], &*records].concat(),
+        b"\x01# 2008\n00008be7025d9f1a9088\n\n00008f7e6a29aea0b430\n".to_vec(),
+        format!("\x02# ours\n{fingerprint}\n{}\n", "5a".repeat(32)).into_bytes(),
+    ]
+}
+
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::Visitor;
 use serde::de::value::Error;
 
-use crate::config::{Config, Fault, key, ledger, profile, server, token};
+use crate::config::{Config, Fault, blocklist, key, ledger, profile, server, token};
 
 mod faults;
 
@@ -46,6 +46,19 @@ max_lifetime = "1h"
 
 fn parse(text: &str) -> Result<Config, Vec<Fault>> {
     Config::parse(Path::new("/etc/cs/cs.toml"), text)
+}
+
+/// As [`parse`], where the file that is named like a list is one.
+fn parse_with_lists(text: &str) -> Result<Config, Vec<Fault>> {
+    Config::parse_with(Path::new("/etc/cs/cs.toml"), text, &|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+        Ok(match name {
+            "blocklist.dat" => vec![7; 32],
+            "blacklist.RSA-2048" => b"# a comment\nd10d992069d592fe1766\n".to_vec(),
+            "blocked-keys" => format!("{}\n", "5a".repeat(32)).into_bytes(),
+            other => return Err(std::io::Error::other(format!("nothing is called {other}"))),
+        })
+    })
 }
 
 #[test]
@@ -92,8 +105,9 @@ fn example_is_a_configuration() {
 
 #[test]
 fn example_is_a_configuration_with_every_commented_key_too() {
-    let config = parse(&uncommented(EXAMPLE)).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let config = parse_with_lists(&uncommented(EXAMPLE)).unwrap_or_else(|faults| panic!("{faults:#?}"));
     assert!(config.server.unix_socket.is_some());
+    assert_eq!(config.policy.blocklists().len(), 3);
 }
 
 #[test]
@@ -121,6 +135,7 @@ fn example_documents_every_key() {
     for (section, keys) in [
         (&table["server"], keys_of::<server::Raw>().to_vec()),
         (&table["ledger"], keys_of::<ledger::Raw>().to_vec()),
+        (&table["blocklist"], keys_of::<blocklist::Raw>().to_vec()),
         (&table["token"]["soft"], keys_of::<token::Raw>().to_vec()),
         (&table["key"]["user-ca"], without(keys_of::<key::Raw>(), &of_x509)),
         (&table["key"]["tls-ca"], without(keys_of::<key::Raw>(), &of_tokens)),
@@ -166,6 +181,60 @@ fn digest_is_of_what_the_rules_say_and_nothing_else() {
         assert_ne!(other, LEAST, "{from}");
         assert_ne!(digest(LEAST), digest(&other), "{to}");
     }
+}
+
+#[test]
+fn digest_is_of_the_lists_of_keys_too_and_not_of_their_names_or_order() {
+    let config = |lists: &str| parse_with_lists(&format!("{LEAST}[blocklist]\n{lists}")).unwrap().policy;
+    let both = config("openssl = [\"blacklist.RSA-2048\"]\nbadkeys = [\"blocklist.dat\"]\n");
+    let moved = config("badkeys = [\"/elsewhere/blocklist.dat\"]\nopenssl = [\"blacklist.RSA-2048\"]\n");
+    assert_eq!(both.digest(), moved.digest());
+    let lists: Vec<_> = both.canonical_text().lines().skip(1).take(2).map(str::to_owned).collect();
+    let of_32_sevens = "blocklist badkeys 4bb06f8e4e3a7715d201d573d0aa423762e55dabd61a2c02278fa56cc6d294e0";
+    assert_eq!(lists[0], of_32_sevens);
+    assert!(lists[1].starts_with("blocklist openssl "), "{lists:?}");
+    let one = config("badkeys = [\"blocklist.dat\"]\n");
+    let digests = [both.digest(), one.digest(), parse(LEAST).unwrap().policy.digest(), config("").digest()];
+    assert_eq!(digests[2], digests[3]);
+    assert!(digests[0] != digests[1] && digests[1] != digests[2]);
+}
+
+#[test]
+fn a_list_of_keys_that_cannot_be_read_is_a_fault_with_its_line_and_what_to_do() {
+    let faults = |lists: &str| {
+        let faults = parse_with_lists(&format!("{LEAST}[blocklist]\n{lists}\n")).unwrap_err();
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let line = LEAST.lines().count() + 2;
+    assert_eq!(
+        faults("openssl = [\"gone\"]"),
+        [format!(
+            "/etc/cs/cs.toml:{line}: blocklist.openssl: cannot read the list /etc/cs/gone: nothing is called gone"
+        )]
+    );
+    let other = faults("fingerprints = [\"blacklist.RSA-2048\", \"blocklist.dat\"]");
+    assert_eq!(other.len(), 2, "{other:?}");
+    assert!(
+        other[0].contains("blacklist.RSA-2048 line 2 should be `SHA256:` and 43 characters"),
+        "{other:?}"
+    );
+    assert!(faults("openssl = []")[0].contains("is empty"));
+    assert!(faults("openssh = [\"x\"]")[0].contains("is not a key of this section"));
+    let twice = faults("openssl = [\"blacklist.RSA-2048\", \"blacklist.RSA-2048\"]");
+    assert!(twice[0].contains("twice"), "{twice:?}");
+    let unread = parse(&format!("{LEAST}[blocklist]\nbadkeys = [\"blocklist.dat\"]\n")).unwrap_err();
+    assert!(unread[0].message.contains("no file is opened here"), "a policy is never without its lists");
+}
+
+#[test]
+fn load_reads_lists_of_keys_beside_the_file_and_nothing_but_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("countersign.toml");
+    std::fs::write(directory.path().join("list"), "d10d992069d592fe1766\n").unwrap();
+    std::fs::write(&path, format!("{LEAST}[blocklist]\nopenssl = [\"list\"]\n")).unwrap();
+    assert_eq!(Config::load(&path).unwrap().policy.blocklists()[0].count(), 1);
+    std::fs::write(&path, format!("{LEAST}[blocklist]\nopenssl = [\"/dev/zero\"]\n")).unwrap();
+    assert!(Config::load(&path).unwrap_err()[0].message.ends_with("it is not a file"));
 }
 
 #[test]

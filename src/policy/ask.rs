@@ -145,7 +145,8 @@ impl Policy {
         tbs: &T,
         witness: &mut impl Witness,
     ) -> Result<String, Refusal> {
-        let case = Case { ca_keys: asked.ca_keys, key, purpose, tbs, now: asked.now.unix };
+        let now = asked.now.unix;
+        let case = Case { ca_keys: asked.ca_keys, key, purpose, tbs, now, blocklist: &self.blocklist };
         built_in(&case, witness)?;
         first_permitting(self.profiles(asked.caller, key), &case, witness)
             .map_err(|refusal| refusal.unwrap_or_else(key_not_available))

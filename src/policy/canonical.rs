@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
 use crate::key::KeyName;
+use crate::policy::blocklist::Blocklist;
 use crate::policy::profile::{Bounds, Profile};
 use crate::policy::ssh::value::ValueRule;
 use crate::policy::validity::ValidityBounds;
@@ -16,15 +17,20 @@ use crate::policy::{KeyRules, ssh};
 const HEADER: &str = "countersign policy 3";
 
 /// The canonical text: ASCII where the configuration is, each line ended by a line feed.
-pub(super) fn text(keys: &BTreeMap<KeyName, KeyRules>) -> String {
+pub(super) fn text(keys: &BTreeMap<KeyName, KeyRules>, blocklist: &Blocklist) -> String {
     let mut text = String::new();
     // Writing to a String never fails.
-    let _ = write_policy(&mut text, keys);
+    let _ = write_policy(&mut text, keys, blocklist);
     text
 }
 
-fn write_policy(out: &mut String, keys: &BTreeMap<KeyName, KeyRules>) -> fmt::Result {
+fn write_policy(out: &mut String, keys: &BTreeMap<KeyName, KeyRules>, blocklist: &Blocklist) -> fmt::Result {
     writeln!(out, "{HEADER}")?;
+    for list in blocklist.lists() {
+        write!(out, "blocklist {} ", list.format().name())?;
+        list.sha256().iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
+        writeln!(out)?;
+    }
     for (name, rules) in keys {
         writeln!(out, "key {:?} {}", name.as_str(), rules.purpose)?;
         for profile in &rules.profiles {

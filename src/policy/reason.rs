@@ -88,6 +88,8 @@ reasons! {
     PrecedesIssuer = "PRECEDES_ISSUER", Denied;
     /// The certificate is for a CA key of this signer.
     SubjectKeyIsCaKey = "SUBJECT_KEY_IS_CA_KEY", Denied;
+    /// A subject key that is in a list of `[blocklist]`.
+    SubjectKeyBlocked = "SUBJECT_KEY_BLOCKED", Denied;
     /// Not a usable public key: off its curve, of small order, or RSA parameters outside what is safe.
     SubjectKeyInvalid = "SUBJECT_KEY_INVALID", Denied;
     /// An RSA modulus that a prime below 752 divides.

@@ -1,6 +1,7 @@
-//! The subject key of a certificate of any format: that it is sound, and not a CA key of this signer.
+//! The subject key of a certificate of any format: that it is sound, no CA key of this signer, and in no list of keys
+//! that others have.
 //!
-//! In: a public key, and the CA keys. Out: an objection, or none. The work is bounded and below a millisecond.
+//! In: a public key, the CA keys and the lists. Out: an objection, or none. The work is bounded and below a millisecond.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
@@ -8,21 +9,31 @@ use aws_lc_rs::signature::{
 };
 use countersign_tbs::key::{Curve, EcPoint, PublicKey, RsaPublicKey};
 
-use crate::policy::ask::CaKeys;
 use crate::policy::quote::listed;
 use crate::policy::weak_key::{self, Weakness};
-use crate::policy::{Objection, Reason, Verdict, object};
+use crate::policy::{Case, Objection, Reason, Verdict, object};
 
 /// The sizes of RSA keys, in bits, that a certificate may be for.
 pub(crate) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Whether a certificate may be for this key at all.
-pub(super) fn check(ca_keys: &CaKeys<'_>, subject: &PublicKey) -> Verdict {
+/// Whether a certificate may be for this key at all; `ssh` is the form in which SSH names it, with what a security key adds.
+pub(super) fn check<T>(
+    Case { ca_keys, blocklist, .. }: &Case<'_, T>,
+    subject: &PublicKey,
+    ssh: &[u8],
+) -> Verdict {
     if ca_keys.contain(subject) {
         // Which one is not said: the caller may not know that key.
         let fingerprint = subject.ssh_fingerprint();
         let message = format!("the certificate is for {fingerprint}, which is a CA key of this signer");
         return object(Reason::SubjectKeyIsCaKey, message);
+    }
+    if let Some(format) = blocklist.find(subject, ssh) {
+        let (key, format) = (subject.ssh_fingerprint(), format.name());
+        let message = format!(
+            "others know the private half of subject key {key}: it is in the blocklist `{format}`; make a new key"
+        );
+        return object(Reason::SubjectKeyBlocked, message);
     }
     sound(subject)?;
     match ca_keys.unknown() {

@@ -14,8 +14,9 @@ use countersign_tbs::{ParseError, Tbs, TbsKind};
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime};
+use crate::policy::blocklist::Blocklist;
 use crate::policy::format::rule_names;
-use crate::policy::{Decision, Policy, Reason, ReasonClass, Refusal, weak_key};
+use crate::policy::{Decision, KeyList, ListFormat, Policy, Reason, ReasonClass, Refusal, weak_key};
 use crate::sign::{Priority, Request};
 
 mod explain;
@@ -84,8 +85,17 @@ max_lifetime = "2m"
 const USER_CA: PublicKey = PublicKey::Ed25519([1; 32]);
 const HOST_CA: PublicKey = PublicKey::Ed25519([2; 32]);
 
+/// A subject key that is in a list.
+const BLOCKED: PublicKey = PublicKey::Ed25519([11; 32]);
+
 fn policy() -> Policy {
-    Config::parse(Path::new("cs.toml"), CONFIG).unwrap().policy
+    without_blocked(&Config::parse(Path::new("cs.toml"), CONFIG).unwrap().policy)
+}
+
+/// The same rules, and a list of one key.
+fn without_blocked(policy: &Policy) -> Policy {
+    let list = KeyList::parse(ListFormat::Fingerprints, BLOCKED.ssh_fingerprint().into_bytes()).unwrap();
+    Policy::new(policy.keys.as_ref().clone(), Blocklist::new(vec![list]))
 }
 
 fn keys() -> Keys {

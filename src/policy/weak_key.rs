@@ -1,7 +1,8 @@
 //! Subject keys that are well formed and known to be weak: whoever sees the public half can find the private one.
 //!
 //! In: an RSA modulus of at most 8192 bits, or an Ed25519 key. Out: the weakness, if one of these finds it. The work is
-//! bounded and below a millisecond. Not done here: Debian's weak keys of 2008 (a list is needed; docs/policy.md), primality.
+//! bounded and below a millisecond. Not done here: keys that only a list can tell
+//! (`policy::blocklist`), primality.
 
 use num_bigint::BigUint;
 

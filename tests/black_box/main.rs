@@ -18,6 +18,7 @@ mod file;
 mod forge;
 mod site;
 
+mod blocklist;
 mod cli;
 mod forged;
 mod identity;

@@ -89,6 +89,7 @@ targets! {
     config: 2_000,
     pattern: 16_000,
     network: 16_000,
+    key_list: 16_000,
 }
 
 const _: () = assert!(MUTANTS >= 200_000);

@@ -15,6 +15,10 @@ pub(in crate::cli) struct Check {
 impl Check {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
         let config = self.config.load()?;
+        for list in config.policy.blocklists() {
+            let (format, sha256) = (list.format().name(), hex(&list.sha256()));
+            writeln!(out, "blocklist {format}: {} keys, sha256 {sha256}", list.count())?;
+        }
         let digest = hex(&config.policy.digest());
         Ok(writeln!(out, "policy digest {digest}\nno faults in the file; its tokens were not asked")?)
     }

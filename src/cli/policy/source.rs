@@ -9,7 +9,11 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::config::lines::Lines;
-use crate::policy::explain::{Explanation, Step};
+use crate::policy::Reason;
+use crate::policy::explain::{Answer, Explanation, Step};
+
+/// The one refusal of a built-in rule that the configuration decides.
+const BLOCKED: &str = Reason::SubjectKeyBlocked.code_word();
 
 /// The lines of one configuration.
 pub(super) struct Sources {
@@ -56,6 +60,9 @@ impl Sources {
             None if step.rule == "built-in.key_available" => {
                 let profiles = explanation.profiles.iter();
                 Source::of(profiles.filter_map(|profile| line(profile, "callers")), Source::BuiltIn)
+            }
+            None if matches!(step.answer, Answer::Refuse(reason, _) if reason == BLOCKED) => {
+                Source::of(self.lines.get(&["blocklist"]).into_iter(), Source::BuiltIn)
             }
             None => Source::BuiltIn,
         }

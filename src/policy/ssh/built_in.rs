@@ -95,8 +95,9 @@ fn validity(Case { tbs, now, .. }: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-fn subject_key(Case { ca_keys, tbs, .. }: &Case<'_>) -> Verdict {
-    any_key::check(ca_keys, &bare_key(tbs.subject_key()))
+fn subject_key(case: &Case<'_>) -> Verdict {
+    let subject = case.tbs.subject_key();
+    any_key::check(case, &bare_key(subject), &subject.to_wire())
 }
 
 /// The key itself, without what a security key adds to it.

@@ -22,6 +22,8 @@ pub(super) fn refused() -> Vec<(Wish, Reason, &'static str)> {
         (Wish { subject: SubjectKey::Plain(USER_CA), ..ok() }, Reason::SubjectKeyIsCaKey, "built-in.subject_key"),
         (Wish { subject: SubjectKey::Plain(HOST_CA), ..ok() }, Reason::SubjectKeyIsCaKey, "built-in.subject_key"),
         (Wish { subject: security_key([1; 32]), ..ok() }, Reason::SubjectKeyIsCaKey, "built-in.subject_key"),
+        (Wish { subject: SubjectKey::Plain(BLOCKED), ..ok() }, Reason::SubjectKeyBlocked, "built-in.subject_key"),
+        (Wish { subject: SubjectKey::SkEd25519 { key: [11; 32], application: "ssh:".to_owned() }, ..ok() }, Reason::SubjectKeyBlocked, "built-in.subject_key"),
         (Wish { subject: p256(false), ..ok() }, Reason::SubjectKeyInvalid, "built-in.subject_key"),
         (Wish { subject: rsa(2047, 65_537), ..ok() }, Reason::SubjectKeyInvalid, "built-in.subject_key"),
         (Wish { subject: rsa(8193, 65_537), ..ok() }, Reason::SubjectKeyInvalid, "built-in.subject_key"),

@@ -125,7 +125,8 @@ fn ca_certificate(directory: &Path) -> KeyCertificate {
 }
 
 fn config() -> Config {
-    Config::parse(Path::new("cs.toml"), &format!("{CONFIG}{PROFILES}")).unwrap()
+    let config = Config::parse(Path::new("cs.toml"), &format!("{CONFIG}{PROFILES}")).unwrap();
+    Config { policy: without_blocked(&config.policy), ..config }
 }
 
 /// What a caller asks for. Each kind's own is permitted: a test changes what it is about.
@@ -309,6 +310,7 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { before: NOW + 100 * DAY + 1, ..web() }, Reason::OutlivesIssuer, "built-in.issuer_validity"),
         (Ask { after: NOW - HOUR - 1, ..web() }, Reason::PrecedesIssuer, "built-in.issuer_validity"),
         (Ask { key: CA, ..web() }, Reason::SubjectKeyIsCaKey, "built-in.subject_key"),
+        (Ask { key: BLOCKED, ..web() }, Reason::SubjectKeyBlocked, "built-in.subject_key"),
         (Ask { key: PublicKey::Ed25519([0; 32]), ..web() }, Reason::SubjectKeyInvalid, "built-in.subject_key"),
         (Ask { subject_key_id: Some(key_id(&CA)), ..web() }, Reason::SubjectKeyIdMismatch, "built-in.subject_key_id"),
 

@@ -104,8 +104,9 @@ fn issuer_validity(case: &Case<'_>) -> Verdict {
     Ok(())
 }
 
-fn subject_key(Case { ca_keys, tbs, .. }: &Case<'_>) -> Verdict {
-    any_key::check(ca_keys, tbs.public_key())
+fn subject_key(case: &Case<'_>) -> Verdict {
+    let subject = case.tbs.public_key();
+    any_key::check(case, subject, &subject.to_ssh_wire())
 }
 
 /// RFC 5280 §4.2.1.2 and RFC 7093 §2: an identifier of the key. Free text there could send verifiers after another CA's key.

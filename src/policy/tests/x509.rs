@@ -111,7 +111,7 @@ fn ca_certificate(directory: &Path) -> KeyCertificate {
     let validity = Validity { not_before: time(NOW - HOUR), not_after: time(NOW + 100 * DAY) };
     let tbs = Builder::new(SignatureAlgorithm::Ed25519, name("Root"), validity, CA)
         .subject(name("TLS CA"))
-        .basic_constraints(BasicConstraints::Ca { path_len: None })
+        .basic_constraints(BasicConstraints::Ca { path_len: Some(4) })
         .key_usage(KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN)
         .subject_key_id(key_id(&CA))
         .authority_key_id(key_id(&HOST_CA))
@@ -317,7 +317,7 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (names(&[uri("https://example.org/x")]), Reason::CertificateKindMismatch, "signs"),
         (names(&[dns("www.example.org"), uri("https://example.org/x")]), Reason::CertificateKindMismatch, "signs"),
         (names(&[dns("www.example.org"), GeneralName::Directory(name("x"))]), Reason::NameNotAllowed, "signs"),
-        (Ask { constraints: Some(BasicConstraints::Ca { path_len: None }), usage: Some(KeyUsage::KEY_CERT_SIGN | KeyUsage::DIGITAL_SIGNATURE), ..web() }, Reason::CertificateKindMismatch, "signs"),
+        (Ask { constraints: Some(BasicConstraints::Ca { path_len: Some(0) }), usage: Some(KeyUsage::KEY_CERT_SIGN | KeyUsage::DIGITAL_SIGNATURE), ..web() }, Reason::CertificateKindMismatch, "signs"),
         (Ask { names: vec![uri("https://example.org/x")], ..service() }, Reason::CertificateKindMismatch, "signs"),
         (Ask { names: vec![uri("spiffe://example.org/a"), uri("spiffe://example.org/b")], ..service() }, Reason::CertificateKindMismatch, "signs"),
         (Ask { names: vec![uri("spiffe://example.org")], ..service() }, Reason::CertificateKindMismatch, "signs"),
@@ -325,6 +325,7 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { more: Vec::new(), ..card() }, Reason::CertificateKindMismatch, "signs"),
         (Ask { names: vec![GeneralName::Email("alice@example.org".to_owned())], ..card() }, Reason::CertificateKindMismatch, "signs"),
         (Ask { names: vec![dns("www.example.org")], ..code() }, Reason::CertificateKindMismatch, "signs"),
+        (with(web(), Value::OcspNoCheck), Reason::CertificateKindMismatch, "signs"),
         (Ask { more: Vec::new(), ..responder() }, Reason::CertificateKindMismatch, "signs"),
         (Ask { constraints: None, usage: Some(KeyUsage::CRL_SIGN), more: Vec::new(), ..department() }, Reason::CertificateKindMismatch, "signs"),
         (Ask { subject_key_id: None, ..department() }, Reason::CertificateKindMismatch, "signs"),
@@ -341,7 +342,8 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { purposes: vec![oids::SERVER_AUTH, oids::ANY_EXT_KEY_USAGE], ..web() }, Reason::ExtKeyUsageNotAllowed, "ext_key_usage"),
         (Ask { purposes: vec![oids::SERVER_AUTH], ..service() }, Reason::ExtKeyUsageNotAllowed, "ext_key_usage"),
         (Ask { purposes: vec![oids::SERVER_AUTH], ..department() }, Reason::ExtKeyUsageNotAllowed, "ext_key_usage"),
-        (Ask { constraints: Some(BasicConstraints::Ca { path_len: None }), ..department() }, Reason::PathLengthNotAllowed, "max_path_length"),
+        (Ask { constraints: Some(BasicConstraints::Ca { path_len: None }), ..department() }, Reason::PathLengthNotAllowed, "built-in.issuer_path_length"),
+        (Ask { constraints: Some(BasicConstraints::Ca { path_len: Some(4) }), ..department() }, Reason::PathLengthNotAllowed, "built-in.issuer_path_length"),
         (Ask { constraints: Some(BasicConstraints::Ca { path_len: Some(2) }), ..department() }, Reason::PathLengthNotAllowed, "max_path_length"),
         (Ask { more: Vec::new(), ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
         (Ask { more: vec![permitted(&["example.org"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),

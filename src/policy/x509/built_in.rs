@@ -6,7 +6,7 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use countersign_tbs::der::Time;
 use countersign_tbs::ocsp::public_key_bits;
-use countersign_tbs::x509::{SignatureAlgorithm, TbsCertificate};
+use countersign_tbs::x509::{BasicConstraints, SignatureAlgorithm, TbsCertificate};
 
 use super::{Case, saw};
 use crate::policy::format::BuiltIn;
@@ -21,6 +21,7 @@ pub(super) const RULES: &[BuiltIn<TbsCertificate>] = &[
     ("serial", saw::serial, serial),
     ("validity", saw::validity, validity),
     ("issuer_validity", saw::validity, issuer_validity),
+    ("issuer_path_length", saw::basic_constraints, issuer_path_length),
     ("subject_key", saw::subject_key, subject_key),
     ("subject_key_id", saw::subject_key_id, subject_key_id),
 ];
@@ -102,6 +103,22 @@ fn issuer_validity(case: &Case<'_>) -> Verdict {
         return object(Reason::PrecedesIssuer, message);
     }
     Ok(())
+}
+
+/// RFC 5280 §4.2.1.9: a CA below this one has a shorter path, if this one's is limited.
+fn issuer_path_length(case: &Case<'_>) -> Verdict {
+    let Some(BasicConstraints::Ca { path_len: found }) = case.tbs.basic_constraints() else { return Ok(()) };
+    let Some(BasicConstraints::Ca { path_len: Some(limit) }) = case.certificate()?.ca().basic_constraints()
+    else {
+        return Ok(());
+    };
+    if found.is_some_and(|found| found < limit) {
+        return Ok(());
+    }
+    let found = found.map_or("not limited".to_owned(), |found| found.to_string());
+    let message =
+        format!("the path length is {found}; that of the CA's certificate is {limit}, so it must be below");
+    object(Reason::PathLengthNotAllowed, message)
 }
 
 fn subject_key(case: &Case<'_>) -> Verdict {

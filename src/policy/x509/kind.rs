@@ -86,6 +86,11 @@ impl CertificateKind {
     pub(super) fn lack(self, tbs: &TbsCertificate) -> Option<&'static str> {
         let is_ca = matches!(tbs.basic_constraints(), Some(BasicConstraints::Ca { .. }));
         let names = tbs.subject_alt_names();
+        let says_no_check = |value: &ExtensionValue| matches!(value, ExtensionValue::OcspNoCheck);
+        let unchecked = tbs.extensions().iter().any(|extension| says_no_check(&extension.value));
+        if unchecked && self != Self::OcspResponder {
+            return Some("it has id-pkix-ocsp-nocheck, which is for OCSP responders");
+        }
         match self {
             Self::IntermediateCa if !is_ca => Some("basicConstraints does not say that it is a CA's"),
             Self::IntermediateCa if tbs.subject().is_empty() => Some("a CA has a subject"),
@@ -99,8 +104,6 @@ impl CertificateKind {
             Self::CodeSigning | Self::OcspResponder if !names.is_empty() => Some("it has a subjectAltName"),
             Self::TlsClient | Self::CodeSigning => None,
             Self::OcspResponder => {
-                let says_so = |value: &ExtensionValue| matches!(value, ExtensionValue::OcspNoCheck);
-                let unchecked = tbs.extensions().iter().any(|extension| says_so(&extension.value));
                 (!unchecked).then_some("it lacks id-pkix-ocsp-nocheck: who would answer for the responder?")
             }
         }

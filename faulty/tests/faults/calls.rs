@@ -1,0 +1,160 @@
+//! What happens at calls: counted, hanging, failing, slow, crashing.
+
+use std::os::unix::process::ExitStatusExt;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use countersign_faulty::{Action, Call, Code, On, Script};
+use cryptoki::error::RvError;
+use rustix::process::Signal;
+
+use crate::place::{self, PATIENCE, code, private_key, sign, verifies};
+
+alone! {
+    fn without_a_script_it_only_forwards_and_counts(token) {
+        let session = token.log_in();
+        let key = private_key(&session, "a");
+        for _ in 0..3 {
+            assert!(verifies(&session, "a", &sign(&session, key).unwrap()));
+        }
+        let control = &token.control;
+        assert_eq!(control.calls(Call::Login), 1);
+        assert_eq!(control.calls(Call::SignInit), 3);
+        assert_eq!(control.calls(Call::Sign) - control.length_queries(), 3);
+        assert_eq!(control.calls(Call::Verify), 3);
+        assert_eq!(control.violations(), 0);
+    }
+}
+
+alone! {
+    fn a_call_hangs_until_the_script_changes(token) {
+        let session = token.log_in();
+        let other = token.open().unwrap();
+        let key = private_key(&session, "a");
+        token.control.set(&Script::on(On::call(Call::Sign, Action::Hang).times(1))).unwrap();
+        std::thread::scope(|scope| {
+            let hanging = scope.spawn(move || sign(&session, key));
+            assert!(token.control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) == 1));
+            sign(&other, key).expect("another session signs meanwhile");
+            assert!(!hanging.is_finished());
+            token.control.clear().unwrap();
+            hanging.join().unwrap().expect("it goes on where it hung");
+        });
+    }
+}
+
+alone! {
+    fn finalize_hangs_too(token) {
+        drop(token.log_in());
+        token.control.set(&Script::on(On::call(Call::Finalize, Action::Hang))).unwrap();
+        std::thread::scope(|scope| {
+            let hanging = scope.spawn(|| token.module.clone().finalize());
+            assert!(token.control.wait_until(PATIENCE, |control| control.hangs(Call::Finalize) == 1));
+            assert!(!hanging.is_finished());
+            token.control.clear().unwrap();
+            hanging.join().unwrap().unwrap();
+        });
+    }
+}
+
+alone! {
+    fn a_hanging_call_does_what_the_next_script_says(token) {
+        let session = token.log_in();
+        let key = private_key(&session, "a");
+        token.control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+        std::thread::scope(|scope| {
+            let hanging = scope.spawn(move || sign(&session, key));
+            assert!(token.control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) == 1));
+            let fail = Action::Fail(Code::CKR_DEVICE_REMOVED);
+            token.control.set(&Script::on(On::call(Call::Sign, fail))).unwrap();
+            assert_eq!(code(hanging.join().unwrap()), RvError::DeviceRemoved);
+        });
+    }
+}
+
+alone! {
+    fn a_call_fails_after_so_many_and_so_often_with_any_code(token) {
+        let session = token.log_in();
+        let key = private_key(&session, "a");
+        let fail = Action::Fail(Code::new(0x8000_0042));
+        token.control.set(&Script::on(On::call(Call::Sign, fail).after(2).times(2))).unwrap();
+        let failed: Vec<_> = (0..6).map(|_| sign(&session, key).is_err()).collect();
+        assert_eq!(failed, [false, false, true, true, false, false]);
+
+        let fail = Action::Fail(Code::CKR_DEVICE_ERROR);
+        token.control.set(&Script::on(On::call(Call::SignInit, fail))).unwrap();
+        assert_eq!(code(sign(&session, key)), RvError::DeviceError);
+        assert_eq!(code(sign(&session, key)), RvError::DeviceError);
+        token.control.clear().unwrap();
+        sign(&session, key).unwrap();
+        assert_eq!(token.control.violations(), 0, "a signature that failed has ended");
+    }
+}
+
+#[test]
+fn a_failure_that_comes_once_comes_once_in_all_processes() {
+    let name = concat!(module_path!(), "::a_failure_that_comes_once_comes_once_in_all_processes");
+    let outside = place::outside(name, |token| {
+        let session = token.log_in();
+        let key = private_key(&session, "a");
+        assert_eq!(sign(&session, key).is_err(), token.run() == 0);
+    });
+    if let Some(place) = outside {
+        let fail = Action::Fail(Code::CKR_DEVICE_ERROR);
+        place.control.set(&Script::on(On::call(Call::Sign, fail).times(1))).unwrap();
+        place.run_ok();
+        place.run_ok();
+    }
+}
+
+#[test]
+fn a_call_crashes_the_process() {
+    let name = concat!(module_path!(), "::a_call_crashes_the_process");
+    let outside = place::outside(name, |token| {
+        let session = token.log_in();
+        sign(&session, private_key(&session, "a")).unwrap();
+    });
+    if let Some(place) = outside {
+        place.control.set(&Script::on(On::call(Call::Sign, Action::Crash))).unwrap();
+        assert_eq!(place.run().status.signal(), Some(Signal::SEGV.as_raw()));
+        place.control.clear().unwrap();
+        place.run_ok();
+    }
+}
+
+alone! {
+    fn sixteen_slow_sessions_sign_side_by_side(token) {
+        const SESSIONS: u32 = 16;
+        const EACH: u32 = 40;
+        let first = token.log_in();
+        let key = private_key(&first, "a");
+        let delay = Duration::from_millis(5);
+        token.control.set(&Script::on(On::call(Call::Sign, Action::DelayMicros(5_000)))).unwrap();
+        let start = Barrier::new(16);
+        let mut took = Vec::new();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..SESSIONS)
+                .map(|_| {
+                    let session = token.open().unwrap();
+                    let start = &start;
+                    scope.spawn(move || {
+                        start.wait();
+                        let began = Instant::now();
+                        (0..EACH).for_each(|_| drop(sign(&session, key).unwrap()));
+                        began.elapsed()
+                    })
+                })
+                .collect();
+            took.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+        });
+        assert!(took.iter().all(|took| *took >= delay * EACH), "{took:?}");
+        // One after another would take sixteen times as long.
+        assert!(took.iter().all(|took| *took < delay * EACH * 8), "{took:?}");
+        assert_eq!(token.control.violations(), 0);
+
+        token.control.clear().unwrap();
+        let began = Instant::now();
+        (0..EACH).for_each(|_| drop(sign(&first, key).unwrap()));
+        assert!(began.elapsed() < delay * EACH, "{:?}", began.elapsed());
+    }
+}

@@ -20,6 +20,7 @@ mod site;
 
 mod blocklist;
 mod cli;
+mod faulty;
 mod forged;
 mod identity;
 mod ledger;

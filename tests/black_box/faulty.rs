@@ -1,0 +1,180 @@
+//! What callers see of a token that breaks: its process dies, and nothing else does.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use countersign::ledger::Entry;
+use countersign::ledger::entry::Outcome;
+use countersign_faulty::{Action, Call, Control, On, Script, module};
+use countersign_proto::client::CallError;
+use countersign_proto::{Client, v1};
+use countersign_tbs::ssh::SubjectKey;
+use tonic::Code;
+
+use crate::forge::Forgery;
+use crate::site::{Daemon, FRONT_END, PATIENCE, Site, USER_CA, now, request};
+
+const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// The deadline of the token that breaks.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// How long a token's process may take to be replaced.
+const REPLACED: Duration = Duration::from_secs(5);
+
+/// Two tokens with one key each: `user-ca` behind the faulty module, `other-ca` behind none.
+struct Broken {
+    site: Site,
+    control: Control,
+}
+
+impl Broken {
+    fn new() -> Self {
+        let other = USER_CA.replace("key.user-ca", "key.other-ca").replace("\"soft\"", "\"other\"");
+        let site = Site::without_token("");
+        let control = Control::new(&site.path("script.toml")).unwrap();
+        let config =
+            format!("{}{}{USER_CA}{other}", faulty(&site.base_config(), &control), other_token(site.dir()));
+        site.configure(&config);
+        for token in ["soft", "other"] {
+            let so_pin = site.path(&format!("{token}-so-pin"));
+            site.run_ok(&[
+                "token",
+                "init",
+                token,
+                "--generate-pins",
+                "--so-pin-file",
+                so_pin.to_str().unwrap(),
+            ]);
+        }
+        site.run_ok(&["key", "generate", "user-ca"]);
+        site.run_ok(&["key", "generate", "other-ca"]);
+        Self { site, control }
+    }
+}
+
+/// The configuration with the faulty module before token `soft`.
+fn faulty(config: &str, control: &Control) -> String {
+    let environment = control.environment(REAL).map(|(name, value)| format!("{name} = {value:?}\n")).concat();
+    let module =
+        format!("module = \"{}\"\ndeadline = \"{}s\"", module().unwrap().display(), DEADLINE.as_secs());
+    let config = config.replace(&format!("module = {REAL:?}"), &module);
+    config.replace("[token.soft.environment]\n", &format!("[token.soft.environment]\n{environment}"))
+}
+
+fn other_token(dir: &Path) -> String {
+    format!(
+        "\n[token.other]\nmodule = {REAL:?}\nlabel = \"other\"\npin_file = \"other-pin\"\n\
+         [token.other.environment]\nSOFTHSM2_CONF = \"{}/softhsm2.conf\"\n",
+        dir.display()
+    )
+}
+
+/// A front-end that asks for one certificate after another.
+struct Caller {
+    client: Client,
+    serial: AtomicU64,
+}
+
+impl Caller {
+    async fn new(site: &Site, daemon: &Daemon) -> Self {
+        Self { client: site.client(daemon, FRONT_END).await, serial: AtomicU64::new(1) }
+    }
+
+    async fn sign(&self, key: &str) -> Result<v1::SignResponse, CallError> {
+        let openssh = self.client.get_key(key).await.unwrap().openssh;
+        let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let tbs = Forgery { serial, ..Forgery::user(ca_key, now()) };
+        self.client.sign(request(key, tbs.encode())).await
+    }
+
+    /// Asks until it is signed; how long that took.
+    async fn sign_at_last(&self, key: &str) -> Duration {
+        let since = Instant::now();
+        while let Err(error) = self.sign(key).await {
+            assert!(since.elapsed() < PATIENCE, "{error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        since.elapsed()
+    }
+}
+
+/// The outcomes in the ledger, in order.
+fn outcomes(site: &Site) -> Vec<Outcome> {
+    let outcome = |entry| match entry {
+        Entry::Outcome { outcome, .. } => Some(outcome),
+        _ => None,
+    };
+    site.entries().into_iter().filter_map(outcome).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_token_fails_its_callers_in_time_and_nobody_elses() {
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    let (hung, other) = (Caller::new(&site, &daemon).await, Caller::new(&site, &daemon).await);
+    hung.sign("user-ca").await.expect("the token is well");
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    let asked = tokio::spawn(async move {
+        let since = Instant::now();
+        let answer = hung.sign("user-ca").await;
+        (hung, answer, since.elapsed())
+    });
+    assert!(control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) == 1));
+    for _ in 0..20 {
+        other.sign("other-ca").await.expect("the other token is well");
+    }
+    assert!(!asked.is_finished(), "the other token signed while this one hung");
+    let (hung, answer, took) = asked.await.unwrap();
+    let error = answer.expect_err("nothing was signed");
+    assert_eq!((error.code, error.reason.as_str()), (Code::Unavailable, "TOKEN_TIMED_OUT"));
+    assert!((DEADLINE..DEADLINE * 2).contains(&took), "{took:?}");
+
+    control.clear().unwrap();
+    let back = hung.sign_at_last("user-ca").await;
+    assert!(back < REPLACED, "{back:?}");
+    assert_eq!(control.violations(), 0);
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    assert!(outcomes(&site).contains(&Outcome::Failed("TOKEN_TIMED_OUT".into())), "{:?}", outcomes(&site));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_signature_never_leaves_and_the_ledger_says_so() {
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    let self_tests = outcomes(&site).len();
+    for damage in [Action::WrongSignature, Action::ShortSignature] {
+        control.set(&Script::on(On::call(Call::Sign, damage))).unwrap();
+        let error = caller.sign("user-ca").await.expect_err("it was withheld");
+        assert_eq!((error.code, error.reason.as_str()), (Code::Internal, "SIGNATURE_WITHHELD"), "{damage:?}");
+    }
+    control.clear().unwrap();
+    let back = caller.sign_at_last("user-ca").await;
+    assert!(back < REPLACED, "{back:?}");
+    daemon.stop();
+    let outcomes = outcomes(&site).split_off(self_tests);
+    let withheld = Outcome::Failed("SIGNATURE_WITHHELD".into());
+    let [first, second, .., last] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!([first, second], [&withheld, &withheld]);
+    assert!(matches!(last, Outcome::Signed(_)), "{outcomes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_crashes_is_replaced_and_the_daemon_goes_on() {
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    let before = daemon.token_processes();
+    control.set(&Script::on(On::call(Call::Sign, Action::Crash).times(1))).unwrap();
+    let error = caller.sign("user-ca").await.expect_err("its process died of it");
+    assert_eq!((error.code, error.reason.as_str()), (Code::Unavailable, "TOKEN_UNAVAILABLE"));
+    let back = caller.sign_at_last("user-ca").await;
+    assert!(back < REPLACED, "{back:?}");
+    caller.sign("other-ca").await.unwrap();
+    let after = daemon.token_processes();
+    let kept = after.iter().filter(|process| before.contains(process)).count();
+    assert_eq!((before.len(), after.len(), kept), (2, 2, 1), "one process is another");
+    assert_eq!(control.violations(), 0);
+}

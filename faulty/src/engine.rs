@@ -30,6 +30,8 @@ pub(crate) struct Engine {
     pub(crate) board: Board,
     pub(crate) sessions: Sessions,
     pub(crate) objects: Mutex<Objects>,
+    /// Held while a session is opened, so that no two take the last place.
+    pub(crate) opening: Mutex<()>,
     /// The hash of the PIN that the user logged in with.
     pub(crate) pin: Mutex<Option<u64>>,
     illness: Mutex<Illness>,
@@ -92,6 +94,7 @@ impl Engine {
             board,
             sessions: Sessions::default(),
             objects: Mutex::default(),
+            opening: Mutex::default(),
             pin: Mutex::default(),
             illness: Mutex::default(),
             script,

@@ -2,7 +2,25 @@
 //!
 //! In: the real module's path in `FAULTY_MODULE`, and a script's path in `FAULTY_CONTROL`, which a test replaces while the
 //! module runs. Out: what the real module says, or what a broken token would. Without a script it only forwards and counts.
-//! A test drives it through [`Control`] and finds the built module with [`module`].
+//! A test drives it through [`Control`] and finds the built module with [`module`]:
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! use countersign_faulty::{Action, Call, Code, Control, On, Script, module};
+//!
+//! let control = Control::new("/some/directory/script.toml".as_ref())?;
+//! let (module, environment) = (module()?, control.environment("/usr/lib/softhsm/libsofthsm2.so"));
+//! // … start something that loads `module` with `environment`, and then:
+//! let fail = Action::Fail(Code::CKR_DEVICE_ERROR);
+//! control.set(&Script::on(On::call(Call::Sign, fail).after(3).times(1)))?;
+//! // … see how it takes that, and:
+//! control.clear()?;
+//! assert_eq!(control.violations(), 0, "a session had two calls at once");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! By hand: write the script's TOML ([`Script`]) to the path in `FAULTY_CONTROL`; at most one new script a second.
 //!
 //! Facts, seen with real modules (`field-notes` R1 to R9, R18, R42): which codes come back from dead sessions, that a
 //! session may look well and not sign, that some deaths end with `C_Finalize` only, that a token locks its PIN.
@@ -13,7 +31,7 @@
 //! - A token that wants a login for each signature takes every mechanism's data in parts, which SoftHSM2 does not: such
 //!   callers log in between `C_SignInit` and `C_SignUpdate`.
 //! - The cap on sessions holds for each process by itself. A dead session no longer counts.
-//! - A session is idle from the return of the last check of a call on it; only the next call finds out.
+//! - A session is idle from the start of the last call on it, and only the next call finds out that it was for too long.
 //! - Only v2.40's functions are there: `C_GetInterface` is not.
 
 pub use self::call::Call;

@@ -71,7 +71,7 @@ impl Sessions {
     pub(crate) fn alive(&self, slot: CK_SLOT_ID) -> u64 {
         let sessions = lock(&self.0);
         let alive = sessions.values().filter(|session| session.slot == slot && session.dead().is_none());
-        (0..).zip(alive).map(|(number, _)| number + 1).last().unwrap_or(0)
+        u64::try_from(alive.count()).unwrap_or(u64::MAX)
     }
 
     /// Every session that is open now answers nothing but this.

@@ -69,6 +69,7 @@ pub(super) unsafe extern "C" fn C_OpenSession(
 ) -> CK_RV {
     answer(|engine| {
         let entered = engine.enter(Call::OpenSession, None)?;
+        let _one_at_a_time = lock(&engine.opening);
         let most = entered.plan.script.token.max_sessions;
         if most.is_some_and(|most| engine.sessions.alive(slot) >= most.into()) {
             return Err(CKR_SESSION_COUNT);

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use countersign_faulty::{Action, Call, Code, On, Script};
+use countersign_faulty::{Action, CONTROL_VARIABLE, Call, Code, On, Script};
 use cryptoki::error::RvError;
 use rustix::process::Signal;
 
@@ -23,6 +23,43 @@ alone! {
         assert_eq!(control.calls(Call::Sign) - control.length_queries(), 3);
         assert_eq!(control.calls(Call::Verify), 3);
         assert_eq!(control.violations(), 0);
+    }
+}
+
+#[test]
+fn without_a_control_file_it_only_forwards() {
+    let name = concat!(module_path!(), "::without_a_control_file_it_only_forwards");
+    let outside = place::outside(name, |token| {
+        let session = token.log_in();
+        sign(&session, private_key(&session, "a")).unwrap();
+        assert_eq!(token.control.calls(Call::Sign), 0, "nobody controls it");
+    });
+    if let Some(place) = outside {
+        place.control.set(&Script::on(On::call(Call::Sign, Action::Crash))).unwrap();
+        place::passed(place.run_with(|command| command.env_remove(CONTROL_VARIABLE)));
+    }
+}
+
+#[test]
+fn a_script_by_hand_is_followed_and_one_with_a_mistake_ends_the_process() {
+    let name =
+        concat!(module_path!(), "::a_script_by_hand_is_followed_and_one_with_a_mistake_ends_the_process");
+    let outside = place::outside(name, |token| {
+        let session = token.log_in();
+        assert_eq!(code(sign(&session, private_key(&session, "a"))), RvError::DeviceMemory);
+    });
+    if let Some(place) = outside {
+        let write = |code: &str| {
+            let text = format!("[[on]]\ncall = \"C_Sign\"\naction = {{ fail = \"{code}\" }}\n");
+            std::fs::write(place::script(place.dir.path()), text).unwrap();
+        };
+        write("CKR_DEVICE_MEMORY");
+        place.run_ok();
+        write("CKR_DEVICE_MEMROY");
+        let output = place.run();
+        assert_eq!(output.status.signal(), Some(Signal::ABORT.as_raw()));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("script.toml") && told.contains("CKR_DEVICE_MEMROY"), "{told}");
     }
 }
 

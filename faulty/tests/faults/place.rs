@@ -1,7 +1,8 @@
 //! A SoftHSM2 token with two keys, the faulty module before it, and processes that use both.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use countersign_faulty::{Control, module};
@@ -12,6 +13,7 @@ use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
+use rustix::process::{Pid, Signal, kill_process};
 
 pub const PIN: &str = "71083924";
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,7 +48,7 @@ pub fn outside(name: &str, body: impl FnOnce(&Token)) -> Option<Place> {
 
 /// Where a test's token and script are.
 pub struct Place {
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
     /// The test's name within this program.
     test: String,
     pub control: Control,
@@ -83,25 +85,48 @@ impl Place {
         command.env("SOFTHSM2_CONF", self.dir.path().join("softhsm2.conf"))
     }
 
-    /// Runs the test's body in a new process, to its end.
+    /// Runs the test's body in a new process, to its end; one that takes too long is killed.
     pub fn run(&self) -> Output {
+        self.run_with(|command| command)
+    }
+
+    /// The same, with another environment.
+    pub fn run_with(&self, change: impl FnOnce(&mut Command) -> &mut Command) -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([&self.test, "--exact", "--nocapture"]).envs(self.control.environment(REAL));
         command.env(DIR, self.dir.path()).env(RUN, self.runs.get().to_string());
         self.runs.set(self.runs.get() + 1);
-        self.with_environment(&mut command).output().unwrap()
+        self.with_environment(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped());
+        change(&mut command);
+        let child = command.spawn().unwrap();
+        let process = Pid::from_child(&child);
+        let (ended, end) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if end.recv_timeout(PATIENCE * 2) == Err(RecvTimeoutError::Timeout) {
+                // It may have ended in this very moment.
+                let _ = kill_process(process, Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
+        output
     }
 
     /// The same; it must succeed, and it must have been the test.
     pub fn run_ok(&self) {
-        let output = self.run();
-        let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let passed = output.status.success() && told[0].contains("1 passed");
-        assert!(passed, "{}:\n{}\n{}", output.status, told[0], told[1]);
+        passed(self.run());
     }
 }
 
-fn script(dir: &Path) -> PathBuf {
+/// Ends the test unless the process did what it was to do.
+pub fn passed(output: Output) {
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let passed = output.status.success() && told[0].contains("1 passed");
+    assert!(passed, "{}:\n{}\n{}", output.status, told[0], told[1]);
+}
+
+/// Where a test's script is.
+pub fn script(dir: &Path) -> PathBuf {
     dir.join("script.toml")
 }
 

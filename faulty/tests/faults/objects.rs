@@ -3,8 +3,9 @@
 use countersign_faulty::{Renumber, Script, Token as Like};
 use cryptoki::error::RvError;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
+use cryptoki_sys::{CK_ATTRIBUTE, CK_UNAVAILABLE_INFORMATION, CKA_ID, CKR_ATTRIBUTE_TYPE_INVALID, CKR_OK};
 
-use crate::place::{code, log_in, private_key, sign, verifies};
+use crate::place::{code, functions, log_in, open_in_c, private_key, sign, verifies};
 
 alone! {
     fn a_template_is_ignored(token) {
@@ -29,6 +30,34 @@ alone! {
         assert!(matches!(&told[..], [Attribute::Label(_)]), "{told:?}");
         token.control.clear().unwrap();
         assert_eq!(session.get_attributes(key, &ASKED).unwrap().len(), 3);
+    }
+}
+
+alone! {
+    fn an_attribute_that_is_not_known_has_the_standards_code_and_length(token) {
+        token.initialize();
+        let functions = functions();
+        let session = open_in_c(&functions, token.slot().id());
+        let (begin, next) = (functions.C_FindObjectsInit.unwrap(), functions.C_FindObjects.unwrap());
+        let (mut object, mut count) = (0, 0);
+        // SAFETY: the arguments are as the standard wants them; there is a place for one object.
+        unsafe {
+            assert_eq!(begin(session, std::ptr::null_mut(), 0), CKR_OK);
+            assert_eq!(next(session, &raw mut object, 1, &raw mut count), CKR_OK);
+        }
+        let length = || {
+            let get = functions.C_GetAttributeValue.unwrap();
+            let mut asked = CK_ATTRIBUTE { type_: CKA_ID, pValue: std::ptr::null_mut(), ulValueLen: 0 };
+            // SAFETY: the arguments are as the standard wants them: without a value, a length is asked for.
+            let code = unsafe { get(session, object, &raw mut asked, 1) };
+            (code, asked.ulValueLen)
+        };
+        assert_eq!(length(), (CKR_OK, 1));
+        let like = Like { attribute_invalid: vec![CKA_ID], ..Like::default() };
+        token.control.set(&Script::token(like)).unwrap();
+        assert_eq!(length(), (CKR_ATTRIBUTE_TYPE_INVALID, CK_UNAVAILABLE_INFORMATION));
+        token.control.clear().unwrap();
+        assert_eq!(length(), (CKR_OK, 1));
     }
 }
 

@@ -13,6 +13,7 @@ use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
+use cryptoki_sys::{CK_FUNCTION_LIST, CK_SESSION_HANDLE, CK_SLOT_ID, CKF_SERIAL_SESSION, CKR_OK};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub const PIN: &str = "71083924";
@@ -209,4 +210,25 @@ pub fn code<T>(result: Result<T>) -> RvError {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it did not fail"),
     }
+}
+
+/// The module's functions, as a caller in C has them: `cryptoki` lets nobody share a session.
+pub fn functions() -> CK_FUNCTION_LIST {
+    // SAFETY: the module is loaded already, and trusted.
+    let library = unsafe { cryptoki_sys::Pkcs11::new(countersign_faulty::module().unwrap()) }.unwrap();
+    let mut list = std::ptr::null_mut();
+    // SAFETY: there is a place for the pointer, which the module then fills in.
+    unsafe {
+        assert_eq!(library.C_GetFunctionList(&raw mut list), CKR_OK);
+        *list
+    }
+}
+
+/// A session, as a caller in C opens it.
+pub fn open_in_c(functions: &CK_FUNCTION_LIST, slot: CK_SLOT_ID) -> CK_SESSION_HANDLE {
+    let (open, mut session) = (functions.C_OpenSession.unwrap(), 0);
+    // SAFETY: the arguments are as the standard wants them.
+    let code = unsafe { open(slot, CKF_SERIAL_SESSION, std::ptr::null_mut(), None, &raw mut session) };
+    assert_eq!(code, CKR_OK);
+    session
 }

@@ -9,9 +9,9 @@ use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Limit;
 use cryptoki::types::AuthPin;
-use cryptoki_sys::{CK_FUNCTION_LIST, CK_SESSION_INFO, CKF_SERIAL_SESSION, CKR_OK};
+use cryptoki_sys::{CK_SESSION_INFO, CKR_OK};
 
-use crate::place::{DIGEST, PATIENCE, PIN, code, log_in, private_key, sign, verifies};
+use crate::place::{DIGEST, PATIENCE, PIN, code, functions, log_in, open_in_c, private_key, sign, verifies};
 
 alone! {
     fn an_idle_session_expires_and_another_takes_its_place(token) {
@@ -85,13 +85,7 @@ alone! {
         token.initialize();
         let slot = token.slot().id();
         let functions = functions();
-        let session = {
-            let (open, mut session) = (functions.C_OpenSession.unwrap(), 0);
-            // SAFETY: the arguments are as the standard wants them.
-            let code = unsafe { open(slot, CKF_SERIAL_SESSION, std::ptr::null_mut(), None, &raw mut session) };
-            assert_eq!(code, CKR_OK);
-            session
-        };
+        let session = open_in_c(&functions, slot);
         let info = || {
             let (ask, mut info) = (functions.C_GetSessionInfo.unwrap(), CK_SESSION_INFO::default());
             // SAFETY: the arguments are as the standard wants them.
@@ -108,18 +102,6 @@ alone! {
             assert_eq!(first.join().unwrap(), CKR_OK);
         });
         assert_eq!((info(), token.control.violations()), (CKR_OK, 1));
-    }
-}
-
-/// The module's functions, as a caller in C has them: `cryptoki` lets nobody share a session.
-fn functions() -> CK_FUNCTION_LIST {
-    // SAFETY: the module is loaded already, and trusted.
-    let library = unsafe { cryptoki_sys::Pkcs11::new(countersign_faulty::module().unwrap()) }.unwrap();
-    let mut list = std::ptr::null_mut();
-    // SAFETY: there is a place for the pointer, which the module then fills in.
-    unsafe {
-        assert_eq!(library.C_GetFunctionList(&raw mut list), CKR_OK);
-        *list
     }
 }
 

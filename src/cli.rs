@@ -53,7 +53,7 @@ enum Command {
     /// Generate, list and show keys on tokens
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Explain and test a policy, offline
+    /// Explain and test a policy, offline; thaw a caller that was frozen
     #[command(subcommand)]
     Policy(policy::Command),
     /// Read the ledger

@@ -15,6 +15,9 @@ use crate::policy::{Decision, Refusal};
 use crate::sign::{Failure, Priority, Request, Signed};
 use crate::verify::Signature;
 
+mod admit;
+mod bucket;
+mod budget;
 mod claim;
 mod clock;
 mod debt;
@@ -27,6 +30,7 @@ mod reader;
 mod sqlite;
 mod writer;
 
+pub use admit::Thaw;
 pub use entry::{Entry, leaf_hash};
 pub use error::LedgerError;
 pub(crate) use order::Order;
@@ -71,14 +75,16 @@ pub enum Permitted {
     Replay(Replay),
 }
 
-/// A refusal that is in the log.
+/// A refusal that is in the log, or counted there.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", refusal.message)]
 pub struct Refused {
     /// Why.
     pub refusal: Refusal,
-    /// Where it is recorded.
-    pub receipt: Receipt,
+    /// The index of its entry; `None` if this caller has had so many that it is only counted.
+    pub entry: Option<u64>,
+    /// How long until asking again can help, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 /// Something that may be signed, and that the log says so, durably. What a token signs is this and nothing else.
@@ -143,8 +149,8 @@ impl Ledger {
 
     /// Records a decision and returns once it is durable.
     ///
-    /// What policy permits is refused all the same if its request id or its serial stands for something else already. If
-    /// the request id stands for the same, nothing is recorded: it was.
+    /// What policy permits is refused all the same if its request id or its serial stands for something else already, or if
+    /// its caller has used up its budget or is frozen. If the request id stands for the same, nothing is recorded: it was.
     ///
     /// It is recorded even if the deadline passes meanwhile. A future that is dropped while it waits may leave an intent
     /// without an outcome, and nothing is signed.
@@ -153,12 +159,15 @@ impl Ledger {
     /// [`LedgerError`]: nothing was recorded, and nothing may be signed.
     pub async fn record(&self, decision: Decision) -> Result<Recorded, LedgerError> {
         let (request, policy, verdict) = decision.into_parts();
-        let (key, tbs, rule) = match verdict {
-            Ok(permit) => permit.into_parts(),
-            Err(refusal) => return self.refuse(&request, policy, refusal).await,
+        let permit = match verdict {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refuse(&request, policy, refusal, None).await,
         };
+        let budget = permit.budget();
+        let (key, tbs, rule) = permit.into_parts();
         let asked = asked(&request, AskedTbs::of(&request.bytes));
-        let claim = Claim { asked, ca_key: ca_key(&key), serial: Serial::of(&tbs) };
+        let (ca_key, serial) = (ca_key(&key), Serial::of(&tbs));
+        let claim = Claim { asked, ca_key, serial, rule: rule.clone(), budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let leaf = Entry::Intent { time, asked, policy, rule, ca_key }.encode()?;
         let leaf_hash = leaf_hash(&leaf);
@@ -172,7 +181,10 @@ impl Ledger {
             Err(Conflict::Answered { receipt, signature }) => {
                 Permitted::Replay(Replay::new(order, signature, receipt))
             }
-            Err(Conflict::Refused(refusal)) => return self.refuse(&request, policy, refusal).await,
+            Err(Conflict::Refused(refusal)) => return self.refuse(&request, policy, refusal, None).await,
+            Err(Conflict::Exhausted { refusal, wait, .. }) => {
+                return self.refuse(&request, policy, refusal, Some(wait)).await;
+            }
         };
         Ok(Recorded(Ok(permitted)))
     }
@@ -182,13 +194,24 @@ impl Ledger {
         request: &Request,
         policy: [u8; 32],
         refusal: Refusal,
+        retry_after: Option<Duration>,
     ) -> Result<Recorded, LedgerError> {
         let asked = asked(request, AskedTbs::of_refused(&request.bytes));
         let (time, rule) = ((self.now)(), refusal.rule.clone());
         let reason = refusal.reason.code_word().to_owned();
         let message = shortened(&refusal.message).to_owned();
-        let receipt = self.append(&Entry::Refusal { time, asked, policy, rule, reason, message }).await?;
-        Ok(Recorded(Err(Refused { refusal, receipt })))
+        let caller = asked.caller.clone();
+        let leaf = Entry::Refusal { time, asked, policy, rule, reason, message }.encode()?;
+        let entry = self.queue.record_refusal(time, leaf, caller).await?;
+        Ok(Recorded(Err(Refused { refusal, entry, retry_after })))
+    }
+
+    /// Records that a caller may use a key again, and returns once it is durable and so. `None` if it was not frozen.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn thaw(&self, thaw: Thaw) -> Result<Option<Receipt>, LedgerError> {
+        self.queue.record_thaw((self.now)(), thaw).await
     }
 
     /// Records that `key` is about to sign a challenge of its own, at start-up.

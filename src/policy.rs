@@ -16,6 +16,7 @@ use crate::caller::{Caller, CallerName};
 use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime};
 use crate::policy::ask::{CaKeys, Granted, Question, Unwatched};
 use crate::policy::blocklist::Blocklist;
+use crate::policy::budget::Budget;
 use crate::policy::profile::Profile;
 use crate::sign::Request;
 
@@ -26,6 +27,7 @@ pub use crate::policy::reason::{Reason, ReasonClass};
 
 pub(crate) mod ask;
 pub(crate) mod blocklist;
+pub(crate) mod budget;
 mod canonical;
 pub(crate) mod explain;
 pub(crate) mod fields;
@@ -71,6 +73,7 @@ pub struct Permit {
     key: Arc<Key>,
     tbs: Tbs,
     rule: String,
+    budget: Budget,
 }
 
 /// Why policy says no: a word to branch on, the rule that decided, and one line for a person.
@@ -183,14 +186,14 @@ impl Policy {
             now,
             ca_keys: CaKeys::Pinned(keys),
         };
-        let Granted { key, rule } = self.ask(&question, &mut Unwatched)?;
+        let Granted { key, profile } = self.ask(&question, &mut Unwatched)?;
         let key = keys.get(&key).cloned().ok_or_else(ask::key_not_available)?;
         let tbs = tbs.map_err(|error| ask::malformed(&error))?;
-        Ok(Permit { key, tbs, rule })
+        Ok(Permit { key, tbs, rule: profile.path.clone(), budget: profile.budget })
     }
 
     /// The profiles of `key` that name `caller`, sorted by name.
-    fn profiles<'a>(&'a self, caller: &'a CallerName, key: &KeyName) -> impl Iterator<Item = &'a Profile> {
+    fn profiles<'a>(&'a self, caller: &CallerName, key: &KeyName) -> impl Iterator<Item = &'a Profile> {
         let profiles = self.keys.get(key).map(|rules| rules.profiles.as_slice()).unwrap_or_default();
         profiles.iter().filter(move |profile| profile.callers.contains(caller))
     }
@@ -245,6 +248,11 @@ impl Permit {
     #[must_use]
     pub fn rule(&self) -> &str {
         &self.rule
+    }
+
+    /// How many the caller may have by this profile: for the ledger to count.
+    pub(crate) fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// The key, the TBS and the profile that permits it.

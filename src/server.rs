@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use countersign_proto::v1::operator_server::OperatorServer;
 use countersign_proto::v1::signer_server::SignerServer;
 use countersign_tbs::ssh::CertificateTbs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,6 +23,7 @@ use crate::sign::Signer;
 mod api;
 mod connection;
 mod message;
+mod operator;
 mod share;
 mod status;
 mod stream;
@@ -140,17 +142,21 @@ impl Listener {
         let grace = limits.grace;
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
+        let operator = OperatorServer::new(operator::Operator::new(signer.ledger.clone()));
         let api = SignerServer::new(api::Api::new(signer, work.clone(), stopping.clone()))
             .max_decoding_message_size(MAX_REQUEST_BYTES);
-        let routes = Routes::new(api).prepare();
+        let routes = Routes::new(api);
+        // Only here: over TLS a caller cannot even learn that there is such a service.
+        let unix_routes = routes.clone().add_service(operator).prepare();
+        let routes = routes.prepare();
 
         let serving = async {
             let by_unix = async {
                 if let Some(door) = unix {
-                    connection::serve(door, routes.clone(), limits, stopping.clone()).await;
+                    connection::serve(door, unix_routes, limits, stopping.clone()).await;
                 }
             };
-            tokio::join!(connection::serve(tls, routes.clone(), limits, stopping.clone()), by_unix);
+            tokio::join!(connection::serve(tls, routes, limits, stopping.clone()), by_unix);
             // A request whose connection is gone may not have begun yet. It must not: the ledger is about to be closed.
             work.close().await;
         };

@@ -77,6 +77,7 @@ label = "{name} label"
 callers = ["dns:frontend.example"]
 principals = ["alice"]
 max_lifetime = "1h"
+budget = "100/h"
 "#
             );
             text.push_str(&section);

@@ -47,6 +47,7 @@ token = "one"
 callers = ["uid:1000", "spiffe://example.org/ca"]
 principals = ["alice", "deploy-*"]
 max_lifetime = "1h"
+budget = "500/h"
 extensions = ["permit-pty"]
 
 [key.user-ca.allow.staff.critical_options]

@@ -13,9 +13,12 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{IntoRequest, Request, Streaming};
 use tower::service_fn;
 
+use crate::v1::operator_client::OperatorClient;
 use crate::v1::sign_stream_response::Result as Outcome;
 use crate::v1::signer_client::SignerClient;
-use crate::v1::{GetKeyRequest, Key, ListKeysRequest, SignRequest, SignResponse, SignStreamResponse};
+use crate::v1::{
+    GetKeyRequest, Key, ListKeysRequest, Receipt, SignRequest, SignResponse, SignStreamResponse, ThawRequest,
+};
 
 mod error;
 mod tls;
@@ -34,6 +37,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: SignerClient<Channel>,
+    operator: OperatorClient<Channel>,
     deadline: Option<Duration>,
 }
 
@@ -86,7 +90,8 @@ impl Client {
     }
 
     fn over(channel: Channel) -> Self {
-        Self { inner: SignerClient::new(channel), deadline: None }
+        let operator = OperatorClient::new(channel.clone());
+        Self { inner: SignerClient::new(channel), operator, deadline: None }
     }
 
     /// Gives every later call this long; after that the signer no longer gives its work to the token.
@@ -136,6 +141,15 @@ impl Client {
     pub async fn get_key(&self, name: &str) -> Result<Key, CallError> {
         let request = self.timed(GetKeyRequest { name: name.to_owned() });
         Ok(self.inner.clone().get_key(request).await?.into_inner())
+    }
+
+    /// As the signer's operator, over its Unix socket: lets a caller use a key again that it was frozen for. Where that is recorded.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `NOT_FROZEN` if there is nothing to thaw.
+    pub async fn thaw(&self, request: ThawRequest) -> Result<Receipt, CallError> {
+        let response = self.operator.clone().thaw(self.timed(request)).await?;
+        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
     }
 
     fn timed<M>(&self, message: M) -> Request<M> {

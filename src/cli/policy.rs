@@ -1,4 +1,5 @@
-//! `countersign policy`: explains and tests the policy of a configuration, offline: no token, no daemon.
+//! `countersign policy`: explains and tests the policy of a configuration, offline: no token, no daemon; and thaws, by a
+//! running daemon, whom that froze.
 
 use std::io::Write;
 
@@ -10,6 +11,7 @@ mod recorded;
 mod replay;
 mod source;
 mod test;
+mod thaw;
 
 pub(super) use explain::kind;
 
@@ -24,19 +26,23 @@ pub(super) enum Command {
     Test(test::Test),
     /// Decide a ledger's requests again by this policy, and show what would change; exits with 1 if something would
     Replay(replay::Replay),
+    /// Let a caller use a key again that it was frozen for, by a running service
+    Thaw(thaw::Thaw),
 }
 
 impl Command {
     /// Runs the subcommand and prints to `out`.
     ///
     /// # Errors
-    /// [`Faults`](super::Faults) of the configuration; what cannot be read; that a test failed, or a replay shows changes.
+    /// [`Faults`](super::Faults) of the configuration; what cannot be read; that a test failed, or a replay shows changes; what
+    /// the service refuses.
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         match self {
             Self::Check(check) => check.run(out),
             Self::Explain(explain) => explain.run(out),
             Self::Test(test) => test.run(out),
             Self::Replay(replay) => replay.run(out),
+            Self::Thaw(thaw) => thaw.run(out),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::policy::profile::{Bounds, Profile};
 use crate::policy::validity::ValidityBounds;
 use crate::policy::x509::CertificateKind;
 
+pub(super) mod budget;
 pub(super) mod ssh;
 pub(super) mod x509;
 
@@ -54,9 +55,10 @@ fn read(name: &str, purpose: Option<KeyPurpose>, section: &mut Section<'_, '_>) 
         section.fault(crate::key::InvalidName);
     }
     let path = section.at().to_owned();
+    let budget = budget::read(section);
     let is_x509 = purpose.map_or_else(|| section.has("signs"), KeyPurpose::is_x509);
     let (callers, bounds) = if is_x509 { read_x509(section) } else { ssh::read(purpose, section) }?;
-    Some(Profile { path, name: name.to_owned(), callers, bounds })
+    Some(Profile { path, name: name.to_owned(), callers, bounds, budget: budget? })
 }
 
 fn read_x509(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName>, Bounds)> {

@@ -110,6 +110,12 @@ impl<'a, 'i> Section<'a, 'i> {
         Some(text)
     }
 
+    /// Takes these keys out of this table, as a table of their own under the same path.
+    pub(super) fn part(&mut self, keys: &[&str]) -> Section<'_, 'i> {
+        let table = keys.iter().filter_map(|key| self.table.remove_entry(*key)).collect();
+        Section { at: self.at.clone(), span: self.span.clone(), table, faults: self.faults }
+    }
+
     /// Makes a fault of each key that was not taken out.
     pub(super) fn refuse_others(&mut self, message: &str) {
         for key in self.table.keys() {

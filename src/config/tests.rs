@@ -42,6 +42,7 @@ token = "one"
 callers = ["dns:frontend.example"]
 principals = ["alice"]
 max_lifetime = "1h"
+budget = "500/h"
 "#;
 
 fn parse(text: &str) -> Result<Config, Vec<Fault>> {
@@ -93,7 +94,11 @@ key_id any
 backdating 60
 start_within 60
 min_lifetime 1
-max_lifetime 3600"#
+max_lifetime 3600
+budget 500/3600
+burst 500
+volume none
+freeze_after 100/3600"#
     );
 }
 
@@ -140,6 +145,7 @@ fn example_documents_every_key() {
         (&table["key"]["user-ca"], without(keys_of::<key::Raw>(), &of_x509)),
         (&table["key"]["tls-ca"], without(keys_of::<key::Raw>(), &of_tokens)),
         (profile, keys_of::<profile::ssh::Raw>().to_vec()),
+        (profile, keys_of::<profile::budget::Raw>().to_vec()),
         (&profile["critical_options"], keys_of::<profile::ssh::RawCriticalOptions>().to_vec()),
         (web, without(keys_of::<profile::x509::Raw>(), &of_others)),
         (departments, of_ca.to_vec()),

@@ -1,14 +1,17 @@
 //! Whether an intent may stand beside those before it: one caller's request id has one answer, and one CA key's serial is
-//! that of one certificate.
+//! that of one certificate. What its caller has left to spend, `ledger::budget` says.
 //!
 //! In: what an intent claims, and the earlier intent that claimed the same. Out: the [`Conflict`] between them, if there
 //! is one. The writer asks within the transaction that is to append the intent, so of two that come at once one is in
 //! the log when the other is judged. Nothing here does I/O.
 
+use std::time::Duration;
+
 use countersign_tbs::Tbs;
 
 use crate::ledger::Receipt;
 use crate::ledger::entry::{Asked, CaKey, Outcome};
+use crate::policy::budget::Budget;
 use crate::policy::{Reason, Refusal};
 
 /// What an intent wants for itself.
@@ -17,6 +20,9 @@ pub(super) struct Claim {
     pub(super) asked: Asked,
     pub(super) ca_key: CaKey,
     pub(super) serial: Serial,
+    /// The profile that permits it, which is charged.
+    pub(super) rule: String,
+    pub(super) budget: Budget,
 }
 
 /// What a certificate is revoked by, among those of one CA key: an SSH serial, 8 bytes, big-endian, or an X.509
@@ -53,6 +59,14 @@ pub(super) enum Conflict {
     Answered { receipt: Receipt, signature: Vec<u8> },
     /// It claims what is taken.
     Refused(Refusal),
+    /// It claims more than there is.
+    Exhausted {
+        refusal: Refusal,
+        /// How long until there is some again.
+        wait: Duration,
+        /// The entry that froze the caller, if this request was one too many.
+        frozen: Option<u64>,
+    },
 }
 
 impl Fate {

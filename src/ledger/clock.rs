@@ -35,6 +35,11 @@ impl LogClock {
         Err(LedgerError::ClockBehind { path: self.path.clone(), behind, tolerance: self.tolerance })
     }
 
+    /// The latest time in the log.
+    pub(super) fn newest(&self) -> UnixMillis {
+        self.newest
+    }
+
     /// As [`Self::check`], for a record of a running signer: one line in the log when the clock falls behind, and one when
     /// it is right again.
     ///

@@ -109,6 +109,66 @@ pub enum Entry {
         #[cbor(n(3), with = "minicbor::bytes")]
         challenge: Vec<u8>,
     },
+    /// Refusals of one caller that have no entries of their own: there were too many.
+    #[n(5)]
+    Refusals {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// Who asked.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        caller: Vec<u8>,
+        /// When the first of them was refused.
+        #[n(2)]
+        since: UnixMillis,
+        /// How many.
+        #[n(3)]
+        count: u64,
+    },
+    /// A caller went on asking beyond its budget: from here on it gets nothing by this key.
+    #[n(6)]
+    Freeze {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// Who asked.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        caller: Vec<u8>,
+        /// The key's name.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        key: Vec<u8>,
+        /// The bound that the last of its requests was beyond: `key.user-ca.allow.staff.budget`.
+        #[n(3)]
+        rule: String,
+        /// How many requests were beyond one.
+        #[n(4)]
+        requests: u32,
+        /// When the first of them was refused.
+        #[n(5)]
+        since: UnixMillis,
+    },
+    /// An operator lets a caller use a key again.
+    #[n(7)]
+    Thaw {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// Who was frozen.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        caller: Vec<u8>,
+        /// The key's name.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        key: Vec<u8>,
+        /// The index of the entry that froze it.
+        #[n(3)]
+        freeze: u64,
+        /// The operator, as the kernel named it: `uid:0`.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        by: Vec<u8>,
+        /// The operator's reason.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        why: Vec<u8>,
+    },
 }
 
 /// What a caller asked for.
@@ -182,7 +242,7 @@ pub enum Outcome {
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, Ord, PartialEq, PartialOrd)]
 #[cbor(transparent)]
 pub struct UnixMillis(#[n(0)] pub u64);
 
@@ -255,7 +315,10 @@ impl Entry {
             Self::Intent { time, .. }
             | Self::Refusal { time, .. }
             | Self::Outcome { time, .. }
-            | Self::SelfTest { time, .. } => *time,
+            | Self::SelfTest { time, .. }
+            | Self::Refusals { time, .. }
+            | Self::Freeze { time, .. }
+            | Self::Thaw { time, .. } => *time,
         }
     }
 }

@@ -44,6 +44,7 @@ token = "one"
 callers = ["uid:1000"]
 principals = ["alice"]
 max_lifetime = "1h"
+budget = "1000/h"
 "#;
 
 pub(crate) struct Fixture {

@@ -19,8 +19,8 @@ use crate::ledger::{Config, Entry, LedgerError};
 /// "csgn": SQLite's `application_id` of a ledger.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"csgn");
 
-/// The schema below. A newer one is refused, by writers and readers.
-const SCHEMA_VERSION: u32 = 1;
+/// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date.
+const SCHEMA_VERSION: u32 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
@@ -32,6 +32,17 @@ const SCHEMA: &str = "
     CREATE TABLE request (caller BLOB, id BLOB, intent INTEGER NOT NULL, PRIMARY KEY (caller, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE serial (ca_key BLOB, serial BLOB, intent INTEGER NOT NULL, PRIMARY KEY (ca_key, serial)) STRICT, WITHOUT ROWID;
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+";
+
+/// What schema 2 has in addition. Of each bucket, how many nanoseconds are missing to its being full, and when that was so.
+const SCHEMA_2: &str = "
+    CREATE TABLE spent (caller BLOB, key BLOB, rule TEXT, rate INTEGER NOT NULL, rate_at INTEGER NOT NULL,
+                        volume INTEGER NOT NULL, volume_at INTEGER NOT NULL, PRIMARY KEY (caller, key, rule)) STRICT, WITHOUT ROWID;
+    CREATE TABLE standing (caller BLOB, key BLOB, tries INTEGER NOT NULL, since INTEGER NOT NULL, frozen INTEGER,
+                           PRIMARY KEY (caller, key)) STRICT, WITHOUT ROWID;
+    CREATE TABLE tally (caller BLOB PRIMARY KEY, whole INTEGER NOT NULL, whole_at INTEGER NOT NULL,
+                        count INTEGER NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX tally_open ON tally (caller) WHERE count > 0;
 ";
 
 /// How many of the newest entries opening counts: some 50 ms on a log of any length.
@@ -47,8 +58,11 @@ const STATEMENTS: usize = 32;
 /// How long a write waits for somebody who has the file open in `sqlite3`.
 const BUSY: Duration = Duration::from_secs(1);
 
+mod account;
 mod batch;
 
+use account::Rows;
+pub(super) use account::{Account, Party};
 pub(super) use batch::Batch;
 
 /// The file, opened for writing by this process alone.
@@ -80,11 +94,13 @@ impl Store {
             let configured = config.origin.clone();
             return Err(LedgerError::OtherOrigin { path: path.clone(), stored, configured });
         }
+        upgrade(&mut connection).map_err(|source| unreadable(path, source))?;
         make_durable(&connection).map_err(|source| unreadable(path, source))?;
         check_tail(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let opened_at = len(&connection).map_err(|source| unreadable(path, source))?;
         let newest = newest(&connection, path, opened_at)?;
+        forget_full_tallies(&connection, newest).map_err(|source| unreadable(path, source))?;
         Ok(Self { connection, _lock: lock, path: path.clone(), opened_at, newest })
     }
 
@@ -94,7 +110,7 @@ impl Store {
     pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let next = len(&transaction)?;
-        Ok(Batch { transaction, next, opened_at: self.opened_at })
+        Ok(Batch { transaction, next, opened_at: self.opened_at, rows: Rows::default() })
     }
 
     /// As if the disk had room for no more than `pages`.
@@ -148,11 +164,28 @@ fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     if tables == 0 && application_id(&transaction)? == 0 {
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(SCHEMA_2)?;
         let meta = "INSERT INTO meta (name, value) VALUES ('origin', ?1), ('schema', ?2)";
         transaction.execute(meta, (origin, SCHEMA_VERSION.to_string()))?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
     transaction.commit()
+}
+
+/// Brings an older schema up to date.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = "UPDATE meta SET value = ?1 WHERE name = 'schema' AND value = '1'";
+    if transaction.execute(version, [SCHEMA_VERSION.to_string()])? == 1 {
+        transaction.execute_batch(SCHEMA_2)?;
+    }
+    transaction.commit()
+}
+
+/// Forgets who may leave as many refusals as anybody: everybody with a certificate has a row otherwise, for ever.
+fn forget_full_tallies(connection: &Connection, UnixMillis(newest): UnixMillis) -> rusqlite::Result<()> {
+    let full = "DELETE FROM tally WHERE count = 0 AND whole_at + whole / 1000000 < ?1";
+    connection.execute(full, [newest.cast_signed()]).map(drop)
 }
 
 /// Whose log this is.
@@ -168,7 +201,7 @@ pub(super) fn origin(connection: &Connection, path: &Path) -> Result<String, Led
         Ok(found) if found > SCHEMA_VERSION => {
             Err(LedgerError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION })
         }
-        Ok(SCHEMA_VERSION) => meta("origin").map_err(unreadable),
+        Ok(1..=SCHEMA_VERSION) => meta("origin").map_err(unreadable),
         _ => Err(LedgerError::NotALedger { path: path.to_owned() }),
     }
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::key::Scheme;
 use crate::token::RawSignature;
 
+mod budget;
 mod clock;
 mod identity;
 
@@ -55,7 +56,7 @@ async fn a_refusal_is_recorded_with_its_reason() {
     assert_eq!(asked.key, b"user-ca");
     assert_eq!((rule, message), (&refused.refusal.rule, &refused.refusal.message));
     assert_eq!(reason, refused.refusal.reason.code_word());
-    assert_eq!(refused.receipt.index, 0);
+    assert_eq!(refused.entry, Some(0));
     let Entry::Refusal { asked, .. } = &entries[1] else { panic!("{entries:?}") };
     assert_eq!(asked.key.len(), MAX_KEY);
 }
@@ -346,8 +347,27 @@ async fn refuses_a_log_of_another_signer() {
 
 #[tokio::test]
 async fn refuses_a_newer_schema() {
-    let error = refusal_after("UPDATE meta SET value = '2' WHERE name = 'schema'").await;
-    assert!(matches!(error, LedgerError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+    let error = refusal_after("UPDATE meta SET value = '3' WHERE name = 'schema'").await;
+    assert!(matches!(error, LedgerError::NewerSchema { found: 3, known: 2, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn brings_an_older_schema_up_to_date() {
+    let fixture = with_entries(1).await;
+    fixture.sql(
+        "DROP TABLE spent; DROP TABLE standing; DROP TABLE tally; UPDATE meta SET value = '1' WHERE name = 'schema'",
+    );
+    assert_eq!(
+        Reader::open(&fixture.config.path).unwrap().len().unwrap(),
+        1,
+        "readers need not wait for that"
+    );
+    for _ in 0..2 {
+        let ledger = fixture.open();
+        std::mem::forget(fixture.intent(&ledger).await);
+        ledger.close().await;
+    }
+    assert_eq!(fixture.entries().len(), 3);
 }
 
 #[tokio::test]

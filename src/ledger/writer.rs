@@ -1,7 +1,7 @@
 //! The one thread that writes the log, and the queue in front of it.
 //!
 //! In: encoded entries, from every request at once. Out: indexes, each after the commit that made its entry durable; for
-//! an intent whose claim is taken, the [`Conflict`] in its place. All that waits when a commit ends goes into the next one (group commit). A record is answered, with its index or with
+//! an intent that `ledger::admit` does not let in, the conflict in its place. All that waits when a commit ends goes into the next one (group commit). A record is answered, with its index or with
 //! why there is none; an outcome is not waited for, and kept until it is in. After a failed commit the next batch is
 //! tried like the first, so the service returns by itself.
 //!
@@ -10,21 +10,30 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{io, iter, thread};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::ledger::LedgerError;
-use crate::ledger::claim::{Claim, Conflict};
+use crate::ledger::admit::{self, Claimed};
+use crate::ledger::claim::Claim;
 use crate::ledger::clock::LogClock;
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::sqlite::{Batch, Store};
+use crate::ledger::sqlite::Store;
+use crate::ledger::{LedgerError, Receipt, Thaw};
+
+mod round;
+
+use round::{Round, Written};
 
 /// How many records may wait for the writer; one more waits for its place.
 const PLACES: usize = 4096;
 
 /// The most entries of one transaction: it bounds how long one commit takes, 64 MiB at worst.
 const BATCH: usize = 1024;
+
+/// How often refusals that were only counted get an entry.
+const COUNTING: Duration = Duration::from_secs(60);
 
 /// The way to the writer. Cheap to clone. The writer ends when it is closed, or when every clone is gone.
 #[derive(Clone, Debug)]
@@ -35,26 +44,36 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 enum Job {
-    Record(Waiting<u64>),
-    Intent(Box<Claim>, Waiting<Claimed>),
+    Record(Waiting<Vec<u8>, u64>),
+    Refusal(Waiting<Refused, Option<u64>>),
+    Intent(Waiting<Box<Wanted>, Claimed>),
+    Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
     Outcome(Outcome),
     Close(oneshot::Sender<()>),
 }
 
-/// The index of an intent, or why it is not appended.
-type Claimed = Result<u64, Conflict>;
-
-/// An entry, and somebody who waits for what becomes of it.
+/// What is to be recorded, and somebody who waits for what becomes of it.
 #[derive(Debug)]
-struct Waiting<T> {
+struct Waiting<W, T> {
+    what: W,
     time: UnixMillis,
-    leaf: Vec<u8>,
     answer: oneshot::Sender<Result<T, LedgerError>>,
     _place: OwnedSemaphorePermit,
 }
 
-/// An intent that waits, and what it wants for itself.
-type Intent = (Box<Claim>, Waiting<Claimed>);
+/// A refusal's entry, and whom it refuses.
+#[derive(Debug)]
+struct Refused {
+    caller: Vec<u8>,
+    leaf: Vec<u8>,
+}
+
+/// An intent's entry, and what it wants for itself.
+#[derive(Debug)]
+struct Wanted {
+    claim: Claim,
+    leaf: Vec<u8>,
+}
 
 /// The outcome of the intent at `intent`.
 #[derive(Debug)]
@@ -68,7 +87,8 @@ impl Queue {
     pub(super) fn start(store: Store, clock: LogClock) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let path = store.path().to_owned();
-        let writer = Writer { store, clock, path: path.clone(), queue, outcomes: Vec::new(), failures: 0 };
+        let (outcomes, failures, counted) = (Vec::new(), 0, UnixMillis(0));
+        let writer = Writer { store, clock, path: path.clone(), queue, outcomes, failures, counted };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
             |source: io::Error| LedgerError::Io {
                 doing: "starting the writer of",
@@ -84,14 +104,34 @@ impl Queue {
         self.send(time, leaf, Job::Record).await
     }
 
-    /// Appends one intent and returns its index once it is durable, unless another has what it claims.
+    /// Appends the refusal of `caller` and returns its index once it is durable; `None` if it is only counted, durably.
+    pub(super) async fn record_refusal(
+        &self,
+        time: UnixMillis,
+        leaf: Vec<u8>,
+        caller: Vec<u8>,
+    ) -> Result<Option<u64>, LedgerError> {
+        self.send(time, Refused { caller, leaf }, Job::Refusal).await
+    }
+
+    /// Appends one intent and returns its index once it is durable, unless another has what it claims, or there is too
+    /// little left for it.
     pub(super) async fn record_intent(
         &self,
         time: UnixMillis,
         leaf: Vec<u8>,
         claim: Claim,
     ) -> Result<Claimed, LedgerError> {
-        self.send(time, leaf, |waiting| Job::Intent(Box::new(claim), waiting)).await
+        self.send(time, Box::new(Wanted { claim, leaf }), Job::Intent).await
+    }
+
+    /// Appends a thaw and returns where it is once it is durable; `None` if there is nothing to thaw.
+    pub(super) async fn record_thaw(
+        &self,
+        time: UnixMillis,
+        thaw: Thaw,
+    ) -> Result<Option<Receipt>, LedgerError> {
+        self.send(time, Box::new(thaw), Job::Thaw).await
     }
 
     /// Has the outcome of an intent appended, before any record that is asked for later.
@@ -99,17 +139,17 @@ impl Queue {
         self.jobs.send(Job::Outcome(Outcome { intent, leaf })).map_err(|_| LedgerError::Closed)
     }
 
-    async fn send<T>(
+    async fn send<W, T>(
         &self,
         time: UnixMillis,
-        leaf: Vec<u8>,
-        job: impl FnOnce(Waiting<T>) -> Job,
+        what: W,
+        job: impl FnOnce(Waiting<W, T>) -> Job,
     ) -> Result<T, LedgerError> {
         let closed = |_| LedgerError::Closed;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(closed)?;
         let (answer, told) = oneshot::channel();
         self.jobs
-            .send(job(Waiting { time, leaf, answer, _place: place }))
+            .send(job(Waiting { what, time, answer, _place: place }))
             .map_err(|_| LedgerError::Closed)?;
         told.await.map_err(|_| LedgerError::Closed)?
     }
@@ -133,24 +173,26 @@ struct Writer {
     outcomes: Vec<Outcome>,
     /// Commits that failed since one succeeded.
     failures: u64,
+    /// When refusals that were only counted were last recorded.
+    counted: UnixMillis,
 }
 
 impl Writer {
     fn run(mut self) {
         let mut closers = Vec::new();
         while let Some(first) = self.queue.blocking_recv() {
-            let (mut records, mut intents) = (Vec::new(), Vec::new());
+            let mut round = Round::default();
             for job in iter::once(first).chain(iter::from_fn(|| self.queue.try_recv().ok())).take(BATCH) {
                 match job {
-                    Job::Record(record) => records.extend(record.in_time(&mut self.clock)),
-                    Job::Intent(claim, intent) => {
-                        intents.extend(intent.in_time(&mut self.clock).map(|intent| (claim, intent)));
-                    }
+                    Job::Record(record) => round.records.extend(record.in_time(&mut self.clock)),
+                    Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
+                    Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
+                    Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
                     Job::Outcome(outcome) => self.outcomes.push(outcome),
                     Job::Close(answer) => closers.push(answer),
                 }
             }
-            self.commit(records, intents);
+            self.commit(round, !closers.is_empty());
             if !closers.is_empty() {
                 self.queue.close();
             }
@@ -169,52 +211,37 @@ impl Writer {
     }
 
     /// Writes all outcomes and everything that waits in one transaction, then tells those who wait.
-    fn commit(&mut self, records: Vec<Waiting<u64>>, intents: Vec<Intent>) {
-        match self.append(&records, &intents) {
-            Ok((indexes, claimed)) => {
+    fn commit(&mut self, round: Round, is_last: bool) {
+        let now = round.times().fold(self.clock.newest(), UnixMillis::max);
+        let count = is_last || now >= self.counted.after(COUNTING);
+        match self.append(&round, count.then_some(now)) {
+            Ok(written) => {
                 self.succeeded();
                 self.outcomes.clear();
-                let times = records.iter().map(|record| record.time);
-                for time in times.chain(intents.iter().map(|(_, intent)| intent.time)) {
-                    self.clock.appended(time);
-                }
-                for (record, index) in records.into_iter().zip(indexes) {
-                    record.tell(Ok(index));
-                }
-                for ((_, intent), claimed) in intents.into_iter().zip(claimed) {
-                    intent.tell(Ok(claimed));
-                }
+                round.times().for_each(|time| self.clock.appended(time));
+                self.counted = if count { now } else { self.counted };
+                round.tell(written);
             }
             Err(source) => {
                 let error = LedgerError::Unavailable { path: self.path.clone(), source: Arc::new(source) };
                 self.failed(&error);
-                for record in records {
-                    record.tell(Err(error.clone()));
-                }
-                for (_, intent) in intents {
-                    intent.tell(Err(error.clone()));
-                }
+                round.fail(&error);
             }
         }
     }
 
     /// Outcomes come first, so that an intent finds those of the earlier ones that it is judged by.
-    fn append(
-        &mut self,
-        records: &[Waiting<u64>],
-        intents: &[Intent],
-    ) -> rusqlite::Result<(Vec<u64>, Vec<Claimed>)> {
+    fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> rusqlite::Result<Written> {
         let mut batch = self.store.begin()?;
         for Outcome { intent, leaf } in &self.outcomes {
             batch.append_outcome(*intent, leaf)?;
         }
-        let indexes = records.iter().map(|record| batch.append(&record.leaf)).collect::<Result<_, _>>()?;
-        let claimed = intents
-            .iter()
-            .map(|(claim, intent)| append_unless_taken(&mut batch, claim, &intent.leaf))
-            .collect::<Result<_, _>>()?;
+        if let Some(now) = count {
+            admit::counted_refusals(&mut batch, now)?;
+        }
+        let written = round.append(&mut batch)?;
         batch.commit()?;
-        Ok((indexes, claimed))
+        Ok(written)
     }
 
     /// One line when it begins and one when it ends: a full disk fails thousands of commits per second.
@@ -238,17 +265,7 @@ impl Writer {
     }
 }
 
-fn append_unless_taken(batch: &mut Batch<'_>, claim: &Claim, leaf: &[u8]) -> rusqlite::Result<Claimed> {
-    if let Some(conflict) = batch.by_request(claim)?.and_then(|earlier| claim.against_request(earlier)) {
-        return Ok(Err(conflict));
-    }
-    if let Some(conflict) = batch.by_serial(claim)?.and_then(|earlier| claim.against_serial(&earlier)) {
-        return Ok(Err(conflict));
-    }
-    batch.append_intent(claim, leaf).map(Ok)
-}
-
-impl<T> Waiting<T> {
+impl<W, T> Waiting<W, T> {
     /// Itself, unless the clock is behind; then who waits is told.
     fn in_time(self, clock: &mut LogClock) -> Option<Self> {
         match clock.admit(self.time) {

@@ -58,9 +58,9 @@ pub(super) enum Comparison {
 }
 
 /// What permits a request: a key, and a profile of it.
-pub(crate) struct Granted {
+pub(crate) struct Granted<'a> {
     pub(super) key: KeyName,
-    pub(super) rule: String,
+    pub(super) profile: &'a Profile,
 }
 
 /// A rule that is asked.
@@ -123,17 +123,21 @@ pub(super) fn answer(
 
 impl Policy {
     /// Asks the rules in order. A caller that may not use the key learns nothing else, so that comes first.
-    pub(super) fn ask(&self, asked: &Question<'_>, witness: &mut impl Witness) -> Result<Granted, Refusal> {
+    pub(super) fn ask(
+        &self,
+        asked: &Question<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<Granted<'_>, Refusal> {
         let (key, purpose) = self.available(asked, witness)?;
         let saw = || if asked.deadline.is_some() { "a deadline" } else { "no deadline" }.to_owned();
         answer(witness, Place::BuiltIn("deadline"), saw, in_time(asked))?;
         let saw = || asked.kind.to_string();
         answer(witness, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
-        let rule = match parsed(asked, witness)? {
+        let profile = match parsed(asked, witness)? {
             Tbs::Ssh(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
             Tbs::X509(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
         }?;
-        Ok(Granted { key, rule })
+        Ok(Granted { key, profile })
     }
 
     /// Asks the rules of a format, built in and of each profile.
@@ -144,7 +148,7 @@ impl Policy {
         purpose: KeyPurpose,
         tbs: &T,
         witness: &mut impl Witness,
-    ) -> Result<String, Refusal> {
+    ) -> Result<&Profile, Refusal> {
         let now = asked.now.unix;
         let case = Case { ca_keys: asked.ca_keys, key, purpose, tbs, now, blocklist: &self.blocklist };
         built_in(&case, witness)?;

@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Write};
 
 use crate::key::KeyName;
 use crate::policy::blocklist::Blocklist;
+use crate::policy::budget::{Budget, Rate};
 use crate::policy::profile::{Bounds, Profile};
 use crate::policy::ssh::value::ValueRule;
 use crate::policy::validity::ValidityBounds;
@@ -44,9 +45,25 @@ fn write_profile(out: &mut String, profile: &Profile) -> fmt::Result {
     writeln!(out, "allow {:?}", profile.name)?;
     write_each(out, "caller", &profile.callers)?;
     match &profile.bounds {
-        Bounds::Ssh(bounds) => write_ssh(out, bounds),
-        Bounds::X509(bounds) => bounds.canonical(out),
+        Bounds::Ssh(bounds) => write_ssh(out, bounds)?,
+        Bounds::X509(bounds) => bounds.canonical(out)?,
     }
+    write_budget(out, &profile.budget)
+}
+
+fn write_budget(out: &mut String, budget: &Budget) -> fmt::Result {
+    let Budget { rate, burst, volume, freeze_after } = budget;
+    write_rate(out, "budget", *rate)?;
+    writeln!(out, "burst {burst}")?;
+    match volume {
+        None => writeln!(out, "volume none")?,
+        Some(volume) => write_rate(out, "volume", *volume)?,
+    }
+    write_rate(out, "freeze_after", *freeze_after)
+}
+
+fn write_rate(out: &mut String, word: &str, rate: Rate) -> fmt::Result {
+    writeln!(out, "{word} {}/{}", rate.count(), rate.period().as_secs())
 }
 
 fn write_ssh(out: &mut String, bounds: &ssh::Bounds) -> fmt::Result {

@@ -4,6 +4,7 @@
 //! otherwise; what nobody can know without a token is `NotChecked`, never `Pass`. It is no permit: nothing can be signed with it.
 
 use crate::policy::ask::{Granted, IfUnknown, Place, Question, Witness};
+use crate::policy::profile::Profile;
 use crate::policy::{Objection, Policy, Refusal, Verdict};
 
 /// How a request was, or would be, decided.
@@ -44,7 +45,10 @@ impl Policy {
     /// Decides `asked` as [`Self::decide`] does, and tells how.
     pub(crate) fn explain(&self, asked: &Question<'_>) -> Explanation {
         let mut trace = Trace(Vec::new());
-        let verdict = self.ask(asked, &mut trace).map(|Granted { rule, .. }| rule);
+        let verdict = self.ask(asked, &mut trace).map(|Granted { profile, .. }| {
+            trace.0.push(budget(profile));
+            profile.path.clone()
+        });
         let name = crate::key::KeyName::new(asked.key);
         let profiles = name.iter().flat_map(|key| self.profiles(asked.caller, key));
         let profiles = profiles.map(|profile| profile.name.clone()).collect();
@@ -53,10 +57,28 @@ impl Policy {
 }
 
 impl Explanation {
+    /// What policy alone says: without the budget, which is for the ledger to say.
+    pub(crate) fn without_budget(mut self) -> Self {
+        self.steps.retain(|step| !matches!(step.set_by, Some((_, BUDGET))));
+        self
+    }
+
     /// The rules that only a running signer can check.
     pub(crate) fn not_checked(&self) -> Vec<&str> {
         let open = self.steps.iter().filter(|step| matches!(step.answer, Answer::NotChecked(_)));
         open.map(|step| step.rule.as_str()).collect()
+    }
+}
+
+const BUDGET: &str = "budget";
+
+/// What the ledger asks about a request that policy permits: nobody else knows what is left.
+fn budget(profile: &Profile) -> Step {
+    Step {
+        rule: Place::Profile(profile, BUDGET).to_string(),
+        set_by: Some((profile.name.clone(), BUDGET)),
+        saw: profile.budget.to_string(),
+        answer: Answer::NotChecked("only the signer's ledger knows how much of it is left".to_owned()),
     }
 }
 

@@ -67,10 +67,10 @@ pub(super) fn first_permitting<'a, T: Format>(
     profiles: impl Iterator<Item = &'a Profile>,
     case: &Case<'_, T>,
     witness: &mut impl Witness,
-) -> Result<String, Option<Refusal>> {
+) -> Result<&'a Profile, Option<Refusal>> {
     let mut furthest = None;
     for profile in profiles {
-        let Err((depth, refusal)) = check(profile, case, witness) else { return Ok(profile.path.clone()) };
+        let Err((depth, refusal)) = check(profile, case, witness) else { return Ok(profile) };
         if furthest.as_ref().is_none_or(|(best, _)| depth > *best) {
             furthest = Some((depth, refusal));
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use countersign_tbs::TbsKind;
 
 use crate::caller::CallerName;
+use crate::policy::budget::Budget;
 use crate::policy::{ssh, x509};
 
 /// One `[key.KEY.allow.NAME]` section, compiled.
@@ -18,6 +19,8 @@ pub(crate) struct Profile {
     pub(crate) callers: BTreeSet<CallerName>,
     /// What they may have signed.
     pub(crate) bounds: Bounds,
+    /// How many certificates each of the callers may have; the ledger counts them.
+    pub(crate) budget: Budget,
 }
 
 /// What may be signed, by the format of the TBS. Every field of each bounds something.

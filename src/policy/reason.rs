@@ -15,6 +15,10 @@ pub enum ReasonClass {
     Taken,
     /// The same request is being worked on: ask again a little later.
     Pending,
+    /// The budget is used up: ask again when there is some again.
+    Spent,
+    /// The caller is frozen for the key: its operator must look into it.
+    Frozen,
 }
 
 /// Makes [`Reason`] from one table, so that no reason lacks its word, its class or its place in [`Reason::ALL`].
@@ -156,4 +160,8 @@ reasons! {
     RequestOutcomeUnknown = "REQUEST_OUTCOME_UNKNOWN", Taken;
     /// The ledger has another certificate of this CA key with this serial.
     SerialReused = "SERIAL_REUSED", Taken;
+    /// The caller has had as many certificates as the profile's budget allows by now.
+    BudgetExhausted = "BUDGET_EXHAUSTED", Spent;
+    /// The caller went on asking beyond its budget: it gets nothing by this key until an operator thaws it.
+    Frozen = "FROZEN", Frozen;
 }

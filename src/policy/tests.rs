@@ -49,6 +49,7 @@ token = "t"
 callers = ["dns:fleet"]
 principals = ["*.example.org"]
 max_lifetime = "24h"
+budget = "500/h"
 
 [key.user-ca]
 purpose = "ssh-user-ca"
@@ -61,6 +62,7 @@ max_principals = 2
 key_id = ["*@example.org"]
 min_lifetime = "1m"
 max_lifetime = "1h"
+budget = "500/h"
 subject_keys = ["ssh-ed25519", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com", "ssh-rsa"]
 extensions = ["permit-pty"]
 extension_values."login@example.org" = ["*"]
@@ -72,14 +74,17 @@ critical_options.verify-required = true
 callers = ["dns:many"]
 principals = ["alice"]
 max_lifetime = "1m"
+budget = "500/h"
 [key.user-ca.allow.m2-bob]
 callers = ["dns:many"]
 principals = ["bob"]
 max_lifetime = "1h"
+budget = "500/h"
 [key.user-ca.allow.m3-short]
 callers = ["dns:many"]
 principals = ["alice", "carol"]
 max_lifetime = "2m"
+budget = "500/h"
 "#;
 
 const USER_CA: PublicKey = PublicKey::Ed25519([1; 32]);
@@ -235,7 +240,9 @@ fn decision_keeps_what_was_asked_and_by_which_policy() {
     assert_eq!(decision.policy_digest(), policy().digest());
     assert_eq!(decision.request().bytes, b"the TBS"[..]);
     let (request, digest, verdict) = decision.into_parts();
-    let (key, signed, rule) = verdict.unwrap().into_parts();
+    let permit = verdict.unwrap();
+    assert_eq!(permit.budget().to_string(), "500/1h, 500 at once");
+    let (key, signed, rule) = permit.into_parts();
     assert_eq!((request.key.as_str(), digest), ("user-ca", policy().digest()));
     assert_eq!((key.name.as_str(), rule.as_str()), ("user-ca", "key.user-ca.allow.staff"));
     assert_eq!(signed.as_bytes(), tbs.as_bytes());
@@ -324,7 +331,8 @@ fn reasons_have_one_word_each_and_the_manual_has_them_and_every_rule() {
         assert!(manual.contains(&format!("`{word}`")), "docs/policy.md lacks {word}");
     }
     let rules = rule_names::<ssh::CertificateTbs>("`built-in.", "`");
-    for rule in rules.chain(rule_names::<TbsCertificate>("`built-in.", "`")) {
+    let counted = ["`budget", "`volume", "`freeze_after"].map(str::to_owned);
+    for rule in counted.into_iter().chain(rules).chain(rule_names::<TbsCertificate>("`built-in.", "`")) {
         assert!(manual.contains(&format!("{rule}`")), "docs/policy.md lacks {rule}`");
     }
 }

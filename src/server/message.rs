@@ -14,6 +14,7 @@ use tonic::metadata::MetadataMap;
 use super::status::Fault;
 use crate::caller::Caller;
 use crate::key::{Key, KeyPurpose, Scheme};
+use crate::ledger::Receipt;
 use crate::sign::{Priority, Request, RequestId, Signed};
 
 #[cfg(test)]
@@ -80,16 +81,21 @@ fn timeout_value(text: &str) -> Option<Duration> {
 
 /// The answer to a signed request; `log_origin` is the name of the ledger that recorded it.
 pub(super) fn response(signed: Signed, log_origin: &str) -> v1::SignResponse {
-    let receipt = v1::Receipt {
-        log_origin: log_origin.to_owned(),
-        entry_index: signed.receipt.index,
-        leaf_hash: Bytes::copy_from_slice(&signed.receipt.leaf_hash),
-    };
+    let receipt = receipt(signed.receipt, log_origin);
     v1::SignResponse {
         signature: signed.signature.into(),
         object: signed.object.into(),
         scheme: scheme(signed.scheme).into(),
         receipt: Some(receipt),
+    }
+}
+
+/// Where an entry is in the log of this name.
+pub(super) fn receipt(receipt: Receipt, log_origin: &str) -> v1::Receipt {
+    v1::Receipt {
+        log_origin: log_origin.to_owned(),
+        entry_index: receipt.index,
+        leaf_hash: Bytes::copy_from_slice(&receipt.leaf_hash),
     }
 }
 

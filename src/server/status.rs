@@ -29,8 +29,8 @@ pub(super) struct Rejection {
     code: Code,
     reason: &'static str,
     message: String,
-    /// The rule that refused and the ledger's index of the refusal, if the request came that far.
-    refusal: Option<(String, u64)>,
+    /// The rule that refused and the ledger's index of the refusal, if the request came that far and has one of its own.
+    refusal: Option<(String, Option<u64>)>,
     retry_after: Option<Duration>,
 }
 
@@ -55,6 +55,12 @@ pub(super) enum Fault {
     TooManyRequests,
     /// The server is shutting down.
     ShuttingDown,
+    /// A call of the operator's, by somebody else.
+    OperatorOnly,
+    /// A thaw of what is no key, of nobody, or without a reason.
+    ThawInvalid,
+    /// A thaw of a caller that is not frozen for the key.
+    NotFrozen,
     /// A bug.
     Internal,
 }
@@ -62,7 +68,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -72,6 +78,9 @@ impl Fault {
         Self::KeyNotAvailable,
         Self::TooManyRequests,
         Self::ShuttingDown,
+        Self::OperatorOnly,
+        Self::ThawInvalid,
+        Self::NotFrozen,
         Self::Internal,
     ];
 }
@@ -122,6 +131,21 @@ impl From<Fault> for Rejection {
                 Self::new(Code::Unavailable, "SHUTTING_DOWN", "the signer is shutting down; connect again")
                     .retry_after(Duration::from_secs(1))
             }
+            Fault::OperatorOnly => Self::new(
+                Code::PermissionDenied,
+                "OPERATOR_ONLY",
+                "this is for root and the signer's own user, over its Unix socket",
+            ),
+            Fault::ThawInvalid => Self::new(
+                Code::InvalidArgument,
+                "THAW_INVALID",
+                "a thaw has a key's name, a caller's name, and a reason of 1 to 1024 bytes without control characters",
+            ),
+            Fault::NotFrozen => Self::new(
+                Code::NotFound,
+                "NOT_FROZEN",
+                "this caller is not frozen for this key; `countersign ledger show` has each freeze",
+            ),
             Fault::Internal => Self::new(Code::Internal, "INTERNAL", "the signer failed; its log says how"),
         }
     }
@@ -155,18 +179,19 @@ impl From<Failure> for Rejection {
 }
 
 impl From<Refused> for Rejection {
-    fn from(Refused { refusal, receipt }: Refused) -> Self {
+    fn from(Refused { refusal, entry, retry_after }: Refused) -> Self {
         let code = match refusal.reason.class() {
             ReasonClass::Malformed => Code::InvalidArgument,
-            ReasonClass::Denied => Code::PermissionDenied,
+            ReasonClass::Denied | ReasonClass::Frozen => Code::PermissionDenied,
             ReasonClass::NotFound => Code::NotFound,
             ReasonClass::Expired => Code::DeadlineExceeded,
             ReasonClass::Taken => Code::AlreadyExists,
             ReasonClass::Pending => Code::Unavailable,
+            ReasonClass::Spent => Code::ResourceExhausted,
         };
         let rejection = Self::new(code, refusal.reason.code_word(), &refusal.message);
-        let retry_after = (code == Code::Unavailable).then_some(Duration::from_millis(250));
-        Self { refusal: Some((refusal.rule, receipt.index)), retry_after, ..rejection }
+        let soon = (code == Code::Unavailable).then_some(Duration::from_millis(250));
+        Self { refusal: Some((refusal.rule, entry)), retry_after: retry_after.or(soon), ..rejection }
     }
 }
 
@@ -233,7 +258,7 @@ impl Rejection {
         let mut metadata = HashMap::new();
         if let Some((rule, entry)) = &self.refusal {
             metadata.insert("rule".to_owned(), rule.clone());
-            metadata.insert("entry".to_owned(), entry.to_string());
+            entry.map(|entry| metadata.insert("entry".to_owned(), entry.to_string()));
         }
         if let Some(delay) = self.retry_after {
             metadata.insert("retry_after_ms".to_owned(), delay.as_millis().to_string());

@@ -22,6 +22,7 @@ token = "soft"
 callers = ["spiffe://countersign.example/front-end"]
 principals = ["*.example.org"]
 max_lifetime = "1h"
+budget = "100/h"
 "#;
 
 fn directory() -> PathBuf {

@@ -18,6 +18,7 @@ token = "soft"
 callers = ["spiffe://countersign.example/front-end"]
 principals = ["{user}"]
 max_lifetime = "1h"
+budget = "100/h"
 extensions = ["permit-pty"]
 
 [key.host-ca]
@@ -29,6 +30,7 @@ token = "soft"
 callers = ["spiffe://countersign.example/front-end"]
 principals = ["127.0.0.1"]
 max_lifetime = "1h"
+budget = "100/h"
 "#,
         user = user()
     )

@@ -19,6 +19,7 @@ mod forge;
 mod site;
 
 mod blocklist;
+mod budget;
 mod cli;
 mod faulty;
 mod forged;

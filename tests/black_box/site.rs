@@ -32,6 +32,7 @@ token = "soft"
 callers = ["spiffe://countersign.example/front-end"]
 principals = ["alice", "bob", "deploy-*"]
 max_lifetime = "1h"
+budget = "100000/h"
 extensions = ["permit-pty"]
 
 [key.user-ca.allow.staff.critical_options]

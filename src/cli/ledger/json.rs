@@ -30,6 +30,17 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
             key_fields(ca_key),
             json!({ "kind": "self-test", "key": key, "challenge": Base64::encode_string(challenge) }),
         ]),
+        Entry::Refusals { caller, since, count, .. } => merged([
+            json!({ "kind": "refusals", "caller": utf8(caller), "since": time(*since), "count": count }),
+        ]),
+        Entry::Freeze { caller, key, rule, requests, since, .. } => merged([
+            json!({ "kind": "freeze", "caller": utf8(caller), "key": utf8(key), "rule": rule }),
+            json!({ "requests": requests, "since": time(*since) }),
+        ]),
+        Entry::Thaw { caller, key, freeze, by, why, .. } => merged([
+            json!({ "kind": "thaw", "caller": utf8(caller), "key": utf8(key), "freeze": freeze }),
+            json!({ "by": utf8(by), "why": utf8(why) }),
+        ]),
     };
     object.insert("index".to_owned(), index.into());
     object.insert("time".to_owned(), time(entry.time()).into());

@@ -26,6 +26,18 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             let what = format!("{}, spki sha256 {}", text(&ca_key.scheme), hex(&ca_key.spki_sha256));
             ("self-test", "-".to_owned(), word(key.as_bytes()), what)
         }
+        Entry::Refusals { caller, since, count, .. } => {
+            let what = format!("{count} more since {}, which have no entries of their own", time(*since));
+            ("refusals", word(caller), "-".to_owned(), what)
+        }
+        Entry::Freeze { caller, key, rule, requests, since, .. } => {
+            let what = format!("{requests} requests beyond {} since {}", text(rule), time(*since));
+            ("freeze", word(caller), word(key), what)
+        }
+        Entry::Thaw { caller, key, freeze, by, why, .. } => {
+            let what = format!("of entry {freeze} by {}: \"{}\"", word(by), why.escape_ascii());
+            ("thaw", word(caller), word(key), what)
+        }
     };
     format!("{index:>8}  {}  {kind:<9}  {caller:<24}  {key:<12}  {what}", time(entry.time()))
 }

@@ -95,7 +95,12 @@ fn every_field_of_an_entry_is_escaped() {
         outcome: Outcome::Failed(evil.to_owned()),
         latency_us: 0,
     };
-    for entry in [refusal, outcome] {
+    let time = UnixMillis(0);
+    let refusals = Entry::Refusals { time, caller: bytes(), since: time, count: 1 };
+    let rule = evil.to_owned();
+    let freeze = Entry::Freeze { time, caller: bytes(), key: bytes(), rule, requests: 1, since: time };
+    let thaw = Entry::Thaw { time, caller: bytes(), key: bytes(), freeze: 0, by: bytes(), why: bytes() };
+    for entry in [refusal, outcome, refusals, freeze, thaw] {
         let line = super::table::line(0, &entry);
         assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
         let json = super::json::line(0, &entry).to_string();
@@ -120,6 +125,41 @@ async fn json_has_everything_that_was_recorded() {
     assert!(objects[0]["ssh"]["serial"].as_str().unwrap().parse::<u64>().unwrap() > 0);
     assert_eq!((&objects[1]["outcome"], &objects[1]["intent"]), (&"signed".into(), &0.into()));
     assert_eq!(objects[2]["reason"], "KEY_NOT_AVAILABLE");
+}
+
+#[test]
+fn freezes_thaws_and_counts_are_shown_in_words_and_in_json() {
+    let (time, caller, key) = (UnixMillis(1_700_000_060_000), b"dns:a".to_vec(), b"user-ca".to_vec());
+    let since = UnixMillis(1_700_000_000_000);
+    let rule = "key.user-ca.allow.staff.budget".to_owned();
+    let (by, why) = (b"uid:0".to_vec(), b"it was a test".to_vec());
+    let refusals = Entry::Refusals { time, caller: caller.clone(), since, count: 7 };
+    let freeze = Entry::Freeze { time, caller: caller.clone(), key: key.clone(), rule, requests: 100, since };
+    let thaw = Entry::Thaw { time, caller, key, freeze: 41, by, why };
+    for (entry, words, fields) in [
+        (
+            refusals,
+            "7 more since 2023-11-14T22:13:20.000Z",
+            serde_json::json!({ "kind": "refusals", "count": 7 }),
+        ),
+        (
+            freeze,
+            "100 requests beyond key.user-ca.allow.staff.budget since",
+            serde_json::json!({ "kind": "freeze", "requests": 100, "key": "user-ca" }),
+        ),
+        (
+            thaw,
+            "of entry 41 by uid:0: \"it was a test\"",
+            serde_json::json!({ "kind": "thaw", "freeze": 41, "by": "uid:0", "why": "it was a test" }),
+        ),
+    ] {
+        let (line, json) = (super::table::line(9, &entry), super::json::line(9, &entry));
+        assert!(line.contains("  dns:a  ") && line.contains(words), "{line}");
+        assert_eq!(json["caller"], "dns:a");
+        for (name, value) in fields.as_object().unwrap() {
+            assert_eq!(&json[name], value, "{json}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,10 @@ pub(super) enum NoRequest {
     Outcome(u64),
     #[error("is a self-test of the signer, which no policy decides")]
     SelfTest,
+    #[error("counts refusals that have no entries of their own")]
+    Refusals,
+    #[error("is of a freeze, which no policy decides")]
+    Freeze,
     #[error("has only the digest of its TBS, which was too long to record")]
     DigestOnly,
     #[error("is of kind {0:?}, which this countersign does not know")]
@@ -47,5 +51,7 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::Intent { asked, .. } | Entry::Refusal { asked, .. } => Ok(asked),
         Entry::Outcome { intent, .. } => Err(NoRequest::Outcome(*intent)),
         Entry::SelfTest { .. } => Err(NoRequest::SelfTest),
+        Entry::Refusals { .. } => Err(NoRequest::Refusals),
+        Entry::Freeze { .. } | Entry::Thaw { .. } => Err(NoRequest::Freeze),
     }
 }

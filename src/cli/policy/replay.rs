@@ -199,7 +199,7 @@ impl Why {
             Self::DigestOnly => "only the digest of the TBS is recorded",
             Self::Unknown => "of a kind or a caller that this countersign does not know",
             Self::Deadline => "refused for their deadline, which is not recorded",
-            Self::Ledger => "refused by the ledger, for what was asked before",
+            Self::Ledger => "refused by the ledger, for what was asked before, or for a budget",
             Self::Signer => {
                 "refused for a CA key or its certificate, which are not known here: set the key's `fingerprint`, or let its \
                  `certificate` be read"
@@ -222,10 +222,13 @@ impl From<NoRequest> for Why {
     fn from(why: NoRequest) -> Self {
         match why {
             NoRequest::DigestOnly => Self::DigestOnly,
-            // The first two are no requests, and were passed over.
-            NoRequest::Outcome(_) | NoRequest::SelfTest | NoRequest::Kind(_) | NoRequest::Caller(_) => {
-                Self::Unknown
-            }
+            // All but the last two are no requests, and were passed over.
+            NoRequest::Outcome(_)
+            | NoRequest::SelfTest
+            | NoRequest::Refusals
+            | NoRequest::Freeze
+            | NoRequest::Kind(_)
+            | NoRequest::Caller(_) => Self::Unknown,
         }
     }
 }

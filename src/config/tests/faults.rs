@@ -58,6 +58,13 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("\"1h\"", "\"1h\"\ncritical_options.source-address = [\"10.0.0.1/8\"]", "26: key.user-ca.allow.staff.critical_options.source-address: a network is"),
     ("\"1h\"", "\"1h\"\ncritical_options.force-command = []", "26: key.user-ca.allow.staff.critical_options.force-command: is empty"),
     ("\"1h\"", "\"1h\"\ncritical_options.other = []", "26: key.user-ca.allow.staff.critical_options.other: is not a key of this section"),
+    ("budget = \"500/h\"", "", "22: key.user-ca.allow.staff.budget: is missing: it has no default"),
+    ("500/h", "0/h", "26: key.user-ca.allow.staff.budget: \"0/h\" is not a number and a time, such as \"500/h\""),
+    ("500/h", "unlimited", "26: key.user-ca.allow.staff.budget: \"unlimited\" is not a number and a time"),
+    ("\"500/h\"", "\"500/h\"\nburst = 501", "27: key.user-ca.allow.staff.burst: is 501; 1 to 500 is allowed"),
+    ("\"500/h\"", "\"500/h\"\nburst = 0", "27: key.user-ca.allow.staff.burst: is 0; 1 to 500"),
+    ("\"500/h\"", "\"500/h\"\nvolume = \"1\"", "27: key.user-ca.allow.staff.volume: \"1\" is not a number and a time"),
+    ("\"500/h\"", "\"500/h\"\nfreeze_after = \"never\"", "27: key.user-ca.allow.staff.freeze_after: \"never\" is not"),
 ];
 
 #[test]
@@ -74,7 +81,7 @@ fn sections_that_contradict_each_other_are_faults() {
     let another_token =
         "[token.two]\nmodule = \"/module.so\"\nlabel = \"one\"\npin_file = \"pin2\"\n[token.one]";
     let another_key = "[key.host-ca]\npurpose = \"ssh-host-ca\"\nscheme = \"ed25519\"\ntoken = \"one\"\nlabel = \"user-ca\"\n\
-                       allow.all = { callers = [\"uid:0\"], principals = [\"*\"], max_lifetime = \"1h\" }\n[key.user-ca]";
+                       allow.all = { callers = [\"uid:0\"], principals = [\"*\"], max_lifetime = \"1h\", budget = \"1/h\" }\n[key.user-ca]";
     let forced = "\"1h\"\nextensions = [\"permit-port-forwarding\"]\nrequire_critical_options = [\"force-command\"]\n\
                   critical_options.force-command = [\"x\"]";
     let cases: [(&str, &str, &[&str]); 7] = [
@@ -189,6 +196,7 @@ force-command = []
             (14, "token.one.deadline"),
             (17, "key.user-ca.purpose"),
             (19, "key.user-ca.token"),
+            (21, "key.user-ca.allow.staff.budget"),
             (21, "key.user-ca.allow.staff.callers"),
             (21, "key.user-ca.allow.staff.max_lifetime"),
             (22, "key.user-ca.allow.staff.principals"),

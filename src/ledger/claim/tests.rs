@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ledger::entry::AskedTbs;
+use crate::policy::budget::Rate;
 
 fn claim() -> Claim {
     let asked = Asked {
@@ -13,7 +14,9 @@ fn claim() -> Claim {
     };
     let ca_key =
         CaKey { purpose: "ssh-user-ca".to_owned(), scheme: "ed25519".to_owned(), spki_sha256: [1; 32] };
-    Claim { asked, ca_key, serial: Serial(vec![1]) }
+    let rate = Rate::parse("1/h").unwrap();
+    let budget = Budget { rate, burst: rate.count(), volume: None, freeze_after: rate };
+    Claim { asked, ca_key, serial: Serial(vec![1]), rule: "key.user-ca.allow.staff".to_owned(), budget }
 }
 
 fn earlier(Claim { asked, ca_key, .. }: Claim, fate: Fate) -> Earlier {
@@ -32,7 +35,7 @@ fn fates() -> [(Fate, &'static str); 4] {
 fn word(conflict: Option<Conflict>) -> &'static str {
     match conflict {
         None => "FREE",
-        Some(Conflict::Refused(refusal)) => refusal.reason.code_word(),
+        Some(Conflict::Refused(refusal) | Conflict::Exhausted { refusal, .. }) => refusal.reason.code_word(),
         Some(Conflict::Answered { receipt, signature }) => {
             assert_eq!((receipt.index, signature), (7, vec![9]));
             "ANSWERED"

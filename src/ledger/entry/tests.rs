@@ -59,6 +59,25 @@ fn entry() -> impl Strategy<Value = Entry> {
             ca_key,
             challenge
         }),
+        (time(), bytes(), time(), any::<u64>()).prop_map(|(time, caller, since, count)| Entry::Refusals {
+            time,
+            caller,
+            since,
+            count
+        }),
+        (time(), bytes(), bytes(), ".*", any::<u32>(), time()).prop_map(
+            |(time, caller, key, rule, requests, since)| Entry::Freeze {
+                time,
+                caller,
+                key,
+                rule,
+                requests,
+                since
+            }
+        ),
+        (time(), bytes(), bytes(), any::<u64>(), bytes(), bytes()).prop_map(
+            |(time, caller, key, freeze, by, why)| Entry::Thaw { time, caller, key, freeze, by, why }
+        ),
     ]
 }
 
@@ -124,7 +143,7 @@ fn refuses_other_versions_lengths_and_kinds() {
     assert_eq!(Entry::decode(b""), Err(DecodeError::Length(0)));
     assert_eq!(Entry::decode(&vec![VERSION; MAX_LEN + 1]), Err(DecodeError::Length(MAX_LEN + 1)));
     assert_eq!(Entry::decode(b"\x02\x82\x03\xa0"), Err(DecodeError::Version(2)));
-    assert_eq!(Entry::decode(b"\x01\x82\x05\xa0"), Err(DecodeError::Cbor));
+    assert_eq!(Entry::decode(b"\x01\x82\x08\xa0"), Err(DecodeError::Cbor));
     assert_eq!(Entry::decode(b"\x01\x82\x03\xa0"), Err(DecodeError::Cbor));
 }
 

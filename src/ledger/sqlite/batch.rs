@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Params, Row, Transaction};
 
 use crate::ledger::claim::{Claim, Earlier, Fate, Recorder};
 use crate::ledger::entry::Entry;
+use crate::ledger::sqlite::account::Rows;
 use crate::ledger::{Receipt, leaf_hash};
 
 /// Entries that are committed together, or not at all.
@@ -18,6 +19,8 @@ pub(in crate::ledger) struct Batch<'a> {
     pub(super) next: i64,
     /// The index of the first entry of this process.
     pub(super) opened_at: i64,
+    /// What it has read of callers, and is to write.
+    pub(super) rows: Rows,
 }
 
 impl Batch<'_> {
@@ -27,6 +30,13 @@ impl Batch<'_> {
         self.execute("INSERT INTO entry (idx, leaf) VALUES (?1, ?2)", (index, leaf))?;
         self.next += 1;
         Ok(index.cast_unsigned())
+    }
+
+    /// Appends an entry that is made here.
+    pub(in crate::ledger) fn append_entry(&mut self, entry: &Entry) -> rusqlite::Result<Receipt> {
+        let leaf =
+            entry.encode().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        Ok(Receipt { index: self.append(&leaf)?, leaf_hash: leaf_hash(&leaf) })
     }
 
     /// Appends the outcome of the intent at `intent`.
@@ -63,10 +73,11 @@ impl Batch<'_> {
 
     /// Returns once the disk has all of it.
     pub(in crate::ledger) fn commit(self) -> rusqlite::Result<()> {
+        self.write_rows()?;
         self.transaction.commit()
     }
 
-    fn execute(&self, sql: &'static str, values: impl Params) -> rusqlite::Result<()> {
+    pub(super) fn execute(&self, sql: &'static str, values: impl Params) -> rusqlite::Result<()> {
         self.transaction.prepare_cached(sql)?.execute(values).map(drop)
     }
 

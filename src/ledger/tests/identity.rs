@@ -69,8 +69,8 @@ async fn an_id_with_other_bytes_is_a_recorded_refusal() {
     let other = Request { bytes: fixture.request("alice").bytes, ..request };
     let refused = fixture.record(&ledger, other).await.permitted().unwrap_err();
     assert_eq!(
-        (refused.refusal.rule.as_str(), refused.refusal.reason.code_word(), refused.receipt.index),
-        ("ledger.request_id", "REQUEST_ID_REUSED", 2)
+        (refused.refusal.rule.as_str(), refused.refusal.reason.code_word(), refused.entry),
+        ("ledger.request_id", "REQUEST_ID_REUSED", Some(2))
     );
     let entries = fixture.entries();
     let Entry::Refusal { reason, rule, .. } = &entries[2] else { panic!("{entries:?}") };
@@ -209,8 +209,8 @@ async fn a_serial_of_another_certificate_is_a_recorded_refusal() {
     let other = || Request { request_id: None, ..fixture.request_with_serial(u64::MAX) };
     let refused = fixture.record(&ledger, other()).await.permitted().unwrap_err();
     assert_eq!(
-        (refused.refusal.rule.as_str(), refused.refusal.reason.code_word(), refused.receipt.index),
-        ("ledger.serial", "SERIAL_REUSED", 2)
+        (refused.refusal.rule.as_str(), refused.refusal.reason.code_word(), refused.entry),
+        ("ledger.serial", "SERIAL_REUSED", Some(2))
     );
     ledger.close().await;
     assert!(matches!(&fixture.entries()[2], Entry::Refusal { reason, .. } if reason == "SERIAL_REUSED"));
@@ -268,7 +268,7 @@ async fn a_refused_request_takes_no_serial() {
 }
 
 #[tokio::test]
-async fn looking_for_an_earlier_intent_reads_one_row_of_an_index() {
+async fn looking_for_what_an_intent_is_judged_by_reads_one_row_of_an_index() {
     let fixture = Fixture::new();
     fixture.open().close().await;
     let connection = fixture.sql("");
@@ -276,6 +276,9 @@ async fn looking_for_an_earlier_intent_reads_one_row_of_an_index() {
         "SELECT intent FROM request WHERE caller = x'' AND id = x''",
         "SELECT intent FROM serial WHERE ca_key = x'' AND serial = x''",
         "SELECT idx FROM outcome WHERE intent = 1",
+        "SELECT rate FROM spent WHERE caller = x'' AND key = x'' AND rule = ''",
+        "SELECT tries FROM standing WHERE caller = x'' AND key = x''",
+        "SELECT whole FROM tally WHERE caller = x''",
     ] {
         let plan: String =
             connection.query_row(&format!("EXPLAIN QUERY PLAN {sql}"), (), |row| row.get("detail")).unwrap();

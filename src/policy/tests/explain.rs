@@ -20,6 +20,9 @@ fn with_question<T>(wish: &Wish, ca_keys: CaKeys<'_>, ask: impl FnOnce(&Question
     })
 }
 
+/// What is left of it no explanation knows.
+const BUDGET: &str = "key.user-ca.allow.staff.budget";
+
 fn explain(wish: &Wish, ca_keys: CaKeys<'_>) -> Explanation {
     with_question(wish, ca_keys, |question| policy().explain(question))
 }
@@ -60,19 +63,23 @@ fn explanation_has_every_rule_in_its_order() {
         .into_iter()
         .chain(["tbs".to_owned()])
         .chain(rule_names::<ssh::CertificateTbs>("built-in.", "key.user-ca.allow.staff."))
+        .chain([BUDGET.to_owned()])
         .collect();
     assert_eq!(explanation.steps.iter().map(|step| step.rule.clone()).collect::<Vec<_>>(), all);
-    assert!(explanation.steps.iter().all(|step| step.answer == Answer::Pass && !step.saw.is_empty()));
+    let (budget, asked) = explanation.steps.split_last().unwrap();
+    assert!(asked.iter().all(|step| step.answer == Answer::Pass && !step.saw.is_empty()));
+    assert!(matches!(budget.answer, Answer::NotChecked(_)), "only the ledger knows what is left");
+    assert_eq!(budget.saw, "500/1h, 500 at once");
 }
 
 #[test]
 fn what_only_a_token_knows_is_not_passed() {
     let wish = Wish::default();
     let unknown = explain(&wish, CaKeys::Configured(offline(&configured(None))));
-    assert_eq!(unknown.not_checked(), ["built-in.ca_key", "built-in.subject_key"]);
+    assert_eq!(unknown.not_checked(), ["built-in.ca_key", "built-in.subject_key", BUDGET]);
     let known = configured(Some(&USER_CA));
-    assert!(explain(&wish, CaKeys::Configured(offline(&known))).not_checked().is_empty());
-    assert_eq!(explain(&wish, CaKeys::Assumed(offline(&known))).not_checked(), ["built-in.ca_key"]);
+    assert_eq!(explain(&wish, CaKeys::Configured(offline(&known))).not_checked(), [BUDGET]);
+    assert_eq!(explain(&wish, CaKeys::Assumed(offline(&known))).not_checked(), ["built-in.ca_key", BUDGET]);
     let other = explain(&wish, CaKeys::Configured(offline(&configured(Some(&HOST_CA))))).verdict.unwrap_err();
     assert_eq!(other.reason, Reason::CaKeyMismatch);
     let subject = Wish { subject: SubjectKey::Plain(USER_CA), ..Wish::default() };

@@ -40,32 +40,38 @@ extension_values."1.3.6.1.4.1.99999.1" = ["0500"]
 subject_keys = ["ed25519", "rsa"]
 min_lifetime = "1h"
 max_lifetime = "10d"
+budget = "500/h"
 [key.tls-ca.allow.client]
 callers = ["dns:client"]
 signs = "tls-client"
 email_addresses = ["*@example.org"]
 max_lifetime = "10d"
+budget = "500/h"
 [key.tls-ca.allow.service]
 callers = ["dns:service"]
 signs = "mtls-service"
 uris = ["spiffe://example.org/*", "https://example.org/*"]
 max_lifetime = "10d"
+budget = "500/h"
 [key.tls-ca.allow.card]
 callers = ["dns:card"]
 signs = "smart-card-logon"
 user_principal_names = ["*@example.org"]
 security_identifiers = ["S-1-5-21-1-2-*"]
 max_lifetime = "10d"
+budget = "500/h"
 [key.tls-ca.allow.code]
 callers = ["dns:code"]
 signs = "code-signing"
 subject.CN = ["Build *"]
 max_lifetime = "10d"
+budget = "500/h"
 [key.tls-ca.allow.responder]
 callers = ["dns:responder"]
 signs = "ocsp-responder"
 subject.CN = ["OCSP *"]
 max_lifetime = "10d"
+budget = "500/h"
 [key.tls-ca.allow.department]
 callers = ["dns:department"]
 signs = "intermediate-ca"
@@ -73,6 +79,7 @@ subject.CN = ["Department *"]
 max_path_length = 1
 permitted_names = ["dns:department.example.org"]
 max_lifetime = "10d"
+budget = "500/h"
 "#;
 
 const CA: PublicKey = PublicKey::Ed25519([1; 32]);

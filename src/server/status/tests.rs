@@ -10,7 +10,7 @@ use countersign_proto::client::CallError;
 
 use super::*;
 use crate::key::Scheme;
-use crate::ledger::{LedgerError, Receipt};
+use crate::ledger::LedgerError;
 use crate::policy::{Reason, Refusal};
 use crate::verify::VerifyError;
 
@@ -22,7 +22,8 @@ fn refused(reason: Reason, message: &str) -> Failure {
         rule: "key.user-ca.allow.staff.principals".to_owned(),
         message: message.to_owned(),
     };
-    Failure::Refused(Refused { refusal, receipt: Receipt { index: 7, leaf_hash: [0; 32] } })
+    let retry_after = (reason == Reason::BudgetExhausted).then_some(Duration::from_secs(7));
+    Failure::Refused(Refused { refusal, entry: Some(7), retry_after })
 }
 
 /// One failure of each kind that does not come from a table of its own.

@@ -49,7 +49,11 @@ fn recorded(report: &Report) -> String {
         Entry::Refusal { rule, reason, policy, .. } => {
             (format!("refused by {}: {}", rule.escape_debug(), reason.escape_debug()), policy)
         }
-        Entry::Outcome { .. } | Entry::SelfTest { .. } => return String::new(),
+        Entry::Outcome { .. }
+        | Entry::SelfTest { .. }
+        | Entry::Refusals { .. }
+        | Entry::Freeze { .. }
+        | Entry::Thaw { .. } => return String::new(),
     };
     let policy = if *policy == report.policy_digest { "this policy" } else { "another policy than this" };
     format!("entry {index} was {said}, under {policy}\n")

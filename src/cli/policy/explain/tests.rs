@@ -96,7 +96,10 @@ async fn explains_an_entry_at_the_time_when_it_was_recorded() {
         "{text}"
     );
     assert!(text.contains("\npermitted by key.user-ca.allow.staff ("), "{text}");
-    assert!(text.contains("holds: built-in.ca_key and built-in.subject_key\n"), "{text}");
+    assert!(
+        text.contains("holds: built-in.ca_key and built-in.subject_key and key.user-ca.allow.staff.budget\n"),
+        "{text}"
+    );
     let text = entry("0").unwrap();
     assert!(
         text.contains("refused by key.user-ca.allow.staff.principals: PRINCIPAL_NOT_ALLOWED, under this"),

@@ -90,7 +90,7 @@ fn replay(
     let asked = recorded::asked(entry)?;
     let old = decided(entry)?;
     let inquiry = recorded::inquiry(entry)?;
-    let new = explain(&inquiry);
+    let new = explain(&inquiry).without_budget();
     let not_checked: Vec<String> = new.not_checked().into_iter().map(str::to_owned).collect();
     if not_checked.iter().any(|rule| rule == old.rule) && !is_for_weak_key(old) {
         // Whether the rule would refuse it again is what nobody here knows.
@@ -117,7 +117,9 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
                 Reason::ALL.iter().find(|known| known.code_word() == reason).map(|known| known.class());
             match class {
                 Some(ReasonClass::Expired) => Err(Why::Deadline),
-                Some(ReasonClass::Taken | ReasonClass::Pending) => Err(Why::Ledger),
+                Some(
+                    ReasonClass::Taken | ReasonClass::Pending | ReasonClass::Spent | ReasonClass::Frozen,
+                ) => Err(Why::Ledger),
                 // One that is not in the table is a parser's, or that of another countersign.
                 Some(ReasonClass::Malformed | ReasonClass::Denied | ReasonClass::NotFound) | None => {
                     Ok(Decided { rule, reason: Some(reason) })
@@ -125,7 +127,11 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
             }
         }
         Entry::Intent { rule, .. } => Ok(Decided { rule, reason: None }),
-        Entry::Outcome { .. } | Entry::SelfTest { .. } => Err(Why::Unknown),
+        Entry::Outcome { .. }
+        | Entry::SelfTest { .. }
+        | Entry::Refusals { .. }
+        | Entry::Freeze { .. }
+        | Entry::Thaw { .. } => Err(Why::Unknown),
     }
 }
 

@@ -1,0 +1,118 @@
+//! What becomes of one record within the writer's transaction.
+//!
+//! In: an intent, a refusal or a thaw, and the [`Batch`]. Out: where it is in the log, or why it is not. The order is fixed:
+//! whoever is frozen gets nothing; a request that was answered costs nothing; only what is to be signed is charged.
+
+use crate::caller::CallerName;
+use crate::key::KeyName;
+use crate::ledger::Receipt;
+use crate::ledger::budget::Standing;
+use crate::ledger::claim::{Claim, Conflict};
+use crate::ledger::entry::{Entry, UnixMillis};
+use crate::ledger::sqlite::{Account, Batch, Party};
+use crate::policy::Refusal;
+
+/// The index of an intent, or why it is not appended.
+pub(super) type Claimed = Result<u64, Conflict>;
+
+/// That an operator lets a caller use a key again which it was frozen for.
+#[derive(Clone, Debug)]
+pub struct Thaw {
+    /// The key.
+    pub key: KeyName,
+    /// The caller that is frozen.
+    pub caller: CallerName,
+    /// The operator, as the kernel names it.
+    pub by: CallerName,
+    /// The operator's reason.
+    pub why: String,
+}
+
+/// Appends an intent, unless its caller is frozen, what it claims is taken, or its budget is used up.
+pub(super) fn intent(
+    batch: &mut Batch<'_>,
+    claim: &Claim,
+    time: UnixMillis,
+    leaf: &[u8],
+) -> rusqlite::Result<Claimed> {
+    let account = Account { party: party(claim), rule: claim.rule.clone() };
+    if let Some(refusal) = batch.standing(&account.party)?.refusal() {
+        return Ok(Err(Conflict::Refused(refusal)));
+    }
+    if let Some(conflict) = batch.by_request(claim)?.and_then(|earlier| claim.against_request(earlier)) {
+        return Ok(Err(conflict));
+    }
+    if let Some(conflict) = batch.by_serial(claim)?.and_then(|earlier| claim.against_serial(&earlier)) {
+        return Ok(Err(conflict));
+    }
+    let mut spent = batch.spent(&account)?;
+    let charged = spent.charge(&claim.budget, time);
+    batch.set_spent(&account, spent);
+    let Err(over) = charged else { return batch.append_intent(claim, leaf).map(Ok) };
+    let refusal = over.refusal(&claim.rule);
+    let frozen = count_over(batch, claim, &refusal, time)?;
+    Ok(Err(Conflict::Exhausted { refusal, wait: over.wait, frozen }))
+}
+
+/// Counts a request beyond a budget; the entry that freezes its caller, if it is one too many.
+fn count_over(
+    batch: &mut Batch<'_>,
+    claim: &Claim,
+    refusal: &Refusal,
+    time: UnixMillis,
+) -> rusqlite::Result<Option<u64>> {
+    let party = party(claim);
+    let mut standing = batch.standing(&party)?;
+    if standing.count(claim.budget.freeze_after, time) {
+        let Party { caller, key } = party.clone();
+        let (rule, requests, since) = (refusal.rule.clone(), standing.over, standing.since);
+        let freeze = Entry::Freeze { time, caller, key, rule, requests, since };
+        standing.frozen = Some(batch.append_entry(&freeze)?.index);
+    }
+    batch.set_standing(party, standing);
+    Ok(standing.frozen)
+}
+
+fn party(claim: &Claim) -> Party {
+    Party { caller: claim.asked.caller.clone(), key: claim.asked.key.clone() }
+}
+
+/// Appends a refusal; its index, or `None` if its caller has had so many that it is only counted.
+pub(super) fn refusal(
+    batch: &mut Batch<'_>,
+    caller: &[u8],
+    time: UnixMillis,
+    leaf: &[u8],
+) -> rusqlite::Result<Option<u64>> {
+    let mut tally = batch.tally(caller)?;
+    let whole = tally.admit(time);
+    batch.set_tally(caller, tally);
+    if whole { batch.append(leaf).map(Some) } else { Ok(None) }
+}
+
+/// Appends an entry for each caller with refusals that were only counted.
+pub(super) fn counted_refusals(batch: &mut Batch<'_>, time: UnixMillis) -> rusqlite::Result<()> {
+    for (caller, mut tally) in batch.open_tallies()? {
+        let (since, count) = (tally.since, tally.count);
+        batch.append_entry(&Entry::Refusals { time, caller: caller.clone(), since, count })?;
+        tally.count = 0;
+        batch.set_tally(&caller, tally);
+    }
+    Ok(())
+}
+
+/// Appends a thaw, and forgets the tries that led to the freeze; `None` if there is nothing to thaw.
+pub(super) fn thaw(
+    batch: &mut Batch<'_>,
+    thaw: &Thaw,
+    time: UnixMillis,
+) -> rusqlite::Result<Option<Receipt>> {
+    let caller = thaw.caller.as_str().as_bytes().to_vec();
+    let party = Party { caller: caller.clone(), key: thaw.key.as_str().as_bytes().to_vec() };
+    let Some(freeze) = batch.standing(&party)?.frozen else { return Ok(None) };
+    let (by, why) = (thaw.by.as_str().as_bytes().to_vec(), thaw.why.clone().into_bytes());
+    let entry = Entry::Thaw { time, caller, key: party.key.clone(), freeze, by, why };
+    let receipt = batch.append_entry(&entry)?;
+    batch.set_standing(party, Standing::default());
+    Ok(Some(receipt))
+}

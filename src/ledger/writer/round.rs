@@ -1,0 +1,103 @@
+//! What the writer writes in one transaction, and those who wait for it.
+//!
+//! In: what came since the last commit. Out: what became of each, in the order of each kind, told once all of it is durable,
+//! or why none of it is.
+
+use crate::ledger::admit::{self, Claimed};
+use crate::ledger::claim::Conflict;
+use crate::ledger::entry::UnixMillis;
+use crate::ledger::sqlite::Batch;
+use crate::ledger::writer::{Refused, Waiting, Wanted};
+use crate::ledger::{LedgerError, Receipt, Thaw};
+
+/// All that waits, by kind.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) records: Vec<Waiting<Vec<u8>, u64>>,
+    pub(super) refusals: Vec<Waiting<Refused, Option<u64>>>,
+    pub(super) thaws: Vec<Waiting<Box<Thaw>, Option<Receipt>>>,
+    pub(super) intents: Vec<Waiting<Box<Wanted>, Claimed>>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) struct Written {
+    records: Vec<u64>,
+    refusals: Vec<Option<u64>>,
+    thaws: Vec<Option<Receipt>>,
+    intents: Vec<Claimed>,
+}
+
+impl Round {
+    /// The time of each.
+    pub(super) fn times(&self) -> impl Iterator<Item = UnixMillis> {
+        let records = self.records.iter().map(|waiting| waiting.time);
+        let refusals = self.refusals.iter().map(|waiting| waiting.time);
+        let thaws = self.thaws.iter().map(|waiting| waiting.time);
+        let intents = self.intents.iter().map(|waiting| waiting.time);
+        records.chain(refusals).chain(thaws).chain(intents)
+    }
+
+    /// Appends all of it. A thaw comes before the intents that wait for it.
+    pub(super) fn append(&self, batch: &mut Batch<'_>) -> rusqlite::Result<Written> {
+        let records =
+            self.records.iter().map(|record| batch.append(&record.what)).collect::<Result<_, _>>()?;
+        let refusals = self.refusals.iter().map(|refusal| {
+            let Refused { caller, leaf } = &refusal.what;
+            admit::refusal(batch, caller, refusal.time, leaf)
+        });
+        let refusals = refusals.collect::<Result<_, _>>()?;
+        let thaws = self.thaws.iter().map(|thaw| admit::thaw(batch, &thaw.what, thaw.time));
+        let thaws = thaws.collect::<Result<_, _>>()?;
+        let intents = self.intents.iter().map(|intent| {
+            let Wanted { claim, leaf } = &*intent.what;
+            admit::intent(batch, claim, intent.time, leaf)
+        });
+        let intents = intents.collect::<Result<_, _>>()?;
+        Ok(Written { records, refusals, thaws, intents })
+    }
+
+    /// Tells each what became of it.
+    pub(super) fn tell(self, written: Written) {
+        tell(self.records, written.records);
+        tell(self.refusals, written.refusals);
+        tell(self.thaws, written.thaws);
+        for (intent, claimed) in self.intents.iter().zip(&written.intents) {
+            report_freeze(&intent.what, claimed);
+        }
+        tell(self.intents, written.intents);
+    }
+
+    /// Tells each that nothing was written.
+    pub(super) fn fail(self, error: &LedgerError) {
+        fail(self.records, error);
+        fail(self.refusals, error);
+        fail(self.thaws, error);
+        fail(self.intents, error);
+    }
+}
+
+fn tell<W, T>(waiting: Vec<Waiting<W, T>>, answers: Vec<T>) {
+    for (waiting, answer) in waiting.into_iter().zip(answers) {
+        waiting.tell(Ok(answer));
+    }
+}
+
+fn fail<W, T>(waiting: Vec<Waiting<W, T>>, error: &LedgerError) {
+    for waiting in waiting {
+        waiting.tell(Err(error.clone()));
+    }
+}
+
+/// One line for each freeze: what follows is refused without a word.
+fn report_freeze(wanted: &Wanted, claimed: &Claimed) {
+    let Err(Conflict::Exhausted { refusal, frozen: Some(entry), .. }) = claimed else { return };
+    let asked = &wanted.claim.asked;
+    let (caller, key) = (asked.caller.escape_ascii(), asked.key.escape_ascii());
+    tracing::error!(
+        rule = refusal.rule,
+        entry,
+        "{caller} is frozen for key {key}: it went on asking beyond its budget. Look into it, then run \
+         `countersign policy thaw {key} {caller} --why TEXT`"
+    );
+}

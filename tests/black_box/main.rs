@@ -11,6 +11,7 @@
     reason = "tests: a panic is how they fail, and nothing outside can reach them"
 )]
 
+mod ca;
 #[path = "../../examples/forge/corpus.rs"]
 mod corpus;
 #[path = "../../examples/forge/file.rs"]
@@ -33,3 +34,4 @@ mod refusals;
 mod replay;
 mod sign;
 mod start;
+mod x509;

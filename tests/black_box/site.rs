@@ -48,7 +48,7 @@ impl Site {
     /// A site whose token holds every `[key.NAME]` of `keys` (TOML).
     pub fn new(keys: &str) -> Self {
         let site = Self::without_keys(keys);
-        for name in keys.lines().filter_map(key_section) {
+        for name in key_sections(keys) {
             site.run_ok(&["key", "generate", name]);
         }
         site
@@ -291,6 +291,11 @@ impl Log {
         self.seen.extend(self.lines.iter());
         self.seen.join("\n")
     }
+}
+
+/// The name of each `[key.NAME]`.
+pub fn key_sections(toml: &str) -> impl Iterator<Item = &str> {
+    toml.lines().filter_map(key_section)
 }
 
 fn key_section(line: &str) -> Option<&str> {

@@ -65,7 +65,9 @@ def extension(e):
     if oid == ExtensionOID.BASIC_CONSTRAINTS:
         return f"{value.ca} {value.path_length}"
     if oid == ExtensionOID.KEY_USAGE:
-        return " ".join(word for attribute, word in USAGES if getattr(value, attribute))
+        # The last two have a meaning beside keyAgreement alone: without it, the library answers no question about them.
+        asked = USAGES if value.key_agreement else USAGES[:-2]
+        return " ".join(word for attribute, word in asked if getattr(value, attribute))
     if oid == ExtensionOID.EXTENDED_KEY_USAGE:
         return " ".join(purpose.dotted_string for purpose in value)
     if oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME:

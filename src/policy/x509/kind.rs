@@ -86,12 +86,15 @@ impl CertificateKind {
     pub(super) fn lack(self, tbs: &TbsCertificate) -> Option<&'static str> {
         let is_ca = matches!(tbs.basic_constraints(), Some(BasicConstraints::Ca { .. }));
         let names = tbs.subject_alt_names();
-        let says_no_check = |value: &ExtensionValue| matches!(value, ExtensionValue::OcspNoCheck);
-        let unchecked = tbs.extensions().iter().any(|extension| says_no_check(&extension.value));
-        if unchecked && self != Self::OcspResponder {
-            return Some("it has id-pkix-ocsp-nocheck, which is for OCSP responders");
-        }
+        let says_so = |value: &ExtensionValue| matches!(value, ExtensionValue::OcspNoCheck);
+        let unchecked = tbs.extensions().iter().any(|extension| says_so(&extension.value));
         match self {
+            Self::OcspResponder if is_ca => Some("it is a CA's"),
+            Self::OcspResponder if !unchecked => {
+                Some("it lacks id-pkix-ocsp-nocheck: who would answer for the responder?")
+            }
+            Self::OcspResponder => (!names.is_empty()).then_some("it has a subjectAltName"),
+            _ if unchecked => Some("it has id-pkix-ocsp-nocheck, which is for OCSP responders alone"),
             Self::IntermediateCa if !is_ca => Some("basicConstraints does not say that it is a CA's"),
             Self::IntermediateCa if tbs.subject().is_empty() => Some("a CA has a subject"),
             Self::IntermediateCa if tbs.subject_key_id().is_none() => Some("a CA has a subjectKeyIdentifier"),
@@ -101,11 +104,8 @@ impl CertificateKind {
             Self::TlsServer => Self::lack_of_server(names),
             Self::MtlsService => Self::lack_of_service(names),
             Self::SmartCardLogon => Self::lack_of_smart_card(tbs, names),
-            Self::CodeSigning | Self::OcspResponder if !names.is_empty() => Some("it has a subjectAltName"),
+            Self::CodeSigning if !names.is_empty() => Some("it has a subjectAltName"),
             Self::TlsClient | Self::CodeSigning => None,
-            Self::OcspResponder => {
-                (!unchecked).then_some("it lacks id-pkix-ocsp-nocheck: who would answer for the responder?")
-            }
         }
     }
 

@@ -10,8 +10,10 @@ use countersign_tbs::x509::{
 };
 
 use super::{ISSUER, sign};
-use crate::ca::{self, certificate, leaf_under, make_key, name, oid, openssl, under, verify, words};
-use crate::site::Site;
+use crate::ca::{
+    self, certificate, leaf_under, make_key, name, oid, openssl, under, verify, words, x509_request,
+};
+use crate::site::{FRONT_END, Site};
 
 const PROFILES: &str = r#"
 [key.issuing-ca.allow.tls-server]
@@ -229,6 +231,24 @@ async fn openssl_accepts_a_certificate_of_each_kind_for_that_alone() {
         }
     }
     assert_eq!(profiles(&site), leaves.map(|leaf| leaf.kind));
+}
+
+#[tokio::test]
+async fn no_kind_but_a_responder_goes_without_revocation_checks() {
+    let site = ca::site(&[&ca::key(ISSUER, SCHEME), PROFILES].concat());
+    let daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await;
+    let ca = certificate(&site, ISSUER);
+    for mut leaf in leaves().into_iter().filter(|leaf| leaf.kind != "ocsp-responder") {
+        leaf.more.push(ExtensionValue::OcspNoCheck);
+        let tbs = build(&site, ca.tbs(), &leaf);
+        let error = client.sign(x509_request(ISSUER, tbs.as_bytes())).await.expect_err(leaf.kind);
+        // That of the profile that came furthest, which may be the responder's.
+        assert!(
+            error.rule.as_deref().is_some_and(|rule| rule.starts_with("key.issuing-ca.allow.")),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The forged SSH certificates: what is wrong with each, where that was seen, and how it must be refused.
 //!
 //! Out: [`all`]. Each starts from [`good`], which is signed. Two things exist only at run time and have stand-ins here: the
-//! CA keys ([`USER_CA`], [`HOST_CA`]) and the clock ([`NOW`]); `file.rs` writes them as placeholders.
+//! CA keys ([`CA_KEYS`]) and the clock ([`NOW`], and [`x509::der::utc`]); `file.rs` writes them as placeholders. The X.509
+//! certificates are [`x509`]'s.
 
 // With their paths, since the black-box tests have this file under another root.
 #[path = "corpus/foreign.rs"]
@@ -16,6 +17,8 @@ mod options;
 mod structure;
 #[path = "corpus/validity.rs"]
 mod validity;
+#[path = "corpus/x509.rs"]
+pub mod x509;
 
 use crate::forge::{Forgery, string};
 
@@ -23,6 +26,13 @@ use crate::forge::{Forgery, string};
 pub const USER_CA: [u8; 65] = stand_in(0xc1);
 /// Stands for the point of `host-ca`'s key, on P-256.
 pub const HOST_CA: [u8; 65] = stand_in(0xc2);
+/// Stands for the point of `server-ca`'s key, on P-256.
+pub const SERVER_CA: [u8; 65] = stand_in(0xc3);
+/// Stands for the point of `code-ca`'s key, on P-256.
+pub const CODE_CA: [u8; 65] = stand_in(0xc4);
+/// Every stand-in for a CA key, by the key's name.
+pub const CA_KEYS: [(&str, [u8; 65]); 4] =
+    [("user-ca", USER_CA), ("host-ca", HOST_CA), ("server-ca", SERVER_CA), ("code-ca", CODE_CA)];
 /// Stands for the time of the test, in seconds since 1970; what is added to it stays within 31 bits.
 pub const NOW: u64 = 0x6e6f_7721_8000_0000;
 
@@ -92,8 +102,13 @@ pub fn good() -> Case {
     Case::new("good", ("base", "none", "-", "-"), base().fields())
 }
 
-/// Every case, sorted by name.
-pub fn all() -> Vec<Case> {
+/// The cases of each directory of `tests/forged/`.
+pub fn directories() -> [(&'static str, Vec<Case>); 2] {
+    [("ssh", all()), ("x509", x509::all())]
+}
+
+/// Every case about SSH certificates, sorted by name.
+fn all() -> Vec<Case> {
     let lists = [
         structure::cases(),
         keys::cases(),

@@ -1,11 +1,15 @@
 //! Cases as text: a head of `name: value` lines, an empty line, then the TBS, one field a line.
 //!
 //! A field is `name: PART PART …`; a part is hex, a byte and how often it comes (`61*1025`), or a placeholder: `<user-ca>`
-//! and `<host-ca>` for the point of that CA's key, `<now+600>` for a time as uint64. Promised: `read(write(x)) == x`.
+//! for the point of that CA's key, `<now+600>` for a time as uint64, `<utc+600>` for one as the digits of UTCTime. Promised:
+//! `read(write(x)) == x`.
 
 use std::fmt::Write;
 
-use crate::corpus::{Case, HOST_CA, NOW, USER_CA};
+use countersign_tbs::der::{Time, Writer};
+
+use crate::corpus::x509::der::utc;
+use crate::corpus::{CA_KEYS, Case, NOW};
 
 const HEAD: &str = "# Written by `cargo run --example forge` from examples/forge/corpus/: change that.\n";
 /// From how many equal bytes on a repetition is shorter to read.
@@ -57,14 +61,39 @@ fn parts(mut bytes: &[u8]) -> String {
 }
 
 fn placeholder(bytes: &[u8]) -> Option<(String, usize)> {
-    for (name, point) in [("<user-ca>", USER_CA), ("<host-ca>", HOST_CA)] {
-        if bytes.starts_with(&point) {
-            return Some((name.to_owned(), point.len()));
+    stand_in(bytes).map(|(stands_for, len)| (stands_for.to_string(), len))
+}
+
+/// What exists only at run time.
+enum StandsFor {
+    Point(&'static str),
+    /// In seconds from now.
+    Now(i32),
+    Utc(i32),
+}
+
+impl std::fmt::Display for StandsFor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Point(key) => write!(f, "<{key}>"),
+            Self::Now(seconds) => write!(f, "<now{seconds:+}>"),
+            Self::Utc(seconds) => write!(f, "<utc{seconds:+}>"),
         }
     }
+}
+
+/// What `bytes` begin with, if it is a stand-in, and its length.
+fn stand_in(bytes: &[u8]) -> Option<(StandsFor, usize)> {
+    if let Some((key, point)) = CA_KEYS.iter().find(|(_, point)| bytes.starts_with(point)) {
+        return Some((StandsFor::Point(key), point.len()));
+    }
+    if let Some([b'~', seconds @ ..]) = bytes.first_chunk::<13>() {
+        let seconds = str::from_utf8(seconds).ok()?.parse().ok()?;
+        return Some((StandsFor::Utc(seconds), 13));
+    }
     let time = u64::from_be_bytes(*bytes.first_chunk()?);
-    let seconds = time.wrapping_sub(NOW).cast_signed();
-    i32::try_from(seconds).ok().map(|seconds| (format!("<now{seconds:+}>"), 8))
+    let seconds = i32::try_from(time.wrapping_sub(NOW).cast_signed()).ok()?;
+    Some((StandsFor::Now(seconds), 8))
 }
 
 /// What stands in a file. `name` is the file's without its ending.
@@ -95,35 +124,41 @@ fn field(line: &str) -> (String, Vec<u8>) {
 }
 
 fn part(text: &str) -> Vec<u8> {
-    match text {
-        "<user-ca>" => return USER_CA.to_vec(),
-        "<host-ca>" => return HOST_CA.to_vec(),
-        _ => {}
+    let named = |(key, _): &&(&str, [u8; 65])| text == format!("<{key}>");
+    if let Some((_, point)) = CA_KEYS.iter().find(named) {
+        return point.to_vec();
     }
-    if let Some(seconds) = text.strip_prefix("<now").and_then(|rest| rest.strip_suffix('>')) {
+    let seconds = |word| text.strip_prefix(word).and_then(|rest| rest.strip_suffix('>'));
+    if let Some(seconds) = seconds("<now") {
         return NOW.wrapping_add_signed(seconds.parse().unwrap()).to_be_bytes().to_vec();
+    }
+    if let Some(seconds) = seconds("<utc") {
+        return utc(seconds.parse().unwrap());
     }
     let (hex, times) = text.split_once('*').map_or((text, 1), |(byte, times)| (byte, times.parse().unwrap()));
     let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
     bytes.collect::<Vec<_>>().repeat(times)
 }
 
-/// The bytes to send: the stand-ins replaced by the keys' points and the time.
-pub fn bytes(case: &Case, user_ca: &[u8], host_ca: &[u8], now: u64) -> Vec<u8> {
+/// The bytes to send: the stand-ins replaced by the keys' points, which `point` knows by their names, and the time.
+pub fn bytes(case: &Case, point: impl Fn(&str) -> Vec<u8>, now: u64) -> Vec<u8> {
     let whole: Vec<u8> = case.tbs.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
     let (mut rest, mut out) = (whole.as_slice(), Vec::new());
     while let Some(byte) = rest.first() {
-        let (filled, len) = match placeholder(rest) {
-            Some((name, len)) if name == "<user-ca>" => (user_ca.to_vec(), len),
-            Some((name, len)) if name == "<host-ca>" => (host_ca.to_vec(), len),
-            Some((_, len)) => {
-                let offset = u64::from_be_bytes(*rest.first_chunk().unwrap()).wrapping_sub(NOW);
-                (now.wrapping_add(offset).to_be_bytes().to_vec(), len)
-            }
-            None => (vec![*byte], 1),
-        };
-        out.extend(filled);
+        let (stands_for, len) = stand_in(rest).map_or((None, 1), |(stands_for, len)| (Some(stands_for), len));
+        out.extend(match stands_for {
+            None => vec![*byte],
+            Some(StandsFor::Point(key)) => point(key),
+            Some(StandsFor::Now(seconds)) => now.wrapping_add_signed(seconds.into()).to_be_bytes().to_vec(),
+            Some(StandsFor::Utc(seconds)) => utc_time(now.wrapping_add_signed(seconds.into())),
+        });
         rest = &rest[len..];
     }
     out
+}
+
+/// The digits of UTCTime: what follows tag and length.
+fn utc_time(seconds: u64) -> Vec<u8> {
+    let time = Time::from_unix_secs(seconds).filter(|time| time.is_utc_time()).unwrap();
+    Writer::collect(|w| w.time(time)).split_off(2)
 }

@@ -1,7 +1,7 @@
 //! Writes the corpus of forged TBSs: `cargo run --example forge`, after a change to `corpus/`.
 //!
-//! In: nothing. Out: `tests/forged/ssh/`, one file for each case; files without a case are deleted. To add a case, add a
-//! row to the list of its field in `corpus/`, run this, and read the file that it wrote.
+//! In: nothing. Out: `tests/forged/ssh/` and `tests/forged/x509/`, one file for each case; files without a case are deleted.
+//! To add a case, add a row to the list of its field in `corpus/`, or `corpus/x509/`, run this, and read the file that it wrote.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's program: a panic is how it fails")]
 #![allow(
     dead_code,
@@ -17,13 +17,15 @@ mod file;
 mod forge;
 
 fn main() -> std::io::Result<()> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/forged/ssh");
-    if directory.exists() {
-        std::fs::remove_dir_all(&directory)?;
-    }
-    std::fs::create_dir_all(&directory)?;
-    for case in corpus::all() {
-        std::fs::write(directory.join(case.file_name()), file::write(&case))?;
+    for (format, cases) in corpus::directories() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/forged").join(format);
+        if directory.exists() {
+            std::fs::remove_dir_all(&directory)?;
+        }
+        std::fs::create_dir_all(&directory)?;
+        for case in cases {
+            std::fs::write(directory.join(case.file_name()), file::write(&case))?;
+        }
     }
     Ok(())
 }

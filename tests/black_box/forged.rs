@@ -1,15 +1,20 @@
 //! The corpus of forged TBSs in `tests/forged/`, sent to a real signer. `examples/forge/` writes the files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use countersign::ledger::Entry;
 use countersign::ledger::entry::Asked;
 use countersign_proto::v1::{self, sign_request::Tbs};
-use countersign_tbs::ssh::SubjectKey;
 
+use countersign_tbs::key::PublicKey;
+use countersign_tbs::signature::Scheme;
+
+use crate::ca::{self, certify_between, generate};
+use crate::corpus::x509::Kind;
 use crate::corpus::{self, Case};
 use crate::file;
-use crate::site::{Daemon, FRONT_END, Site, USER_CA, now, request};
+use crate::site::{Daemon, FRONT_END, Site, USER_CA, key_sections, now, request};
 
 /// A second CA, so that a caller has one to confuse with the first.
 const HOST_CA: &str = r#"
@@ -25,13 +30,88 @@ max_lifetime = "1h"
 budget = "100/h"
 "#;
 
-fn directory() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forged/ssh"))
+/// What the one profile of each X.509 key says, beside its caller and its lifetime.
+const fn profile(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Server => {
+            r#"signs = "tls-server"
+subject_keys = ["ed25519", "ecdsa-p256", "rsa"]
+dns_names = ["www.example.org", "web-*.example.org"]
+wildcard_dns_names = ["*.apps.example.org"]
+ip_addresses = ["192.0.2.0/24"]
+max_names = 4
+policies = ["1.3.6.1.4.1.99999.1"]
+crl_urls = ["http://pki.example.org/ca.crl"]
+ocsp_urls = ["http://ocsp.example.org"]
+ca_issuers_urls = ["http://pki.example.org/ca.der"]
+min_lifetime = "1m"
+extension_values = { "1.3.6.1.4.1.99999.2" = ["0500"] }
+subject = { CN = ["www.example.org"] }"#
+        }
+        Kind::Client => {
+            r#"signs = "tls-client"
+email_addresses = ["alice@example.org"]
+subject = { CN = ["alice"] }"#
+        }
+        Kind::Service => {
+            r#"signs = "mtls-service"
+uris = ["spiffe://example.org/web"]
+subject = { CN = ["web"] }"#
+        }
+        Kind::Logon => {
+            r#"signs = "smart-card-logon"
+user_principal_names = ["alice@corp.example"]
+security_identifiers = ["S-1-5-21-1-2-3-1001"]
+subject = { CN = ["alice"] }"#
+        }
+        Kind::Code => {
+            r#"signs = "code-signing"
+subject = { CN = ["pipeline"] }"#
+        }
+        Kind::Responder => {
+            r#"signs = "ocsp-responder"
+subject = { CN = ["responder"] }"#
+        }
+        Kind::Subordinate => {
+            r#"signs = "intermediate-ca"
+max_path_length = 0
+permitted_names = ["dns:example.org"]
+excluded_names = ["dns:secret.example.org"]
+subject = { CN = ["subordinate"] }"#
+        }
+    }
 }
 
-/// What the files say, sorted by name.
-fn files() -> Vec<(String, String)> {
-    let entries = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
+fn x509_keys() -> String {
+    let sections = Kind::ALL.map(|kind| {
+        let (name, profile) = (kind.key(), profile(kind));
+        let section = ca::key(name, Scheme::EcdsaP256Sha256);
+        format!(
+            "{section}\n[key.{name}.allow.all]\ncallers = [\"spiffe://countersign.example/front-end\"]\n\
+             max_lifetime = \"1h\"\n{profile}\n"
+        )
+    });
+    sections.concat()
+}
+
+/// Every key of the corpus, certified as it says: each CA since two hours ago, and for two days.
+fn site() -> Site {
+    let keys = [USER_CA, HOST_CA, &x509_keys()].concat();
+    let site = Site::without_keys(&keys);
+    key_sections(&keys).for_each(|name| generate(&site, name));
+    for kind in Kind::ALL {
+        certify_between(&site, kind.key(), &kind.key_id(), [-7200, 2 * 86_400]);
+    }
+    site
+}
+
+fn directory(format: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forged")).join(format)
+}
+
+/// What the files of a format say, sorted by name.
+fn files(format: &str) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(directory(format)).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
     let mut files: Vec<_> =
         entries.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect();
@@ -39,15 +119,18 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
-fn cases() -> Vec<Case> {
-    files().iter().map(|(name, text)| file::read(name.strip_suffix(".txt").unwrap(), text)).collect()
+fn cases(format: &str) -> Vec<Case> {
+    files(format).iter().map(|(name, text)| file::read(name.strip_suffix(".txt").unwrap(), text)).collect()
 }
 
-/// The point of a CA key on P-256: the last 65 bytes of its blob.
-async fn point(site: &Site, daemon: &Daemon, key: &str) -> Vec<u8> {
-    let key = site.client(daemon, FRONT_END).await.get_key(key).await.unwrap();
-    let blob = SubjectKey::from_openssh_line(&key.openssh).unwrap().to_wire();
-    blob[blob.len() - 65..].to_vec()
+/// The points of the CA keys, by name.
+async fn points(site: &Site, daemon: &Daemon) -> BTreeMap<String, Vec<u8>> {
+    let keys = site.client(daemon, FRONT_END).await.list_keys().await.unwrap();
+    let point = |spki: &[u8]| match PublicKey::from_spki_der(spki).unwrap() {
+        PublicKey::Ecdsa(point) => point.as_bytes().to_vec(),
+        other => panic!("{other:?}"),
+    };
+    keys.into_iter().map(|key| (key.name, point(&key.spki))).collect()
 }
 
 fn to_request(case: &Case, bytes: Vec<u8>) -> v1::SignRequest {
@@ -71,51 +154,55 @@ fn refusal(entry: &Entry) -> Option<(&Asked, &String, &String, &String)> {
 
 #[test]
 fn the_corpus_is_what_its_generator_writes() {
-    let mut written: Vec<_> =
-        corpus::all().iter().map(|case| (case.file_name(), file::write(case))).collect();
-    written.sort();
-    let names = |files: &[(String, String)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    let committed = files();
-    assert_eq!(names(&committed), names(&written), "run: cargo run --example forge");
-    for (committed, written) in committed.iter().zip(&written) {
-        assert_eq!(committed, written, "run: cargo run --example forge");
+    for (format, cases) in corpus::directories() {
+        let mut written: Vec<_> = cases.iter().map(|case| (case.file_name(), file::write(case))).collect();
+        written.sort();
+        let names =
+            |files: &[(String, String)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let committed = files(format);
+        assert_eq!(names(&committed), names(&written), "run: cargo run --example forge");
+        for (committed, written) in committed.iter().zip(&written) {
+            assert_eq!(committed, written, "run: cargo run --example forge");
+        }
+        assert!(written.len() >= 150 && written.windows(2).all(|pair| pair[0].0 != pair[1].0), "{format}");
     }
-    assert!(written.len() >= 150 && written.windows(2).all(|pair| pair[0].0 != pair[1].0));
 }
 
 #[test]
 fn a_case_reads_back_as_it_was_written() {
-    for case in corpus::all() {
+    for case in corpus::directories().into_iter().flat_map(|(_, cases)| cases) {
         assert_eq!(file::read(&case.name, &file::write(&case)), case);
     }
 }
 
 #[tokio::test]
 async fn refuses_every_forged_tbs_for_its_reason_and_records_it() {
-    let site = Site::new(&format!("{USER_CA}{HOST_CA}"));
+    let site = site();
     let daemon = site.serve();
     let client = site.client(&daemon, FRONT_END).await;
-    let (user_ca, host_ca) = (point(&site, &daemon, "user-ca").await, point(&site, &daemon, "host-ca").await);
+    let points = points(&site, &daemon).await;
+    let bytes = |case: &Case| file::bytes(case, |key| points[key].clone(), now());
 
-    let cases = cases();
-    let good = corpus::good();
-    let bytes = file::bytes(&good, &user_ca, &host_ca, now());
-    client.sign(to_request(&good, bytes)).await.expect("the TBS that the forgeries start from");
+    let good: Vec<Case> = Kind::ALL.map(Kind::good).into_iter().chain([corpus::good()]).collect();
+    for case in &good {
+        let answer = client.sign(to_request(case, bytes(case))).await;
+        answer.unwrap_or_else(|error| panic!("what forgeries of {} start from: {error}", case.key));
+    }
 
+    let cases = [cases("ssh"), cases("x509")].concat();
     let mut wrong = Vec::new();
     for case in &cases {
-        let bytes = file::bytes(case, &user_ca, &host_ca, now());
-        match client.sign(to_request(case, bytes)).await {
+        match client.sign(to_request(case, bytes(case))).await {
             Ok(_) => wrong.push(format!("{}: signed", case.name)),
             Err(error) if (&error.reason, error.rule.as_ref()) == (&case.reason, Some(&case.rule)) => {}
-            Err(error) => wrong.push(format!("{}: {error}", case.name)),
+            Err(error) => wrong.push(format!("{}: {error}, by {:?}", case.name, error.rule)),
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 
     let entries = site.entries();
     let intents = entries.iter().filter(|entry| matches!(entry, Entry::Intent { .. })).count();
-    assert_eq!(intents, 1, "only the good one came as far as a token");
+    assert_eq!(intents, good.len(), "only the good ones came as far as a token");
     let refusals: Vec<_> = entries.iter().filter_map(refusal).collect();
     assert_eq!(refusals.len(), cases.len(), "one entry each");
     for (case, (asked, rule, reason, message)) in cases.iter().zip(refusals) {

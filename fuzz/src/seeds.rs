@@ -343,7 +343,7 @@ pub(crate) fn caller_name() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn config() -> Vec<Vec<u8>> {
-    texts(&[CONFIG, include_str!("../../countersign.example.toml")])
+    texts(&[CONFIG, include_str!("x509.toml"), include_str!("../../countersign.example.toml")])
 }
 
 pub(crate) fn pattern() -> Vec<Vec<u8>> {

@@ -86,7 +86,7 @@ targets! {
     ocsp: 12_000,
     ledger_entry: 20_000,
     caller_name: 20_000,
-    config: 2_000,
+    config: 3_000,
     pattern: 16_000,
     network: 16_000,
     key_list: 16_000,

@@ -55,6 +55,12 @@ pub enum UnfitCertificate {
         /// The file.
         path: PathBuf,
     },
+    /// A private key that is not on the token, or somebody else's.
+    #[error("{path} holds a private key: move it elsewhere, and leave the certificate alone", path = path.display())]
+    PrivateKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// A certificate that this signer does not read.
     #[error("{path}: {source}", path = path.display())]
     Parse {
@@ -222,11 +228,20 @@ fn is_ca(tbs: &x509::TbsCertificate) -> bool {
     matches!(tbs.basic_constraints(), Some(BasicConstraints::Ca { .. }))
 }
 
+/// Of any form that PEM has a label for, encrypted or not.
+fn holds_private_key(pem: &[u8]) -> bool {
+    let is_begin = |line: &[u8]| line.starts_with(b"-----BEGIN ") && line.ends_with(b"PRIVATE KEY-----");
+    pem.split(|byte| *byte == b'\n').any(|line| is_begin(line.trim_ascii()))
+}
+
 fn read(path: &PathBuf) -> Result<(Vec<u8>, Certificate), UnfitCertificate> {
     let failed = |source| UnfitCertificate::Io { path: path.clone(), source };
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(MAX_FILE).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.first() != Some(&0x30) {
+        if holds_private_key(&bytes) {
+            return Err(UnfitCertificate::PrivateKey { path: path.clone() });
+        }
         let pem = CertificateDer::from_pem_slice(&bytes);
         bytes = pem.map_err(|_| UnfitCertificate::NoCertificate { path: path.clone() })?.to_vec();
     }

@@ -2,7 +2,7 @@
 
 use super::{ISSUER, issuer};
 use crate::ca::{self, certify, certify_between, openssl, words};
-use crate::site::Site;
+use crate::site::{Site, text};
 
 /// What is wrong, what `serve` says of it, and how it comes about: from a site with a good certificate.
 type Fault = (&'static str, &'static str, fn(&Site));
@@ -43,8 +43,17 @@ const FAULTS: &[Fault] = &[
         let whole = std::fs::read(site.path("whole.der")).unwrap();
         write(site, &whole[..whole.len() - 1]);
     }),
-    ("a private key alone", "holds no certificate", |site| {
+    ("a private key alone", "holds a private key", |site| {
         std::fs::copy(site.path("root.key"), site.path("issuing-ca.pem")).unwrap();
+    }),
+    ("a private key before the certificate", "holds a private key", |site| {
+        let files = ["root.key", "issuing-ca.pem"].map(|name| std::fs::read(site.path(name)).unwrap());
+        write(site, &files.concat());
+    }),
+    ("an encrypted private key behind the certificate", "holds a private key", |site| {
+        openssl(site, &words("pkcs8 -topk8 -in root.key -passout pass:secret -out encrypted.key"));
+        let files = ["issuing-ca.pem", "encrypted.key"].map(|name| std::fs::read(site.path(name)).unwrap());
+        write(site, &files.concat());
     }),
 ];
 
@@ -60,7 +69,9 @@ fn a_certificate_that_does_not_fit_is_a_fault_that_names_it() {
     let public_key = std::fs::read(site.path("issuing-ca.pub.pem")).unwrap();
     for (what, wanted, make) in FAULTS {
         make(&site);
-        let said = site.run_refused(&["check"], 2);
+        let checked = site.run(&["check"]);
+        let said = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(2), "{what}: {said}");
         assert!(said.contains("key.issuing-ca.certificate"), "{what}: {said}");
         assert!(said.contains(wanted), "{what}: {said}");
         write(&site, &good);

@@ -88,7 +88,7 @@ fn x509_keys() -> String {
         let section = ca::key(name, Scheme::EcdsaP256Sha256);
         format!(
             "{section}\n[key.{name}.allow.all]\ncallers = [\"spiffe://countersign.example/front-end\"]\n\
-             max_lifetime = \"1h\"\n{profile}\n"
+             budget = \"100000/h\"\nmax_lifetime = \"1h\"\n{profile}\n"
         )
     });
     sections.concat()

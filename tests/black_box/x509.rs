@@ -25,6 +25,7 @@ fn tls_server(name: &str) -> String {
         r#"
 [key.{name}.allow.servers]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "tls-server"
 dns_names = ["www.example.org"]
 ip_addresses = ["192.0.2.0/24"]
@@ -183,6 +184,7 @@ authorityKeyIdentifier=keyid:always";
 const SERVICES: &str = r#"
 [key.issuing-ca.allow.services]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "mtls-service"
 uris = ["spiffe://example.org/web"]
 max_lifetime = "25h"

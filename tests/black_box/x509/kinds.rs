@@ -18,6 +18,7 @@ use crate::site::{FRONT_END, Site};
 const PROFILES: &str = r#"
 [key.issuing-ca.allow.tls-server]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "tls-server"
 dns_names = ["www.example.org"]
 wildcard_dns_names = ["*.apps.example.org"]
@@ -34,6 +35,7 @@ max_lifetime = "2h"
 
 [key.issuing-ca.allow.tls-client]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "tls-client"
 email_addresses = ["alice@example.org"]
 subject = { O = ["Example"], CN = ["alice"] }
@@ -41,6 +43,7 @@ max_lifetime = "2h"
 
 [key.issuing-ca.allow.mtls-service]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "mtls-service"
 uris = ["spiffe://example.org/ns/*/sa/web"]
 dns_names = ["web.prod.example.org"]
@@ -48,6 +51,7 @@ max_lifetime = "2h"
 
 [key.issuing-ca.allow.smart-card-logon]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "smart-card-logon"
 user_principal_names = ["alice@corp.example"]
 security_identifiers = ["S-1-5-21-1004336348-1177238915-682003330-*"]
@@ -56,18 +60,21 @@ max_lifetime = "2h"
 
 [key.issuing-ca.allow.code-signing]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "code-signing"
 subject = { CN = ["release pipeline"] }
 max_lifetime = "2h"
 
 [key.issuing-ca.allow.ocsp-responder]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "ocsp-responder"
 subject = { CN = ["responder"] }
 max_lifetime = "2h"
 
 [key.issuing-ca.allow.intermediate-ca]
 callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
 signs = "intermediate-ca"
 max_path_length = 0
 permitted_names = ["dns:example.org", "ip:192.0.2.0/24"]

@@ -106,6 +106,12 @@ impl KeyPurpose {
             Self::X509Ca | Self::X509Crl | Self::Ocsp => true,
         }
     }
+
+    /// Whether it works for a CA that certifies it, for a short time and again and again (RFC 6960 §4.2.2.2).
+    #[must_use]
+    pub const fn is_delegated(self) -> bool {
+        matches!(self, Self::Ocsp)
+    }
 }
 
 impl fmt::Display for KeyPurpose {

@@ -20,6 +20,7 @@ mod bucket;
 mod budget;
 mod claim;
 mod clock;
+mod crl_number;
 mod debt;
 pub mod entry;
 mod error;
@@ -37,7 +38,7 @@ pub(crate) use order::Order;
 pub use order::Replay;
 pub use reader::Reader;
 
-use claim::{Claim, Conflict, Serial};
+use claim::{Claim, Conflict, Unique};
 use clock::LogClock;
 use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
@@ -149,8 +150,9 @@ impl Ledger {
 
     /// Records a decision and returns once it is durable.
     ///
-    /// What policy permits is refused all the same if its request id or its serial stands for something else already, or if
-    /// its caller has used up its budget or is frozen. If the request id stands for the same, nothing is recorded: it was.
+    /// What policy permits is refused all the same if its request id, its serial or its CRL number stands for something else
+    /// already, or if its caller has used up its budget or is frozen. If the request id stands for the same, nothing is
+    /// recorded: it was.
     ///
     /// It is recorded even if the deadline passes meanwhile. A future that is dropped while it waits may leave an intent
     /// without an outcome, and nothing is signed.
@@ -166,8 +168,8 @@ impl Ledger {
         let budget = permit.budget();
         let (key, tbs, rule) = permit.into_parts();
         let asked = asked(&request, AskedTbs::of(&request.bytes));
-        let (ca_key, serial) = (ca_key(&key), Serial::of(&tbs));
-        let claim = Claim { asked, ca_key, serial, rule: rule.clone(), budget };
+        let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs));
+        let claim = Claim { asked, ca_key, unique, rule: rule.clone(), budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let leaf = Entry::Intent { time, asked, policy, rule, ca_key }.encode()?;
         let leaf_hash = leaf_hash(&leaf);

@@ -3,8 +3,8 @@
 //! In: a [`Request`], what its bytes parsed to, the [`Keys`] in service and the time. Out: a [`Decision`], the only
 //! source of a [`Permit`]. The default answer is no. Nothing here does I/O: the same arguments give the same decision.
 //!
-//! The rules are one function each, in a module for each format of TBS (`policy::ssh`, `policy::x509`); `policy::ask` asks
-//! them in order, and `policy::explain` listens.
+//! The rules are one function each, in a module for each format of TBS (`policy::ssh`, `policy::x509`, `policy::crl`,
+//! `policy::ocsp`); `policy::ask` asks them in order, and `policy::explain` listens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime
 use crate::policy::ask::{CaKeys, Granted, Question, Unwatched};
 use crate::policy::blocklist::Blocklist;
 use crate::policy::budget::Budget;
-use crate::policy::profile::Profile;
+use crate::policy::profile::{Bounds, Profile};
 use crate::sign::Request;
 
 pub use crate::policy::blocklist::{KeyList, ListError, ListFormat};
@@ -29,14 +29,20 @@ pub(crate) mod ask;
 pub(crate) mod blocklist;
 pub(crate) mod budget;
 mod canonical;
+pub(crate) mod crl;
 pub(crate) mod explain;
 pub(crate) mod fields;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod format;
+pub(crate) mod listing;
 pub(crate) mod network;
+pub(crate) mod ocsp;
 pub(crate) mod pattern;
 pub(crate) mod profile;
 mod quote;
 mod reason;
+mod signer;
 pub(crate) mod ssh;
 pub(crate) mod subject_key;
 pub(crate) mod validity;
@@ -155,6 +161,15 @@ impl Policy {
     #[must_use]
     pub fn may_use(&self, caller: &Caller, key: &KeyName) -> bool {
         self.profiles(caller.name(), key).next().is_some()
+    }
+
+    /// Whether any profile of any key lets `caller` have CRLs signed, which are longer than anything else.
+    #[must_use]
+    pub fn may_have_crls(&self, caller: &Caller) -> bool {
+        let mut profiles = self.keys.values().flat_map(|rules| &rules.profiles);
+        profiles.any(|profile| {
+            matches!(profile.bounds, Bounds::Crl(_)) && profile.callers.contains(caller.name())
+        })
     }
 
     /// Decides one request.

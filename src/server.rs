@@ -17,7 +17,9 @@ use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
+use crate::caller::Caller;
 use crate::config::Fault;
+use crate::policy::{Policy, crl};
 use crate::sign::Signer;
 
 mod api;
@@ -38,8 +40,10 @@ pub use tls::Reload;
 
 /// How many connections the kernel keeps for us before they are accepted.
 const BACKLOG: u32 = 1024;
-/// The longest request, in bytes: the longest TBS, and what is around it.
+/// The longest request, in bytes: the longest TBS but a CRL's, and what is around it.
 const MAX_REQUEST_BYTES: usize = CertificateTbs::MAX_LEN + 4096;
+/// The same, of a caller that a profile lets have CRLs signed.
+const MAX_CRL_REQUEST_BYTES: usize = crl::MAX_LEN + 4096;
 /// How many requests are worked on at once. A request outlives the call that brought it, so that HTTP/2's own limits
 /// bound nothing.
 const MAX_IN_WORK: ShareLimits = ShareLimits { total: 2048, per_caller: 512 };
@@ -142,13 +146,15 @@ impl Listener {
         let grace = limits.grace;
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
+        let policy = signer.policy.clone();
         let operator = OperatorServer::new(operator::Operator::new(signer.ledger.clone()));
-        let api = SignerServer::new(api::Api::new(signer, work.clone(), stopping.clone()))
-            .max_decoding_message_size(MAX_REQUEST_BYTES);
-        let routes = Routes::new(api);
+        let api = api::Api::new(signer, work.clone(), stopping.clone());
+        let up_to = |max| Routes::new(SignerServer::new(api.clone()).max_decoding_message_size(max));
+        let (usual, with_crls) = (up_to(MAX_REQUEST_BYTES), up_to(MAX_CRL_REQUEST_BYTES));
         // Only here: over TLS a caller cannot even learn that there is such a service.
-        let unix_routes = routes.clone().add_service(operator).prepare();
-        let routes = routes.prepare();
+        let by_socket = |routes: &Routes| routes.clone().add_service(operator.clone());
+        let unix_routes = for_caller(policy.clone(), by_socket(&usual), by_socket(&with_crls));
+        let routes = for_caller(policy, usual, with_crls);
 
         let serving = async {
             let by_unix = async {
@@ -179,6 +185,16 @@ impl Listener {
             },
         }
     }
+}
+
+/// The methods for each caller, who may have CRLs signed or not.
+fn for_caller(
+    policy: Policy,
+    usual: Routes,
+    with_crls: Routes,
+) -> impl Fn(&Caller) -> Routes + Clone + Send + 'static {
+    let (usual, with_crls) = (usual.prepare(), with_crls.prepare());
+    move |caller| if policy.may_have_crls(caller) { with_crls.clone() } else { usual.clone() }
 }
 
 /// Reads and checks the TLS files, and takes no address: what a daemon that runs already would not mind.

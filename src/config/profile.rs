@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use countersign_tbs::TbsKind;
 use toml::Spanned;
 
 use crate::caller::CallerName;
@@ -13,10 +14,12 @@ use crate::config::checks::{seconds, word};
 use crate::config::section::{List, Section, Text};
 use crate::key::{KeyPurpose, is_name};
 use crate::policy::profile::{Bounds, Profile};
-use crate::policy::validity::ValidityBounds;
+use crate::policy::validity::{UpdateBounds, ValidityBounds};
 use crate::policy::x509::CertificateKind;
 
 pub(super) mod budget;
+pub(super) mod crl;
+pub(super) mod ocsp;
 pub(super) mod ssh;
 pub(super) mod x509;
 
@@ -24,11 +27,28 @@ pub(super) mod x509;
 #[derive(Clone, Copy)]
 enum Signs {
     Certificate(CertificateKind),
+    Crl,
+    OcspResponse,
 }
 
 impl Signs {
     fn all() -> impl Iterator<Item = (&'static str, Self)> {
-        CertificateKind::ALL.into_iter().map(|kind| (kind.name(), Self::Certificate(kind)))
+        let certificates =
+            CertificateKind::ALL.into_iter().map(|kind| (kind.name(), Self::Certificate(kind)));
+        certificates.chain([("crl", Self::Crl), ("ocsp-response", Self::OcspResponse)])
+    }
+
+    /// Those that a key of `purpose` signs.
+    fn of(purpose: KeyPurpose) -> impl Iterator<Item = (&'static str, Self)> {
+        Self::all().filter(move |(_, signs)| purpose.kinds().contains(&signs.kind()))
+    }
+
+    const fn kind(self) -> TbsKind {
+        match self {
+            Self::Certificate(_) => TbsKind::X509Certificate,
+            Self::Crl => TbsKind::X509Crl,
+            Self::OcspResponse => TbsKind::OcspResponse,
+        }
     }
 }
 
@@ -57,18 +77,34 @@ fn read(name: &str, purpose: Option<KeyPurpose>, section: &mut Section<'_, '_>) 
     let path = section.at().to_owned();
     let budget = budget::read(section);
     let is_x509 = purpose.map_or_else(|| section.has("signs"), KeyPurpose::is_x509);
-    let (callers, bounds) = if is_x509 { read_x509(section) } else { ssh::read(purpose, section) }?;
+    let (callers, bounds) = if is_x509 { read_x509(purpose, section) } else { ssh::read(purpose, section) }?;
     Some(Profile { path, name: name.to_owned(), callers, bounds, budget: budget? })
 }
 
-fn read_x509(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName>, Bounds)> {
+/// A profile of what the key does not sign is still read, so that one fault never hides another.
+fn read_x509(
+    purpose: Option<KeyPurpose>,
+    section: &mut Section<'_, '_>,
+) -> Option<(BTreeSet<CallerName>, Bounds)> {
     let signs = section.take("signs");
+    let span = signs.as_ref().map(Spanned::span).unwrap_or_default();
     let signs = section.required("signs", signs, word(Signs::all()))?;
-    match signs {
+    let read = match signs {
         Signs::Certificate(kind) => {
-            let (callers, bounds) = x509::read(kind, section)?;
-            Some((callers, Bounds::X509(Box::new(bounds))))
+            x509::read(kind, section).map(|(callers, bounds)| (callers, Bounds::X509(Box::new(bounds))))
         }
+        Signs::Crl => crl::read(section).map(|(callers, bounds)| (callers, Bounds::Crl(bounds))),
+        Signs::OcspResponse => ocsp::read(section).map(|(callers, bounds)| (callers, Bounds::Ocsp(bounds))),
+    };
+    match purpose {
+        Some(purpose) if !purpose.kinds().contains(&signs.kind()) => {
+            let others: Vec<_> = Signs::of(purpose).map(|(name, _)| name).collect();
+            let message =
+                format!("is not what a key of purpose {purpose} signs; that is {}", others.join(", "));
+            section.fault_at("signs", &span, message);
+            None
+        }
+        Some(_) | None => read,
     }
 }
 
@@ -99,6 +135,28 @@ impl RawValidity {
             start_within: start_within?,
             min_lifetime: min_lifetime?,
             max_lifetime: max_lifetime?,
+        })
+    }
+}
+
+/// The keys that bound the updates of a list or a response.
+struct RawUpdates {
+    max_next_update: Text,
+    backdating: Text,
+    start_within: Text,
+}
+
+impl RawUpdates {
+    fn read(self, section: &mut Section<'_, '_>) -> Option<UpdateBounds> {
+        let max_next_update =
+            section.required("max_next_update", self.max_next_update, seconds(SECOND..=TEN_YEARS));
+        let backdating = section.or("backdating", self.backdating, MINUTE, seconds(Duration::ZERO..=HOUR));
+        let start_within =
+            section.or("start_within", self.start_within, MINUTE, seconds(Duration::ZERO..=DAY));
+        Some(UpdateBounds {
+            backdating: backdating?,
+            start_within: start_within?,
+            max_next_update: max_next_update?,
         })
     }
 }

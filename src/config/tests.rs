@@ -10,6 +10,7 @@ use serde::de::value::Error;
 use crate::config::{Config, Fault, blocklist, key, ledger, profile, server, token};
 
 mod faults;
+mod revocation;
 
 const EXAMPLE: &str = concat!(
     include_str!("../../countersign.example.toml"),
@@ -105,7 +106,7 @@ freeze_after 100/3600"#
 #[test]
 fn example_is_a_configuration() {
     let config = parse(EXAMPLE).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    assert_eq!(config.keys.len(), 3);
+    assert_eq!(config.keys.len(), 5);
 }
 
 #[test]
@@ -137,6 +138,9 @@ fn example_documents_every_key() {
     let of_others = ["max_path_length", "permitted_names", "excluded_names", "unconstrained"];
     let of_x509 = ["certificate", "issuer_certificate"];
     let of_tokens = ["label", "id", "fingerprint", "issuer_certificate"];
+    let of_all = ["label", "id", "fingerprint"];
+    let lists = &table["key"]["tls-ca"]["allow"]["lists"];
+    let responses = &table["key"]["tls-ocsp"]["allow"]["responses"];
     for (section, keys) in [
         (&table["server"], keys_of::<server::Raw>().to_vec()),
         (&table["ledger"], keys_of::<ledger::Raw>().to_vec()),
@@ -149,6 +153,10 @@ fn example_documents_every_key() {
         (&profile["critical_options"], keys_of::<profile::ssh::RawCriticalOptions>().to_vec()),
         (web, without(keys_of::<profile::x509::Raw>(), &of_others)),
         (departments, of_ca.to_vec()),
+        (&table["key"]["tls-ocsp"], without(keys_of::<key::Raw>(), &of_all)),
+        (lists, keys_of::<profile::crl::Raw>().to_vec()),
+        (lists, vec!["extension_values"]),
+        (responses, keys_of::<profile::ocsp::Raw>().to_vec()),
     ] {
         assert!(!keys.is_empty());
         for key in keys {

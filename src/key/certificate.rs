@@ -212,7 +212,11 @@ impl KeyCertificate {
         Ok(())
     }
 
-    fn valid(&self, now: UnixTime) -> Result<(), UnfitCertificate> {
+    /// Whether it is valid now, and that of the CA that a delegated responder answers for.
+    ///
+    /// # Errors
+    /// [`UnfitCertificate::NotValid`], of the one that is not.
+    pub fn valid(&self, now: UnixTime) -> Result<(), UnfitCertificate> {
         for tbs in [self.own(), self.ca()] {
             let validity = tbs.validity();
             let (from, to) = (validity.not_before.unix_secs(), validity.not_after.unix_secs());

@@ -45,6 +45,9 @@ pub(super) fn intent(
     if let Some(conflict) = batch.by_serial(claim)?.and_then(|earlier| claim.against_serial(&earlier)) {
         return Ok(Err(conflict));
     }
+    if let Some(conflict) = batch.by_crl_number(claim)? {
+        return Ok(Err(conflict));
+    }
     let mut spent = batch.spent(&account)?;
     let charged = spent.charge(&claim.budget, time);
     batch.set_spent(&account, spent);

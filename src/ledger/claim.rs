@@ -1,5 +1,6 @@
-//! Whether an intent may stand beside those before it: one caller's request id has one answer, and one CA key's serial is
-//! that of one certificate. What its caller has left to spend, `ledger::budget` says.
+//! Whether an intent may stand beside those before it: one caller's request id has one answer, one CA key's serial is
+//! that of one certificate, and its CRL numbers only grow (`ledger::crl_number`). What its caller has left to spend,
+//! `ledger::budget` says.
 //!
 //! In: what an intent claims, and the earlier intent that claimed the same. Out: the [`Conflict`] between them, if there
 //! is one. The writer asks within the transaction that is to append the intent, so of two that come at once one is in
@@ -10,6 +11,7 @@ use std::time::Duration;
 use countersign_tbs::Tbs;
 
 use crate::ledger::Receipt;
+use crate::ledger::crl_number::ListNumber;
 use crate::ledger::entry::{Asked, CaKey, Outcome};
 use crate::policy::budget::Budget;
 use crate::policy::{Reason, Refusal};
@@ -19,10 +21,21 @@ use crate::policy::{Reason, Refusal};
 pub(super) struct Claim {
     pub(super) asked: Asked,
     pub(super) ca_key: CaKey,
-    pub(super) serial: Serial,
+    pub(super) unique: Unique,
     /// The profile that permits it, which is charged.
     pub(super) rule: String,
     pub(super) budget: Budget,
+}
+
+/// What no two intents of one CA key have in common.
+#[derive(Debug)]
+pub(super) enum Unique {
+    /// The serial of a certificate.
+    Serial(Serial),
+    /// The number of a CRL.
+    CrlNumber(ListNumber),
+    /// Nothing: any number of OCSP responses may say the same.
+    Nothing,
 }
 
 /// What a certificate is revoked by, among those of one CA key: an SSH serial, 8 bytes, big-endian, or an X.509
@@ -132,19 +145,23 @@ const UNKNOWN: &str = "the signer was stopped while it worked on this request, a
 const SERIAL_REUSED: &str = "this CA key has signed, or begun to sign, a certificate with this serial; take 64 random bits, or ask again \
                              with the request_id of the first time";
 
-fn refused(rule: &str, reason: Reason, message: &str) -> Conflict {
+pub(super) fn refused(rule: &str, reason: Reason, message: &str) -> Conflict {
     Conflict::Refused(Refusal { reason, rule: format!("ledger.{rule}"), message: message.to_owned() })
 }
 
-impl Serial {
-    /// The serial of a certificate.
+impl Unique {
+    /// What `tbs` claims for itself.
     pub(super) fn of(tbs: &Tbs) -> Self {
         match tbs {
-            Tbs::Ssh(certificate) => Self(certificate.serial().to_be_bytes().to_vec()),
-            Tbs::X509(certificate) => Self(certificate.serial().as_bytes().to_vec()),
+            Tbs::Ssh(certificate) => Self::Serial(Serial(certificate.serial().to_be_bytes().to_vec())),
+            Tbs::X509(certificate) => Self::Serial(Serial(certificate.serial().as_bytes().to_vec())),
+            Tbs::Crl(list) => Self::CrlNumber(ListNumber::of(list)),
+            Tbs::Ocsp(_) => Self::Nothing,
         }
     }
+}
 
+impl Serial {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

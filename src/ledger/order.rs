@@ -8,7 +8,7 @@ use std::sync::Arc;
 use countersign_tbs::Tbs;
 use countersign_tbs::signature::{ssh_signature_blob, x509_signature};
 
-use crate::key::{Key, Scheme};
+use crate::key::Key;
 use crate::ledger::Receipt;
 use crate::sign::Signed;
 use crate::token::RawSignature;
@@ -65,7 +65,7 @@ impl Order {
         // A signature that verifies has its scheme's form, and policy has seen to the algorithm in the TBS, so this error is
         // one of the token's all the same.
         let (signature, object) =
-            self.work.finish(scheme, signature.as_bytes()).ok_or(VerifyError { scheme })?;
+            self.work.finish(&self.key, signature.as_bytes()).ok_or(VerifyError { scheme })?;
         Ok(Signed { signature, object, scheme, receipt })
     }
 }
@@ -73,7 +73,8 @@ impl Order {
 impl Work {
     /// The signature in the format's own encoding, and the finished object; `None` if `raw` has not the scheme's form, or
     /// the TBS says another algorithm.
-    fn finish(&self, scheme: Scheme, raw: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    fn finish(&self, key: &Key, raw: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let scheme = key.scheme;
         match self {
             Self::Tbs(Tbs::Ssh(tbs)) => {
                 Some((ssh_signature_blob(scheme, raw).ok()?, tbs.certificate(scheme, raw).ok()?))
@@ -83,10 +84,25 @@ impl Work {
                 let object = tbs.certificate(scheme.into(), &signature).ok()?;
                 Some((signature, object))
             }
+            Self::Tbs(Tbs::Crl(tbs)) => {
+                let signature = x509_signature(scheme, raw).ok()?;
+                let object = tbs.certificate_list(scheme.into(), &signature).ok()?;
+                Some((signature, object))
+            }
+            Self::Tbs(Tbs::Ocsp(tbs)) => {
+                let signature = x509_signature(scheme, raw).ok()?;
+                let object = tbs.response(scheme.into(), &signature, delegation(key).as_slice());
+                Some((signature, object))
+            }
             // Not asked for: a `SelfTest` keeps its intent. A challenge is part of no object.
             Self::SelfTest(_) => Some((raw.to_vec(), Vec::new())),
         }
     }
+}
+
+/// RFC 6960 §4.2.2.2: who knows the CA does not know the responder that it delegates to; the CA itself is known.
+fn delegation(key: &Key) -> Option<&[u8]> {
+    key.certificate.as_ref().filter(|_| key.purpose.is_delegated()).map(|certificate| certificate.own_der())
 }
 
 impl Replay {

@@ -45,6 +45,12 @@ const SCHEMA_2: &str = "
     CREATE INDEX tally_open ON tally (caller) WHERE count > 0;
 ";
 
+/// What a log has that was begun before there were CRLs, too.
+const CRL_NUMBERS: &str = "
+    CREATE TABLE IF NOT EXISTS crl_number (ca_key BLOB, series TEXT, number BLOB NOT NULL, intent INTEGER NOT NULL,
+                                           PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
+";
+
 /// How many of the newest entries opening counts: some 50 ms on a log of any length.
 const TAIL: i64 = 65_536;
 
@@ -95,6 +101,7 @@ impl Store {
             return Err(LedgerError::OtherOrigin { path: path.clone(), stored, configured });
         }
         upgrade(&mut connection).map_err(|source| unreadable(path, source))?;
+        connection.execute_batch(CRL_NUMBERS).map_err(|source| unreadable(path, source))?;
         make_durable(&connection).map_err(|source| unreadable(path, source))?;
         check_tail(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);

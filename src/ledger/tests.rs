@@ -14,6 +14,7 @@ use crate::token::RawSignature;
 
 mod budget;
 mod clock;
+mod crl;
 mod identity;
 
 fn outcome_of(entry: &Entry) -> (u64, &Outcome) {

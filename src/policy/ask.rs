@@ -136,6 +136,8 @@ impl Policy {
         let profile = match parsed(asked, witness)? {
             Tbs::Ssh(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
             Tbs::X509(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
+            Tbs::Crl(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
+            Tbs::Ocsp(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
         }?;
         Ok(Granted { key, profile })
     }
@@ -260,13 +262,16 @@ impl<'a> CaKeys<'a> {
         }
     }
 
-    /// Whether `subject` is a CA key.
+    /// Whether `subject` is a CA key. A delegated key is none: its CA certifies it.
     pub(super) fn contain(&self, subject: &PublicKey) -> bool {
         match self {
-            Self::Pinned(keys) => keys.iter().any(|key| key.public_key == *subject),
+            Self::Pinned(keys) => {
+                let mut cas = keys.iter().filter(|key| !key.purpose.is_delegated());
+                cas.any(|key| key.public_key == *subject)
+            }
             Self::Configured(offline) | Self::Assumed(offline) => {
                 let found = Some(subject.ssh_fingerprint());
-                offline.keys.iter().any(|key| offline.fingerprint(key) == found)
+                offline.cas().any(|key| offline.fingerprint(key) == found)
             }
         }
     }
@@ -276,7 +281,7 @@ impl<'a> CaKeys<'a> {
         match self {
             Self::Pinned(_) => Vec::new(),
             Self::Configured(offline) | Self::Assumed(offline) => {
-                let unknown = offline.keys.iter().filter(|key| offline.fingerprint(key).is_none());
+                let unknown = offline.cas().filter(|key| offline.fingerprint(key).is_none());
                 unknown.map(|key| &key.name).collect()
             }
         }
@@ -286,6 +291,10 @@ impl<'a> CaKeys<'a> {
 impl<'a> Offline<'a> {
     fn find(&self, name: &KeyName) -> Option<&'a crate::key::Config> {
         self.keys.iter().find(|key| key.name == *name)
+    }
+
+    fn cas(&self) -> impl Iterator<Item = &'a crate::key::Config> {
+        self.keys.iter().filter(|key| !key.purpose.is_delegated())
     }
 
     /// The key's fingerprint, as the configuration says or its certificate.

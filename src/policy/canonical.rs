@@ -11,7 +11,7 @@ use crate::policy::blocklist::Blocklist;
 use crate::policy::budget::{Budget, Rate};
 use crate::policy::profile::{Bounds, Profile};
 use crate::policy::ssh::value::ValueRule;
-use crate::policy::validity::ValidityBounds;
+use crate::policy::validity::{UpdateBounds, ValidityBounds};
 use crate::policy::{KeyRules, ssh};
 
 /// The first line. Its number changes when the built-in rules or this format do.
@@ -47,6 +47,8 @@ fn write_profile(out: &mut String, profile: &Profile) -> fmt::Result {
     match &profile.bounds {
         Bounds::Ssh(bounds) => write_ssh(out, bounds)?,
         Bounds::X509(bounds) => bounds.canonical(out)?,
+        Bounds::Crl(bounds) => bounds.canonical(out)?,
+        Bounds::Ocsp(bounds) => bounds.canonical(out)?,
     }
     write_budget(out, &profile.budget)
 }
@@ -86,6 +88,12 @@ pub(super) fn write_validity(out: &mut String, validity: &ValidityBounds) -> fmt
     writeln!(out, "start_within {}", validity.start_within.as_secs())?;
     writeln!(out, "min_lifetime {}", validity.min_lifetime.as_secs())?;
     writeln!(out, "max_lifetime {}", validity.max_lifetime.as_secs())
+}
+
+pub(super) fn write_updates(out: &mut String, updates: &UpdateBounds) -> fmt::Result {
+    writeln!(out, "backdating {}", updates.backdating.as_secs())?;
+    writeln!(out, "start_within {}", updates.start_within.as_secs())?;
+    writeln!(out, "max_next_update {}", updates.max_next_update.as_secs())
 }
 
 fn write_options(out: &mut String, word: &str, options: &BTreeMap<String, ValueRule>) -> fmt::Result {

@@ -6,7 +6,7 @@ use countersign_tbs::TbsKind;
 
 use crate::caller::CallerName;
 use crate::policy::budget::Budget;
-use crate::policy::{ssh, x509};
+use crate::policy::{crl, ocsp, ssh, x509};
 
 /// One `[key.KEY.allow.NAME]` section, compiled.
 #[derive(Clone, Debug)]
@@ -30,6 +30,10 @@ pub(crate) enum Bounds {
     Ssh(Box<ssh::Bounds>),
     /// An X.509 certificate.
     X509(Box<x509::Bounds>),
+    /// A CRL.
+    Crl(crl::Bounds),
+    /// An OCSP response.
+    Ocsp(ocsp::Bounds),
 }
 
 impl Bounds {
@@ -38,6 +42,8 @@ impl Bounds {
         match self {
             Self::Ssh(_) => TbsKind::SshCertificate,
             Self::X509(_) => TbsKind::X509Certificate,
+            Self::Crl(_) => TbsKind::X509Crl,
+            Self::Ocsp(_) => TbsKind::OcspResponse,
         }
     }
 }

@@ -11,7 +11,7 @@ pub enum ReasonClass {
     NotFound,
     /// Too late.
     Expired,
-    /// The request id or the serial stands for something else already: use a new one.
+    /// The request id, the serial or the CRL number stands for something else already: use a new one.
     Taken,
     /// The same request is being worked on: ask again a little later.
     Pending,
@@ -74,6 +74,22 @@ reasons! {
     AuthorityKeyIdMismatch = "AUTHORITY_KEY_ID_MISMATCH", Denied;
     /// The TBS says another signature algorithm than the key's.
     SignatureAlgorithmMismatch = "SIGNATURE_ALGORITHM_MISMATCH", Denied;
+    /// The response names another responder than the key's certificate.
+    ResponderMismatch = "RESPONDER_MISMATCH", Denied;
+    /// The key's certificate does not let it sign such things.
+    SignerKeyUsageMissing = "SIGNER_KEY_USAGE_MISSING", Denied;
+    /// The key's certificate is over, or not valid yet.
+    SignerCertificateNotValid = "SIGNER_CERTIFICATE_NOT_VALID", Denied;
+    /// A list that is longer than any key signs.
+    ListTooLong = "LIST_TOO_LONG", Denied;
+    /// A delta list whose base is not older than itself.
+    DeltaBaseNotOlder = "DELTA_BASE_NOT_OLDER", Denied;
+    /// A status of later than the response.
+    StatusInFuture = "STATUS_IN_FUTURE", Denied;
+    /// The next update is due already.
+    NextUpdatePassed = "NEXT_UPDATE_PASSED", Denied;
+    /// A revocation of later than the list, or the response, that tells of it.
+    RevokedInFuture = "REVOKED_IN_FUTURE", Denied;
     /// A serial number that cannot hold 64 random bits.
     SerialTooShort = "SERIAL_TOO_SHORT", Denied;
     /// Serial 0, which is what a forgotten serial looks like.
@@ -128,6 +144,20 @@ reasons! {
     CertificatePolicyNotAllowed = "CERTIFICATE_POLICY_NOT_ALLOWED", Denied;
     /// A place to look at that the profile does not list.
     UrlNotAllowed = "URL_NOT_ALLOWED", Denied;
+    /// A delta list, which the profile does not allow.
+    DeltaNotAllowed = "DELTA_NOT_ALLOWED", Denied;
+    /// A list of other certificates than the profile says.
+    ScopeNotAllowed = "SCOPE_NOT_ALLOWED", Denied;
+    /// More revoked certificates than the profile allows.
+    EntriesAboveLimit = "ENTRIES_ABOVE_LIMIT", Denied;
+    /// More answers in one response than the profile allows.
+    ResponsesAboveLimit = "RESPONSES_ABOVE_LIMIT", Denied;
+    /// A nonce, which the profile does not allow.
+    NonceNotAllowed = "NONCE_NOT_ALLOWED", Denied;
+    /// An answer without a next update.
+    NextUpdateMissing = "NEXT_UPDATE_MISSING", Denied;
+    /// The next update is later than the profile allows.
+    NextUpdateTooLate = "NEXT_UPDATE_TOO_LATE", Denied;
     /// More principals than the profile allows.
     PrincipalsAboveLimit = "PRINCIPALS_ABOVE_LIMIT", Denied;
     /// A principal that no pattern of the profile matches.
@@ -160,6 +190,8 @@ reasons! {
     RequestOutcomeUnknown = "REQUEST_OUTCOME_UNKNOWN", Taken;
     /// The ledger has another certificate of this CA key with this serial.
     SerialReused = "SERIAL_REUSED", Taken;
+    /// The ledger has a CRL of this CA key with this number, or a newer one.
+    CrlNumberNotNewer = "CRL_NUMBER_NOT_NEWER", Taken;
     /// The caller has had as many certificates as the profile's budget allows by now.
     BudgetExhausted = "BUDGET_EXHAUSTED", Spent;
     /// The caller went on asking beyond its budget: it gets nothing by this key until an operator thaws it.

@@ -26,7 +26,7 @@ impl Format for CertificateTbs {
     fn bounds(bounds: &profile::Bounds) -> Option<&Bounds> {
         match bounds {
             profile::Bounds::Ssh(bounds) => Some(bounds),
-            profile::Bounds::X509(_) => None,
+            _ => None,
         }
     }
 }

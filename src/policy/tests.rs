@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use bytes::Bytes;
+use countersign_tbs::crl::TbsCertList;
 use countersign_tbs::key::{Curve, EcPoint, PublicKey, RsaPublicKey};
+use countersign_tbs::ocsp::ResponseData;
 use countersign_tbs::signature::Scheme;
 use countersign_tbs::ssh::{self, CertificateBuilder, CertificateType, SubjectKey};
 use countersign_tbs::x509::TbsCertificate;
@@ -15,15 +17,17 @@ use crate::caller::Caller;
 use crate::config::Config;
 use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime};
 use crate::policy::blocklist::Blocklist;
+use crate::policy::fixture::NOW;
 use crate::policy::format::rule_names;
 use crate::policy::{Decision, KeyList, ListFormat, Policy, Reason, ReasonClass, Refusal, weak_key};
 use crate::sign::{Priority, Request};
 
+mod crl;
 mod explain;
+mod ocsp;
 mod rules;
 mod x509;
 
-const NOW: u64 = 1_800_000_000;
 const HOUR: u64 = 3600;
 
 /// Two CA keys. `dns:staff` may use `user-ca` by one profile, `dns:many` by three, `dns:fleet` may use `host-ca`.
@@ -260,7 +264,8 @@ fn refusal_is_of_the_profile_that_got_furthest_and_the_first_of_equals() {
 fn key_of_others_and_key_of_nobody_are_told_apart_by_nobody() {
     let refusals = ["host-ca", "no-such-key", "Not A Name", "", "staff"].map(|key| {
         let wish = Wish { key, deadline: Some(Duration::ZERO), kind: TbsKind::X509Crl, ..Wish::default() };
-        wish.decide_on(Err(ParseError::Kind(TbsKind::X509Crl))).verdict().unwrap_err().clone()
+        let malformed = ParseError::Ssh(ssh::ParseError::PrincipalsEmpty);
+        wish.decide_on(Err(malformed)).verdict().unwrap_err().clone()
     });
     assert!(refusals.iter().all(|refusal| *refusal == refusals[0]), "{refusals:#?}");
     assert_eq!(refusals[0].reason, Reason::KeyNotAvailable);
@@ -314,7 +319,7 @@ fn examples_of_the_manual_are_configurations() {
         manual.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let (ssh, x509): (Vec<&str>, Vec<&str>) =
         examples.iter().partition(|example| example.starts_with("[key.user-ca."));
-    assert_eq!((ssh.len(), x509.len()), (3, 2));
+    assert_eq!((ssh.len(), x509.len()), (3, 3));
     let start = CONFIG.find("[key.user-ca.allow.staff]").unwrap();
     let ca = "[key.tls-ca]\npurpose = \"x509-ca\"\nscheme = \"ed25519\"\ntoken = \"t\"\ncertificate = \"ca.pem\"\n";
     let text = format!("{}{}{ca}{}", &CONFIG[..start], ssh.concat(), x509.concat());
@@ -331,8 +336,10 @@ fn reasons_have_one_word_each_and_the_manual_has_them_and_every_rule() {
         assert!(manual.contains(&format!("`{word}`")), "docs/policy.md lacks {word}");
     }
     let rules = rule_names::<ssh::CertificateTbs>("`built-in.", "`");
-    let counted = ["`budget", "`volume", "`freeze_after"].map(str::to_owned);
-    for rule in counted.into_iter().chain(rules).chain(rule_names::<TbsCertificate>("`built-in.", "`")) {
+    let rules = rules.chain(rule_names::<TbsCertificate>("`built-in.", "`"));
+    let rules = rules.chain(rule_names::<TbsCertList>("`built-in.", "`"));
+    let counted = ["`budget", "`volume", "`freeze_after"].map(str::to_owned).into_iter();
+    for rule in counted.chain(rules).chain(rule_names::<ResponseData>("`built-in.", "`")) {
         assert!(manual.contains(&format!("{rule}`")), "docs/policy.md lacks {rule}`");
     }
 }

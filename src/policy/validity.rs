@@ -1,4 +1,4 @@
-//! When a certificate of any format is valid, as a profile bounds it.
+//! When a certificate, a list or a response is valid, as a profile bounds it.
 //!
 //! In: a [`Period`] and the time. Out: an objection, or none.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::key::UnixTime;
 use crate::policy::{Reason, Verdict, object};
 
-/// A certificate's validity, in seconds since 1970, and what its format calls the two.
+/// A validity, in seconds since 1970, and what its format calls the two.
 pub(super) struct Period {
     pub(super) fields: [&'static str; 2],
     pub(super) after: u64,
@@ -25,6 +25,17 @@ pub(crate) struct ValidityBounds {
     pub(crate) min_lifetime: Duration,
     /// How long the certificate may be used, from now or, if that is later, from its beginning.
     pub(crate) max_lifetime: Duration,
+}
+
+/// What a profile bounds in the updates of a list or a response. Every field is whole seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UpdateBounds {
+    /// How far in the past it may have been made.
+    pub(crate) backdating: Duration,
+    /// How far in the future it may be said to be made.
+    pub(crate) start_within: Duration,
+    /// When the next one comes at the latest, from now or, if that is later, from when it is made.
+    pub(crate) max_next_update: Duration,
 }
 
 impl Period {
@@ -45,21 +56,11 @@ impl Period {
 
 impl ValidityBounds {
     pub(super) fn backdating(&self, profile: &str, period: &Period, now: UnixTime) -> Verdict {
-        let (past, limit) = (now.0.saturating_sub(period.after), self.backdating.as_secs());
-        if past <= limit {
-            return Ok(());
-        }
-        let message = format!("{}; profile {profile} allows {limit} s", period.beginning(now));
-        object(Reason::BackdatedTooFar, message)
+        backdating(self.backdating, profile, period, now)
     }
 
     pub(super) fn start_within(&self, profile: &str, period: &Period, now: UnixTime) -> Verdict {
-        let (ahead, limit) = (period.after.saturating_sub(now.0), self.start_within.as_secs());
-        if ahead <= limit {
-            return Ok(());
-        }
-        let message = format!("{}; profile {profile} allows {limit} s", period.beginning(now));
-        object(Reason::StartsTooLate, message)
+        start_within(self.start_within, profile, period, now)
     }
 
     pub(super) fn min_lifetime(&self, profile: &str, period: &Period, now: UnixTime) -> Verdict {
@@ -82,4 +83,42 @@ impl ValidityBounds {
             format!("the certificate could be used for {lifetime} s; profile {profile} allows {limit} s");
         object(Reason::LifetimeTooLong, message)
     }
+}
+
+impl UpdateBounds {
+    pub(super) fn backdating(&self, profile: &str, period: &Period, now: UnixTime) -> Verdict {
+        backdating(self.backdating, profile, period, now)
+    }
+
+    pub(super) fn start_within(&self, profile: &str, period: &Period, now: UnixTime) -> Verdict {
+        start_within(self.start_within, profile, period, now)
+    }
+
+    pub(super) fn max_next_update(&self, profile: &str, period: &Period, now: UnixTime) -> Verdict {
+        let (ahead, limit) = (period.usable(now), self.max_next_update.as_secs());
+        if ahead <= limit {
+            return Ok(());
+        }
+        let [_, next] = period.fields;
+        let message = format!("{next} is {ahead} s ahead; profile {profile} allows {limit} s");
+        object(Reason::NextUpdateTooLate, message)
+    }
+}
+
+fn backdating(limit: Duration, profile: &str, period: &Period, now: UnixTime) -> Verdict {
+    let (past, limit) = (now.0.saturating_sub(period.after), limit.as_secs());
+    if past <= limit {
+        return Ok(());
+    }
+    let message = format!("{}; profile {profile} allows {limit} s", period.beginning(now));
+    object(Reason::BackdatedTooFar, message)
+}
+
+fn start_within(limit: Duration, profile: &str, period: &Period, now: UnixTime) -> Verdict {
+    let (ahead, limit) = (period.after.saturating_sub(now.0), limit.as_secs());
+    if ahead <= limit {
+        return Ok(());
+    }
+    let message = format!("{}; profile {profile} allows {limit} s", period.beginning(now));
+    object(Reason::StartsTooLate, message)
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_tbs::TbsKind;
-use countersign_tbs::x509::{ExtensionValue, GeneralName, TbsCertificate};
+use countersign_tbs::x509::{ExtensionValue, TbsCertificate};
 
 use crate::policy::format::{Bounded, BuiltIn, Format};
 use crate::policy::pattern::{Pattern, any_matches};
@@ -35,7 +35,7 @@ impl Format for TbsCertificate {
     fn bounds(bounds: &profile::Bounds) -> Option<&Bounds> {
         match bounds {
             profile::Bounds::X509(bounds) => Some(bounds),
-            profile::Bounds::Ssh(_) => None,
+            _ => None,
         }
     }
 }
@@ -55,12 +55,6 @@ fn listed_in<'a, T>(
     pick: impl Fn(&'a ExtensionValue) -> Option<&'a Vec<T>>,
 ) -> &'a [T] {
     tbs.extensions().iter().find_map(|extension| pick(&extension.value)).map_or(&[], Vec::as_slice)
-}
-
-/// Every URI of `names` is one of `urls`, and there is nothing but URIs; else what is not.
-fn unlisted<'a>(names: impl IntoIterator<Item = &'a GeneralName>, urls: &BTreeSet<String>) -> Option<String> {
-    let is_listed = |name: &GeneralName| matches!(name, GeneralName::Uri(uri) if urls.contains(uri));
-    names.into_iter().find(|name| !is_listed(name)).map(ToString::to_string)
 }
 
 /// The first of `values` that no pattern matches.

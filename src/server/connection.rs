@@ -87,10 +87,11 @@ pub(super) struct Limits {
     pub(super) grace: Duration,
 }
 
-/// Serves every connection that comes in by `door` until `stopping`, then waits for the last of them.
+/// Serves every connection that comes in by `door` until `stopping`, then waits for the last of them. `routes` has the
+/// methods for each caller.
 pub(super) async fn serve<D: Door>(
     door: D,
-    routes: Routes,
+    routes: impl Fn(&Caller) -> Routes + Clone + Send + 'static,
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -110,7 +111,10 @@ pub(super) async fn serve<D: Door>(
                     });
                     drop(handshake);
                     match known {
-                        Ok((stream, caller, _share)) => converse(stream, caller, routes, limits.grace, stopping).await,
+                        Ok((stream, caller, _share)) => {
+                            let routes = routes(&caller);
+                            converse(stream, caller, routes, limits.grace, stopping).await;
+                        }
                         Err(rejected @ Rejected::Nameless { .. }) => warn!("closed a connection: {rejected}"),
                         Err(rejected) => debug!("closed a connection: {rejected}"),
                     }

@@ -73,6 +73,10 @@ pub enum Tbs {
     Ssh(ssh::CertificateTbs),
     /// A TBSCertificate.
     X509(x509::TbsCertificate),
+    /// A TBSCertList.
+    Crl(crl::TbsCertList),
+    /// A ResponseData.
+    Ocsp(ocsp::ResponseData),
 }
 
 /// Why bytes are not a TBS of the kind that they were said to be.
@@ -90,9 +94,6 @@ pub enum ParseError {
         /// Why it is none.
         error: x509::ParseError,
     },
-    /// A kind that no key here signs.
-    #[error("this signer has no key that signs a TBS of kind {0}")]
-    Kind(TbsKind),
 }
 
 impl ParseError {
@@ -102,7 +103,6 @@ impl ParseError {
         match self {
             Self::Ssh(error) => error.rule(),
             Self::X509 { error, .. } => error.rule(),
-            Self::Kind(_) => "TBS_KIND_UNKNOWN",
         }
     }
 }
@@ -113,12 +113,12 @@ impl Tbs {
     /// # Errors
     /// [`ParseError`] for anything but the one canonical encoding.
     pub fn parse(kind: TbsKind, bytes: &[u8]) -> Result<Self, ParseError> {
+        let der = |error| ParseError::X509 { kind, error };
         match kind {
             TbsKind::SshCertificate => Ok(Self::Ssh(ssh::CertificateTbs::parse(bytes)?)),
-            TbsKind::X509Certificate => x509::TbsCertificate::parse(bytes)
-                .map(Self::X509)
-                .map_err(|error| ParseError::X509 { kind, error }),
-            TbsKind::X509Crl | TbsKind::OcspResponse => Err(ParseError::Kind(kind)),
+            TbsKind::X509Certificate => x509::TbsCertificate::parse(bytes).map(Self::X509).map_err(der),
+            TbsKind::X509Crl => crl::TbsCertList::parse(bytes).map(Self::Crl).map_err(der),
+            TbsKind::OcspResponse => ocsp::ResponseData::parse(bytes).map(Self::Ocsp).map_err(der),
         }
     }
 
@@ -128,6 +128,8 @@ impl Tbs {
         match self {
             Self::Ssh(tbs) => tbs.as_bytes(),
             Self::X509(tbs) => tbs.as_bytes(),
+            Self::Crl(tbs) => tbs.as_bytes(),
+            Self::Ocsp(tbs) => tbs.as_bytes(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use base64ct::{Base64, Encoding};
 use countersign_tbs::Tbs;
+use countersign_tbs::crl::TbsCertList;
+use countersign_tbs::ocsp::{ResponderId, ResponseData};
 use countersign_tbs::ssh::{CertificateTbs, Options};
 use countersign_tbs::x509::{BasicConstraints, TbsCertificate};
 use serde_json::{Map, Value, json};
@@ -66,6 +68,8 @@ fn asked_fields(asked: &Asked) -> Value {
         None => {}
         Some(Tbs::Ssh(certificate)) => drop(fields.insert("ssh".to_owned(), ssh(&certificate))),
         Some(Tbs::X509(certificate)) => drop(fields.insert("x509".to_owned(), x509(&certificate))),
+        Some(Tbs::Crl(list)) => drop(fields.insert("crl".to_owned(), crl(&list))),
+        Some(Tbs::Ocsp(response)) => drop(fields.insert("ocsp".to_owned(), ocsp(&response))),
     }
     Value::Object(fields)
 }
@@ -111,6 +115,40 @@ fn x509(certificate: &TbsCertificate) -> Value {
         "is_ca": matches!(certificate.basic_constraints(), Some(BasicConstraints::Ca { .. })),
         "ext_key_usage": certificate.ext_key_usage().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "subject_key": certificate.public_key().ssh_fingerprint(),
+    })
+}
+
+/// The number as OpenSSL writes it; `delta_base` only of a list that adds to another.
+fn crl(list: &TbsCertList) -> Value {
+    let mut fields = merged([json!({
+        "number": list.number().to_string(),
+        "issuer": list.issuer().to_string(),
+        "this_update": list.this_update().unix_secs().to_string(),
+        "next_update": list.next_update().unix_secs().to_string(),
+        "entries": list.entry_count(),
+    })]);
+    if let Some(base) = list.delta_base() {
+        fields.insert("delta_base".to_owned(), base.to_string().into());
+    }
+    Value::Object(fields)
+}
+
+fn ocsp(response: &ResponseData) -> Value {
+    let answers = response.responses().iter().map(|one| {
+        json!({
+            "serial": one.cert_id.serial.to_string(),
+            "status": one.status.name(),
+            "this_update": one.this_update.unix_secs().to_string(),
+            "next_update": one.next_update.map(|next| next.unix_secs().to_string()),
+        })
+    });
+    json!({
+        "responder": match response.responder() {
+            ResponderId::Name(name) => name.to_string(),
+            ResponderId::KeyHash(hash) => hex(hash),
+        },
+        "produced_at": response.produced_at().unix_secs().to_string(),
+        "responses": answers.collect::<Vec<_>>(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! Entries as lines for people: index, time, kind, caller, key, and the rest in words.
 
 use countersign_tbs::Tbs;
+use countersign_tbs::crl::TbsCertList;
+use countersign_tbs::ocsp::ResponseData;
 use countersign_tbs::ssh::CertificateTbs;
 use countersign_tbs::x509::TbsCertificate;
 
@@ -57,6 +59,8 @@ pub(in crate::cli) fn tbs(asked: &Asked) -> String {
     let what = match (parsed(asked), &asked.tbs) {
         (Some(Tbs::Ssh(certificate)), _) => ssh(&certificate),
         (Some(Tbs::X509(certificate)), _) => x509(&certificate),
+        (Some(Tbs::Crl(list)), _) => crl(&list),
+        (Some(Tbs::Ocsp(response)), _) => ocsp(&response),
         (None, AskedTbs::Whole(bytes)) => format!("{}, {} bytes", text(&asked.kind), bytes.len()),
         (None, AskedTbs::Digest(hash, len)) => {
             format!("{}, {len} bytes, sha256 {}", text(&asked.kind), hex(hash))
@@ -90,6 +94,32 @@ fn x509(certificate: &TbsCertificate) -> String {
         seconds(validity.not_before.unix_secs()),
         seconds(validity.not_after.unix_secs()),
     )
+}
+
+fn crl(list: &TbsCertList) -> String {
+    let base = list.delta_base().map(|base| format!(" (delta to {base})")).unwrap_or_default();
+    format!(
+        "x509 crl, number {}{base}, issuer {}, entries {}, from {} to {}",
+        list.number(),
+        quoted(&list.issuer().to_string()),
+        list.entry_count(),
+        seconds(list.this_update().unix_secs()),
+        seconds(list.next_update().unix_secs()),
+    )
+}
+
+fn ocsp(response: &ResponseData) -> String {
+    let answers: Vec<String> = response
+        .responses()
+        .iter()
+        .map(|one| {
+            let next = one.next_update.map(|next| format!(" to {}", seconds(next.unix_secs())));
+            let from = seconds(one.this_update.unix_secs());
+            format!("{} {} from {from}{}", one.cert_id.serial, one.status.name(), next.unwrap_or_default())
+        })
+        .collect();
+    let produced = seconds(response.produced_at().unix_secs());
+    format!("ocsp response of {produced}, serials {}", answers.join(" "))
 }
 
 /// Text from outside in a column of its own: visible ASCII as it is, all else escaped, spaces too.

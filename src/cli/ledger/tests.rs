@@ -3,9 +3,12 @@
 use clap::Parser;
 use serde_json::Value;
 
-use super::{Command, hex};
-use crate::ledger::entry::{Asked, AskedTbs, Entry, Outcome, UnixMillis, leaf_hash};
+use countersign_tbs::{Tbs, TbsKind};
+
+use super::{Command, hex, json, table};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, leaf_hash};
 use crate::ledger::fixture::{CONFIG, Fixture};
+use crate::policy::fixture::{list, response};
 
 #[derive(Parser)]
 struct Cli {
@@ -160,6 +163,57 @@ fn freezes_thaws_and_counts_are_shown_in_words_and_in_json() {
             assert_eq!(&json[name], value, "{json}");
         }
     }
+}
+
+#[test]
+fn shows_what_a_list_and_a_response_say() {
+    let entry = |tbs: &Tbs, kind: TbsKind| Entry::Intent {
+        time: UnixMillis(0),
+        asked: Asked {
+            caller: b"dns:front".to_vec(),
+            key: b"ca".to_vec(),
+            request_id: None,
+            kind: kind.name().to_owned(),
+            tbs: AskedTbs::of(tbs.as_bytes()),
+        },
+        policy: [0; 32],
+        rule: "key.ca.allow.x".to_owned(),
+        ca_key: CaKey { purpose: "x509-ca".to_owned(), scheme: "ed25519".to_owned(), spki_sha256: [0; 32] },
+    };
+    let (from, to) = ("2027-01-15T08:00:00.000Z", "2027-01-16T08:00:00.000Z");
+    let lists = [
+        (
+            list(0x10ff.into(), None, 2),
+            format!("x509 crl, number 0x10ff, issuer \"CN=CA\", entries 2, from {from} to {to}"),
+        ),
+        (
+            list(7.into(), Some(6), 0),
+            format!(
+                "x509 crl, number 0x07 (delta to 0x06), issuer \"CN=CA\", entries 0, from {from} to {to}"
+            ),
+        ),
+    ];
+    for (tbs, words) in lists {
+        let line = table::line(0, &entry(&tbs, TbsKind::X509Crl));
+        assert!(line.ends_with(&format!("{words} by key.ca.allow.x")), "{line}");
+    }
+    let line = table::line(0, &entry(&response("CA"), TbsKind::OcspResponse));
+    let words = format!("ocsp response of {from}, serials 01 good from {from} to {to} by key.ca.allow.x");
+    assert!(line.ends_with(&words), "{line}");
+
+    let fields = json::line(0, &entry(&list(7.into(), Some(6), 2), TbsKind::X509Crl))["crl"].clone();
+    let expected = serde_json::json!({
+        "number": "0x07", "delta_base": "0x06", "issuer": "CN=CA", "entries": 2,
+        "this_update": "1800000000", "next_update": "1800086400",
+    });
+    assert_eq!(fields, expected);
+    let fields = json::line(0, &entry(&response("CA"), TbsKind::OcspResponse))["ocsp"].clone();
+    let answer = serde_json::json!({
+        "serial": "01", "status": "good", "this_update": "1800000000", "next_update": "1800086400",
+    });
+    let expected =
+        serde_json::json!({ "responder": "CN=CA", "produced_at": "1800000000", "responses": [answer] });
+    assert_eq!(fields, expected);
 }
 
 #[tokio::test]

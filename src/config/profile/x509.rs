@@ -11,6 +11,7 @@ use super::{RawValidity, callers, given, is_set, one_of};
 use crate::caller::CallerName;
 use crate::config::checks::integer;
 use crate::config::section::{List, Number, Section, Text};
+use crate::policy::listing::ExtensionValues;
 use crate::policy::network::Network;
 use crate::policy::pattern::Pattern;
 use crate::policy::subject_key::RSA_BITS;
@@ -52,8 +53,7 @@ pub(super) fn read(
     section: &mut Section<'_, '_>,
 ) -> Option<(BTreeSet<CallerName>, Bounds)> {
     let subject = section.child("subject").map_or(Some(BTreeMap::new()), |mut table| subject(&mut table));
-    let extension_values =
-        section.child("extension_values").map_or(Some(BTreeMap::new()), |mut table| values(&mut table));
+    let extension_values = extension_values(section);
     let mut raw: Raw = section.read();
     let callers = callers(section, raw.callers.take());
     let subject_keys = section
@@ -105,8 +105,13 @@ fn subject(table: &mut Section<'_, '_>) -> Option<BTreeMap<&'static str, BTreeSe
     lists(table, Pattern::new, |text| one_of(&labels, "an attribute of a subject", text))
 }
 
+/// The table `extension_values`, which may be missing.
+pub(super) fn extension_values(section: &mut Section<'_, '_>) -> Option<ExtensionValues> {
+    section.child("extension_values").map_or(Some(ExtensionValues::new()), |mut table| values(&mut table))
+}
+
 /// The table of extensions that are not known here: each identifier with its values, as hexadecimal DER.
-fn values(table: &mut Section<'_, '_>) -> Option<BTreeMap<Oid, BTreeSet<Vec<u8>>>> {
+fn values(table: &mut Section<'_, '_>) -> Option<ExtensionValues> {
     lists(table, |text| hex(&text), oid)
 }
 
@@ -290,7 +295,7 @@ fn oid(text: &str) -> Result<Oid, String> {
 }
 
 /// As it is to be in the certificate: no pattern.
-fn url(text: String) -> Result<String, String> {
+pub(super) fn url(text: String) -> Result<String, String> {
     let is_url = ["http://", "https://", "ldap://"].iter().any(|scheme| text.starts_with(scheme))
         && text.bytes().all(|byte| byte.is_ascii_graphic());
     if is_url { Ok(text) } else { Err(format!("{text:?} is no URL of http, https or ldap")) }

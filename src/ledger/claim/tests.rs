@@ -16,7 +16,13 @@ fn claim() -> Claim {
         CaKey { purpose: "ssh-user-ca".to_owned(), scheme: "ed25519".to_owned(), spki_sha256: [1; 32] };
     let rate = Rate::parse("1/h").unwrap();
     let budget = Budget { rate, burst: rate.count(), volume: None, freeze_after: rate };
-    Claim { asked, ca_key, serial: Serial(vec![1]), rule: "key.user-ca.allow.staff".to_owned(), budget }
+    Claim {
+        asked,
+        ca_key,
+        unique: Unique::Serial(Serial(vec![1])),
+        rule: "key.user-ca.allow.staff".to_owned(),
+        budget,
+    }
 }
 
 fn earlier(Claim { asked, ca_key, .. }: Claim, fate: Fate) -> Earlier {

@@ -4,11 +4,13 @@
 //! once it is committed, and nothing of it if it is not; an intent is found from then on, in the same batch too. The
 //! indexes say nothing that the entries do not.
 
+use countersign_tbs::crl::CrlNumber;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Params, Row, Transaction};
 
-use crate::ledger::claim::{Claim, Earlier, Fate, Recorder};
-use crate::ledger::entry::Entry;
+use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Unique};
+use crate::ledger::crl_number::{ListNumber, Newest, Series};
+use crate::ledger::entry::{CaKey, Entry};
 use crate::ledger::sqlite::account::Rows;
 use crate::ledger::{Receipt, leaf_hash};
 
@@ -53,8 +55,18 @@ impl Batch<'_> {
             let insert = "INSERT OR REPLACE INTO request (caller, id, intent) VALUES (?1, ?2, ?3)";
             self.execute(insert, (&claim.asked.caller, id, index.cast_signed()))?;
         }
-        let insert = "INSERT OR REPLACE INTO serial (ca_key, serial, intent) VALUES (?1, ?2, ?3)";
-        self.execute(insert, (claim.ca_key.spki_sha256, claim.serial.as_bytes(), index.cast_signed()))?;
+        let ca_key = claim.ca_key.spki_sha256;
+        match &claim.unique {
+            Unique::Serial(serial) => {
+                let insert = "INSERT OR REPLACE INTO serial (ca_key, serial, intent) VALUES (?1, ?2, ?3)";
+                self.execute(insert, (ca_key, serial.as_bytes(), index.cast_signed()))?;
+            }
+            Unique::CrlNumber(ListNumber { series, number }) => {
+                let insert = "INSERT OR REPLACE INTO crl_number (ca_key, series, number, intent) VALUES (?1, ?2, ?3, ?4)";
+                self.execute(insert, (ca_key, series.name(), number.as_bytes(), index.cast_signed()))?;
+            }
+            Unique::Nothing => {}
+        }
         Ok(index)
     }
 
@@ -67,8 +79,27 @@ impl Batch<'_> {
 
     /// The intent that has this claim's serial.
     pub(in crate::ledger) fn by_serial(&self, claim: &Claim) -> rusqlite::Result<Option<Earlier>> {
+        let Unique::Serial(serial) = &claim.unique else { return Ok(None) };
         let select = "SELECT intent FROM serial WHERE ca_key = ?1 AND serial = ?2";
-        self.earlier(select, (claim.ca_key.spki_sha256, claim.serial.as_bytes()))
+        self.earlier(select, (claim.ca_key.spki_sha256, serial.as_bytes()))
+    }
+
+    /// What is in the way of this claim's CRL number.
+    pub(in crate::ledger) fn by_crl_number(&self, claim: &Claim) -> rusqlite::Result<Option<Conflict>> {
+        let Unique::CrlNumber(number) = &claim.unique else { return Ok(None) };
+        let own = self.newest_number(&claim.ca_key, number.series)?;
+        let other = self.newest_number(&claim.ca_key, number.series.other())?;
+        Ok(number.against(own.as_ref(), other.as_ref()))
+    }
+
+    fn newest_number(&self, ca_key: &CaKey, series: Series) -> rusqlite::Result<Option<Newest>> {
+        let place = (ca_key.spki_sha256, series.name());
+        let select = "SELECT intent FROM crl_number WHERE ca_key = ?1 AND series = ?2";
+        let Some(earlier) = self.earlier(select, place)? else { return Ok(None) };
+        let select = "SELECT number FROM crl_number WHERE ca_key = ?1 AND series = ?2";
+        let number: Vec<u8> = self.transaction.prepare_cached(select)?.query_row(place, |row| row.get(0))?;
+        let number = CrlNumber::new(&number).ok_or_else(|| not_an_entry(0, Mismatch))?;
+        Ok(Some(Newest { number, fate: earlier.fate }))
     }
 
     /// Returns once the disk has all of it.

@@ -275,6 +275,7 @@ async fn looking_for_what_an_intent_is_judged_by_reads_one_row_of_an_index() {
     for sql in [
         "SELECT intent FROM request WHERE caller = x'' AND id = x''",
         "SELECT intent FROM serial WHERE ca_key = x'' AND serial = x''",
+        "SELECT intent FROM crl_number WHERE ca_key = x'' AND series = ''",
         "SELECT idx FROM outcome WHERE intent = 1",
         "SELECT rate FROM spent WHERE caller = x'' AND key = x'' AND rule = ''",
         "SELECT tries FROM standing WHERE caller = x'' AND key = x''",

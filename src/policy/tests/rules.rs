@@ -77,8 +77,15 @@ fn each_rule_refuses_what_breaks_it_and_names_itself() {
 fn every_reason_of_policy_has_a_case() {
     let ssh = refused().into_iter().map(|(_, reason, _)| reason);
     let x509 = x509::refused().into_iter().map(|(_, reason, _)| reason);
-    let tested: BTreeSet<&str> =
-        ssh.chain(x509).chain([Reason::PrincipalInvalid]).map(Reason::code_word).collect();
+    let crl = crl::refused().into_iter().map(|(_, reason, _)| reason);
+    let ocsp = ocsp::refused().into_iter().map(|(_, reason, _)| reason);
+    let tested: BTreeSet<&str> = ssh
+        .chain(x509)
+        .chain(crl)
+        .chain(ocsp)
+        .chain([Reason::PrincipalInvalid])
+        .map(Reason::code_word)
+        .collect();
     // The ledger gives those that are about earlier requests.
     let of_policy = Reason::ALL.iter().filter(|reason| match reason.class() {
         ReasonClass::Taken | ReasonClass::Pending | ReasonClass::Spent | ReasonClass::Frozen => false,

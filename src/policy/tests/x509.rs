@@ -6,15 +6,14 @@ use std::sync::Arc;
 use countersign_tbs::der::{Oid, Time, oids};
 use countersign_tbs::ocsp::public_key_bits;
 use countersign_tbs::x509::{
-    AccessDescription, Attribute, BasicConstraints, CertificateBuilder as Builder, CertificatePolicy,
-    DistributionPoint, Extension, ExtensionValue as Value, GeneralName, KeyId, KeyUsage, Name,
-    NameConstraints, SerialNumber, SignatureAlgorithm, Subtree, Validity,
+    AccessDescription, BasicConstraints, CertificateBuilder as Builder, CertificatePolicy, DistributionPoint,
+    Extension, ExtensionValue as Value, GeneralName, KeyId, KeyUsage, Name, NameConstraints, SerialNumber,
+    SignatureAlgorithm, Subtree, Validity,
 };
 
 use super::*;
 use crate::key::{CertificateFiles, KeyCertificate};
-
-const DAY: u64 = 24 * HOUR;
+use crate::policy::fixture::{DAY, NOW, key_id, name, time};
 
 /// A profile for each kind of certificate, each for a caller of its own.
 const PROFILES: &str = r#"
@@ -85,24 +84,8 @@ budget = "500/h"
 const CA: PublicKey = PublicKey::Ed25519([1; 32]);
 const SUBJECT: PublicKey = PublicKey::Ed25519([7; 32]);
 
-fn time(secs: u64) -> Time {
-    Time::from_unix_secs(secs).unwrap()
-}
-
-fn name(common_name: &str) -> Name {
-    let oid = Oid::from_contents(oids::COMMON_NAME).unwrap();
-    let kind = countersign_tbs::der::StringKind::Utf8;
-    Name::new(vec![vec![Attribute::new(oid, kind, common_name).unwrap()]]).unwrap()
-}
-
 fn oid(contents: &[u8]) -> Oid {
     Oid::from_contents(contents).unwrap()
-}
-
-fn key_id(key: &PublicKey) -> KeyId {
-    let digest =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &public_key_bits(key));
-    KeyId::new(digest.as_ref()).unwrap()
 }
 
 fn dns(name: &str) -> GeneralName {

@@ -3,7 +3,7 @@
 //! In: a [`Case`]. Out: the first rule that objects. To add a rule, write one function, one line in [`RULES`] and one key in
 //! `config/profile/x509.rs`; its name in [`RULES`] is that key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use countersign_tbs::der::Oid;
@@ -15,7 +15,8 @@ use super::names::{self, NameBounds};
 use super::{Case, extensions, period, saw};
 use crate::policy::canonical::{write_each, write_validity};
 use crate::policy::format::{Bounded, Limits};
-use crate::policy::quote::{hex, listed};
+use crate::policy::listing::{ExtensionValues, write_extension_values};
+use crate::policy::quote::listed;
 use crate::policy::validity::ValidityBounds;
 use crate::policy::{Reason, Verdict, object};
 
@@ -49,7 +50,7 @@ pub(crate) struct Bounds {
     /// Whether the TLS feature `status_request` may be there.
     pub(crate) must_staple: bool,
     /// Extensions that are not known here, and the values that they may have.
-    pub(crate) extension_values: BTreeMap<Oid, BTreeSet<Vec<u8>>>,
+    pub(crate) extension_values: ExtensionValues,
     /// When it is valid.
     pub(crate) validity: ValidityBounds,
 }
@@ -244,9 +245,7 @@ impl Bounds {
         write_each(out, "ocsp_url", &self.ocsp_urls)?;
         write_each(out, "ca_issuers_url", &self.ca_issuers_urls)?;
         writeln!(out, "must_staple {}", self.must_staple)?;
-        for (oid, values) in &self.extension_values {
-            write_each(out, &format!("extension_value {oid}"), values.iter().map(|value| hex(value)))?;
-        }
+        write_extension_values(out, &self.extension_values)?;
         write_validity(out, &self.validity)
     }
 }

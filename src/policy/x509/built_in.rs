@@ -6,12 +6,11 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use countersign_tbs::der::Time;
 use countersign_tbs::ocsp::public_key_bits;
-use countersign_tbs::x509::{BasicConstraints, SignatureAlgorithm, TbsCertificate};
+use countersign_tbs::x509::{BasicConstraints, TbsCertificate};
 
 use super::{Case, saw};
 use crate::policy::format::BuiltIn;
-use crate::policy::quote::quoted;
-use crate::policy::{Objection, Reason, Verdict, object, subject_key as any_key};
+use crate::policy::{Reason, Verdict, object, signer, subject_key as any_key};
 
 /// The rules, in the order in which they are asked.
 pub(super) const RULES: &[BuiltIn<TbsCertificate>] = &[
@@ -31,37 +30,15 @@ pub(super) const RULES: &[BuiltIn<TbsCertificate>] = &[
 const MIN_SERIAL_OCTETS: usize = 8;
 
 fn issuer(case: &Case<'_>) -> Verdict {
-    let (found, wanted) = (case.tbs.issuer(), case.certificate()?.ca().subject());
-    if found == wanted {
-        return Ok(());
-    }
-    let (found, wanted) = (quoted(&found.to_string()), quoted(&wanted.to_string()));
-    let message = format!("the issuer is {found}; the certificate of key {} is for {wanted}", case.key);
-    object(Reason::IssuerMismatch, message)
+    signer::issuer(case, case.tbs.issuer())
 }
 
 fn authority_key_id(case: &Case<'_>) -> Verdict {
-    if case.tbs.authority_key_id() == case.certificate()?.key_id() {
-        return Ok(());
-    }
-    let message = format!(
-        "{}; it is to be the subjectKeyIdentifier in the certificate of key {}",
-        saw::authority_key_id(case),
-        case.key
-    );
-    object(Reason::AuthorityKeyIdMismatch, message)
+    signer::authority_key_id(case, case.tbs.authority_key_id())
 }
 
 fn signature_algorithm(case: &Case<'_>) -> Verdict {
-    let (found, key) = (case.tbs.signature_algorithm(), case.key);
-    let scheme = case.ca_keys.scheme(key);
-    let scheme = scheme.ok_or_else(|| Objection::Unknown("the key is not in service".to_owned()))?;
-    let wanted = SignatureAlgorithm::from(scheme);
-    if found == wanted {
-        return Ok(());
-    }
-    let message = format!("the TBS says {}; key {key} signs by {}", found.name(), wanted.name());
-    object(Reason::SignatureAlgorithmMismatch, message)
+    signer::signature_algorithm(case, case.tbs.signature_algorithm())
 }
 
 fn serial(Case { tbs, .. }: &Case<'_>) -> Verdict {

@@ -4,16 +4,15 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::x509::{BasicConstraints, ExtensionValue};
 
 use super::{Case, bounds, period};
-use crate::policy::quote::{hex, listed, quoted};
+use crate::policy::quote::{listed, quoted};
+use crate::policy::signer;
 
 pub(super) fn issuer(Case { tbs, .. }: &Case<'_>) -> String {
-    format!("issuer {}", quoted(&tbs.issuer().to_string()))
+    signer::saw_issuer(tbs.issuer())
 }
 
 pub(super) fn authority_key_id(Case { tbs, .. }: &Case<'_>) -> String {
-    tbs.authority_key_id().map_or("no authorityKeyIdentifier".to_owned(), |id| {
-        format!("authorityKeyIdentifier {}", hex(id.as_bytes()))
-    })
+    signer::saw_authority_key_id(tbs.authority_key_id())
 }
 
 pub(super) fn signature_algorithm(Case { tbs, .. }: &Case<'_>) -> String {
@@ -53,9 +52,8 @@ pub(super) fn rsa_bits(Case { tbs, .. }: &Case<'_>) -> String {
 }
 
 pub(super) fn subject_key_id(Case { tbs, .. }: &Case<'_>) -> String {
-    tbs.subject_key_id().map_or("no subjectKeyIdentifier".to_owned(), |id| {
-        format!("subjectKeyIdentifier {}", hex(id.as_bytes()))
-    })
+    tbs.subject_key_id()
+        .map_or("no subjectKeyIdentifier".to_owned(), |id| format!("subjectKeyIdentifier {id}"))
 }
 
 pub(super) fn basic_constraints(Case { tbs, .. }: &Case<'_>) -> String {

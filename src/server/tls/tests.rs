@@ -42,7 +42,7 @@ impl Server {
         let door = Door::new(listener, Reload::new(load(&config).unwrap(), config));
         let (reload, (stop, stopping)) = (door.reload.clone(), watch::channel(false));
         let limits = connection::Limits { connections, grace };
-        let task = tokio::spawn(connection::serve(door, Routes::default(), limits, stopping));
+        let task = tokio::spawn(connection::serve(door, |_: &Caller| Routes::default(), limits, stopping));
         Self { address, reload, stop, task }
     }
 

@@ -41,7 +41,7 @@ async fn serves_the_client() {
     let door = door(&path);
     let (stop, stopping) = watch::channel(false);
     let limits = connection::Limits { connections: 1, grace: std::time::Duration::from_secs(5) };
-    let server = tokio::spawn(connection::serve(door, Routes::default(), limits, stopping));
+    let server = tokio::spawn(connection::serve(door, |_: &Caller| Routes::default(), limits, stopping));
     let client = Client::connect_unix(&path).await.unwrap();
     assert_eq!(client.list_keys().await.unwrap_err().code, Code::Unimplemented);
     stop.send_replace(true);

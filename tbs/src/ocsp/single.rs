@@ -149,6 +149,16 @@ impl IssuerHashes {
 }
 
 impl CertStatus {
+    /// The word of the standard (RFC 6960 §2.2): `good`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Revoked { .. } => "revoked",
+            Self::Unknown => "unknown",
+        }
+    }
+
     const GOOD: u8 = tag::primitive(0);
     const REVOKED: u8 = tag::constructed(1);
     const UNKNOWN: u8 = tag::primitive(2);

@@ -11,6 +11,8 @@ pub use access::{AccessDescription, CertificatePolicy, DistributionPoint, Policy
 pub use constraints::{BasicConstraints, IpPrefix, NameConstraints, Subtree};
 pub use usage::KeyUsage;
 
+use std::fmt;
+
 use super::general_name::{other_name, write_other_name};
 use super::name::has_duplicates;
 use super::{GeneralName, ParseError, Rule};
@@ -98,6 +100,13 @@ impl KeyId {
 
     pub(crate) fn write_authority(&self, w: &mut Writer) {
         w.sequence(|w| w.value(tag::primitive(0), &self.0));
+    }
+}
+
+impl fmt::Display for KeyId {
+    /// Lowercase hexadecimal, two digits an octet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
 

@@ -1,0 +1,54 @@
+//! A profile of an X.509 key for CRLs.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{RawUpdates, callers, given, is_set, one_of, x509};
+use crate::caller::CallerName;
+use crate::config::checks::integer;
+use crate::config::section::{List, Number, Section, Text};
+use crate::policy::crl::{Bounds, SCOPES, Scopes};
+
+/// The most entries that a profile can allow: more than [`crate::policy::crl::MAX_LEN`] has room for.
+const MAX_ENTRIES: usize = 65_536;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Raw {
+    callers: List,
+    max_entries: Number,
+    delta: Option<Spanned<bool>>,
+    scopes: List,
+    crl_urls: List,
+    max_next_update: Text,
+    backdating: Text,
+    start_within: Text,
+}
+
+pub(super) fn read(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName>, Bounds)> {
+    let extension_values = x509::extension_values(section);
+    let raw: Raw = section.read();
+    let callers = callers(section, raw.callers);
+    let max_entries = section.or("max_entries", raw.max_entries, 1000, integer(0..=MAX_ENTRIES));
+    let scopes = section
+        .optional_list("scopes", raw.scopes, |text| one_of(&SCOPES, "a scope of a list", &text))
+        .map(given);
+    let crl_urls = section.list("crl_urls", raw.crl_urls, x509::url);
+    let updates = RawUpdates {
+        max_next_update: raw.max_next_update,
+        backdating: raw.backdating,
+        start_within: raw.start_within,
+    };
+    let updates = updates.read(section);
+    let bounds = Bounds {
+        delta: is_set(raw.delta),
+        scopes: scopes?.unwrap_or_else(|| Scopes::from(["all"])),
+        crl_urls: crl_urls?,
+        max_entries: max_entries?,
+        extension_values: extension_values?,
+        updates: updates?,
+    };
+    Some((callers?, bounds))
+}

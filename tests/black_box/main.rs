@@ -22,6 +22,7 @@ mod site;
 mod blocklist;
 mod budget;
 mod cli;
+mod crl_ocsp;
 mod faulty;
 mod forged;
 mod identity;

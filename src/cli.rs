@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use base64ct::{Base64, Encoding};
 use clap::{CommandFactory, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Fault};
 use crate::token::process;
@@ -164,6 +165,12 @@ fn pem(label: &str, bytes: &[u8]) -> String {
         pem.push(letter);
     }
     pem + &format!("\n-----END {label}-----\n")
+}
+
+/// Sends the log to standard error, from `level` on unless `RUST_LOG` says otherwise.
+fn log(level: tracing::Level) {
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
 /// The runtime of the commands that talk to something.

@@ -20,6 +20,7 @@ mod child;
 mod error;
 mod frame;
 mod input;
+mod isolate;
 mod link;
 mod pin;
 pub(crate) mod pkcs11;
@@ -28,12 +29,14 @@ pub(crate) mod process;
 mod queue;
 mod session;
 mod start;
+mod stderr;
 mod supervise;
 #[cfg(test)]
 mod tests;
 
 pub use child::Launch;
 pub use error::{TokenError, TokenErrorClass};
+pub use isolate::{Limits, Network};
 pub(crate) use pin::Pin;
 
 use pool::{Pool, Request};
@@ -93,6 +96,8 @@ pub struct Config {
     pub queue: usize,
     /// How long one signature may take before the token process is taken for stuck, killed and replaced.
     pub deadline: Duration,
+    /// What the token process may do beside signing.
+    pub limits: Limits,
     /// The environment of the token process; nothing else of the daemon's is passed on.
     pub environment: BTreeMap<String, String>,
 }

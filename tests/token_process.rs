@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use countersign::key::{self, KeyName, KeyPurpose, Scheme};
-use countersign::token::{Config, Health, Launch, TokenName, Tokens};
+use countersign::token::{Config, Health, Launch, Limits, Network, TokenName, Tokens};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN: &str = "83920174";
 
-fn provision(dir: &std::path::Path) -> Config {
+fn provision(dir: &Path) -> Config {
     fs::create_dir(dir.join("tokens")).unwrap();
     let conf = dir.join("softhsm2.conf");
     fs::write(&conf, format!("directories.tokendir = {}/tokens\nlog.level = ERROR\n", dir.display()))
@@ -38,8 +39,109 @@ fn provision(dir: &std::path::Path) -> Config {
         sessions: 2,
         queue: 16,
         deadline: Duration::from_secs(20),
+        limits: Limits::default(),
         environment: BTreeMap::from([("SOFTHSM2_CONF".to_owned(), conf.display().to_string())]),
     }
+}
+
+/// A module that does what a hostile one would, as soon as it is loaded: it notes in `notes` what the kernel let it do.
+const HOSTILE: &str = r#"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+__attribute__((constructor)) static void loaded(void) {
+    FILE *notes = fopen(getenv("NOTES"), "w");
+    if (!notes) return;
+    errno = 0;
+    open(getenv("ELSEWHERE"), O_WRONLY | O_CREAT, 0600);
+    fprintf(notes, "write %s\n", strerror(errno));
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT"))) };
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    errno = 0;
+    connect(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&to, sizeof to);
+    fprintf(notes, "connect %s\n", strerror(errno));
+    char line[256];
+    for (FILE *status = fopen("/proc/self/status", "r"); fgets(line, sizeof line, status);)
+        if (!strncmp(line, "CapEff", 6) || !strncmp(line, "CapPrm", 6) || !strncmp(line, "NoNewPrivs", 10))
+            fputs(line, notes);
+    fclose(notes);
+    fputs("\033[2Jloaded\n", stderr);
+}
+"#;
+
+fn build_hostile(dir: &Path) -> PathBuf {
+    let (source, module) = (dir.join("hostile.c"), dir.join("hostile.so"));
+    fs::write(&source, HOSTILE).unwrap();
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&module, &source]).output().unwrap();
+    assert!(built.status.success(), "{built:?}");
+    module
+}
+
+/// Starts a token process on the hostile module; what it noted.
+async fn loads_hostile_module(network: Network) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let module = build_hostile(dir.path());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut token = provision(dir.path());
+    fs::create_dir(dir.path().join("own")).unwrap();
+    let notes = dir.path().join("own/notes");
+    let text = |path: &Path| path.display().to_string();
+    token.module = module;
+    token.limits = Limits { writable: vec![dir.path().join("own")], network };
+    token.environment.extend([
+        ("NOTES".to_owned(), text(&notes)),
+        ("ELSEWHERE".to_owned(), text(&dir.path().join("elsewhere"))),
+        ("PORT".to_owned(), listener.local_addr().unwrap().port().to_string()),
+    ]);
+    let launch = Launch::of(env!("CARGO_BIN_EXE_countersign").into());
+    let faults = Tokens::start_with(launch, &[token], &[]).await.err().unwrap();
+    assert!(faults.iter().any(|fault| fault.message.contains("hostile.so")), "{faults:?}");
+    assert!(!dir.path().join("elsewhere").exists());
+    fs::read_to_string(notes).unwrap()
+}
+
+#[tokio::test]
+async fn a_hostile_module_can_neither_write_nor_connect_and_has_no_capabilities() {
+    let noted = loads_hostile_module(Network::None).await;
+    let lines: Vec<_> = noted.lines().collect();
+    assert_eq!(lines.first(), Some(&"write Permission denied"), "{noted}");
+    assert_eq!(lines.get(1), Some(&"connect Permission denied"), "{noted}");
+    for fact in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(lines.contains(&fact), "no {fact:?} in {noted}");
+    }
+}
+
+#[tokio::test]
+async fn the_module_of_a_network_hsm_may_connect_and_still_not_write() {
+    let noted = loads_hostile_module(Network::Allowed).await;
+    assert!(noted.starts_with("write Permission denied\nconnect Success\n"), "{noted}");
+}
+
+#[test]
+fn what_a_module_says_is_escaped_in_the_log_under_its_tokens_name() {
+    let dir = tempfile::tempdir().unwrap();
+    build_hostile(dir.path());
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\ntls_certificate = \"c\"\ntls_key = \"k\"\nclient_ca = \"ca\"\n[ledger]\npath = \"ledger\"\norigin = \"a.test/log\"\n\
+         [token.loud]\nmodule = \"hostile.so\"\nlabel = \"t\"\npin_file = \"pin\"\nwritable = [\".\"]\n\
+         [token.loud.environment]\nNOTES = \"{0}/notes\"\nELSEWHERE = \"{0}/elsewhere\"\nPORT = \"1\"\n\
+         [key.ca]\npurpose = \"ssh-user-ca\"\nscheme = \"ed25519\"\ntoken = \"loud\"\n\
+         [key.ca.allow.x]\ncallers = [\"uid:0\"]\nprincipals = [\"x\"]\nmax_lifetime = \"1h\"\n",
+        dir.path().display()
+    );
+    fs::write(dir.path().join("countersign.toml"), toml).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    let output = check.args(["check", "--config"]).arg(dir.path().join("countersign.toml")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("the token process says: \\u{1b}[2Jloaded token=loud"), "{said}");
+    assert!(!said.contains('\u{1b}'), "{said}");
 }
 
 #[tokio::test]

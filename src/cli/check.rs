@@ -31,6 +31,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let text = if args.policy {
         config.policy.canonical_text()
     } else {
+        // What a token process says, and whether the kernel holds it, is half of the answer.
+        super::log(tracing::Level::WARN);
         let keys = super::runtime()?.block_on(daemon::check(&config)).map_err(Faults)?;
         let digest = hex(&config.policy.digest());
         if args.json { json(&keys, &digest) } else { lines(&keys, &digest) }

@@ -1,7 +1,6 @@
 //! `countersign serve`: the daemon until SIGTERM or SIGINT, its log on standard error. SIGHUP reads the TLS files again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::Faults;
 use crate::config::Config;
@@ -14,8 +13,7 @@ use crate::token::process;
 /// # Errors
 /// [`Faults`] if it could not start, each with what to do; anything else broke while it ran.
 pub(super) fn run(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    super::log(tracing::Level::INFO);
     // Its TLS key belongs into no core file and no debugger.
     process::seal()?;
     super::runtime()?.block_on(async {

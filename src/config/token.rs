@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::checks::{duration, integer, path, text};
-use crate::config::section::{Number, Section, Text};
-use crate::token::{Config, TokenName};
+use crate::config::section::{List, Number, Section, Text};
+use crate::token::{Config, Limits, Network, TokenName};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +20,8 @@ pub(super) struct Raw {
     sessions: Number,
     queue: Number,
     deadline: Text,
+    writable: List,
+    network: Option<Spanned<bool>>,
     environment: Option<BTreeMap<String, Spanned<String>>>,
 }
 
@@ -41,6 +43,8 @@ pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> 
         Duration::from_secs(10),
         duration(Duration::from_millis(100)..=Duration::from_secs(300)),
     );
+    let writable = section.list("writable", raw.writable, &here);
+    let network = if raw.network.is_some_and(Spanned::into_inner) { Network::Allowed } else { Network::None };
     let environment = environment(raw.environment.unwrap_or_default(), section);
     Some(Config {
         name: name?,
@@ -51,6 +55,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> 
         sessions: sessions?,
         queue: queue?,
         deadline: deadline?,
+        limits: Limits { writable: writable?.into_iter().collect(), network },
         environment: environment?,
     })
 }

@@ -3,7 +3,6 @@
 //! In: a [`Launch`] and a [`Setup`]. Out: a process that has reported what it found, or why it could not. Promised: it has
 //! no environment but the token's, no descriptor but its control socket, and it does not outlive this handle.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,8 +17,8 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::frame::{self, MAX_SESSIONS, Report, Setup, StartFault, Started};
-use super::process;
+use super::frame::{self, MAX_SESSIONS, Refusal, Report, Setup, StartFault, Started};
+use super::{Config, process, stderr};
 use crate::config::Fault;
 
 /// How long a token may take to load, log in and find keys: network HSMs take seconds.
@@ -118,22 +117,30 @@ impl TokenProcess {
     pub(super) async fn start(
         spawner: &Spawner,
         launch: &Launch,
-        environment: &BTreeMap<String, String>,
+        config: &Config,
         setup: &Setup,
     ) -> Result<Self, StartError> {
         let process = |error: io::Error| StartError::Process(error.to_string());
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(process)?;
         ours.set_nonblocking(true).map_err(process)?;
         let mut command = Command::new(&launch.program);
-        command.arg0("countersign").args(&launch.arguments).env_clear().envs(environment).kill_on_drop(true);
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+        command
+            .arg0("countersign")
+            .args(&launch.arguments)
+            .env_clear()
+            .envs(&config.environment)
+            .kill_on_drop(true);
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = spawner.spawn(command).await.map_err(process)?;
+        if let Some(pipe) = child.stderr.take() {
+            stderr::follow(config.name.clone(), pipe);
+        }
         let mut control = UnixStream::from_std(ours).map_err(process)?;
         let report = tokio::time::timeout(START, introduce(&mut control, setup)).await;
         let error = match report {
             Ok(Ok(Report::Started(started))) => return Ok(Self { child, control, started }),
-            Ok(Ok(Report::Faults(faults))) => StartError::Faults(faults),
-            Ok(Ok(Report::PinRefused(message))) => StartError::PinRefused(message),
+            Ok(Ok(Report::Refused(Refusal::Faults(faults)))) => StartError::Faults(faults),
+            Ok(Ok(Report::Refused(Refusal::PinRefused(message)))) => StartError::PinRefused(message),
             Ok(Err(error)) => StartError::Process(explain(&mut child, &error).await),
             Err(_) => {
                 let _ = child.kill().await;
@@ -212,7 +219,7 @@ async fn introduce(control: &mut UnixStream, setup: &Setup) -> io::Result<Report
 async fn explain(child: &mut Child, error: &io::Error) -> String {
     match tokio::time::timeout(END, child.wait()).await {
         Ok(Ok(status)) if error.kind() != io::ErrorKind::Other => {
-            format!("the token process ended before its report ({status}); see its standard error")
+            format!("the token process ended before its report ({status}); what it said is in the log")
         }
         _ => format!("the token process does not speak as expected: {error}"),
     }

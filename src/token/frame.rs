@@ -16,6 +16,9 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::isolate::{Held, Limits};
+use super::pin::InMemory;
+
 /// The longest message that a token process takes: above what gRPC lets in.
 pub(super) const MAX_INPUT: usize = 8 * 1024 * 1024;
 /// The longest frame: an input with its key's number.
@@ -31,6 +34,7 @@ pub(super) struct Setup {
     pub serial: Option<String>,
     pub pin_file: PathBuf,
     pub sessions: usize,
+    pub limits: Limits,
     pub keys: Vec<WantedKey>,
 }
 
@@ -48,6 +52,13 @@ pub(super) struct WantedKey {
 pub(super) enum Report {
     /// Logged in, every key found, sessions open.
     Started(Started),
+    /// Not opened.
+    Refused(Refusal),
+}
+
+/// Why a token was not opened.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Refusal {
     /// What is wrong; all of it.
     Faults(Vec<StartFault>),
     /// The token was asked once and said no, or would have spent its last try.
@@ -58,6 +69,10 @@ pub(super) enum Report {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Started {
     pub token: TokenDescription,
+    /// How far the kernel holds the process to [`Setup::limits`].
+    pub held: Held,
+    /// Whether the PIN can reach the swap.
+    pub pin: InMemory,
     /// How many sessions are open: the configured number, or fewer where the token allows no more.
     pub sessions: usize,
     /// The public keys in the order of [`Setup::keys`], in SSH's encoding.

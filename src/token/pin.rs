@@ -1,7 +1,7 @@
 //! A token's PIN: read from its file in the token process, and nowhere else.
 //!
-//! In: a path. Out: a [`Pin`], whose bytes are wiped when it is dropped and are shown to one call only. The daemon never
-//! reads the file; it knows a [`Stamp`] of its metadata, which tells whether somebody has changed it since.
+//! In: a path. Out: a [`Pin`], whose bytes stay out of the swap where the kernel lets us, are wiped when it is dropped, and
+//! are shown to one call only. The daemon never reads the file; it knows a [`Stamp`] of its metadata, which tells whether somebody has changed it since.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,13 +9,23 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use cryptoki::types::{AuthPin, RawAuthPin};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// No token takes a longer PIN.
 const MAX_LEN: u64 = 256;
 
 /// A PIN. Neither `Clone` nor `Display`; its `Debug` says nothing.
-pub(crate) struct Pin(Zeroizing<Vec<u8>>);
+pub(crate) struct Pin(Zeroizing<Vec<u8>>, InMemory);
+
+/// Whether the kernel keeps a PIN's pages out of the swap.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum InMemory {
+    /// It does.
+    Locked,
+    /// It does not: the limit of locked memory is too low (`ulimit -l`, `LimitMEMLOCK=`).
+    Swappable,
+}
 
 /// Why a PIN file cannot be used. The cause is in the message, which crosses a socket as text.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +78,17 @@ impl Pin {
             bytes.pop();
         }
         let fits = u64::try_from(bytes.len()).is_ok_and(|len| (1..=MAX_LEN).contains(&len));
-        if fits { Ok(Self(bytes)) } else { Err(content()) }
+        if fits { Ok(Self::hold(bytes)) } else { Err(content()) }
+    }
+
+    fn hold(bytes: Zeroizing<Vec<u8>>) -> Self {
+        let held = lock(&bytes);
+        Self(bytes, held)
+    }
+
+    /// Whether its bytes can reach the swap.
+    pub(super) fn in_memory(&self) -> InMemory {
+        self.1
     }
 
     /// A random PIN of 24 characters, or of `longest` where that is fewer: `0-9 a-z` without the look-alikes.
@@ -83,7 +103,7 @@ impl Pin {
         for byte in bytes.iter_mut() {
             *byte = ALPHABET.get(usize::from(*byte & 31)).copied().unwrap_or(b'2');
         }
-        Ok(Self(bytes))
+        Ok(Self::hold(bytes))
     }
 
     /// Writes a new file of mode 0600, durably; never over one that exists.
@@ -102,12 +122,26 @@ impl Pin {
 
     /// For `C_Login`, which takes any bytes. Wiped when dropped.
     pub(super) fn for_login(&self) -> RawAuthPin {
-        RawAuthPin::new(Box::new(self.0.to_vec()))
+        let copy = self.0.to_vec();
+        lock(&copy);
+        RawAuthPin::new(Box::new(copy))
     }
 
     /// For `C_InitToken` and `C_InitPIN`, which `cryptoki` gives text only; `None` if it is not UTF-8. Wiped when dropped.
     pub(super) fn for_init(&self) -> Option<AuthPin> {
         std::str::from_utf8(&self.0).ok().map(|text| AuthPin::new(Box::from(text)))
+    }
+}
+
+/// Keeps the pages of `bytes` out of the swap, for as long as the process lives: pages are shared, and to unlock one PIN's
+/// would unlock another's.
+fn lock(bytes: &[u8]) -> InMemory {
+    match region::lock(bytes.as_ptr(), bytes.len().max(1)) {
+        Ok(guard) => {
+            std::mem::forget(guard);
+            InMemory::Locked
+        }
+        Err(_) => InMemory::Swappable,
     }
 }
 
@@ -201,8 +235,20 @@ mod tests {
     }
 
     #[test]
+    fn stays_out_of_the_swap() {
+        let locked = || {
+            let status = fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+            line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+        };
+        let pin = Pin::random(255).unwrap();
+        assert_eq!(pin.in_memory(), InMemory::Locked);
+        assert!(locked() > 0);
+    }
+
+    #[test]
     fn debug_does_not_show_it() {
-        assert_eq!(format!("{:?}", Pin(Zeroizing::new(b"s3cret".to_vec()))), "Pin");
+        assert_eq!(format!("{:?}", Pin::hold(Zeroizing::new(b"s3cret".to_vec()))), "Pin");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use cryptoki::slot::{Limit, TokenInfo};
 use self::key::{FoundKey, KeyProblem};
 use self::mechanism::Pkcs11Session;
 use self::module::{FoundToken, Module};
-use super::frame::{Report, Setup, StartFault, Started, TokenDescription};
+use super::frame::{Refusal, Setup, StartFault, TokenDescription};
 use super::pin::Pin;
 use super::process::scheme;
 use super::session::{Opened, Session};
@@ -30,13 +30,14 @@ pub(crate) mod operator;
 /// Loads the module, logs in, finds every key, and opens the sessions.
 ///
 /// # Errors
-/// The report to send instead: every fault that can be found without the step that failed.
-pub(super) fn open(setup: &Setup) -> Result<Opened, Report> {
+/// The [`Refusal`] to report: every fault that can be found without the step that failed.
+pub(super) fn open(setup: &Setup) -> Result<Opened, Refusal> {
     let module = Module::load(&setup.module).map_err(token_fault)?;
     let token = module.token(&setup.label, setup.serial.as_deref()).map_err(token_fault)?;
     let pin = Pin::read(&setup.pin_file).map_err(token_fault)?;
     let login = module.context().open_ro_session(token.slot).map_err(call_fault)?;
     log_in(&login, &token.info, &pin)?;
+    let in_memory = pin.in_memory();
     drop(pin);
     let keys = find_keys(&module, &token, &login, setup)?;
     let public_keys = keys.iter().map(|key| key.public_key.to_ssh_wire()).collect();
@@ -46,23 +47,28 @@ pub(super) fn open(setup: &Setup) -> Result<Opened, Report> {
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
         sessions.push(Box::new(Pkcs11Session::new(session, keys.clone())));
     }
-    let started = Started { token: describe(&token.info), sessions: sessions.len(), keys: public_keys };
-    Ok(Opened { started, sessions, finish: Box::new(move || module.finalize()) })
+    Ok(Opened {
+        token: describe(&token.info),
+        keys: public_keys,
+        pin: in_memory,
+        sessions,
+        finish: Box::new(move || module.finalize()),
+    })
 }
 
 /// Logs in, once. A PIN that may be wrong is never tried twice, and a token's last try is left to a person.
 ///
 /// # Errors
-/// [`Report::PinRefused`] if the PIN was refused or would have spent the last try; [`Report::Faults`] otherwise.
+/// [`Refusal::PinRefused`] if the PIN was refused or would have spent the last try; [`Refusal::Faults`] otherwise.
 pub(super) fn log_in(
     session: &cryptoki::session::Session,
     info: &TokenInfo,
     pin: &Pin,
-) -> Result<(), Report> {
+) -> Result<(), Refusal> {
     if !info.login_required() {
         return Ok(());
     }
-    let refuse = |message: &str| Err(Report::PinRefused(message.to_owned()));
+    let refuse = |message: &str| Err(Refusal::PinRefused(message.to_owned()));
     if info.user_pin_locked() {
         return refuse(
             "the token's user PIN is locked; unlock it with the SO PIN, then put the new PIN into `pin_file`",
@@ -78,7 +84,7 @@ pub(super) fn log_in(
     }
     match session.login_with_raw(UserType::User, &pin.for_login()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(error) if classify::concerns_pin(&error) => Err(Report::PinRefused(format!(
+        Err(error) if classify::concerns_pin(&error) => Err(Refusal::PinRefused(format!(
             "the token refused the PIN ({}); put the right PIN into `pin_file`",
             classify::code(&error)
         ))),
@@ -91,7 +97,7 @@ fn find_keys(
     token: &FoundToken,
     session: &cryptoki::session::Session,
     setup: &Setup,
-) -> Result<Vec<FoundKey>, Report> {
+) -> Result<Vec<FoundKey>, Refusal> {
     let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call_fault)?;
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for (index, wanted) in setup.keys.iter().enumerate() {
@@ -104,7 +110,7 @@ fn find_keys(
             Err(problem) => faults.push(StartFault { key: Some(index), message: problem.to_string() }),
         }
     }
-    if faults.is_empty() { Ok(found) } else { Err(Report::Faults(faults)) }
+    if faults.is_empty() { Ok(found) } else { Err(Refusal::Faults(faults)) }
 }
 
 /// The configured number, or what the token allows.
@@ -123,12 +129,12 @@ fn describe(info: &TokenInfo) -> TokenDescription {
     }
 }
 
-fn token_fault(problem: impl std::fmt::Display) -> Report {
-    Report::Faults(vec![StartFault { key: None, message: problem.to_string() }])
+fn token_fault(problem: impl std::fmt::Display) -> Refusal {
+    Refusal::Faults(vec![StartFault { key: None, message: problem.to_string() }])
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn call_fault(error: Error) -> Report {
+fn call_fault(error: Error) -> Refusal {
     let failure = classify::describe(&error);
     token_fault(format!("{} failed: {}; {}", failure.call, failure.code, classify::advice(&error)))
 }

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
-use super::frame::{self, Answer, Ask, CallFailure, Report, Setup};
+use super::frame::{self, Answer, Ask, CallFailure, Refusal, Report, Setup, StartFault, Started};
 use super::input::Input;
+use super::isolate::{self, Held};
 use super::pkcs11;
 use super::session::{Opened, Session, SignError};
 use crate::key::Scheme;
@@ -38,9 +39,9 @@ pub(crate) fn run() -> io::Result<()> {
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(body) = frame::read(&control)? else { return Ok(()) };
     let setup: Setup = frame::decode(&body)?;
-    match open(&setup) {
-        Ok(opened) => serve(&control, &setup, opened),
-        Err(report) => frame::write(&control, &report),
+    match hold(&setup).and_then(|held| Ok((held, open(&setup)?))) {
+        Ok((held, opened)) => serve(&control, &setup, held, opened),
+        Err(refusal) => frame::write(&control, &Report::Refused(refusal)),
     }
 }
 
@@ -89,15 +90,22 @@ fn confine() -> io::Result<()> {
     Ok(())
 }
 
+/// Before the module is loaded: no code of its vendor runs in a process that is not held.
+fn hold(setup: &Setup) -> Result<Held, Refusal> {
+    isolate::isolate(&setup.limits)
+        .map_err(|error| Refusal::Faults(vec![StartFault { key: None, message: error.to_string() }]))
+}
+
 /// One kind of token today; a native backend would be chosen here.
-fn open(setup: &Setup) -> Result<Opened, Report> {
+fn open(setup: &Setup) -> Result<Opened, Refusal> {
     pkcs11::open(setup)
 }
 
-fn serve(control: &UnixStream, setup: &Setup, opened: Opened) -> io::Result<()> {
+fn serve(control: &UnixStream, setup: &Setup, held: Held, opened: Opened) -> io::Result<()> {
     let schemes: Option<Arc<[Scheme]>> = setup.keys.iter().map(|key| scheme(&key.scheme)).collect();
     let schemes = schemes.ok_or_else(|| io::Error::other("a scheme that this binary does not know"))?;
-    frame::write(control, &Report::Started(opened.started))?;
+    let (token, pin, keys, sessions) = (opened.token, opened.pin, opened.keys, opened.sessions.len());
+    frame::write(control, &Report::Started(Started { token, held, pin, sessions, keys }))?;
     // The daemon has compared the keys with the pinned ones before it hands over any socket.
     let sockets = frame::receive_sockets(control)?;
     let (busy, all_done) = mpsc::channel::<()>();

@@ -3,8 +3,9 @@
 //! Calls block. The token process gives each session a thread of its own; the daemon owns the deadline, which it enforces
 //! by killing the process.
 
-use super::frame::{CallFailure, Started};
+use super::frame::{CallFailure, TokenDescription};
 use super::input::Input;
+use super::pin::InMemory;
 
 /// One conversation with one token. `Send`, not `Sync`: PKCS#11 allows one operation at a time.
 pub(super) trait Session: Send {
@@ -17,7 +18,10 @@ pub(super) trait Session: Send {
 
 /// A token that is logged in, with its keys found.
 pub(super) struct Opened {
-    pub(super) started: Started,
+    pub(super) token: TokenDescription,
+    /// The public keys in the order of the setup, in SSH's encoding.
+    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) pin: InMemory,
     pub(super) sessions: Vec<Box<dyn Session>>,
     /// Lets go of the token. Called once no session is in use, and may hang.
     pub(super) finish: Box<dyn FnOnce() + Send>,

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 
 use super::child::{Launch, Spawner, StartError, TokenProcess};
 use super::frame::{Setup, StartFault, Started, WantedKey};
+use super::isolate::Held;
+use super::pin::InMemory;
 use super::pool::Pool;
 use super::supervise::Supervisor;
 use super::{Config, Route, Running, Tokens};
@@ -58,7 +60,7 @@ async fn start_one(
     let keys: Vec<_> = keys.iter().filter(|key| key.token == config.name).cloned().collect();
     let setup = setup(config, &keys);
     let at = format!("token.{}", config.name);
-    match TokenProcess::start(spawner, launch, &config.environment, &setup).await {
+    match TokenProcess::start(spawner, launch, config, &setup).await {
         Ok(process) => {
             report(config, process.started());
             Ok(Candidate { config: config.clone(), keys, setup, process })
@@ -87,6 +89,7 @@ fn setup(config: &Config, keys: &[key::Config]) -> Setup {
         serial: config.serial.clone(),
         pin_file: config.pin_file.clone(),
         sessions: config.sessions,
+        limits: config.limits.clone(),
         keys: keys.iter().map(wanted).collect(),
     }
 }
@@ -97,6 +100,23 @@ fn report(config: &Config, started: &Started) {
         token = %config.name, serial = token.serial, model = token.model, firmware = token.firmware,
         sessions = started.sessions, "the token is ready"
     );
+    match &started.held {
+        Held::Fully => {}
+        Held::Partly(missing) => tracing::warn!(
+            token = %config.name,
+            "THE TOKEN PROCESS IS HELD ONLY PARTLY: this kernel cannot hold back {missing}; Linux 6.12 can"
+        ),
+        Held::Not(why) => tracing::error!(
+            token = %config.name,
+            "THE TOKEN PROCESS IS NOT HELD: {why}; the vendor's module may write, connect and signal as its user may"
+        ),
+    }
+    if started.pin == InMemory::Swappable {
+        tracing::warn!(
+            token = %config.name,
+            "the PIN can reach the swap: raise the limit of locked memory (`LimitMEMLOCK=`, `ulimit -l`)"
+        );
+    }
     if started.sessions < config.sessions {
         tracing::warn!(
             token = %config.name, configured = config.sessions, sessions = started.sessions,

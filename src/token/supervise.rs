@@ -171,8 +171,7 @@ impl Supervisor {
     /// One try, whose failure is logged here.
     async fn start(&self) -> Result<TokenProcess, NotReplaced> {
         let token = &self.pool.config.name;
-        let environment = &self.pool.config.environment;
-        match TokenProcess::start(&self.spawner, &self.launch, environment, &self.setup).await {
+        match TokenProcess::start(&self.spawner, &self.launch, &self.pool.config, &self.setup).await {
             Ok(process) if process.started().keys == self.pinned => {
                 tracing::info!(%token, "the token process is replaced; its keys are those pinned at start-up");
                 Ok(process)

@@ -56,7 +56,12 @@ impl Broken {
 fn faulty(config: &str, control: &Control) -> String {
     let environment = control.environment(REAL).map(|(name, value)| format!("{name} = {value:?}\n")).concat();
     let module =
-        format!("module = \"{}\"\ndeadline = \"{}s\"", module().unwrap().display(), DEADLINE.as_secs());
+        // The module counts its calls beside its script.
+        format!(
+            "module = \"{}\"\ndeadline = \"{}s\"\nwritable = [\".\"]",
+            module().unwrap().display(),
+            DEADLINE.as_secs()
+        );
     let config = config.replace(&format!("module = {REAL:?}"), &module);
     config.replace("[token.soft.environment]\n", &format!("[token.soft.environment]\n{environment}"))
 }

@@ -26,6 +26,8 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nsessions = 65", "16: token.one.sessions: is 65; 1 to 64 is allowed"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nqueue = 0", "16: token.one.queue: is 0; 1 to 65536"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\ndeadline = \"1ms\"", "16: token.one.deadline: is \"1ms\"; 100ms to 5m"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\nwritable = [\"\"]", "16: token.one.writable: should be the path of a file"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\nnetwork = \"yes\"", "16: token.one.network: has the wrong type: a boolean is wanted"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nenvironment.\"A=B\" = \"\"", "16: token.one.environment.A=B: is not a variable's name"),
     ("ssh-user-ca", "x509", "18: key.user-ca.purpose: is \"x509\"; it is one of ssh-user-ca, ssh-host-ca"),
     ("ed25519", "ssh-rsa", "19: key.user-ca.scheme: is \"ssh-rsa\"; it is one of ecdsa-p256-sha256,"),

@@ -15,7 +15,7 @@ use super::key::{self, FoundKey, KeyProblem, hex};
 use super::module::{Module, ModuleError};
 use super::{classify, log_in, mechanism};
 use crate::key::PublicKey;
-use crate::token::frame::Report;
+use crate::token::frame::Refusal;
 use crate::token::{Config, Pin};
 
 /// The modules that a command has loaded, each once.
@@ -100,7 +100,7 @@ impl Console {
             Access::Write => module.context().open_rw_session(token.slot),
         }
         .map_err(call)?;
-        log_in(&session, &token.info, &pin).map_err(refusal)?;
+        log_in(&session, &token.info, &pin).map_err(refused)?;
         let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call)?;
         Ok(Self { session, mechanisms })
     }
@@ -149,13 +149,12 @@ pub(super) fn call(error: cryptoki::error::Error) -> anyhow::Error {
     anyhow::anyhow!("{} failed: {}; {}", failure.call, failure.code, classify::advice(&error))
 }
 
-fn refusal(report: Report) -> anyhow::Error {
-    match report {
-        Report::PinRefused(message) => anyhow::anyhow!(message),
-        Report::Faults(faults) => {
+fn refused(refusal: Refusal) -> anyhow::Error {
+    match refusal {
+        Refusal::PinRefused(message) => anyhow::anyhow!(message),
+        Refusal::Faults(faults) => {
             let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
             anyhow::anyhow!(messages.join("; "))
         }
-        Report::Started(_) => anyhow::anyhow!("the token answered a login with a start"),
     }
 }

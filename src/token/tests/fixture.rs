@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::config::Fault;
 use crate::key::{self, KeyName, KeyPurpose, Keys, Scheme};
-use crate::token::{Config, Launch, TokenName, Tokens};
+use crate::token::{Config, Launch, Limits, TokenName, Tokens};
 
 /// Marks the environment of a token process of these tests.
 pub(super) const MARK: &str = "COUNTERSIGN_TEST_TOKEN_PROCESS";
@@ -47,6 +47,7 @@ impl Fixture {
             sessions: 2,
             queue: 64,
             deadline: Duration::from_secs(20),
+            limits: Limits::default(),
             environment: BTreeMap::from([
                 ("SOFTHSM2_CONF".to_owned(), conf.display().to_string()),
                 (MARK.to_owned(), "1".to_owned()),

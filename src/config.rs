@@ -79,6 +79,12 @@ impl fmt::Display for Fault {
 }
 
 impl Config {
+    /// The directory of the ledger, where what else must outlive the daemon is kept.
+    pub(crate) fn state(&self) -> &Path {
+        let parent = self.ledger.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new("."))
+    }
+
     /// Reads and checks the file at `path`.
     ///
     /// # Errors

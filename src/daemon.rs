@@ -34,7 +34,7 @@ impl Daemon {
         if ledger.is_none() {
             keep(server::check(&config.server), &mut faults);
         }
-        let started = keep(Tokens::start(&config.tokens, &config.keys).await, &mut faults);
+        let started = keep(Tokens::start(&config.tokens, &config.keys, config.state()).await, &mut faults);
         let (listener, ledger, (tokens, keys)) = match (listener, ledger, started) {
             (Some(listener), Some(ledger), Some(started)) => (listener, ledger, started),
             (_, ledger, started) => {
@@ -84,7 +84,7 @@ pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
     let mut faults = Vec::new();
     keep(Ledger::check(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
     keep(server::check(&config.server), &mut faults);
-    let started = keep(Tokens::start(&config.tokens, &config.keys).await, &mut faults);
+    let started = keep(Tokens::start(&config.tokens, &config.keys, config.state()).await, &mut faults);
     let Some((tokens, keys)) = started else { return Err(faults) };
     tokens.shutdown().await;
     match keep(keys.certified(&config.keys, UnixTime::now()), &mut faults) {

@@ -5,7 +5,7 @@
 //! replaced, and its keys are compared with those pinned at start-up before it signs anything.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ mod error;
 mod frame;
 mod input;
 mod isolate;
+pub(crate) mod latch;
 mod link;
 mod pin;
 pub(crate) mod pkcs11;
@@ -103,13 +104,18 @@ pub struct Config {
 }
 
 impl Tokens {
-    /// Starts one process per token, one after the other, and pins the public keys that they find.
+    /// Starts one process per token, one after the other, and pins the public keys that they find. What must outlive the
+    /// daemon, which is that a PIN was refused, is noted in the directory `state`.
     ///
     /// # Errors
     /// Every fault of every token and key at once.
-    pub async fn start(tokens: &[Config], keys: &[key::Config]) -> Result<(Self, Keys), Vec<Fault>> {
+    pub async fn start(
+        tokens: &[Config],
+        keys: &[key::Config],
+        state: &Path,
+    ) -> Result<(Self, Keys), Vec<Fault>> {
         let launch = Launch::current_exe().map_err(|fault| vec![fault])?;
-        Self::start_with(launch, tokens, keys).await
+        Self::start_with(launch, tokens, keys, state).await
     }
 
     /// As [`Self::start`], with token processes that `launch` describes.
@@ -120,8 +126,9 @@ impl Tokens {
         launch: Launch,
         tokens: &[Config],
         keys: &[key::Config],
+        state: &Path,
     ) -> Result<(Self, Keys), Vec<Fault>> {
-        start::start(launch, tokens, keys).await
+        start::start(launch, tokens, keys, state).await
     }
 
     /// Signs an intent's message with its key.

@@ -270,3 +270,24 @@ fn a_token_process_does_not_run_by_hand() {
         .unwrap();
     assert!(!output.status.success());
 }
+
+#[test]
+fn a_refused_pin_is_not_tried_again_before_an_operator_says_so() {
+    let fixture = Fixture::with_token();
+    fixture.configure("");
+    fs::write(fixture.path("pin"), "not-the-pin").unwrap();
+    let (ok, text) = fixture.run(&["check"]);
+    assert!(!ok && text.contains("CKR_PIN_INCORRECT"), "{text}");
+    let (ok, text) = fixture.run(&["check"]);
+    assert!(!ok && text.contains("countersign token unlatch"), "{text}");
+    assert!(!text.contains("CKR_PIN_INCORRECT"), "it was tried: {text}");
+    let (ok, text) = fixture.run(&["token", "unlatch", "one"]);
+    assert!(ok && text.contains("tried once more"), "{text}");
+    let (ok, text) = fixture.run(&["check"]);
+    assert!(!ok && text.contains("CKR_PIN_INCORRECT"), "{text}");
+    fixture.run(&["token", "unlatch", "one"]);
+    let (ok, text) = fixture.run(&["token", "unlatch", "one"]);
+    assert!(ok && text.contains("nothing was changed"), "{text}");
+    let (ok, text) = fixture.run(&["token", "unlatch", "two"]);
+    assert!(!ok && text.contains("[token.two]"), "{text}");
+}

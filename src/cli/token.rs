@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::ConfigArgs;
+use crate::config::Config;
 use crate::token::pkcs11::init::{self, Pins};
 use crate::token::pkcs11::module::{Module, SlotState, trim};
 use crate::token::pkcs11::{classify, operator::Modules};
 use crate::token::{self, Pin, process};
 
 pub(super) mod environment;
+mod unlatch;
+
+use unlatch::UnlatchArgs;
 
 /// What to do with tokens.
 #[derive(clap::Subcommand)]
@@ -20,6 +24,8 @@ pub(crate) enum TokenCommand {
     List(ListArgs),
     /// Initialise a blank token with a label and PINs from the configuration; refuses to touch any other
     Init(InitArgs),
+    /// Let the daemon try a PIN once more that the token refused, which costs a try if it is still wrong
+    Unlatch(UnlatchArgs),
 }
 
 /// Where to look.
@@ -63,6 +69,7 @@ pub(super) fn run(command: TokenCommand) -> anyhow::Result<()> {
     match command {
         TokenCommand::List(args) => list(&args),
         TokenCommand::Init(args) => init(&args),
+        TokenCommand::Unlatch(args) => unlatch::run(&args),
     }
 }
 
@@ -161,14 +168,16 @@ fn print_row(out: &mut impl Write, row: &Value) -> io::Result<()> {
 
 fn init(args: &InitArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
-    let token = config
-        .tokens
-        .into_iter()
-        .find(|token| token.name.as_str() == args.name)
-        .ok_or_else(|| anyhow::anyhow!("there is no [token.{}] in the configuration", args.name))?;
+    let token = find(&config, &args.name)?.clone();
     environment::enter(std::slice::from_ref(&token))?;
     let mut modules = Modules::default();
     init_token(modules.load(&token.module)?, &token, args)
+}
+
+/// The section of a token that was named on the command line.
+fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a token::Config> {
+    let found = config.tokens.iter().find(|token| token.name.as_str() == name);
+    found.ok_or_else(|| anyhow::anyhow!("there is no [token.{name}] in the configuration"))
 }
 
 fn init_token(module: &Module, config: &token::Config, args: &InitArgs) -> anyhow::Result<()> {

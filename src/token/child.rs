@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::frame::{self, MAX_SESSIONS, Refusal, Report, Setup, StartFault, Started};
+use super::frame::{self, MAX_SESSIONS, PinRefusal, Refusal, Report, Setup, StartFault, Started};
 use super::{Config, process, stderr};
 use crate::config::Fault;
 
@@ -62,7 +62,7 @@ impl Launch {
 #[derive(Debug)]
 pub(super) enum StartError {
     /// The token was asked once and said no.
-    PinRefused(String),
+    PinRefused(PinRefusal),
     /// What is wrong with the token or its keys.
     Faults(Vec<StartFault>),
     /// The process could not be made, ended, hung, or did not speak as expected.
@@ -140,7 +140,7 @@ impl TokenProcess {
         let error = match report {
             Ok(Ok(Report::Started(started))) => return Ok(Self { child, control, started }),
             Ok(Ok(Report::Refused(Refusal::Faults(faults)))) => StartError::Faults(faults),
-            Ok(Ok(Report::Refused(Refusal::PinRefused(message)))) => StartError::PinRefused(message),
+            Ok(Ok(Report::Refused(Refusal::PinRefused(refusal)))) => StartError::PinRefused(refusal),
             Ok(Err(error)) => StartError::Process(explain(&mut child, &error).await),
             Err(_) => {
                 let _ = child.kill().await;

@@ -38,7 +38,9 @@ pub enum TokenError {
         token: TokenName,
     },
     /// Never retried: tokens lock after a few wrong PINs (PKCS#11 v2.40 §5.6, C_Login). Not signed.
-    #[error("token {token} refused the PIN; put the right one into `pin_file`, which is then tried once")]
+    #[error(
+        "token {token} refused the PIN; put the right one into `pin_file`, or run `countersign token unlatch {token}` if it is right: it is then tried once"
+    )]
     PinRefused {
         /// Which token.
         token: TokenName,

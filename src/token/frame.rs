@@ -1,7 +1,7 @@
 //! What the daemon and a token process say to each other: a little-endian `u32` length, then postcard.
 //!
 //! On the control socket: one [`Setup`] down, one [`Report`] up, then the session sockets down. On each session socket:
-//! [`Ask`] down, [`Answer`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
+//! [`Ask`] down, [`Reply`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
 //! key has a place in any of these types.
 
 use std::io::{self, Read, Write};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::isolate::{Held, Limits};
+use super::latch::PinMark;
 use super::pin::InMemory;
 
 /// The longest message that a token process takes: above what gRPC lets in.
@@ -27,12 +28,14 @@ const MAX_FRAME: usize = MAX_INPUT + 64;
 pub(super) const MAX_SESSIONS: usize = 64;
 
 /// Everything that a token process must know, but for the PIN, which it reads itself.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Setup {
     pub module: PathBuf,
     pub label: String,
     pub serial: Option<String>,
     pub pin_file: PathBuf,
+    /// The PIN not to try, because the token refused it before.
+    pub refused: Option<PinMark>,
     pub sessions: usize,
     pub limits: Limits,
     pub keys: Vec<WantedKey>,
@@ -62,7 +65,15 @@ pub(super) enum Refusal {
     /// What is wrong; all of it.
     Faults(Vec<StartFault>),
     /// The token was asked once and said no, or would have spent its last try.
-    PinRefused(String),
+    PinRefused(PinRefusal),
+}
+
+/// Why no PIN must be tried, and which.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct PinRefusal {
+    pub message: String,
+    /// Tells the refused PIN from others; none if none was tried.
+    pub mark: Option<PinMark>,
 }
 
 /// What was found.
@@ -103,6 +114,14 @@ pub(super) struct Ask<'a> {
     pub input: &'a [u8],
 }
 
+/// What comes back for one [`Ask`].
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Reply {
+    /// A failure on the way that was healed.
+    pub recovered: Option<Recovery>,
+    pub answer: Answer,
+}
+
 /// The answer to one [`Ask`].
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Answer {
@@ -111,6 +130,16 @@ pub(super) enum Answer {
     Failed(CallFailure),
     /// The process ends after this answer: only a fresh start helps.
     Broken(CallFailure),
+    /// The same, and the PIN must not be tried again.
+    PinRefused(PinRefusal),
+}
+
+/// A failure, and what healed it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Recovery {
+    /// What was done, in words.
+    pub rung: String,
+    pub failure: CallFailure,
 }
 
 /// Which call failed, and what it returned.

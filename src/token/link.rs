@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::frame::{self, Answer, Ask, CallFailure};
+use super::frame::{self, Answer, Ask, CallFailure, PinRefusal, Recovery, Reply};
 use super::queue::{Job, Queue};
 use super::{RawSignature, TokenError, TokenName};
 
@@ -27,6 +27,8 @@ pub(super) enum End {
     TimedOut,
     /// The token process says that it is broken, and ends.
     Broken(CallFailure),
+    /// The same, and the token has refused the PIN.
+    PinRefused(PinRefusal),
     /// The process is gone, or does not speak as expected.
     Gone(std::io::Error),
 }
@@ -77,7 +79,11 @@ impl Link<'_> {
     async fn answer(&self, socket: &mut BufReader<UnixStream>) -> Result<Answer, End> {
         let body = tokio::time::timeout(self.deadline, frame::read_async(socket)).await;
         let body = body.map_err(|_| End::TimedOut)?.map_err(End::Gone)?;
-        frame::decode(&body).map_err(End::Gone)
+        let Reply { recovered, answer } = frame::decode(&body).map_err(End::Gone)?;
+        if let Some(Recovery { rung, failure: CallFailure { call, code } }) = recovered {
+            tracing::warn!(token = %self.token, call, code, "the token failed, and is well again: the process {rung}");
+        }
+        Ok(answer)
     }
 
     fn deliver(&self, job: Job, answer: Result<Answer, End>) -> Result<(), End> {
@@ -92,6 +98,9 @@ impl Link<'_> {
             Ok(Answer::Failed(failure)) => (Err(failed(failure)), Ok(())),
             Ok(Answer::Broken(failure)) => {
                 (Err(TokenError::Unavailable { token: token() }), Err(End::Broken(failure)))
+            }
+            Ok(Answer::PinRefused(refusal)) => {
+                (Err(TokenError::PinRefused { token: token() }), Err(End::PinRefused(refusal)))
             }
             Err(End::TimedOut) => {
                 (Err(TokenError::TimedOut { token: token(), after: self.deadline }), Err(End::TimedOut))

@@ -12,6 +12,8 @@ use cryptoki::types::{AuthPin, RawAuthPin};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::latch::PinMark;
+
 /// No token takes a longer PIN.
 const MAX_LEN: u64 = 256;
 
@@ -84,6 +86,16 @@ impl Pin {
     fn hold(bytes: Zeroizing<Vec<u8>>) -> Self {
         let held = lock(&bytes);
         Self(bytes, held)
+    }
+
+    /// What tells this PIN from others, if the random source works.
+    pub(super) fn mark(&self) -> Option<PinMark> {
+        PinMark::of(&self.0)
+    }
+
+    /// Whether `mark` was made of this PIN.
+    pub(super) fn is_marked(&self, mark: &PinMark) -> bool {
+        mark.is_of(&self.0)
     }
 
     /// Whether its bytes can reach the swap.

@@ -1,31 +1,36 @@
 //! Tokens behind a PKCS#11 module (v2.40 and later), through `cryptoki`.
 //!
 //! In: a [`Setup`]. Out: an [`Opened`] token: logged in once, every key found without doubt and checked, sessions open; or
-//! everything that is wrong with it at once. All sessions stay open as long as the process lives, so that no close can
-//! log the others out (R3, R4).
+//! everything that is wrong with it at once.
 
 use std::sync::Arc;
 
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::UserType;
-use cryptoki::slot::{Limit, TokenInfo};
+use cryptoki::slot::{Slot, TokenInfo};
 
 use self::key::{FoundKey, KeyProblem};
-use self::mechanism::Pkcs11Session;
-use self::module::{FoundToken, Module};
-use super::frame::{Refusal, Setup, StartFault, TokenDescription};
+use self::module::Module;
+use self::session::Pkcs11Session;
+use self::shared::{First, Shared};
+use super::frame::{PinRefusal, Refusal, Setup, StartFault, TokenDescription};
+use super::latch::PinMark;
 use super::pin::Pin;
 use super::process::scheme;
 use super::session::{Opened, Session};
+use crate::key::PublicKey;
 
 mod attribute;
 pub(crate) mod classify;
 pub(crate) mod generate;
 pub(crate) mod init;
 pub(crate) mod key;
+mod ladder;
 mod mechanism;
 pub(crate) mod module;
 pub(crate) mod operator;
+mod session;
+mod shared;
 
 /// Loads the module, logs in, finds every key, and opens the sessions.
 ///
@@ -33,26 +38,15 @@ pub(crate) mod operator;
 /// The [`Refusal`] to report: every fault that can be found without the step that failed.
 pub(super) fn open(setup: &Setup) -> Result<Opened, Refusal> {
     let module = Module::load(&setup.module).map_err(token_fault)?;
-    let token = module.token(&setup.label, setup.serial.as_deref()).map_err(token_fault)?;
-    let pin = Pin::read(&setup.pin_file).map_err(token_fault)?;
-    let login = module.context().open_ro_session(token.slot).map_err(call_fault)?;
-    log_in(&login, &token.info, &pin)?;
-    let in_memory = pin.in_memory();
-    drop(pin);
-    let keys = find_keys(&module, &token, &login, setup)?;
-    let public_keys = keys.iter().map(|key| key.public_key.to_ssh_wire()).collect();
-    let keys: Arc<[FoundKey]> = keys.into();
-    let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(Pkcs11Session::new(login, keys.clone()))];
-    while sessions.len() < session_count(setup.sessions, &token.info) {
-        let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
-        sessions.push(Box::new(Pkcs11Session::new(session, keys.clone())));
-    }
+    let First { shared, info, pin } = Shared::open(module, setup)?;
+    let shared = Arc::new(shared);
+    let session = |index| -> Box<dyn Session> { Box::new(Pkcs11Session::new(shared.clone(), index)) };
     Ok(Opened {
-        token: describe(&token.info),
-        keys: public_keys,
-        pin: in_memory,
-        sessions,
-        finish: Box::new(move || module.finalize()),
+        token: describe(&info),
+        keys: shared.public_keys().iter().map(PublicKey::to_ssh_wire).collect(),
+        pin,
+        sessions: (0..shared.sessions()).map(session).collect(),
+        finish: Box::new(move || shared.finalize()),
     })
 }
 
@@ -64,11 +58,19 @@ pub(super) fn log_in(
     session: &cryptoki::session::Session,
     info: &TokenInfo,
     pin: &Pin,
+    refused: Option<&PinMark>,
 ) -> Result<(), Refusal> {
     if !info.login_required() {
         return Ok(());
     }
-    let refuse = |message: &str| Err(Refusal::PinRefused(message.to_owned()));
+    let refuse = |message: &str| {
+        Err(Refusal::PinRefused(PinRefusal { message: message.to_owned(), mark: refused.cloned() }))
+    };
+    if refused.is_some_and(|mark| pin.is_marked(mark)) {
+        return refuse(
+            "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch` if this is it",
+        );
+    }
     if info.user_pin_locked() {
         return refuse(
             "the token's user PIN is locked; unlock it with the SO PIN, then put the new PIN into `pin_file`",
@@ -84,22 +86,43 @@ pub(super) fn log_in(
     }
     match session.login_with_raw(UserType::User, &pin.for_login()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(error) if classify::concerns_pin(&error) => Err(Refusal::PinRefused(format!(
-            "the token refused the PIN ({}); put the right PIN into `pin_file`",
-            classify::code(&error)
-        ))),
+        Err(error) if classify::concerns_pin(&error) => Err(Refusal::PinRefused(pin_refusal(&error, pin))),
         Err(error) => Err(call_fault(error)),
     }
 }
 
-fn find_keys(
+/// What is to be remembered of a PIN that the token refused.
+fn pin_refusal(error: &Error, pin: &Pin) -> PinRefusal {
+    let code = classify::code(error);
+    let message = format!("the token refused the PIN ({code}); put the right PIN into `pin_file`");
+    PinRefusal { message, mark: pin.mark() }
+}
+
+/// Why not every key was found.
+struct Unfound {
+    /// The first call that failed, if one did.
+    call: Option<Error>,
+    faults: Vec<StartFault>,
+}
+
+impl From<Unfound> for Refusal {
+    fn from(unfound: Unfound) -> Self {
+        Self::Faults(unfound.faults)
+    }
+}
+
+fn search(
     module: &Module,
-    token: &FoundToken,
+    slot: Slot,
     session: &cryptoki::session::Session,
     setup: &Setup,
-) -> Result<Vec<FoundKey>, Refusal> {
-    let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call_fault)?;
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
+) -> Result<Vec<FoundKey>, Unfound> {
+    let mechanisms = module.context().get_mechanism_list(slot).map_err(|error| {
+        let failure = classify::describe(&error);
+        let message = format!("{} failed: {}; {}", failure.call, failure.code, classify::advice(&error));
+        Unfound { call: Some(error), faults: vec![StartFault { key: None, message }] }
+    })?;
+    let (mut found, mut unfound) = (Vec::new(), Unfound { call: None, faults: Vec::new() });
     for (index, wanted) in setup.keys.iter().enumerate() {
         let key = scheme(&wanted.scheme)
             .ok_or_else(|| KeyProblem::Scheme { scheme: wanted.scheme.clone() })
@@ -107,18 +130,15 @@ fn find_keys(
             .and_then(|key| mechanism::check(&mechanisms, key));
         match key {
             Ok(key) => found.push(key),
-            Err(problem) => faults.push(StartFault { key: Some(index), message: problem.to_string() }),
+            Err(problem) => {
+                unfound.faults.push(StartFault { key: Some(index), message: problem.to_string() });
+                if let KeyProblem::Call(error) = problem {
+                    unfound.call.get_or_insert(error);
+                }
+            }
         }
     }
-    if faults.is_empty() { Ok(found) } else { Err(Refusal::Faults(faults)) }
-}
-
-/// The configured number, or what the token allows.
-fn session_count(configured: usize, info: &TokenInfo) -> usize {
-    match info.max_session_count() {
-        Limit::Max(most) => configured.min(usize::try_from(most).unwrap_or(configured)).max(1),
-        Limit::Unavailable | Limit::Infinite => configured.max(1),
-    }
+    if unfound.faults.is_empty() { Ok(found) } else { Err(unfound) }
 }
 
 fn describe(info: &TokenInfo) -> TokenDescription {

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
-use super::frame::{self, Answer, Ask, CallFailure, Refusal, Report, Setup, StartFault, Started};
+use super::frame::{
+    self, Answer, Ask, CallFailure, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
+};
 use super::input::Input;
 use super::isolate::{self, Held};
 use super::pkcs11;
@@ -134,25 +136,34 @@ pub(super) fn scheme(name: &str) -> Option<Scheme> {
 fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream) -> io::Result<()> {
     let mut asks = BufReader::new(socket.try_clone()?);
     while let Some(body) = frame::read(&mut asks)? {
-        let answer = answer(session, schemes, &frame::decode(&body)?);
-        frame::write(socket, &answer)?;
-        if matches!(answer, Answer::Broken(_)) {
+        let mut recovered = None;
+        let answer =
+            answer(session, schemes, &frame::decode(&body)?, &mut |recovery| recovered = Some(recovery));
+        let reply = Reply { recovered, answer };
+        frame::write(socket, &reply)?;
+        if matches!(reply.answer, Answer::Broken(_) | Answer::PinRefused(_)) {
             exit(1);
         }
     }
     Ok(())
 }
 
-fn answer(session: &mut dyn Session, schemes: &[Scheme], ask: &Ask<'_>) -> Answer {
+fn answer(
+    session: &mut dyn Session,
+    schemes: &[Scheme],
+    ask: &Ask<'_>,
+    heal: &mut dyn FnMut(Recovery),
+) -> Answer {
     let refuse = |code: String| Answer::Failed(CallFailure { call: "the token process".to_owned(), code });
     let key = usize::from(ask.key);
     let Some(scheme) = schemes.get(key) else { return refuse(format!("no key {key}")) };
     match Input::from_wire(*scheme, ask.input.to_vec()) {
         Err(error) => refuse(error.to_string()),
-        Ok(input) => match session.sign(key, &input) {
+        Ok(input) => match session.sign(key, &input, heal) {
             Ok(signature) => Answer::Signature(signature),
             Err(SignError::Request(failure)) => Answer::Failed(failure),
             Err(SignError::Process(failure)) => Answer::Broken(failure),
+            Err(SignError::Pin(refusal)) => Answer::PinRefused(refusal),
         },
     }
 }

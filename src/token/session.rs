@@ -3,17 +3,23 @@
 //! Calls block. The token process gives each session a thread of its own; the daemon owns the deadline, which it enforces
 //! by killing the process.
 
-use super::frame::{CallFailure, TokenDescription};
+use super::frame::{CallFailure, PinRefusal, Recovery, TokenDescription};
 use super::input::Input;
 use super::pin::InMemory;
 
 /// One conversation with one token. `Send`, not `Sync`: PKCS#11 allows one operation at a time.
 pub(super) trait Session: Send {
-    /// Signs with the key of this place in the setup: `r || s`, 64 bytes of Ed25519, or the RSA block.
+    /// Signs with the key of this place in the setup: `r || s`, 64 bytes of Ed25519, or the RSA block. `heal` is told of a
+    /// failure on the way that was healed.
     ///
     /// # Errors
     /// [`SignError`], which says whether the session may be used again.
-    fn sign(&mut self, key: usize, input: &Input) -> Result<Vec<u8>, SignError>;
+    fn sign(
+        &mut self,
+        key: usize,
+        input: &Input,
+        heal: &mut dyn FnMut(Recovery),
+    ) -> Result<Vec<u8>, SignError>;
 }
 
 /// A token that is logged in, with its keys found.
@@ -28,9 +34,12 @@ pub(super) struct Opened {
 }
 
 /// Why a session did not sign.
+#[derive(Debug)]
 pub(super) enum SignError {
     /// This request cannot be signed; the session is fine.
     Request(CallFailure),
     /// Nothing that this process still does can be trusted to work.
     Process(CallFailure),
+    /// The same, and the PIN must not be tried again.
+    Pin(PinRefusal),
 }

@@ -4,6 +4,7 @@
 //! running. Two children that start on one SoftHSM at the same moment can fail each other, hence the order (design §8).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use super::child::{Launch, Spawner, StartError, TokenProcess};
 use super::frame::{Setup, StartFault, Started, WantedKey};
 use super::isolate::Held;
+use super::latch::{Latch, PinMark};
 use super::pin::InMemory;
 use super::pool::Pool;
 use super::supervise::Supervisor;
@@ -23,6 +25,7 @@ struct Candidate {
     config: Config,
     keys: Vec<key::Config>,
     setup: Setup,
+    latch: Latch,
     process: TokenProcess,
 }
 
@@ -30,12 +33,13 @@ pub(super) async fn start(
     launch: Launch,
     tokens: &[Config],
     keys: &[key::Config],
+    state: &Path,
 ) -> Result<(Tokens, Keys), Vec<Fault>> {
     let spawner = Spawner::new().map_err(|error| vec![Fault::new("token", error.to_string())])?;
     let mut faults = homeless(tokens, keys);
     let mut candidates = Vec::new();
     for config in tokens {
-        match start_one(&spawner, &launch, config, keys).await {
+        match start_one(&spawner, &launch, config, keys, state).await {
             Ok(candidate) => candidates.push(candidate),
             Err(found) => faults.extend(found),
         }
@@ -56,16 +60,23 @@ async fn start_one(
     launch: &Launch,
     config: &Config,
     keys: &[key::Config],
+    state: &Path,
 ) -> Result<Candidate, Vec<Fault>> {
     let keys: Vec<_> = keys.iter().filter(|key| key.token == config.name).cloned().collect();
-    let setup = setup(config, &keys);
     let at = format!("token.{}", config.name);
+    let latch = Latch::new(state, &config.name);
+    let refused = latch.mark().map_err(|error| vec![Fault::new(&at, unreadable(&latch, &error))])?;
+    let setup = setup(config, &keys, refused);
     match TokenProcess::start(spawner, launch, config, &setup).await {
         Ok(process) => {
             report(config, process.started());
-            Ok(Candidate { config: config.clone(), keys, setup, process })
+            released(&latch);
+            Ok(Candidate { config: config.clone(), keys, setup, latch, process })
         }
-        Err(StartError::PinRefused(message)) => Err(vec![Fault::new(format!("{at}.pin_file"), message)]),
+        Err(StartError::PinRefused(refusal)) => {
+            latch.set(&refusal);
+            Err(vec![Fault::new(format!("{at}.pin_file"), refusal.message)])
+        }
         Err(StartError::Process(message)) => Err(vec![Fault::new(at, message)]),
         Err(StartError::Faults(faults)) => {
             let place = |index: usize| keys.get(index).map(|key| format!("key.{}", key.name));
@@ -77,7 +88,7 @@ async fn start_one(
     }
 }
 
-fn setup(config: &Config, keys: &[key::Config]) -> Setup {
+fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMark>) -> Setup {
     let wanted = |key: &key::Config| WantedKey {
         label: key.label.clone(),
         id: key.id.clone(),
@@ -88,9 +99,25 @@ fn setup(config: &Config, keys: &[key::Config]) -> Setup {
         label: config.label.clone(),
         serial: config.serial.clone(),
         pin_file: config.pin_file.clone(),
+        refused,
         sessions: config.sessions,
         limits: config.limits.clone(),
         keys: keys.iter().map(wanted).collect(),
+    }
+}
+
+/// Why no PIN may be tried while the latch's file cannot be read.
+pub(super) fn unreadable(latch: &Latch, error: &std::io::Error) -> String {
+    format!(
+        "{}, which says what PIN not to try, cannot be read ({error}); make it readable, or run `countersign token unlatch`",
+        latch.path().display()
+    )
+}
+
+/// The PIN was right: nothing is to be remembered of one that was not.
+pub(super) fn released(latch: &Latch) {
+    if let Err(error) = latch.clear() {
+        tracing::warn!(path = %latch.path().display(), %error, "a note about a refused PIN cannot be removed");
     }
 }
 
@@ -179,14 +206,14 @@ fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>) -> Tokens
     let (stop, stopped) = watch::channel(false);
     let mut routes = BTreeMap::new();
     let mut supervisors = Vec::new();
-    for Candidate { config, keys, setup, process } in candidates {
+    for Candidate { config, keys, setup, latch, process } in candidates {
         let pool = Arc::new(Pool::new(config));
         for (index, key) in (0..).zip(keys) {
             routes.insert(key.name, Route { pool: pool.clone(), index });
         }
         let (launch, spawner, stop) = (launch.clone(), spawner.clone(), stopped.clone());
         let pinned = process.started().keys.clone();
-        let supervisor = Supervisor { pool, launch, spawner, setup, pinned, stop };
+        let supervisor = Supervisor { pool, launch, spawner, setup, latch, pinned, stop };
         supervisors.push(tokio::spawn(supervisor.run(process)));
     }
     Tokens(Arc::new(Running { routes, stop, supervisors: supervisors.into() }))

@@ -2,7 +2,7 @@
 //!
 //! In: the process of start-up and the public keys pinned then. A process that dies, hangs past the token's deadline or
 //! calls itself broken is killed and replaced, with back-off. Promised: a replacement signs nothing before its public keys
-//! equal the pinned ones, and a PIN that was refused is not tried again before its file has changed (R9).
+//! equal the pinned ones, and a PIN that was refused is not tried again before there is another or an operator says so (R9).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,18 +12,20 @@ use tokio::task::JoinSet;
 
 use super::child::{Launch, Spawner, StartError, TokenProcess};
 use super::frame::Setup;
+use super::latch::Latch;
 use super::link::{End, Link};
 use super::pin::Stamp;
 use super::pool::Pool;
+use super::start::{released, unreadable};
 use super::{Health, TokenError};
 
 /// How long a call into the module may still take once the tokens are to stop.
 const LAST_CALL: Duration = Duration::from_secs(2);
 /// The first and the longest wait before a replacement, which doubles in between.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// A process that has lived this long was healthy: the back-off begins anew.
 const HEALTHY: Duration = Duration::from_secs(60);
-/// How often the metadata of a refused PIN's file is looked at.
+/// How often the metadata of a refused PIN's file, and the latch, are looked at.
 const PIN_POLL: Duration = Duration::from_secs(1);
 
 /// What makes and remakes one token's process.
@@ -32,6 +34,7 @@ pub(super) struct Supervisor {
     pub(super) launch: Launch,
     pub(super) spawner: Spawner,
     pub(super) setup: Setup,
+    pub(super) latch: Latch,
     /// The public keys that the first process found, and that every later one must find.
     pub(super) pinned: Vec<Vec<u8>>,
     pub(super) stop: watch::Receiver<bool>,
@@ -124,6 +127,10 @@ impl Supervisor {
             Ok(End::Gone(error)) => {
                 tracing::error!(%token, %error, "the token process hung up; it is replaced");
             }
+            Ok(End::PinRefused(refusal)) => {
+                tracing::error!(%token, refusal.message, "the token refused the PIN; it is not tried again");
+                self.latch.set(&refusal);
+            }
             Ok(End::Closed) => tracing::error!(%token, "a session ended without being asked to"),
             Err(error) => tracing::error!(%token, %error, "a session's task failed"),
         }
@@ -157,7 +164,7 @@ impl Supervisor {
                         &TokenError::PinRefused { token: self.pool.config.name.clone() },
                         Health::Down,
                     );
-                    self.pin_file_change(stamp).await;
+                    self.pin_change(stamp).await;
                 }
                 Err(NotReplaced::KeyChanged) => {
                     let reason = TokenError::KeyChanged { token: self.pool.config.name.clone() };
@@ -171,8 +178,17 @@ impl Supervisor {
     /// One try, whose failure is logged here.
     async fn start(&self) -> Result<TokenProcess, NotReplaced> {
         let token = &self.pool.config.name;
-        match TokenProcess::start(&self.spawner, &self.launch, &self.pool.config, &self.setup).await {
+        let refused = match self.latch.mark() {
+            Ok(refused) => refused,
+            Err(error) => {
+                tracing::error!(%token, "{}", unreadable(&self.latch, &error));
+                return Err(NotReplaced::Pin);
+            }
+        };
+        let setup = Setup { refused, ..self.setup.clone() };
+        match TokenProcess::start(&self.spawner, &self.launch, &self.pool.config, &setup).await {
             Ok(process) if process.started().keys == self.pinned => {
+                released(&self.latch);
                 tracing::info!(%token, "the token process is replaced; its keys are those pinned at start-up");
                 Ok(process)
             }
@@ -184,8 +200,12 @@ impl Supervisor {
                 process.finish().await;
                 Err(NotReplaced::KeyChanged)
             }
-            Err(StartError::PinRefused(message)) => {
-                tracing::error!(%token, message, "the PIN is not tried again until its file changes");
+            Err(StartError::PinRefused(refusal)) => {
+                tracing::error!(
+                    %token, refusal.message,
+                    "the PIN is not tried again until its file holds another, or `countersign token unlatch {token}` is run"
+                );
+                self.latch.set(&refusal);
                 Err(NotReplaced::Pin)
             }
             Err(StartError::Faults(faults)) => {
@@ -201,8 +221,9 @@ impl Supervisor {
         }
     }
 
-    async fn pin_file_change(&self, stamp: Option<Stamp>) {
-        while Stamp::of(&self.setup.pin_file) == stamp {
+    /// Returns once the PIN file was touched, or an operator has taken the latch away.
+    async fn pin_change(&self, stamp: Option<Stamp>) {
+        while Stamp::of(&self.setup.pin_file) == stamp && self.latch.is_set() {
             tokio::time::sleep(PIN_POLL).await;
         }
     }

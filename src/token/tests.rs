@@ -13,6 +13,7 @@ use super::*;
 use crate::key::{PublicKey, Scheme};
 use crate::sign::Priority;
 
+mod faulty;
 mod fixture;
 
 use fixture::{Fixture, signal};

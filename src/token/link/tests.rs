@@ -35,9 +35,9 @@ async fn asked(child: &mut UnixStream) -> u16 {
     frame::decode::<Ask<'_>>(&body).unwrap().key
 }
 
-async fn reply(child: &mut UnixStream, answer: &Answer) {
+async fn reply(child: &mut UnixStream, answer: Answer) {
     let mut bytes = Vec::new();
-    frame::encode(answer, &mut bytes).unwrap();
+    frame::encode(&Reply { recovered: None, answer }, &mut bytes).unwrap();
     child.write_all(&bytes).await.unwrap();
 }
 
@@ -51,7 +51,7 @@ async fn each_caller_gets_the_answer_to_its_own_job() {
     let process = tokio::spawn(async move {
         for _ in 0..20 {
             let key = asked(&mut child).await;
-            reply(&mut child, &Answer::Signature(key.to_le_bytes().to_vec())).await;
+            reply(&mut child, Answer::Signature(key.to_le_bytes().to_vec())).await;
         }
         child
     });
@@ -68,11 +68,11 @@ async fn one_failed_request_does_not_end_the_session() {
     let (_queue, mut tickets, served, mut child) = session(2);
     let second = tickets.pop().unwrap();
     asked(&mut child).await;
-    reply(&mut child, &Answer::Failed(failure())).await;
+    reply(&mut child, Answer::Failed(failure())).await;
     let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
     assert!(matches!(error, TokenError::Failed { code, .. } if code == "CKR_DEVICE_ERROR"));
     asked(&mut child).await;
-    reply(&mut child, &Answer::Signature(vec![1])).await;
+    reply(&mut child, Answer::Signature(vec![1])).await;
     assert!(second.wait(&name()).await.is_ok());
     assert!(!served.is_finished());
 }
@@ -81,7 +81,7 @@ async fn one_failed_request_does_not_end_the_session() {
 async fn a_broken_token_process_ends_the_session() {
     let (_queue, mut tickets, served, mut child) = session(1);
     asked(&mut child).await;
-    reply(&mut child, &Answer::Broken(failure())).await;
+    reply(&mut child, Answer::Broken(failure())).await;
     let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
     assert!(matches!(error, TokenError::Unavailable { .. }));
     assert!(matches!(served.await.unwrap(), End::Broken(_)));

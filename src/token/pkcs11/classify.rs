@@ -7,14 +7,20 @@ use cryptoki::error::{Error, RvError};
 
 use crate::token::frame::CallFailure;
 
-/// What helps after a failed call. Rungs of the ladder of R2, lowest first.
+/// What helps after a failed call: the lowest rung of the ladder (`ladder`) that may, or what to do instead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Remedy {
     /// Nothing is broken: this call was wrong, another may be right.
     Answer,
-    /// The session or its handles are stale: open, log in, find the keys again. Done by a fresh process.
+    /// The handles are stale: find the keys again.
+    Refind,
+    /// The session is dead, or whatever is dead may be so for this session only: open it again.
     Reopen,
-    /// The module or the device is in trouble: only finalising helps, or a fresh process (R2: yubihsm-shell#541, krill#761).
+    /// Nobody is logged in: log in again.
+    LogIn,
+    /// The module is in no state to work: finalise and initialise it (R2: yubihsm-shell#541, krill#761).
+    Reinitialize,
+    /// This process is in no state to work: only a fresh one is.
     Restart,
     /// An operator must act, and no login may be tried meanwhile (R9).
     Pin,
@@ -92,50 +98,57 @@ fn remedy_of_code(code: RvError) -> Remedy {
         | RvError::NoEvent
         | RvError::SessionReadOnly
         | RvError::SessionParallelNotSupported
+        // The module knows no CKU_CONTEXT_SPECIFIC (base §5.6, C_Login): nor will it.
+        | RvError::UserTypeInvalid
         // A person at the token said no to this one (v3.0 §5.1.6); a try again would ask them again.
         | RvError::FunctionRejected => Remedy::Answer,
 
-        // The session is gone (R1: boulder#3468, parsec#607), its login is (R3: cfssl#404, softhsm#509), its handles are
-        // (R20: pkcs11-provider#494), or an operation was left half done in it.
+        // The handle denotes nothing any more, in a session that answers (R20: pkcs11-provider#494; base §5.1.6).
+        RvError::KeyHandleInvalid | RvError::ObjectHandleInvalid => Remedy::Refind,
+
+        // The session is gone (R1: boulder#3468, parsec#607), or an operation was left half done in it.
         RvError::SessionClosed
         | RvError::SessionHandleInvalid
         | RvError::SessionExists
         | RvError::SessionReadOnlyExists
         | RvError::SessionReadWriteSoExists
-        | RvError::KeyHandleInvalid
-        | RvError::ObjectHandleInvalid
         | RvError::OperationActive
         | RvError::OperationNotInitialized
-        | RvError::UserNotLoggedIn
-        | RvError::UserAlreadyLoggedIn
-        | RvError::UserAnotherAlreadyLoggedIn
-        | RvError::UserTooManyTypes
-        | RvError::UserTypeInvalid
         | RvError::Cancel
-        | RvError::FunctionCanceled => Remedy::Reopen,
-
-        // The device, the module or this process: the closed list of thin-edge.io#4353 and what is as bad (R1, R2).
-        RvError::GeneralError
+        | RvError::FunctionCanceled
+        // The device: for ykcs11 and OpenSC a new session is enough, p11-kit wants C_Finalize, tpm2-pkcs11 says
+        // GENERAL_ERROR and wants it, too. The ladder finds out (R1, R2; the closed list of thin-edge.io#4353).
+        | RvError::GeneralError
         | RvError::FunctionFailed
-        | RvError::HostMemory
         | RvError::DeviceError
         | RvError::DeviceMemory
         | RvError::DeviceRemoved
         | RvError::TokenNotPresent
         | RvError::TokenNotRecognized
-        | RvError::SlotIdInvalid
         | RvError::SessionCount
-        | RvError::CryptokiNotInitialized
+        // A vendor's own code may mean anything, a lost connection above all (yubihsm, CloudHSM).
+        | RvError::VendorDefined(_)
+        | RvError::UnknownErrorCode(_) => Remedy::Reopen,
+
+        // Another session's logout or end took this one's login (R3: cfssl#404, SoftHSMv2#509; R4: crypto11#9).
+        RvError::UserNotLoggedIn => Remedy::LogIn,
+
+        // The module was finalised behind our back (R41), numbers its slots anew (R17), or has somebody else logged in.
+        RvError::CryptokiNotInitialized
+        | RvError::SlotIdInvalid
+        | RvError::UserAlreadyLoggedIn
+        | RvError::UserAnotherAlreadyLoggedIn
+        | RvError::UserTooManyTypes => Remedy::Reinitialize,
+
+        // Memory, locks and self-tests of the module: nothing that it does afterwards can be trusted (base §5.1.1, §5.1.4).
+        RvError::HostMemory
         | RvError::CryptokiAlreadyInitialized
         | RvError::NeedToCreateThreads
         | RvError::CantLock
         | RvError::MutexBad
         | RvError::MutexNotLocked
         | RvError::FipsSelfTestFailed
-        | RvError::LibraryLoadFailed
-        // A vendor's own code may mean anything, a lost connection above all (yubihsm, CloudHSM).
-        | RvError::VendorDefined(_)
-        | RvError::UnknownErrorCode(_) => Remedy::Restart,
+        | RvError::LibraryLoadFailed => Remedy::Restart,
 
         // C_Login (base §5.6) and what sets a PIN (R9: krill retries these, which locks tokens).
         RvError::PinIncorrect
@@ -179,8 +192,10 @@ pub(crate) fn code(error: &Error) -> String {
 pub(super) fn advice(error: &Error) -> &'static str {
     match remedy(error) {
         Remedy::Answer => "the module may lack a function or a mechanism; check its documentation",
-        Remedy::Reopen => "another program may have ended the session",
-        Remedy::Restart => "check that the token is connected and that this user may use it",
+        Remedy::Refind | Remedy::LogIn => "another program may have ended the login",
+        Remedy::Reopen | Remedy::Reinitialize | Remedy::Restart => {
+            "check that the token is connected and that this user may use it"
+        }
         Remedy::Pin => "check `pin_file`",
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct FoundKey {
     pub(crate) private: ObjectHandle,
     pub(crate) public_key: PublicKey,
     pub(crate) scheme: Scheme,
+    /// Whether each signature wants a login of its own (R42).
+    pub(super) always_authenticate: bool,
 }
 
 /// Why a key cannot be used, and what to do. The cause is in the message, which crosses a socket as text.
@@ -141,25 +143,24 @@ pub(crate) fn find(
     if !scheme.fits(&public_key) {
         return Err(KeyProblem::Unfit(scheme));
     }
-    check_attributes(&Object { session, handle: private })?;
-    Ok(FoundKey { private, public_key, scheme })
+    let object = Object { session, handle: private };
+    check_attributes(&object)?;
+    // Modules older than v2.20 do not know the attribute, and so do not enforce it.
+    let always_authenticate = object.flag(AttributeType::AlwaysAuthenticate)?.unwrap_or(false);
+    Ok(FoundKey { private, public_key, scheme, always_authenticate })
 }
 
 /// What the attributes of a CA's private key must say.
-const REQUIRED: [(AttributeType, bool, &str); 4] = [
+const REQUIRED: [(AttributeType, bool, &str); 3] = [
     (AttributeType::Sign, true, "CKA_SIGN true"),
     (AttributeType::Sensitive, true, "CKA_SENSITIVE true"),
     (AttributeType::Extractable, false, "CKA_EXTRACTABLE false"),
-    // Each signature would want the PIN again (R42), which this version does not keep.
-    (AttributeType::AlwaysAuthenticate, false, "CKA_ALWAYS_AUTHENTICATE false"),
 ];
 
 fn check_attributes(key: &Object<'_>) -> Result<(), KeyProblem> {
     for (kind, expected, wanted) in REQUIRED {
         let value = key.flag(kind)?;
-        // Modules older than v2.20 do not know CKA_ALWAYS_AUTHENTICATE, and so do not enforce it.
-        let silent_is_fine = kind == AttributeType::AlwaysAuthenticate;
-        if value.map_or(silent_is_fine, |value| value == expected) {
+        if value == Some(expected) {
             continue;
         }
         let name = wanted.split(' ').next().unwrap_or_default();

@@ -1,49 +1,58 @@
 //! Signing: one raw mechanism per kind of key, because modules disagree about the hashing ones (R23).
 //!
-//! In: a found key and an [`Input`] whose length is right. Out: the token's bytes. Steady state is `C_SignInit` and
-//! `C_Sign` on cached handles (R19).
+//! In: a session, a found key and an [`Input`] whose length is right. Out: the token's bytes.
 
-use std::sync::Arc;
-
+use cryptoki::context::Function;
+use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
+use cryptoki::session::{Session, UserType};
 use cryptoki::types::Ulong;
 
-use super::classify::{self, Remedy};
 use super::key::{FoundKey, KeyProblem};
+use super::ladder::Trouble;
+use super::{classify, pin_refusal};
 use crate::key::Scheme;
-use crate::token::frame::CallFailure;
 use crate::token::input::Input;
-use crate::token::session::{Session, SignError};
+use crate::token::pin::Pin;
 
-/// One open session and the handles of the keys. A token object's handle serves every session of its process.
-pub(super) struct Pkcs11Session {
-    session: cryptoki::session::Session,
-    keys: Arc<[FoundKey]>,
+/// Signs in one session: `C_SignInit`, and `C_Sign` twice, the first time for the signature's length only. That one is
+/// answered without the device; `cryptoki` has no way to bring a buffer along.
+///
+/// # Errors
+/// [`Trouble`]
+pub(super) fn sign(session: &Session, key: &FoundKey, input: &Input) -> Result<Vec<u8>, Trouble> {
+    Ok(session.sign(&mechanism(key.scheme), key.private, &input.block())?)
 }
 
-impl Pkcs11Session {
-    pub(super) fn new(session: cryptoki::session::Session, keys: Arc<[FoundKey]>) -> Self {
-        Self { session, keys }
-    }
-}
-
-impl Session for Pkcs11Session {
-    fn sign(&mut self, key: usize, input: &Input) -> Result<Vec<u8>, SignError> {
-        let key = self.keys.get(key).filter(|key| key.scheme == input.scheme()).ok_or_else(|| {
-            let code = format!("no key {key} of scheme {}", input.scheme());
-            SignError::Request(CallFailure { call: "the token process".to_owned(), code })
-        })?;
-        self.session.sign(&mechanism(key.scheme), key.private, &input.block()).map_err(|error| {
-            match classify::remedy(&error) {
-                Remedy::Answer => SignError::Request(classify::describe(&error)),
-                Remedy::Reopen | Remedy::Restart | Remedy::Pin => {
-                    SignError::Process(classify::describe(&error))
-                }
-            }
-        })
-    }
+/// Signs with a key that wants a login of its own after `C_SignInit` (R42). In parts, because `cryptoki` does `C_SignInit`
+/// and `C_Sign` in one; tokens that have such keys take that (ykcs11, OpenSC), SoftHSM does not.
+///
+/// # Errors
+/// [`Trouble`]
+pub(super) fn sign_authenticated(
+    session: &Session,
+    key: &FoundKey,
+    input: &Input,
+    pin: &Pin,
+) -> Result<Vec<u8>, Trouble> {
+    session.sign_init(&mechanism(key.scheme), key.private)?;
+    session.login_with_raw(UserType::ContextSpecific, &pin.for_login()).map_err(|error| {
+        if classify::concerns_pin(&error) {
+            Trouble::Pin(pin_refusal(&error, pin))
+        } else {
+            Trouble::Call(error)
+        }
+    })?;
+    session.sign_update(&input.block()).map_err(|error| match error {
+        // What SoftHSM says where it does not sign in parts. The operation is over, and the session is well.
+        Error::Pkcs11(RvError::OperationNotInitialized, Function::SignUpdate) => {
+            Error::Pkcs11(RvError::FunctionNotSupported, Function::SignUpdate)
+        }
+        other => other,
+    })?;
+    Ok(session.sign_final()?)
 }
 
 fn mechanism(scheme: Scheme) -> Mechanism<'static> {

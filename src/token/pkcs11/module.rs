@@ -83,9 +83,7 @@ impl Module {
     pub(crate) fn load(path: &Path) -> Result<Self, ModuleError> {
         let context =
             Pkcs11::new(path).map_err(|cause| ModuleError::Load { path: path.to_owned(), cause })?;
-        context
-            .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
-            .map_err(|cause| ModuleError::Initialize { path: path.to_owned(), cause })?;
+        initialize(&context).map_err(|cause| ModuleError::Initialize { path: path.to_owned(), cause })?;
         Ok(Self { context })
     }
 
@@ -94,8 +92,17 @@ impl Module {
     }
 
     /// Lets go of every token of this module. Hangs in some modules; nothing is left to do if it fails.
-    pub(crate) fn finalize(self) {
-        let _ = self.context.finalize();
+    pub(crate) fn finalize(&self) {
+        let _ = self.context.clone().finalize();
+    }
+
+    /// Lets go of every token and begins anew. No session may be left.
+    ///
+    /// # Errors
+    /// What `C_Initialize` returned.
+    pub(super) fn reinitialize(&self) -> Result<(), Error> {
+        self.finalize();
+        initialize(&self.context)
     }
 
     /// Every slot with a token.
@@ -145,6 +152,10 @@ impl Module {
         let tokens = self.slots()?.into_iter().filter_map(readable);
         Ok(tokens.filter(|token| token.info.token_initialized()).collect())
     }
+}
+
+fn initialize(context: &Pkcs11) -> Result<(), Error> {
+    context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
 }
 
 fn name(info: &TokenInfo) -> String {

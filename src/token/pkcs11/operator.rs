@@ -73,7 +73,8 @@ pub(crate) struct KeyFacts {
 }
 
 /// The attributes that are read back and shown.
-const SHOWN: [(&str, AttributeType); 10] = [
+const SHOWN: [(&str, AttributeType); 11] = [
+    ("CKA_ALWAYS_AUTHENTICATE", AttributeType::AlwaysAuthenticate),
     ("CKA_SIGN", AttributeType::Sign),
     ("CKA_SENSITIVE", AttributeType::Sensitive),
     ("CKA_ALWAYS_SENSITIVE", AttributeType::AlwaysSensitive),
@@ -100,7 +101,7 @@ impl Console {
             Access::Write => module.context().open_rw_session(token.slot),
         }
         .map_err(call)?;
-        log_in(&session, &token.info, &pin).map_err(refused)?;
+        log_in(&session, &token.info, &pin, None).map_err(refused)?;
         let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call)?;
         Ok(Self { session, mechanisms })
     }
@@ -151,7 +152,7 @@ pub(super) fn call(error: cryptoki::error::Error) -> anyhow::Error {
 
 fn refused(refusal: Refusal) -> anyhow::Error {
     match refusal {
-        Refusal::PinRefused(message) => anyhow::anyhow!(message),
+        Refusal::PinRefused(refusal) => anyhow::anyhow!(refusal.message),
         Refusal::Faults(faults) => {
             let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
             anyhow::anyhow!(messages.join("; "))

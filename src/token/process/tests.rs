@@ -6,7 +6,7 @@ use super::*;
 struct Oracle(usize);
 
 impl Session for Oracle {
-    fn sign(&mut self, _: usize, input: &Input) -> Result<Vec<u8>, SignError> {
+    fn sign(&mut self, _: usize, input: &Input, _: &mut dyn FnMut(Recovery)) -> Result<Vec<u8>, SignError> {
         self.0 += 1;
         Ok(input.block().into_owned())
     }
@@ -18,7 +18,7 @@ fn refuses_a_digest_of_the_wrong_length_without_asking_the_token() {
     let schemes = [Scheme::EcdsaP256Sha256, Scheme::RsaPkcs1Sha512];
     for (key, len) in [(0, 20), (0, 31), (0, 64), (1, 32), (1, 0)] {
         let input = vec![1; len];
-        let answer = answer(&mut oracle, &schemes, &Ask { key, input: &input });
+        let answer = answer(&mut oracle, &schemes, &Ask { key, input: &input }, &mut |_| ());
         assert!(matches!(answer, Answer::Failed(_)), "key {key} signed {len} bytes");
     }
     assert_eq!(oracle.0, 0);
@@ -27,7 +27,7 @@ fn refuses_a_digest_of_the_wrong_length_without_asking_the_token() {
 #[test]
 fn refuses_a_key_that_it_was_not_given() {
     let mut oracle = Oracle(0);
-    let answer = answer(&mut oracle, &[Scheme::Ed25519], &Ask { key: 1, input: b"message" });
+    let answer = answer(&mut oracle, &[Scheme::Ed25519], &Ask { key: 1, input: b"message" }, &mut |_| ());
     assert!(matches!(answer, Answer::Failed(_)));
     assert_eq!(oracle.0, 0);
 }
@@ -36,7 +36,7 @@ fn refuses_a_key_that_it_was_not_given() {
 fn gives_rsa_a_digest_info_and_ed25519_the_message() {
     let schemes = [Scheme::RsaPkcs1Sha256, Scheme::Ed25519];
     for (key, input, len) in [(0, [7; 32].as_slice(), 51), (1, b"message", 7)] {
-        let answer = answer(&mut Oracle(0), &schemes, &Ask { key, input });
+        let answer = answer(&mut Oracle(0), &schemes, &Ask { key, input }, &mut |_| ());
         let Answer::Signature(block) = answer else { panic!("key {key} was refused") };
         assert_eq!(block.len(), len);
     }

@@ -139,6 +139,11 @@ impl Fixture {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// A path in its directory.
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
     fn wrapper(&self) -> std::path::PathBuf {
         self.dir.path().join("token-process")
     }
@@ -146,7 +151,7 @@ impl Fixture {
     pub(super) async fn start(&self) -> Result<(Tokens, Keys), Vec<Fault>> {
         // Through the shell: a script that was just written may still be open for writing in a sibling test's child.
         let launch = Launch { program: "/bin/sh".into(), arguments: vec![self.wrapper().into()] };
-        Tokens::start_with(launch, std::slice::from_ref(&self.config), &self.keys).await
+        Tokens::start_with(launch, std::slice::from_ref(&self.config), &self.keys, self.dir.path()).await
     }
 
     /// Every token process so far.

@@ -1,0 +1,210 @@
+//! The ladder: what is tried after a call failed, the lowest rung that may help first (field-notes R1, R2).
+//!
+//! In: a [`Climber`], which tries to sign and can climb. Out: a signature, or why only a fresh process can help, which is
+//! the rung above all of these. Promised: no rung is skipped that may help, none is climbed that cannot, and a token that
+//! stays broken does not have them climbed for ever. A try again is safe: the same bytes for the same ledger entry, and
+//! what the failed call may have signed has reached nobody (R37).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use cryptoki::error::Error;
+
+use super::Unfound;
+use super::classify::{self, Remedy};
+use crate::token::frame::{CallFailure, PinRefusal, Recovery};
+use crate::token::session::SignError;
+
+/// Within this time each rung may be climbed only so often: [`Rung::often`].
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// What may help, lowest first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Rung {
+    /// Find the keys again, in the same session.
+    Refind,
+    /// Open the session again, and find the keys.
+    Reopen,
+    /// Log in again, once for all sessions, and find the keys.
+    LogIn,
+    /// `C_Finalize` and `C_Initialize`, with every session of this process at rest, and all of the above.
+    Reinitialize,
+}
+
+impl Rung {
+    const ALL: [Self; 4] = [Self::Refind, Self::Reopen, Self::LogIn, Self::Reinitialize];
+
+    /// As the log says it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Refind => "found the keys again",
+            Self::Reopen => "reopened the session",
+            Self::LogIn => "logged in again",
+            Self::Reinitialize => "initialised the module again",
+        }
+    }
+
+    fn above(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|rung| *rung > self)
+    }
+
+    /// How often it may be climbed in one [`WINDOW`]: the lower ones by each session, the highest by all together.
+    fn often(self) -> usize {
+        match self {
+            Self::Refind | Self::Reopen | Self::LogIn => 4,
+            Self::Reinitialize => 1,
+        }
+    }
+}
+
+/// What a rung came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Climbed {
+    /// This session climbed it.
+    Done,
+    /// Another session had climbed it already: it may have to be climbed again.
+    Already,
+    /// It was climbed too often of late, and was not climbed now.
+    TooOften,
+}
+
+/// Why something was not done.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// A call failed.
+    Call(Error),
+    /// The keys are not there, or are not those that were there first.
+    Keys(String),
+    /// The PIN must not be tried again.
+    Pin(PinRefusal),
+    /// What was asked for cannot be.
+    Request(CallFailure),
+}
+
+impl From<Unfound> for Trouble {
+    fn from(unfound: Unfound) -> Self {
+        let messages = unfound.faults.into_iter().map(|fault| fault.message);
+        unfound.call.map_or_else(|| Self::Keys(messages.collect::<Vec<_>>().join("; ")), Self::Call)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl Trouble {
+    fn describe(&self) -> CallFailure {
+        match self {
+            Self::Call(error) => classify::describe(error),
+            Self::Keys(message) => CallFailure { call: "finding the keys".to_owned(), code: message.clone() },
+            Self::Pin(refusal) => CallFailure { call: "C_Login".to_owned(), code: refusal.message.clone() },
+            Self::Request(failure) => failure.clone(),
+        }
+    }
+
+    /// The lowest rung that may help, or the answer where none can.
+    fn lowest(self) -> Result<(Rung, Self), SignError> {
+        let rung = match &self {
+            Self::Call(error) => match classify::remedy(error) {
+                Remedy::Answer => return Err(SignError::Request(self.describe())),
+                Remedy::Refind => Rung::Refind,
+                Remedy::Reopen => Rung::Reopen,
+                Remedy::LogIn => Rung::LogIn,
+                Remedy::Reinitialize => Rung::Reinitialize,
+                Remedy::Restart | Remedy::Pin => return Err(SignError::Process(self.describe())),
+            },
+            // Private keys are not even shown to who is not logged in.
+            Self::Keys(_) => Rung::LogIn,
+            Self::Pin(_) | Self::Request(_) => return Err(self.end()),
+        };
+        Ok((rung, self))
+    }
+
+    fn end(self) -> SignError {
+        match self {
+            Self::Pin(refusal) => SignError::Pin(refusal),
+            Self::Request(failure) => SignError::Request(failure),
+            Self::Call(_) | Self::Keys(_) => SignError::Process(self.describe()),
+        }
+    }
+}
+
+/// One session, as the ladder sees it.
+pub(super) trait Climber {
+    /// Tries to sign.
+    ///
+    /// # Errors
+    /// [`Trouble`]
+    fn attempt(&mut self) -> Result<Vec<u8>, Trouble>;
+
+    /// Climbs one rung. It is climbed only if the keys that are found are those that were there first.
+    ///
+    /// # Errors
+    /// [`Trouble`]
+    fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble>;
+}
+
+/// Signs, with as many rungs as it takes; `heal` is told of the one that helped.
+///
+/// # Errors
+/// [`SignError`]; anything but [`SignError::Request`] ends the process.
+pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -> Result<Vec<u8>, SignError> {
+    let trouble = match session.attempt() {
+        Ok(signature) => return Ok(signature),
+        Err(trouble) => trouble,
+    };
+    let failure = trouble.describe();
+    let (mut rung, mut trouble) = trouble.lowest()?;
+    loop {
+        let next = match session.climb(rung) {
+            Ok(Climbed::TooOften) => rung.above(),
+            Ok(climbed) => match session.attempt() {
+                Ok(signature) => {
+                    if climbed == Climbed::Done {
+                        heal(Recovery { rung: rung.name().to_owned(), failure });
+                    }
+                    return Ok(signature);
+                }
+                Err(again) => {
+                    let (lowest, again) = again.lowest()?;
+                    trouble = again;
+                    // What another session did is no rung of this one: it may begin anew.
+                    let from = if climbed == Climbed::Already { Some(lowest) } else { rung.above() };
+                    from.map(|from| from.max(lowest))
+                }
+            },
+            Err(pin @ Trouble::Pin(_)) => return Err(pin.end()),
+            Err(higher) => {
+                trouble = higher;
+                rung.above()
+            }
+        };
+        let Some(next) = next else { return Err(trouble.end()) };
+        rung = next;
+    }
+}
+
+/// How often each rung was climbed of late.
+#[derive(Default)]
+pub(super) struct Allowance([VecDeque<Instant>; Rung::ALL.len()]);
+
+impl Allowance {
+    /// Whether `rung` may be climbed once more at `now`; if so, that is counted.
+    pub(super) fn take(&mut self, rung: Rung, now: Instant) -> bool {
+        let index = Rung::ALL.iter().position(|other| *other == rung);
+        let Some(climbs) = index.and_then(|index| self.0.get_mut(index)) else { return false };
+        while climbs.front().is_some_and(|climb| now.duration_since(*climb) >= WINDOW) {
+            climbs.pop_front();
+        }
+        let may = climbs.len() < rung.often();
+        if may {
+            climbs.push_back(now);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests;

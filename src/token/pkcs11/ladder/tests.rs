@@ -1,0 +1,131 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use cryptoki::context::Function;
+use cryptoki::error::RvError;
+
+use super::*;
+
+/// A token that stays broken until a rung is climbed, with the code that it answers until then.
+struct Token {
+    code: RvError,
+    heals: Option<Rung>,
+    whole: bool,
+    climbed: Vec<Rung>,
+    /// Another session has just climbed this rung, for a trouble of before.
+    already: Option<Rung>,
+    refuses_pin: bool,
+    allowance: Allowance,
+}
+
+fn token(code: RvError, heals: Option<Rung>) -> Token {
+    Token {
+        code,
+        heals,
+        whole: false,
+        climbed: Vec::new(),
+        already: None,
+        refuses_pin: false,
+        allowance: Allowance::default(),
+    }
+}
+
+impl Climber for Token {
+    fn attempt(&mut self) -> Result<Vec<u8>, Trouble> {
+        if self.whole { Ok(vec![1]) } else { Err(Error::Pkcs11(self.code, Function::Sign).into()) }
+    }
+
+    fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble> {
+        if !self.allowance.take(rung, Instant::now()) {
+            return Ok(Climbed::TooOften);
+        }
+        self.climbed.push(rung);
+        if rung == Rung::LogIn && self.refuses_pin {
+            return Err(Trouble::Pin(PinRefusal { message: "no".to_owned(), mark: None }));
+        }
+        if self.already.take_if(|already| *already == rung).is_some() {
+            return Ok(Climbed::Already);
+        }
+        self.whole = self.heals.is_some_and(|heals| heals <= rung);
+        Ok(Climbed::Done)
+    }
+}
+
+fn healed(token: &mut Token) -> (Option<String>, Result<Vec<u8>, SignError>) {
+    let mut told = None;
+    let result = sign(token, &mut |recovery| told = Some(recovery.rung));
+    (told, result)
+}
+
+#[test]
+fn every_fault_is_healed_at_its_rung_and_no_higher() {
+    for (code, heals, climbed) in [
+        (RvError::KeyHandleInvalid, Rung::Refind, vec![Rung::Refind]),
+        (RvError::SessionHandleInvalid, Rung::Reopen, vec![Rung::Reopen]),
+        (RvError::UserNotLoggedIn, Rung::LogIn, vec![Rung::LogIn]),
+        (RvError::DeviceError, Rung::Reopen, vec![Rung::Reopen]),
+        (RvError::DeviceError, Rung::LogIn, vec![Rung::Reopen, Rung::LogIn]),
+        (RvError::GeneralError, Rung::Reinitialize, vec![Rung::Reopen, Rung::LogIn, Rung::Reinitialize]),
+        (RvError::CryptokiNotInitialized, Rung::Reinitialize, vec![Rung::Reinitialize]),
+    ] {
+        let mut token = token(code, Some(heals));
+        let (told, result) = healed(&mut token);
+        assert!(result.is_ok(), "{code:?}");
+        assert_eq!((told.as_deref(), token.climbed), (Some(heals.name()), climbed), "{code:?}");
+    }
+}
+
+#[test]
+fn what_no_rung_heals_ends_the_process_with_its_name() {
+    let mut token = token(RvError::DeviceRemoved, None);
+    let (told, result) = healed(&mut token);
+    assert!(told.is_none());
+    assert!(matches!(result, Err(SignError::Process(failure)) if failure.code == "CKR_DEVICE_REMOVED"));
+    assert_eq!(token.climbed, [Rung::Reopen, Rung::LogIn, Rung::Reinitialize]);
+}
+
+#[test]
+fn a_request_that_is_wrong_is_answered_without_a_climb() {
+    let mut token = token(RvError::DataLenRange, None);
+    assert!(matches!(healed(&mut token).1, Err(SignError::Request(_))));
+    assert_eq!(token.climbed, []);
+}
+
+#[test]
+fn a_refused_pin_ends_the_climb_at_once() {
+    let mut token = token(RvError::UserNotLoggedIn, None);
+    token.refuses_pin = true;
+    assert!(matches!(healed(&mut token).1, Err(SignError::Pin(_))));
+    assert_eq!(token.climbed, [Rung::LogIn]);
+}
+
+#[test]
+fn a_rung_that_another_session_climbed_is_climbed_again_if_that_was_not_enough() {
+    let mut token = token(RvError::UserNotLoggedIn, Some(Rung::LogIn));
+    token.already = Some(Rung::LogIn);
+    assert!(healed(&mut token).1.is_ok());
+    assert_eq!(token.climbed, [Rung::LogIn, Rung::LogIn]);
+}
+
+#[test]
+fn a_token_that_breaks_again_and_again_gets_a_fresh_process() {
+    let mut token = token(RvError::SessionHandleInvalid, Some(Rung::Reopen));
+    let mut climbs = 0;
+    loop {
+        token.whole = false;
+        climbs += 1;
+        if healed(&mut token).1.is_err() {
+            break;
+        }
+    }
+    // Reopen 4 times, log in 4 times, initialise once; then it is enough.
+    assert_eq!((climbs, token.climbed.len()), (10, 9));
+}
+
+#[test]
+fn an_allowance_comes_back_with_time() {
+    let (mut allowance, now) = (Allowance::default(), Instant::now());
+    assert!(allowance.take(Rung::Reinitialize, now));
+    assert!(!allowance.take(Rung::Reinitialize, now));
+    assert!(allowance.take(Rung::Reopen, now), "each rung has its own");
+    assert!(allowance.take(Rung::Reinitialize, now + WINDOW));
+}

@@ -1,0 +1,90 @@
+//! One place on a shared token: signs, and climbs the ladder when it cannot.
+//!
+//! In: a key's number and an [`Input`] whose length is right. Out: the token's bytes. Steady state is `C_SignInit` and `C_Sign`
+//! on cached handles (R19), under locks that nobody else wants: the module's is only read, the place's is this session's.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::ladder::{self, Allowance, Climbed, Climber, Rung, Trouble};
+use super::mechanism;
+use super::shared::Shared;
+use crate::token::frame::{CallFailure, Recovery};
+use crate::token::input::Input;
+use crate::token::session::{Session, SignError};
+
+/// A session by its place.
+pub(super) struct Pkcs11Session {
+    shared: Arc<Shared>,
+    index: usize,
+    allowance: Allowance,
+}
+
+impl Pkcs11Session {
+    pub(super) fn new(shared: Arc<Shared>, index: usize) -> Self {
+        Self { shared, index, allowance: Allowance::default() }
+    }
+}
+
+impl Session for Pkcs11Session {
+    fn sign(
+        &mut self,
+        key: usize,
+        input: &Input,
+        heal: &mut dyn FnMut(Recovery),
+    ) -> Result<Vec<u8>, SignError> {
+        ladder::sign(&mut Signing { session: self, key, input, seen: (0, 0) }, heal)
+    }
+}
+
+/// One thing to sign, on its way.
+struct Signing<'a> {
+    session: &'a mut Pkcs11Session,
+    key: usize,
+    input: &'a Input,
+    /// How often the module had been initialised, and the user logged in, when it was last tried.
+    seen: (u64, u64),
+}
+
+impl Climber for Signing<'_> {
+    fn attempt(&mut self) -> Result<Vec<u8>, Trouble> {
+        let shared = &self.session.shared;
+        let loaded = shared.read();
+        self.seen = (loaded.generation(), loaded.logins());
+        let mut place = loaded.place(self.session.index).ok_or_else(no_place)?;
+        let open = shared.ready(&loaded, &mut place)?;
+        let key =
+            open.keys.get(self.key).filter(|key| key.scheme == self.input.scheme()).ok_or_else(|| {
+                let code = format!("no key {} of scheme {}", self.key, self.input.scheme());
+                Trouble::Request(CallFailure { call: "the token process".to_owned(), code })
+            })?;
+        match (key.always_authenticate, loaded.pin()) {
+            (false, _) => mechanism::sign(&open.session, key, self.input),
+            (true, Some(pin)) => mechanism::sign_authenticated(&open.session, key, self.input, &pin),
+            (true, None) => {
+                Err(Trouble::Keys("a key has begun to want the PIN for each signature".to_owned()))
+            }
+        }
+    }
+
+    fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble> {
+        let Pkcs11Session { shared, index, allowance } = &mut *self.session;
+        if rung == Rung::Reinitialize {
+            return shared.reinitialize(*index, self.seen.0);
+        }
+        if !allowance.take(rung, Instant::now()) {
+            return Ok(Climbed::TooOften);
+        }
+        let loaded = shared.read();
+        let mut place = loaded.place(*index).ok_or_else(no_place)?;
+        match rung {
+            Rung::Refind => shared.refind(&loaded, &mut place),
+            Rung::Reopen => shared.reopen(&loaded, &mut place),
+            Rung::LogIn | Rung::Reinitialize => shared.log_in(&loaded, &mut place, self.seen.1),
+        }
+    }
+}
+
+fn no_place() -> Trouble {
+    Trouble::Keys("the session has no place".to_owned())
+}

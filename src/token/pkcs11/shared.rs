@@ -1,0 +1,288 @@
+//! One token, as all sessions of its process share it, and what each rung of the ladder does to it.
+//!
+//! In: a loaded module and a [`Setup`]. Out: a [`Shared`] token, logged in once, with every key found and a session in each
+//! place. All sessions stay open as long as nothing fails, so that no close can log the others out (R3, R4). Promised: after
+//! any rung the keys are found again and are those that were there first, or nothing signs; and a session of before
+//! `C_Finalize` is never used or closed after it, for its number may be another's by then.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
+
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::Session;
+use cryptoki::slot::{Limit, Slot, TokenInfo};
+
+use super::key::FoundKey;
+use super::ladder::{Allowance, Climbed, Rung, Trouble};
+use super::module::Module;
+use super::{call_fault, log_in, search, token_fault};
+use crate::key::PublicKey;
+use crate::token::frame::{Refusal, Setup};
+use crate::token::pin::{InMemory, Pin};
+
+/// The login of handles that were never found.
+const NEVER: u64 = u64::MAX;
+
+/// A token and its sessions.
+pub(super) struct Shared {
+    setup: Setup,
+    /// The public keys that were found first.
+    pinned: Vec<PublicKey>,
+    /// Read while a session works, written while none does.
+    loaded: RwLock<Loaded>,
+    /// Climbs that concern all sessions.
+    allowance: Mutex<Allowance>,
+}
+
+/// What one `C_Initialize` gave.
+pub(super) struct Loaded {
+    module: Module,
+    slot: Slot,
+    /// Counts every `C_Initialize`.
+    generation: u64,
+    /// Counts every login of all sessions: handles are older than it are stale.
+    logins: AtomicU64,
+    /// Held while somebody logs in.
+    logging_in: Mutex<()>,
+    /// For keys that want a login for each signature (R42); else it is not kept.
+    pin: Mutex<Option<Arc<Pin>>>,
+    places: Vec<Mutex<Option<Place>>>,
+}
+
+/// One session and the handles of the keys in it.
+pub(super) struct Place {
+    pub(super) session: Session,
+    pub(super) keys: Arc<[FoundKey]>,
+    logins: u64,
+}
+
+/// A token that was opened for the first time.
+pub(super) struct First {
+    pub(super) shared: Shared,
+    pub(super) info: TokenInfo,
+    pub(super) pin: InMemory,
+}
+
+impl Shared {
+    /// Logs in, finds every key, and opens as many sessions as are wanted and the token allows.
+    ///
+    /// # Errors
+    /// Every fault that can be found without the step that failed.
+    pub(super) fn open(module: Module, setup: &Setup) -> Result<First, Refusal> {
+        let token = module.token(&setup.label, setup.serial.as_deref()).map_err(token_fault)?;
+        let pin = Pin::read(&setup.pin_file).map_err(token_fault)?;
+        let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
+        log_in(&session, &token.info, &pin, setup.refused.as_ref())?;
+        let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
+        let place = |session| Mutex::new(Some(Place { session, keys: keys.clone(), logins: 0 }));
+        let mut places = vec![place(session)];
+        while places.len() < session_count(setup.sessions, &token.info) {
+            match module.context().open_ro_session(token.slot) {
+                Ok(session) => places.push(place(session)),
+                // Others use the token as well, or it counts otherwise than it says (R8).
+                Err(Error::Pkcs11(RvError::SessionCount, _)) => break,
+                Err(error) => return Err(call_fault(error)),
+            }
+        }
+        let (in_memory, pinned) = (pin.in_memory(), keys.iter().map(|key| key.public_key.clone()).collect());
+        let loaded = Loaded {
+            module,
+            slot: token.slot,
+            generation: 0,
+            logins: AtomicU64::new(0),
+            logging_in: Mutex::default(),
+            pin: Mutex::new(keys.iter().any(|key| key.always_authenticate).then(|| Arc::new(pin))),
+            places,
+        };
+        let shared =
+            Self { setup: setup.clone(), pinned, loaded: RwLock::new(loaded), allowance: Mutex::default() };
+        Ok(First { shared, info: token.info, pin: in_memory })
+    }
+
+    /// How many sessions there are.
+    pub(super) fn sessions(&self) -> usize {
+        self.read().places.len()
+    }
+
+    /// The public keys in the order of the setup.
+    pub(super) fn public_keys(&self) -> &[PublicKey] {
+        &self.pinned
+    }
+
+    /// Lets go of the token; no session is in use any more.
+    pub(super) fn finalize(&self) {
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        loaded.close_all();
+        loaded.module.finalize();
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is in `place`, after making sure that its session is open and its handles are of the last login.
+    ///
+    /// # Errors
+    /// [`Trouble`]
+    pub(super) fn ready<'a>(
+        &self,
+        loaded: &Loaded,
+        place: &'a mut Option<Place>,
+    ) -> Result<&'a mut Place, Trouble> {
+        let open = match place {
+            Some(open) => open,
+            None => place.insert(loaded.open_session()?),
+        };
+        if open.logins != loaded.logins() {
+            self.find(loaded, open)?;
+        }
+        Ok(open)
+    }
+
+    /// Rung: the same session, its keys found again.
+    ///
+    /// # Errors
+    /// [`Trouble`], as of every rung.
+    pub(super) fn refind(&self, loaded: &Loaded, place: &mut Option<Place>) -> Result<Climbed, Trouble> {
+        self.find(loaded, self.ready(loaded, place)?)?;
+        Ok(Climbed::Done)
+    }
+
+    /// Rung: a new session, opened before the old one is closed, for the last one's end logs everybody out (R4).
+    pub(super) fn reopen(&self, loaded: &Loaded, place: &mut Option<Place>) -> Result<Climbed, Trouble> {
+        let new = match loaded.open_session() {
+            Err(Error::Pkcs11(RvError::SessionCount, _)) => {
+                *place = None;
+                loaded.open_session()?
+            }
+            new => new?,
+        };
+        self.find(loaded, place.insert(new))?;
+        Ok(Climbed::Done)
+    }
+
+    /// Rung: one login for all sessions. Who finds that another has logged in since `seen` has nothing left to do.
+    pub(super) fn log_in(
+        &self,
+        loaded: &Loaded,
+        place: &mut Option<Place>,
+        seen: u64,
+    ) -> Result<Climbed, Trouble> {
+        let alone = lock(&loaded.logging_in);
+        if loaded.logins() != seen {
+            return Ok(Climbed::Already);
+        }
+        let open = match place {
+            Some(open) => open,
+            None => place.insert(loaded.open_session()?),
+        };
+        self.authenticate(loaded, &open.session)?;
+        drop(alone);
+        match self.find(loaded, open) {
+            Ok(()) => Ok(Climbed::Done),
+            // An operation may be left half done in it.
+            Err(_) => self.reopen(loaded, place),
+        }
+    }
+
+    /// Rung: everything anew, with all sessions at rest and closed. Once for all, too.
+    pub(super) fn reinitialize(&self, index: usize, seen: u64) -> Result<Climbed, Trouble> {
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        if loaded.generation != seen {
+            return Ok(Climbed::Already);
+        }
+        if !lock(&self.allowance).take(Rung::Reinitialize, Instant::now()) {
+            return Ok(Climbed::TooOften);
+        }
+        loaded.close_all();
+        loaded.generation += 1;
+        loaded.module.reinitialize()?;
+        let token = loaded.module.token(&self.setup.label, self.setup.serial.as_deref());
+        loaded.slot = token.map_err(|error| Trouble::Keys(error.to_string()))?.slot;
+        let mut open = loaded.open_session()?;
+        self.authenticate(&loaded, &open.session)?;
+        self.find(&loaded, &mut open)?;
+        if let Some(mut own) = loaded.place(index) {
+            *own = Some(open);
+        }
+        Ok(Climbed::Done)
+    }
+
+    /// The PIN file is read again: whoever changed the PIN has changed the file.
+    fn authenticate(&self, loaded: &Loaded, session: &Session) -> Result<(), Trouble> {
+        let info = loaded.module.context().get_token_info(loaded.slot)?;
+        let pin = Pin::read(&self.setup.pin_file).map_err(|error| Trouble::Keys(error.to_string()))?;
+        log_in(session, &info, &pin, self.setup.refused.as_ref()).map_err(trouble)?;
+        loaded.logins.fetch_add(1, Ordering::SeqCst);
+        let mut kept = lock(&loaded.pin);
+        if kept.is_some() {
+            *kept = Some(Arc::new(pin));
+        }
+        Ok(())
+    }
+
+    /// Finds the keys in a session, which must be those that were there first (R20).
+    fn find(&self, loaded: &Loaded, open: &mut Place) -> Result<(), Trouble> {
+        let logins = loaded.logins();
+        let keys = search(&loaded.module, loaded.slot, &open.session, &self.setup)?;
+        if keys.iter().map(|key| &key.public_key).ne(&self.pinned) {
+            return Err(Trouble::Keys("the token holds other keys than before".to_owned()));
+        }
+        (open.keys, open.logins) = (keys.into(), logins);
+        Ok(())
+    }
+}
+
+impl Loaded {
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn logins(&self) -> u64 {
+        self.logins.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn place(&self, index: usize) -> Option<MutexGuard<'_, Option<Place>>> {
+        self.places.get(index).map(lock)
+    }
+
+    /// The PIN, where a key wants it for each signature.
+    pub(super) fn pin(&self) -> Option<Arc<Pin>> {
+        lock(&self.pin).clone()
+    }
+
+    /// A session in which no key was found yet.
+    fn open_session(&self) -> Result<Place, Error> {
+        let session = self.module.context().open_ro_session(self.slot)?;
+        Ok(Place { session, keys: Arc::default(), logins: NEVER })
+    }
+
+    fn close_all(&mut self) {
+        for place in &mut self.places {
+            *place.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// The configured number, or what the token allows.
+fn session_count(configured: usize, info: &TokenInfo) -> usize {
+    match info.max_session_count() {
+        Limit::Max(most) => configured.min(usize::try_from(most).unwrap_or(configured)).max(1),
+        Limit::Unavailable | Limit::Infinite => configured.max(1),
+    }
+}
+
+fn trouble(refusal: Refusal) -> Trouble {
+    match refusal {
+        Refusal::PinRefused(refusal) => Trouble::Pin(refusal),
+        Refusal::Faults(faults) => {
+            let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
+            Trouble::Keys(messages.join("; "))
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

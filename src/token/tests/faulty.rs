@@ -1,0 +1,330 @@
+//! A token that breaks: the faulty module in front of SoftHSM2, in the token processes of these tests.
+
+use countersign_faulty::{Action, Call, Code, Control, Heals, On, Renumber, Script, Token, module};
+
+use super::fixture::{Fixture, PIN, signal};
+use super::*;
+use crate::token::latch::Latch;
+
+const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// How often the module was called at what a steady state does not need.
+const UPKEEP: [Call; 8] = [
+    Call::Initialize,
+    Call::Finalize,
+    Call::OpenSession,
+    Call::CloseSession,
+    Call::Login,
+    Call::FindObjectsInit,
+    Call::GetAttributeValue,
+    Call::GetTokenInfo,
+];
+
+struct Broken {
+    fixture: Fixture,
+    control: Control,
+}
+
+impl Broken {
+    /// A token with a key `ca`, and one `other` that is not configured.
+    fn new() -> Self {
+        let mut fixture = Fixture::with_key();
+        fixture.generate("other", "EC:prime256v1");
+        let dir = fixture.path("faulty");
+        std::fs::create_dir(&dir).unwrap();
+        let control = Control::new(&dir.join("script.toml")).unwrap();
+        fixture.config.module = module().unwrap();
+        fixture.config.limits.writable = vec![dir, fixture.path("tokens")];
+        fixture.config.environment.extend(control.environment(REAL));
+        Self { fixture, control }
+    }
+
+    fn with(token: Token) -> Self {
+        let broken = Self::new();
+        broken.set(&Script::token(token));
+        broken
+    }
+
+    fn set(&self, script: &Script) {
+        self.control.set(script).unwrap();
+    }
+
+    fn upkeep(&self) -> [u64; UPKEEP.len()] {
+        UPKEEP.map(|call| self.control.calls(call))
+    }
+
+    fn logins(&self) -> u64 {
+        self.control.calls(Call::Login)
+    }
+
+    fn latch(&self) -> Latch {
+        Latch::new(self.fixture.path("").as_path(), &self.fixture.config.name)
+    }
+}
+
+/// Signs, and looks whether it is a signature of the right key.
+async fn signs(tokens: &Tokens, keys: &Keys) {
+    let raw = sign(tokens, "ca", P256).await.unwrap();
+    let key = keys.get(&KeyName::new("ca").unwrap()).unwrap();
+    assert!(verifies(&key.public_key, P256, &raw), "it is another key's");
+}
+
+/// Many at once, as often as `times`.
+async fn all_sign(tokens: &Tokens, keys: &Keys, times: usize) {
+    let callers = (0..8).map(|_| {
+        let (tokens, keys) = (tokens.clone(), keys.clone());
+        tokio::spawn(async move {
+            for _ in 0..times {
+                signs(&tokens, &keys).await;
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_steady_state_is_sign_init_and_sign() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let (before, inits) = (broken.upkeep(), broken.control.calls(Call::SignInit));
+    let (asked, lengths) = (broken.control.calls(Call::Sign), broken.control.length_queries());
+    all_sign(&tokens, &keys, 10).await;
+    assert_eq!(broken.upkeep(), before);
+    assert_eq!(broken.control.calls(Call::SignInit) - inits, 80);
+    let lengths = broken.control.length_queries() - lengths;
+    assert_eq!(broken.control.calls(Call::Sign) - asked - lengths, 80);
+    assert_eq!(broken.control.violations(), 0);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_fault_is_healed_at_its_rung_and_no_higher_and_no_caller_notices() {
+    for (heals, code, finalized, logins) in [
+        (Heals::Reopen, Code::CKR_SESSION_HANDLE_INVALID, 0, 0),
+        (Heals::Reopen, Code::CKR_DEVICE_ERROR, 0, 0),
+        (Heals::Login, Code::CKR_USER_NOT_LOGGED_IN, 0, 1),
+        // Each of the two sessions tries to log in before it comes to that.
+        (Heals::Initialize, Code::CKR_GENERAL_ERROR, 1, 3),
+    ] {
+        for call in [Call::SignInit, Call::Sign] {
+            let broken = Broken::new();
+            let (tokens, keys) = broken.fixture.start().await.unwrap();
+            let (initialized, logged_in) = (broken.control.calls(Call::Finalize), broken.logins());
+            broken.set(&Script::on(On::call(call, Action::Die { heals, code }).times(1)));
+            all_sign(&tokens, &keys, 10).await;
+            let logged_in = broken.logins() - logged_in;
+            assert_eq!(broken.control.calls(Call::Finalize) - initialized, finalized, "{heals:?} {code}");
+            assert!(logged_in <= logins, "{heals:?} {code}: {logged_in} logins");
+            assert_eq!(broken.fixture.processes().len(), 1, "{heals:?} {code}");
+            assert_eq!(broken.control.violations(), 0, "{heals:?} {code}");
+            tokens.shutdown().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_rung_heals_gets_a_fresh_process() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let action = Action::Die { heals: Heals::Process, code: Code::CKR_GENERAL_ERROR };
+    broken.set(&Script::on(On::call(Call::SignInit, action).times(1)));
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    assert_eq!(broken.fixture.processes().len(), 2);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_request_that_the_token_refuses_costs_nobody_a_session() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let before = broken.upkeep();
+    broken.set(&Script::on(
+        On::call(Call::SignInit, Action::Fail(Code::CKR_KEY_FUNCTION_NOT_PERMITTED)).times(1),
+    ));
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::Failed { .. }), "{error}");
+    signs(&tokens, &keys).await;
+    assert_eq!(broken.upkeep(), before);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn sessions_that_expire_while_nobody_asks_are_opened_again() {
+    let broken = Broken::with(Token { expire_idle_millis: Some(100), ..Token::default() });
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        signs(&tokens, &keys).await;
+    }
+    assert_eq!(broken.fixture.processes().len(), 1);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_where_every_close_logs_out_recovers_without_a_restart() {
+    let broken = Broken::with(Token { logout_on_close: true, ..Token::default() });
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let die = Action::Die { heals: Heals::Reopen, code: Code::CKR_SESSION_HANDLE_INVALID };
+    let mut script = Script::on(On::call(Call::SignInit, die).times(1));
+    script.token.logout_on_close = true;
+    broken.set(&script);
+    all_sign(&tokens, &keys, 10).await;
+    assert_eq!(broken.fixture.processes().len(), 1);
+    assert_eq!(broken.control.violations(), 0);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_handle_that_denotes_another_key_after_a_recovery_signs_nothing() {
+    for renumber in [Renumber::OtherKey, Renumber::Invalid] {
+        let broken = Broken::with(Token { renumber: Some(renumber), ..Token::default() });
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        let die = Action::Die { heals: Heals::Initialize, code: Code::CKR_DEVICE_ERROR };
+        let mut script = Script::on(On::call(Call::SignInit, die).times(1));
+        script.token.renumber = Some(renumber);
+        broken.set(&script);
+        all_sign(&tokens, &keys, 10).await;
+        assert_eq!(broken.fixture.processes().len(), 1);
+        tokens.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_exchanged_meanwhile_signs_nothing_after_a_recovery() {
+    let broken = Broken::new();
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    broken.fixture.destroy("ca");
+    broken.fixture.generate("ca", "EC:prime256v1");
+    let die = Action::Die { heals: Heals::Reopen, code: Code::CKR_SESSION_HANDLE_INVALID };
+    broken.set(&Script::on(On::call(Call::SignInit, die).times(1)));
+    assert!(sign(&tokens, "ca", P256).await.is_err());
+    reaches(&mut health, |health| health == Health::Down).await;
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::KeyChanged { .. }), "{error}");
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn takes_as_many_sessions_as_the_token_has_and_reopens_the_last_one() {
+    for most in [1, 2] {
+        let mut broken = Broken::with(Token { max_sessions: Some(most), ..Token::default() });
+        broken.fixture.config.sessions = 4;
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        assert_eq!(broken.control.calls(Call::CloseSession), 0);
+        all_sign(&tokens, &keys, 5).await;
+        let die = Action::Die { heals: Heals::Reopen, code: Code::CKR_SESSION_CLOSED };
+        let mut script = Script::on(On::call(Call::SignInit, die).times(1));
+        script.token.max_sessions = Some(most);
+        broken.set(&script);
+        all_sign(&tokens, &keys, 5).await;
+        assert_eq!(broken.fixture.processes().len(), 1, "{most} sessions");
+        tokens.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn others_who_use_the_tokens_sessions_leave_fewer() {
+    let broken = Broken::new();
+    broken.set(&Script::on(On::call(Call::OpenSession, Action::Fail(Code::CKR_SESSION_COUNT)).after(1)));
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    all_sign(&tokens, &keys, 5).await;
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_key_that_wants_the_pin_for_each_signature_gets_it() {
+    let broken = Broken::with(Token { always_authenticate: true, ..Token::default() });
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let logins = broken.logins();
+    all_sign(&tokens, &keys, 13).await;
+    assert_eq!(broken.logins() - logins, 104);
+    assert_eq!(broken.control.violations(), 0);
+    assert_eq!(broken.fixture.processes().len(), 1);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_pin_that_is_refused_for_a_signature_is_latched_until_an_operator_says_so() {
+    let broken = Broken::with(Token { always_authenticate: true, ..Token::default() });
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let mut script = Script::on(On::call(Call::Login, Action::Fail(Code::CKR_PIN_INCORRECT)).times(1));
+    script.token.always_authenticate = true;
+    broken.set(&script);
+    let before = broken.logins();
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Down).await;
+    for _ in 0..1000 {
+        assert!(sign(&tokens, "ca", P256).await.is_err());
+    }
+    assert_eq!(broken.logins() - before, 1, "the one that was refused");
+    assert!(broken.latch().clear().unwrap());
+    reaches(&mut health, |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_wrong_pin_costs_one_try_however_often_the_daemon_starts() {
+    let broken = Broken::with(Token { pin_tries: Some(3), ..Token::default() });
+    broken.fixture.write_pin("0000");
+    for _ in 0..4 {
+        let faults = faults(&broken.fixture).await;
+        assert!(mentions(&faults, &["token.t.pin_file", "PIN"]), "{faults:?}");
+        assert_eq!(broken.control.wrong_pins(), 1);
+    }
+    // Touched, and still the same.
+    broken.fixture.write_pin("0000");
+    assert!(mentions(&faults(&broken.fixture).await, &["countersign token unlatch"]));
+    assert_eq!(broken.control.wrong_pins(), 1);
+    broken.fixture.write_pin(PIN);
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    assert!(!broken.latch().is_set());
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_last_try_is_never_spent() {
+    let broken = Broken::with(Token { pin_tries: Some(2), ..Token::default() });
+    broken.fixture.write_pin("0000");
+    faults(&broken.fixture).await;
+    let logins = broken.logins();
+    broken.latch().clear().unwrap();
+    assert!(mentions(&faults(&broken.fixture).await, &["one try left"]));
+    assert_eq!((broken.logins(), broken.control.wrong_pins()), (logins, 1));
+}
+
+#[tokio::test]
+async fn a_token_that_knows_no_optional_attribute_signs() {
+    // CKA_ALWAYS_AUTHENTICATE, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_LOCAL, CKA_MODIFIABLE (R25).
+    let attribute_invalid = vec![0x202, 0x165, 0x164, 0x163, 0x170];
+    let broken = Broken::with(Token { attribute_invalid, ..Token::default() });
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_hang_in_finalize_during_a_recovery_costs_the_process_and_not_the_service() {
+    let mut broken = Broken::new();
+    broken.fixture.config.deadline = Duration::from_millis(500);
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let die = Action::Die { heals: Heals::Initialize, code: Code::CKR_DEVICE_ERROR };
+    let script = Script::on(On::call(Call::SignInit, die).times(1));
+    broken.set(&script.and(On::call(Call::Finalize, Action::Hang)));
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::TimedOut { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    signal(*broken.fixture.processes().last().unwrap(), Signal::KILL);
+    tokens.shutdown().await;
+}

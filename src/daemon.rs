@@ -6,13 +6,17 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
 
 use crate::config::{Config, Fault};
 use crate::key::{Key, Keys, UnixTime};
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::{self, Listener};
 use crate::sign::{Failure, Signer};
-use crate::token::Tokens;
+use crate::token::probation::{Patience, Probation, Verdict};
+use crate::token::{Absent, TokenName, Tokens};
 
 /// A signer that has passed its start-up checks and holds its listening addresses.
 pub struct Daemon {
@@ -34,7 +38,10 @@ impl Daemon {
         if ledger.is_none() {
             keep(server::check(&config.server), &mut faults);
         }
-        let started = keep(Tokens::start(&config.tokens, &config.keys, config.state()).await, &mut faults);
+        let started = keep(
+            Tokens::start(&config.tokens, &config.keys, config.state(), Absent::Tolerated).await,
+            &mut faults,
+        );
         let (listener, ledger, (tokens, keys)) = match (listener, ledger, started) {
             (Some(listener), Some(ledger), Some(started)) => (listener, ledger, started),
             (_, ledger, started) => {
@@ -69,7 +76,12 @@ impl Daemon {
     /// # Errors
     /// [`server::ServeError`] if listening broke.
     pub async fn run(self, stopped: impl Future<Output = ()> + Send) -> Result<(), server::ServeError> {
+        let mut wardens = JoinSet::new();
+        for probation in self.signer.tokens.probations() {
+            wardens.spawn(readmit(self.signer.clone(), probation));
+        }
         let served = self.listener.serve(self.signer.clone(), stopped).await;
+        wardens.shutdown().await;
         stop(Some(self.signer.tokens), Some(self.signer.ledger)).await;
         served
     }
@@ -84,7 +96,8 @@ pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
     let mut faults = Vec::new();
     keep(Ledger::check(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
     keep(server::check(&config.server), &mut faults);
-    let started = keep(Tokens::start(&config.tokens, &config.keys, config.state()).await, &mut faults);
+    let started =
+        keep(Tokens::start(&config.tokens, &config.keys, config.state(), Absent::Fault).await, &mut faults);
     let Some((tokens, keys)) = started else { return Err(faults) };
     tokens.shutdown().await;
     match keep(keys.certified(&config.keys, UnixTime::now()), &mut faults) {
@@ -93,22 +106,62 @@ pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
     }
 }
 
-/// Has every key sign a challenge, recorded like any other use of it.
+/// Has every key sign a challenge, on every token that is there, recorded like any other use of it.
 async fn self_test(signer: &Signer) -> Vec<Fault> {
     let mut faults = Vec::new();
     for key in signer.keys.iter() {
-        if let Err(failure) = self_test_key(signer, key).await {
-            faults.push(Fault::new(format!("key.{}", key.name), format!("the self-test failed: {failure}")));
+        for token in signer.tokens.present(&key.name) {
+            if let Err(failure) = self_test_key(signer, key, &token).await {
+                let message = format!("the self-test on token {token} failed: {failure}");
+                faults.push(Fault::new(format!("key.{}", key.name), message));
+            }
         }
     }
     faults
 }
 
-async fn self_test_key(signer: &Signer, key: &Arc<Key>) -> Result<(), Failure> {
+async fn self_test_key(signer: &Signer, key: &Arc<Key>, token: &TokenName) -> Result<(), Failure> {
     let test = signer.ledger.record_self_test(key).await?;
-    let raw = signer.tokens.sign(test.intent()).await;
+    let raw = signer.tokens.sign_on(token, test.intent()).await;
     let signature = raw.map_err(Failure::from).and_then(|raw| Ok(raw.verify(test.intent())?));
     signer.ledger.settle_self_test(test, signature)
+}
+
+/// Has a token that was lost prove itself, each time, before it takes load beside the others again.
+async fn readmit(signer: Signer, probation: Probation) {
+    let mut patience = Patience::default();
+    while probation.begins().await {
+        patience.lost(Instant::now());
+        tokio::select! {
+            () = prove(&signer, &probation, &mut patience) => {
+                probation.end();
+                tracing::info!(token = %probation.token(), "the token has proven itself, and takes load again");
+            }
+            () = probation.is_lost() => {}
+        }
+    }
+}
+
+/// Returns once the token has signed a challenge with each key that it shares, and that often enough.
+async fn prove(signer: &Signer, probation: &Probation, patience: &mut Patience) {
+    loop {
+        let mut failed = None;
+        for key in probation.keys().filter_map(|name| signer.keys.get(name)) {
+            failed = failed.or(self_test_key(signer, key, probation.token()).await.err());
+        }
+        let pause = match failed {
+            None => match patience.proven(Instant::now()) {
+                Verdict::Admit => return,
+                Verdict::Wait(pause) => pause,
+            },
+            Some(failure) => {
+                tracing::warn!(token = %probation.token(), %failure, "the token does not prove itself");
+                patience.lost(Instant::now());
+                patience.pause()
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// Tokens first: what they still sign is still recorded.

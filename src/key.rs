@@ -247,6 +247,8 @@ pub struct Config {
     pub scheme: Scheme,
     /// The token that holds it.
     pub token: crate::token::TokenName,
+    /// Other tokens that hold the same key pair, under the same label and id.
+    pub copies: Vec<crate::token::TokenName>,
     /// `CKA_LABEL` of both halves on the token.
     pub label: String,
     /// `CKA_ID`, if the label alone is not enough.
@@ -255,4 +257,11 @@ pub struct Config {
     pub fingerprint: Option<String>,
     /// Where its certificate is, if its purpose is an X.509 one.
     pub certificate: Option<CertificateFiles>,
+}
+
+impl Config {
+    /// Every token that holds it, in the order of the configuration.
+    pub fn tokens(&self) -> impl Iterator<Item = &crate::token::TokenName> {
+        std::iter::once(&self.token).chain(&self.copies)
+    }
 }

@@ -26,8 +26,10 @@ mod link;
 mod pin;
 pub(crate) mod pkcs11;
 mod pool;
+pub mod probation;
 pub(crate) mod process;
 mod queue;
+mod route;
 mod session;
 mod start;
 mod stderr;
@@ -39,8 +41,10 @@ pub use child::Launch;
 pub use error::{TokenError, TokenErrorClass};
 pub use isolate::{Limits, Network};
 pub(crate) use pin::Pin;
+pub use start::Absent;
 
-use pool::{Pool, Request};
+use pool::Request;
+use route::Route;
 
 /// A token's name in the configuration; the same form as a [`KeyName`].
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -56,15 +60,9 @@ pub struct Tokens(Arc<Running>);
 
 /// What the clones of [`Tokens`] share.
 struct Running {
-    routes: BTreeMap<KeyName, Route>,
+    routes: BTreeMap<KeyName, Arc<Route>>,
     stop: watch::Sender<bool>,
     supervisors: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// Where a key is: its token's pool, and its place in that token's list of keys.
-struct Route {
-    pool: Arc<Pool>,
-    index: u16,
 }
 
 /// Whether a token can sign now.
@@ -113,9 +111,10 @@ impl Tokens {
         tokens: &[Config],
         keys: &[key::Config],
         state: &Path,
+        absent: Absent,
     ) -> Result<(Self, Keys), Vec<Fault>> {
         let launch = Launch::current_exe().map_err(|fault| vec![fault])?;
-        Self::start_with(launch, tokens, keys, state).await
+        Self::start_with(launch, tokens, keys, state, absent).await
     }
 
     /// As [`Self::start`], with token processes that `launch` describes.
@@ -127,8 +126,9 @@ impl Tokens {
         tokens: &[Config],
         keys: &[key::Config],
         state: &Path,
+        absent: Absent,
     ) -> Result<(Self, Keys), Vec<Fault>> {
-        start::start(launch, tokens, keys, state).await
+        start::start(launch, tokens, keys, state, absent).await
     }
 
     /// Signs an intent's message with its key.
@@ -136,32 +136,43 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`]; the message may have been signed unless the variant says that it was not.
     pub async fn sign(&self, intent: &Intent) -> Result<RawSignature, TokenError> {
-        let request = Request {
-            key: &intent.key().name,
-            scheme: intent.key().scheme,
-            message: intent.message(),
-            deadline: intent.deadline(),
-            priority: intent.priority(),
-        };
-        self.answer(request).await
+        self.answer(&request(intent)).await
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<RawSignature, TokenError> {
-        let route = self.0.routes.get(request.key);
-        let route = route.ok_or_else(|| TokenError::NotInService { key: request.key.clone() })?;
-        route.pool.sign(route.index, request).await
+    async fn answer(&self, request: &Request<'_>) -> Result<RawSignature, TokenError> {
+        self.route(request.key)?.sign(request).await
     }
 
-    /// Whether the token of `key` can sign now; `None` if no token holds a key of this name.
+    /// Signs with one token and no other.
+    ///
+    /// # Errors
+    /// [`TokenError`]
+    pub async fn sign_on(&self, token: &TokenName, intent: &Intent) -> Result<RawSignature, TokenError> {
+        self.route(&intent.key().name)?.sign_on(token, &request(intent)).await
+    }
+
+    /// The tokens that hold `key` and are not out of service.
+    #[must_use]
+    pub fn present(&self, key: &KeyName) -> Vec<TokenName> {
+        let members = self.0.routes.get(key).map(|route| route.members()).into_iter().flatten();
+        let present = members.filter(|member| *member.pool.health.borrow() != Health::Down);
+        present.map(|member| member.pool.config.name.clone()).collect()
+    }
+
+    fn route(&self, key: &KeyName) -> Result<&Arc<Route>, TokenError> {
+        self.0.routes.get(key).ok_or_else(|| TokenError::NotInService { key: key.clone() })
+    }
+
+    /// Whether a token of `key` can sign now; `None` if no token holds a key of this name.
     #[must_use]
     pub fn health(&self, key: &KeyName) -> Option<Health> {
-        self.0.routes.get(key).map(|route| *route.pool.health.borrow())
+        self.0.routes.get(key).map(|route| *route.health().borrow())
     }
 
-    /// The same, as it changes; for readiness that follows the token and does not ask it.
+    /// The same, as it changes; for readiness that follows the tokens and does not ask them.
     #[must_use]
     pub fn watch_health(&self, key: &KeyName) -> Option<watch::Receiver<Health>> {
-        self.0.routes.get(key).map(|route| route.pool.health.subscribe())
+        self.0.routes.get(key).map(|route| route.health().subscribe())
     }
 
     /// Finishes what the tokens have in hand, refuses the rest, and ends the token processes within a few seconds.
@@ -172,6 +183,28 @@ impl Tokens {
         for supervisor in supervisors {
             // A supervisor that panicked has dropped its process, which kills it.
             let _ = supervisor.await;
+        }
+    }
+}
+
+/// What an intent says, in the words of this stage.
+fn request(intent: &Intent) -> Request<'_> {
+    Request {
+        key: &intent.key().name,
+        scheme: intent.key().scheme,
+        message: intent.message(),
+        deadline: intent.deadline(),
+        priority: intent.priority(),
+    }
+}
+
+impl Health {
+    /// The better, the lower.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Ready => 0,
+            Self::Restarting => 1,
+            Self::Down => 2,
         }
     }
 }

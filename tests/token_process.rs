@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use countersign::key::{self, KeyName, KeyPurpose, Scheme};
-use countersign::token::{Config, Health, Launch, Limits, Network, TokenName, Tokens};
+use countersign::token::{Absent, Config, Health, Launch, Limits, Network, TokenName, Tokens};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN: &str = "83920174";
@@ -101,7 +101,7 @@ async fn loads_hostile_module(network: Network) -> String {
         ("PORT".to_owned(), listener.local_addr().unwrap().port().to_string()),
     ]);
     let launch = Launch::of(env!("CARGO_BIN_EXE_countersign").into());
-    let faults = Tokens::start_with(launch, &[token], &[], dir.path()).await.err().unwrap();
+    let faults = Tokens::start_with(launch, &[token], &[], dir.path(), Absent::Fault).await.err().unwrap();
     assert!(faults.iter().any(|fault| fault.message.contains("hostile.so")), "{faults:?}");
     assert!(!dir.path().join("elsewhere").exists());
     fs::read_to_string(notes).unwrap()
@@ -158,10 +158,12 @@ async fn the_daemon_never_maps_the_module_nor_holds_the_pin_file_open() {
         label: "ca".to_owned(),
         id: None,
         fingerprint: None,
+        copies: Vec::new(),
         certificate: None,
     };
     let launch = Launch::of(env!("CARGO_BIN_EXE_countersign").into());
-    let (tokens, keys) = Tokens::start_with(launch, &[token], &[key], dir.path()).await.unwrap();
+    let (tokens, keys) =
+        Tokens::start_with(launch, &[token], &[key], dir.path(), Absent::Fault).await.unwrap();
     assert_eq!(keys.iter().count(), 1);
     let mut health = tokens.watch_health(&name).unwrap();
     health.wait_for(|health| *health == Health::Ready).await.unwrap();

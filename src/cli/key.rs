@@ -11,7 +11,7 @@ use crate::key::{self, PublicKey};
 use crate::token::pkcs11::generate::KeyKind;
 use crate::token::pkcs11::key::hex;
 use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
-use crate::token::{self, process};
+use crate::token::{self, TokenName, process};
 
 /// What to do with keys.
 #[derive(clap::Subcommand)]
@@ -129,6 +129,10 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
+    if !key.copies.is_empty() {
+        let others: Vec<_> = key.copies.iter().map(TokenName::as_str).collect();
+        writeln!(out, "copy it to {} by the vendor's means, with its label and id", others.join(", "))?;
+    }
     writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
     if key.id.is_none() {
         writeln!(out, "  id = {:?}", facts.id)?;
@@ -154,7 +158,8 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     let mut modules = Modules::default();
     let mut rows = Vec::new();
     for token in &config.tokens {
-        let keys: Vec<_> = config.keys.iter().filter(|key| key.token == token.name).collect();
+        let keys: Vec<_> =
+            config.keys.iter().filter(|key| key.tokens().any(|held| *held == token.name)).collect();
         rows.extend(list_token(&Console::open(&mut modules, token, Access::Read)?, token, &keys)?);
     }
     let mut out = io::stdout().lock();

@@ -1,10 +1,13 @@
 //! `[key.NAME]`: a CA key, where it is and what it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 
 use base64ct::{Base64Unpadded, Encoding};
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use toml::Spanned;
 
 use crate::config::checks::{path, text, word};
 use crate::config::profile;
@@ -18,7 +21,7 @@ use crate::token::TokenName;
 pub(super) struct Raw {
     purpose: Text,
     scheme: Text,
-    token: Text,
+    token: Option<Spanned<OneOrMore>>,
     label: Text,
     id: Text,
     fingerprint: Text,
@@ -49,7 +52,7 @@ pub(super) fn read(
     let purpose = section.required("purpose", raw.purpose, word(purposes));
     let key_name = KeyName::new(name).map_err(|error| section.fault(error)).ok();
     let scheme = section.required("scheme", raw.scheme, |name| scheme_for(purpose, name));
-    let token = section.required("token", raw.token, |token| tokens.resolve(token));
+    let token = section.required("token", raw.token, |names| tokens.resolve_all(names));
     let label = section.or("label", raw.label, name.to_owned(), text(255));
     let id = section.or("id", raw.id, None, |hex| key_id(&hex).map(Some));
     let fingerprint = section.or("fingerprint", raw.fingerprint, None, |text| fingerprint(text).map(Some));
@@ -58,11 +61,13 @@ pub(super) fn read(
         Some(purpose) if purpose.is_x509() => certificate_files(purpose, own, issuer, section).map(Some),
         _ => has_no_files(own, issuer, section).then_some(None),
     };
+    let mut token = token?.into_iter();
     let config = Config {
         name: key_name?,
         purpose: purpose?,
         scheme: scheme?,
-        token: token?,
+        token: token.next()?,
+        copies: token.collect(),
         label: label?,
         id: id?,
         fingerprint: fingerprint?,
@@ -71,7 +76,53 @@ pub(super) fn read(
     Some((config, KeyRules { purpose: purpose?, profiles: profiles? }))
 }
 
+/// `"one"` or `["one", "two"]`.
+struct OneOrMore(Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = OneOrMore;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a token's name or a list of them")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<OneOrMore, E> {
+                Ok(OneOrMore(vec![name.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMore, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(OneOrMore(names))
+            }
+        }
+
+        deserializer.deserialize_any(Names)
+    }
+}
+
 impl TokenNames {
+    fn resolve_all(&mut self, OneOrMore(names): OneOrMore) -> Result<Vec<TokenName>, String> {
+        if names.is_empty() {
+            return Err("is empty: list at least one".to_owned());
+        }
+        let mut resolved: Vec<TokenName> = Vec::new();
+        for name in names {
+            let token = self.resolve(name)?;
+            if resolved.contains(&token) {
+                return Err(format!("lists {token} twice"));
+            }
+            resolved.push(token);
+        }
+        Ok(resolved)
+    }
+
     fn resolve(&mut self, name: String) -> Result<TokenName, String> {
         if !self.known.contains_key(&name) {
             return Err(format!("is {name:?}, but there is no section [token.{name}]"));
@@ -127,8 +178,8 @@ fn scheme_for(purpose: Option<KeyPurpose>, name: String) -> Result<Scheme, Strin
 /// What two sections of one key have in common: its place on a token, or its fingerprint. Where one names an id and the
 /// other does not, only the token can tell.
 pub(super) fn identities(config: &Config) -> impl Iterator<Item = String> {
-    let place = format!("{} {:?} {:?}", config.token, config.label, config.id);
-    [Some(place), config.fingerprint.clone()].into_iter().flatten()
+    let place = |token| format!("{token} {:?} {:?}", config.label, config.id);
+    config.tokens().map(place).chain(config.fingerprint.clone())
 }
 
 /// `CKA_ID`, which has no length limit in PKCS#11; 64 bytes are more than any token in use takes.

@@ -88,14 +88,23 @@ impl Pin {
         Self(bytes, held)
     }
 
-    /// What tells this PIN from others, if the random source works.
-    pub(super) fn mark(&self) -> Option<PinMark> {
-        PinMark::of(&self.0)
+    /// What tells this PIN, on the token of this serial number, from others; if the random source works.
+    pub(super) fn mark(&self, serial: &str) -> Option<PinMark> {
+        PinMark::of(&self.on(serial))
     }
 
-    /// Whether `mark` was made of this PIN.
-    pub(super) fn is_marked(&self, mark: &PinMark) -> bool {
-        mark.is_of(&self.0)
+    /// Whether `mark` was made of this PIN on this token.
+    pub(super) fn is_marked(&self, mark: &PinMark, serial: &str) -> bool {
+        mark.is_of(&self.on(serial))
+    }
+
+    /// Another token behind the same section has refused nothing.
+    fn on(&self, serial: &str) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(serial.len() + 1 + self.0.len()));
+        bytes.extend_from_slice(serial.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(&self.0);
+        bytes
     }
 
     /// Whether its bytes can reach the swap.
@@ -244,6 +253,15 @@ mod tests {
         let pin = Pin::random(255).unwrap();
         pin.write_new(&path).unwrap();
         assert_eq!(Pin::read(&path).unwrap().0, pin.0);
+    }
+
+    #[test]
+    fn a_mark_is_of_one_pin_on_one_token() {
+        let pin = Pin::hold(Zeroizing::new(b"1234".to_vec()));
+        let mark = pin.mark("a").unwrap();
+        assert!(pin.is_marked(&mark, "a"));
+        assert!(!pin.is_marked(&mark, "b"));
+        assert!(!Pin::hold(Zeroizing::new(b"5678".to_vec())).is_marked(&mark, "a"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) fn log_in(
     let refuse = |message: &str| {
         Err(Refusal::PinRefused(PinRefusal { message: message.to_owned(), mark: refused.cloned() }))
     };
-    if refused.is_some_and(|mark| pin.is_marked(mark)) {
+    if refused.is_some_and(|mark| pin.is_marked(mark, info.serial_number())) {
         return refuse(
             "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch` if this is it",
         );
@@ -86,16 +86,18 @@ pub(super) fn log_in(
     }
     match session.login_with_raw(UserType::User, &pin.for_login()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(error) if classify::concerns_pin(&error) => Err(Refusal::PinRefused(pin_refusal(&error, pin))),
+        Err(error) if classify::concerns_pin(&error) => {
+            Err(Refusal::PinRefused(pin_refusal(&error, pin, info.serial_number())))
+        }
         Err(error) => Err(call_fault(error)),
     }
 }
 
 /// What is to be remembered of a PIN that the token refused.
-fn pin_refusal(error: &Error, pin: &Pin) -> PinRefusal {
+fn pin_refusal(error: &Error, pin: &Pin, serial: &str) -> PinRefusal {
     let code = classify::code(error);
     let message = format!("the token refused the PIN ({code}); put the right PIN into `pin_file`");
-    PinRefusal { message, mark: pin.mark() }
+    PinRefusal { message, mark: pin.mark(serial) }
 }
 
 /// Why not every key was found.

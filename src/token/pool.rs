@@ -3,6 +3,7 @@
 //! In: a [`Request`]. Out: a [`RawSignature`] or the reason why not. What happens to the process behind the queue is the
 //! business of the supervisor alone.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -28,19 +29,51 @@ pub(super) struct Pool {
     pub(super) config: Config,
     pub(super) queue: Queue,
     pub(super) health: watch::Sender<Health>,
+    /// Whether it was lost and has not proven itself since; counts where other tokens hold the same key.
+    probation: AtomicBool,
 }
 
 impl Pool {
     pub(super) fn new(config: Config) -> Self {
         let queue = Queue::new(config.name.clone(), config.queue);
-        Self { config, queue, health: watch::Sender::new(Health::Restarting) }
+        Self {
+            config,
+            queue,
+            health: watch::Sender::new(Health::Restarting),
+            probation: AtomicBool::new(false),
+        }
+    }
+
+    /// Whoever is not ready is on probation from then on.
+    pub(super) fn set_health(&self, health: Health) {
+        if health != Health::Ready {
+            self.probation.store(true, Ordering::SeqCst);
+        }
+        self.health.send_replace(health);
+    }
+
+    pub(super) fn is_on_probation(&self) -> bool {
+        self.probation.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn end_probation(&self) {
+        self.probation.store(false, Ordering::SeqCst);
+    }
+
+    /// Which of several tokens is asked first: the lowest.
+    pub(super) fn rank(&self) -> u8 {
+        let health = *self.health.borrow();
+        match (health, self.is_on_probation()) {
+            (Health::Ready, false) => 0,
+            (health, _) => 1 + health.rank(),
+        }
     }
 
     /// Signs with the key of this place on the token.
     ///
     /// # Errors
     /// [`TokenError`]
-    pub(super) async fn sign(&self, index: u16, request: Request<'_>) -> Result<RawSignature, TokenError> {
+    pub(super) async fn sign(&self, index: u16, request: &Request<'_>) -> Result<RawSignature, TokenError> {
         if request.message.len() > MAX_INPUT {
             return Err(TokenError::TooLong { len: request.message.len(), limit: MAX_INPUT });
         }

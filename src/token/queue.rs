@@ -167,7 +167,6 @@ impl Queue {
     }
 
     /// How many jobs wait, given up or not.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.lanes().len()
     }

@@ -1,7 +1,7 @@
 //! Starts every token, one after the other, and pins what their keys are.
 //!
 //! In: the configuration. Out: [`Tokens`] and [`Keys`], or every fault of every token at once; then no process is left
-//! running. Two children that start on one SoftHSM at the same moment can fail each other, hence the order (design §8).
+//! running. A key that several tokens hold must be the same on all of them. Two children that start on one SoftHSM at the same moment can fail each other, hence the order (design §8).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,18 +15,29 @@ use super::isolate::Held;
 use super::latch::{Latch, PinMark};
 use super::pin::InMemory;
 use super::pool::Pool;
+use super::route::{Member, Route};
 use super::supervise::Supervisor;
-use super::{Config, Route, Running, Tokens};
+use super::{Config, Health, Running, TokenName, Tokens};
 use crate::config::Fault;
-use crate::key::{self, Key, Keys, PublicKey};
+use crate::key::{self, Key, KeyName, Keys, PublicKey};
 
-/// A token whose process runs, before its keys are accepted.
+/// What becomes of a token that does not start, where other tokens hold all of its keys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Absent {
+    /// It is a fault.
+    Fault,
+    /// It is logged, and tried again while the others serve.
+    Tolerated,
+}
+
+/// A token that was tried, before its keys are accepted.
 struct Candidate {
     config: Config,
     keys: Vec<key::Config>,
     setup: Setup,
     latch: Latch,
-    process: TokenProcess,
+    /// Its process, or why there is none.
+    process: Result<TokenProcess, Vec<Fault>>,
 }
 
 pub(super) async fn start(
@@ -34,25 +45,26 @@ pub(super) async fn start(
     tokens: &[Config],
     keys: &[key::Config],
     state: &Path,
+    absent: Absent,
 ) -> Result<(Tokens, Keys), Vec<Fault>> {
     let spawner = Spawner::new().map_err(|error| vec![Fault::new("token", error.to_string())])?;
     let mut faults = homeless(tokens, keys);
     let mut candidates = Vec::new();
     for config in tokens {
-        match start_one(&spawner, &launch, config, keys, state).await {
-            Ok(candidate) => candidates.push(candidate),
-            Err(found) => faults.extend(found),
-        }
+        candidates.push(start_one(&spawner, &launch, config, keys, state).await);
     }
     let (found, key_faults) = pin(&candidates);
     faults.extend(key_faults);
-    if !faults.is_empty() {
-        for candidate in candidates {
-            candidate.process.finish().await;
-        }
-        return Err(faults);
+    for candidate in &candidates {
+        faults.extend(candidate.faults(absent, &found));
     }
-    Ok((run(&launch, &spawner, candidates), found))
+    if faults.is_empty() {
+        return Ok((run(&launch, &spawner, candidates, &found), found));
+    }
+    for process in candidates.into_iter().filter_map(|candidate| candidate.process.ok()) {
+        process.finish().await;
+    }
+    Err(faults)
 }
 
 async fn start_one(
@@ -61,30 +73,60 @@ async fn start_one(
     config: &Config,
     keys: &[key::Config],
     state: &Path,
-) -> Result<Candidate, Vec<Fault>> {
-    let keys: Vec<_> = keys.iter().filter(|key| key.token == config.name).cloned().collect();
+) -> Candidate {
+    let holds = |key: &&key::Config| key.tokens().any(|token| *token == config.name);
+    let keys: Vec<_> = keys.iter().filter(holds).cloned().collect();
     let at = format!("token.{}", config.name);
     let latch = Latch::new(state, &config.name);
-    let refused = latch.mark().map_err(|error| vec![Fault::new(&at, unreadable(&latch, &error))])?;
+    let (refused, unread) = match latch.mark() {
+        Ok(refused) => (refused, None),
+        Err(error) => (None, Some(Fault::new(&at, unreadable(&latch, &error)))),
+    };
     let setup = setup(config, &keys, refused);
-    match TokenProcess::start(spawner, launch, config, &setup).await {
-        Ok(process) => {
-            report(config, process.started());
-            released(&latch);
-            Ok(Candidate { config: config.clone(), keys, setup, latch, process })
-        }
-        Err(StartError::PinRefused(refusal)) => {
+    let process = match unread {
+        Some(fault) => Err(vec![fault]),
+        None => match TokenProcess::start(spawner, launch, config, &setup).await {
+            Ok(process) => {
+                report(config, process.started());
+                released(&latch);
+                Ok(process)
+            }
+            Err(error) => Err(explain(error, &at, &keys, &latch)),
+        },
+    };
+    Candidate { config: config.clone(), keys, setup, latch, process }
+}
+
+fn explain(error: StartError, at: &str, keys: &[key::Config], latch: &Latch) -> Vec<Fault> {
+    match error {
+        StartError::PinRefused(refusal) => {
             latch.set(&refusal);
-            Err(vec![Fault::new(format!("{at}.pin_file"), refusal.message)])
+            vec![Fault::new(format!("{at}.pin_file"), refusal.message)]
         }
-        Err(StartError::Process(message)) => Err(vec![Fault::new(at, message)]),
-        Err(StartError::Faults(faults)) => {
+        StartError::Process(message) => vec![Fault::new(at, message)],
+        StartError::Faults(faults) => {
             let place = |index: usize| keys.get(index).map(|key| format!("key.{}", key.name));
             let locate = |found: StartFault| {
-                Fault::new(found.key.and_then(place).unwrap_or_else(|| at.clone()), found.message)
+                Fault::new(found.key.and_then(place).unwrap_or_else(|| at.to_owned()), found.message)
             };
-            Err(faults.into_iter().map(locate).collect())
+            faults.into_iter().map(locate).collect()
         }
+    }
+}
+
+impl Candidate {
+    /// Why it did not start; nothing if it may be absent.
+    fn faults(&self, absent: Absent, found: &Keys) -> Vec<Fault> {
+        let Err(faults) = &self.process else { return Vec::new() };
+        let others_hold_all =
+            !self.keys.is_empty() && self.keys.iter().all(|key| found.get(&key.name).is_some());
+        if absent == Absent::Fault || !others_hold_all {
+            return faults.clone();
+        }
+        for fault in faults {
+            tracing::error!(token = %self.config.name, %fault, "THE TOKEN IS ABSENT; others hold its keys, and it is tried again");
+        }
+        Vec::new()
     }
 }
 
@@ -152,31 +194,51 @@ fn report(config: &Config, started: &Started) {
     }
 }
 
-/// Keys whose token is not configured.
+/// Keys of which a token is not configured.
 fn homeless(tokens: &[Config], keys: &[key::Config]) -> Vec<Fault> {
-    let is_homeless = |key: &&key::Config| tokens.iter().all(|token| token.name != key.token);
-    let describe = |key: &key::Config| {
+    let pairs = keys.iter().flat_map(|key| key.tokens().map(move |token| (key, token)));
+    let is_homeless =
+        |(_, name): &(&key::Config, &TokenName)| tokens.iter().all(|token| token.name != **name);
+    let describe = |(key, token): (&key::Config, &TokenName)| {
         Fault::new(
             format!("key.{}.token", key.name),
-            format!("there is no [token.{}]; add it, or name another", key.token),
+            format!("there is no [token.{token}]; add it, or name another"),
         )
     };
-    keys.iter().filter(is_homeless).map(describe).collect()
+    pairs.filter(is_homeless).map(describe).collect()
 }
 
-/// Decodes and checks every public key: scheme, fingerprint, and that no two names are one key.
+/// Decodes and checks every public key: scheme, fingerprint, that no two names are one key, and that no name is two.
 fn pin(candidates: &[Candidate]) -> (Keys, Vec<Fault>) {
     let mut faults = Vec::new();
     let mut found: Vec<Key> = Vec::new();
-    for (config, wire) in
-        candidates.iter().flat_map(|token| token.keys.iter().zip(&token.process.started().keys))
-    {
-        match accept(config, wire, &found) {
-            Ok(key) => found.push(key),
-            Err(message) => faults.push(Fault::new(format!("key.{}", config.name), message)),
+    for token in candidates {
+        let Ok(process) = &token.process else { continue };
+        for (config, wire) in token.keys.iter().zip(&process.started().keys) {
+            let accepted = match found.iter().find(|key| key.name == config.name) {
+                Some(known) => same(known, wire, &token.config.name).map(|()| None),
+                None => accept(config, wire, &found).map(Some),
+            };
+            match accepted {
+                Ok(key) => found.extend(key),
+                Err(message) => faults.push(Fault::new(format!("key.{}", config.name), message)),
+            }
         }
     }
     (found.into_iter().collect(), faults)
+}
+
+/// Whether another token holds the key that is known already.
+fn same(known: &Key, wire: &[u8], token: &TokenName) -> Result<(), String> {
+    if known.public_key.to_ssh_wire() == wire {
+        return Ok(());
+    }
+    let other = PublicKey::from_ssh_wire(wire).map_err(|error| format!("the token's public key: {error}"))?;
+    Err(format!(
+        "token {token} holds {} where the others hold {}; all tokens of a key must hold the same key pair",
+        other.ssh_fingerprint(),
+        known.public_key.ssh_fingerprint()
+    ))
 }
 
 fn accept(config: &key::Config, wire: &[u8], others: &[Key]) -> Result<Key, String> {
@@ -201,20 +263,25 @@ fn accept(config: &key::Config, wire: &[u8], others: &[Key]) -> Result<Key, Stri
         .map_err(|unfit| unfit.to_string())
 }
 
-/// Puts accepted tokens into service.
-fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>) -> Tokens {
+/// Puts accepted tokens into service, and those that are absent where they are waited for.
+fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>, found: &Keys) -> Tokens {
     let (stop, stopped) = watch::channel(false);
-    let mut routes = BTreeMap::new();
+    let mut members: BTreeMap<KeyName, Vec<Member>> = BTreeMap::new();
     let mut supervisors = Vec::new();
     for Candidate { config, keys, setup, latch, process } in candidates {
         let pool = Arc::new(Pool::new(config));
+        let public = |key: &key::Config| found.get(&key.name).map(|key| key.public_key.to_ssh_wire());
+        let pinned = keys.iter().filter_map(public).collect();
         for (index, key) in (0..).zip(keys) {
-            routes.insert(key.name, Route { pool: pool.clone(), index });
+            members.entry(key.name).or_default().push(Member { pool: pool.clone(), index });
         }
         let (launch, spawner, stop) = (launch.clone(), spawner.clone(), stopped.clone());
-        let pinned = process.started().keys.clone();
+        if process.is_err() {
+            pool.set_health(Health::Down);
+        }
         let supervisor = Supervisor { pool, launch, spawner, setup, latch, pinned, stop };
-        supervisors.push(tokio::spawn(supervisor.run(process)));
+        supervisors.push(tokio::spawn(supervisor.run(process.ok())));
     }
+    let routes = members.into_iter().map(|(key, members)| (key, Route::new(members))).collect();
     Tokens(Arc::new(Running { routes, stop, supervisors: supervisors.into() }))
 }

@@ -49,20 +49,25 @@ enum Service {
 }
 
 impl Supervisor {
-    /// Serves with `process` and its replacements until the daemon stops.
-    pub(super) async fn run(self, mut process: TokenProcess) {
+    /// Serves with `process`, if it has started, and its replacements until the daemon stops.
+    pub(super) async fn run(self, mut process: Option<TokenProcess>) {
         let mut stop = self.stop.clone();
         let mut back_off = BACK_OFF.0;
+        if process.is_none() {
+            self.close(&self.unavailable(), Health::Down);
+        }
         loop {
-            let since = Instant::now();
-            if matches!(self.serve(process).await, Service::Stopped) {
-                return;
-            }
-            if since.elapsed() >= HEALTHY {
-                back_off = BACK_OFF.0;
+            if let Some(process) = process {
+                let since = Instant::now();
+                if matches!(self.serve(process).await, Service::Stopped) {
+                    return;
+                }
+                if since.elapsed() >= HEALTHY {
+                    back_off = BACK_OFF.0;
+                }
             }
             process = tokio::select! {
-                replacement = self.replace(&mut back_off) => replacement,
+                replacement = self.replace(&mut back_off) => Some(replacement),
                 () = stopped(&mut stop) => return self.close(&self.unavailable(), Health::Down),
             };
         }
@@ -86,7 +91,7 @@ impl Supervisor {
             });
         }
         self.pool.queue.open();
-        self.pool.health.send_replace(Health::Ready);
+        self.pool.set_health(Health::Ready);
         tokio::select! {
             biased;
             Some(end) = sessions.join_next() => self.report_end(end),
@@ -106,7 +111,7 @@ impl Supervisor {
                 return Service::Stopped;
             }
         }
-        self.pool.health.send_replace(Health::Restarting);
+        self.pool.set_health(Health::Restarting);
         // A call into a module cannot be cancelled; a process can be killed. Its jobs in flight fail.
         process.kill().await;
         sessions.shutdown().await;
@@ -229,7 +234,7 @@ impl Supervisor {
     }
 
     fn close(&self, reason: &TokenError, health: Health) {
-        self.pool.health.send_replace(health);
+        self.pool.set_health(health);
         self.pool.queue.close(reason);
     }
 

@@ -15,6 +15,7 @@ use crate::sign::Priority;
 
 mod faulty;
 mod fixture;
+mod several;
 
 use fixture::{Fixture, signal};
 
@@ -41,7 +42,7 @@ async fn sign_until(
 ) -> Result<RawSignature, TokenError> {
     let key = KeyName::new(key).unwrap();
     let request = Request { key: &key, scheme, message: MESSAGE, deadline, priority: Priority::Interactive };
-    tokens.answer(request).await
+    tokens.answer(&request).await
 }
 
 /// Waits for a health, and not for ever.
@@ -168,7 +169,7 @@ async fn a_full_queue_answers_busy_and_an_expired_job_is_not_signed() {
     let (tokens, _) = fixture.start().await.unwrap();
     let child = fixture.processes()[0];
     signal(child, Signal::STOP);
-    let queue = &tokens.0.routes[&KeyName::new("ca").unwrap()].pool.queue;
+    let queue = &tokens.0.routes[&KeyName::new("ca").unwrap()].members()[0].pool.queue;
     let taken = async {
         while queue.len() > 0 {
             tokio::task::yield_now().await;

@@ -33,6 +33,7 @@ mod pki;
 mod readme;
 mod refusals;
 mod replay;
+mod several;
 mod sign;
 mod start;
 mod x509;

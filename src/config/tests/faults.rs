@@ -31,6 +31,7 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nenvironment.\"A=B\" = \"\"", "16: token.one.environment.A=B: is not a variable's name"),
     ("ssh-user-ca", "x509", "18: key.user-ca.purpose: is \"x509\"; it is one of ssh-user-ca, ssh-host-ca"),
     ("ed25519", "ssh-rsa", "19: key.user-ca.scheme: is \"ssh-rsa\"; it is one of ecdsa-p256-sha256,"),
+    ("token = \"one\"", "token = [\"one\", \"one\"]", "20: key.user-ca.token: lists one twice"),
     ("ed25519", "rsa-pss-sha256", "19: key.user-ca.scheme: is rsa-pss-sha256, which SSH does not have"),
     ("token = \"one\"", "token = \"one\"\nid = \"012\"", "21: key.user-ca.id: should be 1 to 64 bytes in hexadecimal"),
     ("token = \"one\"", "token = \"one\"\nid = \"0x\"", "21: key.user-ca.id: should be"),
@@ -243,4 +244,16 @@ fn faults_never_show_what_may_be_a_secret() {
     assert_eq!(numeric, ["15: token.one.pin_file: has the wrong type: a string is wanted"]);
     let inline = faults_with("pin_file = \"pin\"", "pin_file = \"pin\"\npin = \"1234\"");
     assert!(inline[0].contains("name that in `pin_file`"), "{inline:?}");
+}
+
+#[test]
+fn a_key_that_names_no_token_is_a_fault_beside_the_token_that_has_no_key() {
+    for (tokens, expected) in [
+        ("[]", "20: key.user-ca.token: is empty: list at least one"),
+        ("1", "20: key.user-ca.token: has the wrong type: a token's name or a list of them is wanted"),
+        ("[\"one\", 1]", "20: key.user-ca.token: has the wrong type: a string is wanted"),
+    ] {
+        let faults = faults_with("token = \"one\"", &format!("token = {tokens}"));
+        assert!(faults.iter().any(|fault| fault == expected), "{tokens}: {faults:#?}");
+    }
 }

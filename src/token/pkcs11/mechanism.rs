@@ -12,10 +12,10 @@ use cryptoki::types::Ulong;
 
 use super::key::{FoundKey, KeyProblem};
 use super::ladder::Trouble;
+use super::shared::KeptPin;
 use super::{classify, pin_refusal};
 use crate::key::Scheme;
 use crate::token::input::Input;
-use crate::token::pin::Pin;
 
 /// Signs in one session: `C_SignInit`, and `C_Sign` twice, the first time for the signature's length only. That one is
 /// answered without the device; `cryptoki` has no way to bring a buffer along.
@@ -35,12 +35,12 @@ pub(super) fn sign_authenticated(
     session: &Session,
     key: &FoundKey,
     input: &Input,
-    pin: &Pin,
+    kept: &KeptPin,
 ) -> Result<Vec<u8>, Trouble> {
     session.sign_init(&mechanism(key.scheme), key.private)?;
-    session.login_with_raw(UserType::ContextSpecific, &pin.for_login()).map_err(|error| {
+    session.login_with_raw(UserType::ContextSpecific, &kept.pin.for_login()).map_err(|error| {
         if classify::concerns_pin(&error) {
-            Trouble::Pin(pin_refusal(&error, pin))
+            Trouble::Pin(pin_refusal(&error, &kept.pin, &kept.serial))
         } else {
             Trouble::Call(error)
         }

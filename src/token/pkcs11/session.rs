@@ -58,13 +58,12 @@ impl Climber for Signing<'_> {
                 let code = format!("no key {} of scheme {}", self.key, self.input.scheme());
                 Trouble::Request(CallFailure { call: "the token process".to_owned(), code })
             })?;
-        match (key.always_authenticate, loaded.pin()) {
-            (false, _) => mechanism::sign(&open.session, key, self.input),
-            (true, Some(pin)) => mechanism::sign_authenticated(&open.session, key, self.input, &pin),
-            (true, None) => {
-                Err(Trouble::Keys("a key has begun to want the PIN for each signature".to_owned()))
-            }
+        if !key.always_authenticate {
+            return mechanism::sign(&open.session, key, self.input);
         }
+        let late = || Trouble::Keys("a key has begun to want the PIN for each signature".to_owned());
+        let kept = loaded.pin().ok_or_else(late)?;
+        mechanism::sign_authenticated(&open.session, key, self.input, &kept)
     }
 
     fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble> {

@@ -46,8 +46,20 @@ pub(super) struct Loaded {
     /// Held while somebody logs in.
     logging_in: Mutex<()>,
     /// For keys that want a login for each signature (R42); else it is not kept.
-    pin: Mutex<Option<Arc<Pin>>>,
+    pin: Mutex<Option<Arc<KeptPin>>>,
     places: Vec<Mutex<Option<Place>>>,
+}
+
+/// A PIN, and the serial number of the token that took it.
+pub(super) struct KeptPin {
+    pub(super) pin: Pin,
+    pub(super) serial: String,
+}
+
+impl KeptPin {
+    fn new(pin: Pin, info: &TokenInfo) -> Arc<Self> {
+        Arc::new(Self { pin, serial: info.serial_number().to_owned() })
+    }
 }
 
 /// One session and the handles of the keys in it.
@@ -92,7 +104,9 @@ impl Shared {
             generation: 0,
             logins: AtomicU64::new(0),
             logging_in: Mutex::default(),
-            pin: Mutex::new(keys.iter().any(|key| key.always_authenticate).then(|| Arc::new(pin))),
+            pin: Mutex::new(
+                keys.iter().any(|key| key.always_authenticate).then(|| KeptPin::new(pin, &token.info)),
+            ),
             places,
         };
         let shared =
@@ -217,7 +231,7 @@ impl Shared {
         loaded.logins.fetch_add(1, Ordering::SeqCst);
         let mut kept = lock(&loaded.pin);
         if kept.is_some() {
-            *kept = Some(Arc::new(pin));
+            *kept = Some(KeptPin::new(pin, &info));
         }
         Ok(())
     }
@@ -248,7 +262,7 @@ impl Loaded {
     }
 
     /// The PIN, where a key wants it for each signature.
-    pub(super) fn pin(&self) -> Option<Arc<Pin>> {
+    pub(super) fn pin(&self) -> Option<Arc<KeptPin>> {
         lock(&self.pin).clone()
     }
 

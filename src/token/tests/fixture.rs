@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::config::Fault;
 use crate::key::{self, KeyName, KeyPurpose, Keys, Scheme};
-use crate::token::{Config, Launch, Limits, TokenName, Tokens};
+use crate::token::{Absent, Config, Launch, Limits, TokenName, Tokens};
 
 /// Marks the environment of a token process of these tests.
 pub(super) const MARK: &str = "COUNTERSIGN_TEST_TOKEN_PROCESS";
@@ -90,6 +90,13 @@ impl Fixture {
         self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--id", &id, flag]);
     }
 
+    /// Puts the key pair of a PEM file on the token, as `ca`.
+    pub(super) fn import(&self, pem: &Path) {
+        let pem = pem.display().to_string();
+        let arguments = ["--import", &pem, "--token", "t", "--label", "ca", "--id", "0a", "--pin", PIN];
+        self.run("softhsm2-util", &arguments);
+    }
+
     pub(super) fn destroy(&self, label: &str) {
         self.tool(&["--delete-object", "--type", "privkey", "--label", label]);
         self.tool(&["--delete-object", "--type", "pubkey", "--label", label]);
@@ -114,6 +121,7 @@ impl Fixture {
             label: label.to_owned(),
             id: None,
             fingerprint: None,
+            copies: Vec::new(),
             certificate: None,
         });
     }
@@ -151,7 +159,25 @@ impl Fixture {
     pub(super) async fn start(&self) -> Result<(Tokens, Keys), Vec<Fault>> {
         // Through the shell: a script that was just written may still be open for writing in a sibling test's child.
         let launch = Launch { program: "/bin/sh".into(), arguments: vec![self.wrapper().into()] };
-        Tokens::start_with(launch, std::slice::from_ref(&self.config), &self.keys, self.dir.path()).await
+        Tokens::start_with(
+            launch,
+            std::slice::from_ref(&self.config),
+            &self.keys,
+            self.dir.path(),
+            Absent::Fault,
+        )
+        .await
+    }
+
+    /// Starts this token and another, which holds the same keys.
+    pub(super) async fn start_with(
+        &self,
+        other: &Self,
+        absent: Absent,
+    ) -> Result<(Tokens, Keys), Vec<Fault>> {
+        let launch = Launch { program: "/bin/sh".into(), arguments: vec![self.wrapper().into()] };
+        let tokens = [self.config.clone(), other.config.clone()];
+        Tokens::start_with(launch, &tokens, &self.keys, self.dir.path(), absent).await
     }
 
     /// Every token process so far.

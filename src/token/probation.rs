@@ -1,0 +1,146 @@
+//! A token that shares its keys with others and was lost comes back on probation: others go first until it has proven itself.
+//!
+//! In: the [`Tokens`]. Out: a [`Probation`] for each such token, which waits for the token's return and ends the
+//! probation. The proof is the daemon's business, which records it; how many proofs it takes, and how much longer
+//! the pauses get each time it is lost again, is decided here ([`Patience`]), without I/O.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::pool::Pool;
+use super::{Health, TokenName, Tokens};
+use crate::key::KeyName;
+
+/// How many proofs in a row end a probation.
+const PROOFS: u32 = 2;
+/// The first and the longest pause between two proofs.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// In service this long, a token has proven itself, and its next loss is its first.
+const SOUND: Duration = Duration::from_secs(600);
+
+/// One token that shares at least one key, as its warden sees it.
+pub struct Probation {
+    pool: Arc<Pool>,
+    keys: Vec<KeyName>,
+}
+
+impl Tokens {
+    /// One for each token that shares a key with another.
+    #[must_use]
+    pub fn probations(&self) -> Vec<Probation> {
+        let mut found: Vec<Probation> = Vec::new();
+        for (key, route) in self.0.routes.iter().filter(|(_, route)| route.members().len() > 1) {
+            for member in route.members() {
+                let known = found.iter_mut().find(|known| Arc::ptr_eq(&known.pool, &member.pool));
+                match known {
+                    Some(known) => known.keys.push(key.clone()),
+                    None => found.push(Probation { pool: member.pool.clone(), keys: vec![key.clone()] }),
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Probation {
+    /// Whose it is.
+    #[must_use]
+    pub fn token(&self) -> &TokenName {
+        &self.pool.config.name
+    }
+
+    /// The keys that it shares with others.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyName> {
+        self.keys.iter()
+    }
+
+    /// Waits until the token is there and on probation. `false` once it never will be.
+    pub async fn begins(&self) -> bool {
+        let mut health = self.pool.health.subscribe();
+        health.wait_for(|health| *health == Health::Ready && self.pool.is_on_probation()).await.is_ok()
+    }
+
+    /// Waits until the token is lost, again.
+    pub async fn is_lost(&self) {
+        let _ = self.pool.health.subscribe().wait_for(|health| *health != Health::Ready).await;
+    }
+
+    /// Puts the token beside the others again.
+    pub fn end(&self) {
+        self.pool.end_probation();
+    }
+}
+
+/// How long a token is waited for: the more often it was lost, the longer.
+#[derive(Debug, Default)]
+pub struct Patience {
+    losses: u32,
+    proofs: u32,
+    admitted: Option<Instant>,
+}
+
+/// What follows a proof.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Another proof, after this pause.
+    Wait(Duration),
+    /// The token is sound.
+    Admit,
+}
+
+impl Patience {
+    /// The token was lost, or has failed a proof.
+    pub fn lost(&mut self, now: Instant) {
+        let was_sound = self.admitted.take().is_some_and(|since| now.duration_since(since) >= SOUND);
+        self.losses = if was_sound { 1 } else { self.losses.saturating_add(1) };
+        self.proofs = 0;
+    }
+
+    /// The token has signed.
+    pub fn proven(&mut self, now: Instant) -> Verdict {
+        self.proofs += 1;
+        if self.proofs < PROOFS {
+            return Verdict::Wait(self.pause());
+        }
+        self.proofs = 0;
+        self.admitted = Some(now);
+        Verdict::Admit
+    }
+
+    /// How long until the next proof.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        let doublings = self.losses.saturating_sub(1).min(16);
+        PAUSE.0.saturating_mul(2_u32.saturating_pow(doublings)).min(PAUSE.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_two_proofs_in_a_row() {
+        let (mut patience, now) = (Patience::default(), Instant::now());
+        patience.lost(now);
+        assert_eq!(patience.proven(now), Verdict::Wait(PAUSE.0));
+        patience.lost(now);
+        assert_eq!(patience.proven(now), Verdict::Wait(PAUSE.0 * 2), "the proof before does not count");
+        assert_eq!(patience.proven(now), Verdict::Admit);
+    }
+
+    #[test]
+    fn the_oftener_it_is_lost_the_longer_it_takes_until_it_was_sound_for_long() {
+        let (mut patience, mut now) = (Patience::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            patience.lost(now);
+            pauses.push(patience.pause());
+            while patience.proven(now) != Verdict::Admit {}
+        }
+        assert!(pauses.is_sorted() && pauses.first() == Some(&PAUSE.0) && pauses.last() == Some(&PAUSE.1));
+        now += SOUND;
+        patience.lost(now);
+        assert_eq!(patience.pause(), PAUSE.0);
+    }
+}

@@ -1,0 +1,181 @@
+//! One key on two tokens.
+
+use std::process::Command;
+
+use countersign_faulty::{Action, Call, Code, Control, On, Script, module};
+
+use super::fixture::{Fixture, signal};
+use super::*;
+
+const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+/// Two tokens behind the faulty module, `t` and `u`, and what drives each.
+struct Pair {
+    first: Fixture,
+    second: Fixture,
+    controls: [Control; 2],
+}
+
+impl Pair {
+    /// Two tokens, each without a key.
+    fn empty() -> Self {
+        let (mut first, mut second) = (Fixture::new(), Fixture::new());
+        second.config.name = TokenName::new("u").unwrap();
+        first.configure("ca", "ca", P256);
+        first.keys[0].copies = vec![second.config.name.clone()];
+        let controls = [&mut first, &mut second].map(|fixture| {
+            let dir = fixture.path("faulty");
+            std::fs::create_dir(&dir).unwrap();
+            let control = Control::new(&dir.join("script.toml")).unwrap();
+            fixture.config.module = module().unwrap();
+            fixture.config.limits.writable = vec![dir, fixture.path("tokens")];
+            fixture.config.environment.extend(control.environment(REAL));
+            control
+        });
+        Self { first, second, controls }
+    }
+
+    /// Two tokens with one key pair.
+    fn new() -> Self {
+        let pair = Self::empty();
+        let pem = pair.first.path("ca.pem");
+        let arguments = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"];
+        let made = Command::new("openssl").args(arguments).arg(&pem).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        pair.first.import(&pem);
+        pair.second.import(&pem);
+        pair
+    }
+
+    async fn start(&self) -> Result<(Tokens, Keys), Vec<Fault>> {
+        self.first.start_with(&self.second, Absent::Tolerated).await
+    }
+}
+
+/// Eight callers, each of whom signs so often; how many failed.
+async fn load(tokens: &Tokens, keys: &Keys, times: usize) -> usize {
+    let key = keys.iter().next().unwrap().public_key.clone();
+    let callers = (0..8).map(|_| {
+        let (tokens, key) = (tokens.clone(), key.clone());
+        tokio::spawn(async move {
+            let mut failed = 0;
+            for _ in 0..times {
+                match sign(&tokens, "ca", P256).await {
+                    Ok(raw) => assert!(verifies(&key, P256, &raw)),
+                    Err(_) => failed += 1,
+                }
+            }
+            failed
+        })
+    });
+    let mut failed = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        failed += caller.await.unwrap();
+    }
+    failed
+}
+
+#[tokio::test]
+async fn load_is_spread() {
+    let pair = Pair::new();
+    let (tokens, keys) = pair.start().await.unwrap();
+    assert_eq!(load(&tokens, &keys, 50).await, 0);
+    for control in &pair.controls {
+        let share = control.calls(Call::SignInit);
+        // How much exactly is up to how fast each happens to be.
+        assert!((40..=360).contains(&share), "{share} of 400");
+    }
+    tokens.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_dies_under_load_costs_no_caller_anything() {
+    let pair = Pair::new();
+    let (tokens, keys) = pair.start().await.unwrap();
+    let working = tokio::spawn({
+        let (tokens, keys) = (tokens.clone(), keys.clone());
+        async move { load(&tokens, &keys, 200).await }
+    });
+    let signing = |control: &Control| control.calls(Call::SignInit) > 0;
+    assert!(pair.controls[0].wait_until(Duration::from_secs(10), signing));
+    signal(pair.first.processes()[0], Signal::KILL);
+    assert_eq!(working.await.unwrap(), 0);
+    assert_eq!(tokens.health(&KeyName::new("ca").unwrap()), Some(Health::Ready));
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_that_hangs_costs_its_callers_a_deadline_and_no_signature() {
+    let mut pair = Pair::new();
+    pair.first.config.deadline = Duration::from_millis(500);
+    let (tokens, keys) = pair.start().await.unwrap();
+    pair.controls[0].set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    assert_eq!(load(&tokens, &keys, 5).await, 0);
+    assert!(pair.controls[0].hangs(Call::Sign) > 0, "nobody asked the token that hangs");
+    pair.controls[0].clear().unwrap();
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_that_refuses_one_request_does_not_have_the_last_word() {
+    let pair = Pair::new();
+    let (tokens, keys) = pair.start().await.unwrap();
+    let refuse = Action::Fail(Code::CKR_KEY_FUNCTION_NOT_PERMITTED);
+    pair.controls[1].set(&Script::on(On::call(Call::SignInit, refuse))).unwrap();
+    assert_eq!(load(&tokens, &keys, 5).await, 0);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_lost_is_asked_last_until_its_probation_ends() {
+    let pair = Pair::new();
+    let (tokens, keys) = pair.start().await.unwrap();
+    let probations = tokens.probations();
+    let lost = probations.iter().find(|probation| probation.token().as_str() == "t").unwrap();
+    signal(pair.first.processes()[0], Signal::KILL);
+    assert!(lost.begins().await);
+    let before = pair.controls[0].calls(Call::SignInit);
+    assert_eq!(load(&tokens, &keys, 20).await, 0);
+    assert_eq!(pair.controls[0].calls(Call::SignInit), before);
+    // Better one on probation than none.
+    pair.controls[1].set(&Script::on(On::call(Call::SignInit, Action::Crash))).unwrap();
+    assert_eq!(load(&tokens, &keys, 1).await, 0);
+    pair.controls[1].clear().unwrap();
+    lost.end();
+    let before = pair.controls[0].calls(Call::SignInit);
+    assert_eq!(load(&tokens, &keys, 20).await, 0);
+    assert!(pair.controls[0].calls(Call::SignInit) > before);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn different_keys_under_one_name_are_a_fault() {
+    let pair = Pair::empty();
+    pair.first.generate("ca", "EC:prime256v1");
+    pair.second.generate("ca", "EC:prime256v1");
+    let faults = pair.start().await.err().unwrap();
+    let [fault] = &*faults else { panic!("{faults:?}") };
+    assert_eq!(fault.at, "key.ca");
+    assert!(fault.message.contains("token u") && fault.message.matches("SHA256:").count() == 2, "{fault}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_absent_at_start_is_waited_for_unless_it_alone_has_a_key() {
+    let mut pair = Pair::new();
+    pair.second.write_pin("0000");
+    let strict = pair.first.start_with(&pair.second, Absent::Fault).await.err().unwrap();
+    assert_eq!(strict[0].at, "token.u.pin_file");
+    let (tokens, keys) = pair.start().await.unwrap();
+    assert_eq!(load(&tokens, &keys, 5).await, 0);
+    let probations = tokens.probations();
+    let absent = probations.iter().find(|probation| probation.token().as_str() == "u").unwrap();
+    pair.second.write_pin(fixture::PIN);
+    assert!(absent.begins().await, "it comes back on probation");
+    tokens.shutdown().await;
+
+    pair.second.write_pin("0000");
+    pair.first.configure("alone", "ca", P256);
+    pair.first.keys[1].token = pair.second.config.name.clone();
+    let faults = pair.start().await.err().unwrap();
+    assert_eq!(faults[0].at, "token.u.pin_file");
+}

@@ -133,7 +133,7 @@ fn what_a_module_says_is_escaped_in_the_log_under_its_tokens_name() {
          [token.loud]\nmodule = \"hostile.so\"\nlabel = \"t\"\npin_file = \"pin\"\nwritable = [\".\"]\n\
          [token.loud.environment]\nNOTES = \"{0}/notes\"\nELSEWHERE = \"{0}/elsewhere\"\nPORT = \"1\"\n\
          [key.ca]\npurpose = \"ssh-user-ca\"\nscheme = \"ed25519\"\ntoken = \"loud\"\n\
-         [key.ca.allow.x]\ncallers = [\"uid:0\"]\nprincipals = [\"x\"]\nmax_lifetime = \"1h\"\n",
+         [key.ca.allow.x]\ncallers = [\"uid:0\"]\nprincipals = [\"x\"]\nmax_lifetime = \"1h\"\nbudget = \"100/h\"\n",
         dir.path().display()
     );
     fs::write(dir.path().join("countersign.toml"), toml).unwrap();

@@ -26,6 +26,9 @@ const START: Duration = Duration::from_secs(60);
 /// How long an ending token process may take before it is killed: above its own bounds.
 const END: Duration = Duration::from_secs(5);
 
+/// How long the last words of a process that is gone may take: whoever it made may hold its standard error open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How to start a token process.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -132,9 +135,7 @@ impl TokenProcess {
             .kill_on_drop(true);
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = spawner.spawn(command).await.map_err(process)?;
-        if let Some(pipe) = child.stderr.take() {
-            stderr::follow(config.name.clone(), pipe);
-        }
+        let said = child.stderr.take().map(|pipe| stderr::follow(config.name.clone(), pipe));
         let mut control = UnixStream::from_std(ours).map_err(process)?;
         let report = tokio::time::timeout(START, introduce(&mut control, setup)).await;
         let error = match report {
@@ -150,6 +151,10 @@ impl TokenProcess {
             }
         };
         end(child, control).await;
+        // Its last words say why, and are logged before anybody acts on the error.
+        if let Some(said) = said {
+            let _ = tokio::time::timeout(LAST_WORDS, said).await;
+        }
         Err(error)
     }
 

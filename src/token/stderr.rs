@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
+use tokio::task::JoinHandle;
 
 use super::TokenName;
 
@@ -17,8 +18,8 @@ const MAX_LINE: usize = 512;
 const MAX_LINES: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Logs what comes until the process has ended.
-pub(super) fn follow(token: TokenName, mut pipe: ChildStderr) {
+/// Logs what comes until nobody holds the pipe any more; the handle is of that.
+pub(super) fn follow(token: TokenName, mut pipe: ChildStderr) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = Lines::new(Instant::now());
         let mut buffer = [0; 4096];
@@ -27,7 +28,7 @@ pub(super) fn follow(token: TokenName, mut pipe: ChildStderr) {
             log(&token, lines.feed(buffer.get(..count).unwrap_or_default(), Instant::now()));
         }
         log(&token, lines.finish());
-    });
+    })
 }
 
 fn log(token: &TokenName, entries: Vec<Entry>) {

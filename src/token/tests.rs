@@ -310,6 +310,23 @@ async fn reports_the_faults_of_every_key_at_once() {
 }
 
 #[tokio::test]
+async fn a_token_that_signs_in_one_part_only_says_so_where_a_key_wants_the_pin_each_time() {
+    let mut fixture = Fixture::new();
+    fixture.generate_always_authenticate("ca");
+    fixture.config.limits.writable = vec![fixture.path("tokens")];
+    fixture.configure("ca", "ca", P256);
+    let (tokens, _) = fixture.start().await.unwrap();
+    for _ in 0..3 {
+        let error = sign(&tokens, "ca", P256).await.err().unwrap();
+        let is_plain = matches!(&error, TokenError::Failed { call, code, .. }
+            if call == "C_SignUpdate" && code == "CKR_FUNCTION_NOT_SUPPORTED");
+        assert!(is_plain, "{error}");
+    }
+    assert_eq!(fixture.processes().len(), 1);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_id_tells_keys_of_one_label_apart() {
     let mut fixture = Fixture::new();
     fixture.generate("twice", "EC:prime256v1");

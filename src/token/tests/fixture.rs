@@ -84,6 +84,11 @@ impl Fixture {
         self.generate_with(label, kind, "--extractable");
     }
 
+    /// A key that wants the PIN for each signature, by its own attribute.
+    pub(super) fn generate_always_authenticate(&self, label: &str) {
+        self.generate_with(label, "EC:prime256v1", "--always-auth");
+    }
+
     fn generate_with(&self, label: &str, kind: &str, flag: &str) {
         self.made.set(self.made.get() + 1);
         let id = format!("{:02x}", self.made.get());

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Config, Fault};
 use crate::token::process;
 
+mod agent;
 mod bench;
 mod check;
 mod key;
@@ -46,6 +47,8 @@ enum Command {
     Sign(Box<sign::SignArgs>),
     /// Have any TBS signed by a running service: the exact bytes of a file
     SignTbs(Box<sign_tbs::SignTbsArgs>),
+    /// Be an SSH agent whose keys are a running service's CA keys: for `ssh-keygen -s CA.pub -U`
+    Agent(Box<agent::AgentArgs>),
     /// Put load on a running service and measure it
     Bench(Box<bench::BenchArgs>),
     /// Initialise and list tokens
@@ -115,6 +118,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check(args) => check::run(&args),
         Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
         Command::SignTbs(args) => runtime()?.block_on(sign_tbs::run(*args)),
+        Command::Agent(args) => agent::run(&args),
         Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
         Command::Token(command) => token::run(command),
         Command::Key(command) => key::run(command),

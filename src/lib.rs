@@ -23,4 +23,6 @@ pub mod config;
 pub mod daemon;
 pub mod server;
 
+pub mod agent;
+
 pub mod cli;

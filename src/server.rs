@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_proto::v1::operator_server::OperatorServer;
@@ -30,7 +30,7 @@ mod share;
 mod status;
 mod stream;
 mod tls;
-mod unix;
+pub(crate) mod unix;
 
 #[cfg(test)]
 mod tests;
@@ -101,7 +101,7 @@ impl Listener {
         let files = enough_files(config);
         let identity = tls::load(config);
         let tcp = bind_tcp(config.listen);
-        let unix = config.unix_socket.as_deref().map(unix::Bound::new).transpose();
+        let unix = config.unix_socket.as_deref().map(bind_unix).transpose();
         match (identity, tcp, unix, files) {
             (Ok(identity), Ok((tcp, local_addr)), Ok(unix), Ok(())) => {
                 let limits =
@@ -234,6 +234,11 @@ fn bind_tcp(address: SocketAddr) -> Result<(TcpSocket, SocketAddr), Fault> {
         Ok::<_, std::io::Error>((socket, local))
     };
     bound().map_err(|error| fault("listen", format!("cannot listen on {address}: {error}{}", remedy(&error))))
+}
+
+fn bind_unix(path: &Path) -> Result<unix::Bound, Fault> {
+    unix::Bound::new(path)
+        .map_err(|error| fault("unix_socket", format!("cannot listen on {}: {error}", path.display())))
 }
 
 fn remedy(error: &std::io::Error) -> &'static str {

@@ -12,6 +12,7 @@
 
 use std::path::Path;
 
+use countersign::agent::codec::{Request, message_len};
 use countersign::caller::CallerName;
 use countersign::config::Config;
 use countersign::ledger::{Entry, leaf_hash};
@@ -50,7 +51,7 @@ macro_rules! targets {
 targets! {
     ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob
     spki der_reader x509_tbs x509_certificate crl ocsp
-    ledger_entry caller_name config pattern network key_list
+    ledger_entry caller_name config pattern network key_list agent_frame
 }
 
 /// An SSH certificate's TBS.
@@ -307,4 +308,16 @@ pub fn key_list(data: &[u8]) -> bool {
             true
         }
     }
+}
+
+/// A client's message to the SSH agent, with its frame's header.
+pub fn agent_frame(data: &[u8]) -> bool {
+    let Some((header, message)) = data.split_first_chunk() else { return false };
+    let Ok(len) = message_len(*header) else { return false };
+    if message.len() != len {
+        return false;
+    }
+    let Ok(request) = Request::parse(message) else { return false };
+    assert_eq!(seeds::agent_request(&request), data);
+    true
 }

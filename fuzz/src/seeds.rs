@@ -3,6 +3,7 @@
 //! Every optional part of each format is in at least one of them. Signatures have the right form, and verify under no key.
 #![allow(clippy::unwrap_used, reason = "these values are constants")]
 
+use countersign::agent::codec::{Request, SignRequest};
 use countersign::ledger::Entry;
 use countersign::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, UnixMillis};
 use countersign_tbs::crl::{
@@ -372,4 +373,25 @@ pub(crate) fn key_list() -> Vec<Vec<u8>> {
 
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Messages to the SSH agent.
+pub fn agent_frame() -> Vec<Vec<u8>> {
+    let [key, ..] = public_keys();
+    let key = key.to_ssh_wire();
+    let tbs = ssh_tbs();
+    let data = tbs.iter().map(Vec::as_slice).chain([&b"SSHSIG"[..], &[]]);
+    let sign = data.map(|data| agent_request(&Request::Sign(SignRequest { key: &key, data, flags: 4 })));
+    sign.chain([agent_request(&Request::Identities)]).collect()
+}
+
+/// A message with its frame's header, as a client writes it (draft-ietf-sshm-ssh-agent).
+pub(crate) fn agent_request(request: &Request<'_>) -> Vec<u8> {
+    let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    string(&match request {
+        Request::Identities => vec![11],
+        Request::Sign(SignRequest { key, data, flags }) => {
+            [&[13], &string(key)[..], &string(data), &flags.to_be_bytes()].concat()
+        }
+    })
 }

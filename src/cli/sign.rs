@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use countersign_proto::client::{CallError, Client, Tls};
+use countersign_proto::client::{CallError, Client};
 use countersign_proto::v1::sign_request::Tbs;
 use countersign_proto::v1::{Key, Priority, SignRequest, SignResponse};
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{Certificate, CertificateTbs, CertificateType, SubjectKey};
 
+use crate::agent::{Address, Upstream};
 use crate::key::UnixTime;
 use crate::policy::fields::{Fields, NamedValue};
 
@@ -150,18 +151,26 @@ impl ServerArgs {
     /// # Errors
     /// An address, file or server that is not there.
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
-        let client = match self.server.strip_prefix("unix:") {
-            Some(path) => Client::connect_unix(Path::new(path)).await?,
-            None => Client::connect(&self.server, &self.tls()?).await?,
-        };
-        Ok(client.with_deadline(self.timeout))
+        Ok(self.address()?.connect().await?.with_deadline(self.timeout))
     }
 
-    fn tls(&self) -> anyhow::Result<Tls> {
+    /// The same, for a program that outlives a connection.
+    ///
+    /// # Errors
+    /// A file that was not named.
+    pub(super) fn upstream(&self) -> anyhow::Result<Upstream> {
+        Ok(Upstream::new(self.address()?, self.timeout))
+    }
+
+    fn address(&self) -> anyhow::Result<Address> {
+        if let Some(path) = self.server.strip_prefix("unix:") {
+            return Ok(Address::Unix(path.into()));
+        }
         let (Some(cert), Some(key), Some(ca)) = (&self.tls_cert, &self.tls_key, &self.tls_ca) else {
             bail!("{} needs --tls-cert, --tls-key and --tls-ca", self.server);
         };
-        Ok(Tls::from_files(cert, key, ca)?)
+        let (cert, key, ca) = (cert.clone(), key.clone(), ca.clone());
+        Ok(Address::Tls { url: self.server.clone(), cert, key, ca })
     }
 }
 

@@ -11,21 +11,19 @@ use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::connection::{self, Rejected};
-use super::fault;
 use crate::caller::Caller;
-use crate::config::Fault;
 
 #[cfg(test)]
 mod tests;
 
 /// A path that is taken, and not listened on yet.
-pub(super) struct Bound {
+pub(crate) struct Bound {
     socket: UnixSocket,
     file: SocketFile,
 }
 
 /// Listens on a Unix socket.
-pub(super) struct Door {
+pub(crate) struct Door {
     listener: UnixListener,
     _file: SocketFile,
 }
@@ -42,10 +40,8 @@ impl Bound {
     ///
     /// # Errors
     /// Something else is there, somebody listens there, or the directory does not let us.
-    pub(super) fn new(path: &Path) -> Result<Self, Fault> {
-        let refused =
-            |error: io::Error| fault("unix_socket", format!("cannot listen on {}: {error}", path.display()));
-        vacant(path).map_err(refused)?;
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
+        vacant(path)?;
         // Made under another name: between bind(2) and chmod(2) a socket has whatever mode the umask leaves.
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(format!(".{}", std::process::id()));
@@ -53,10 +49,9 @@ impl Bound {
         // A process of the same id may have died in the middle of this; in a container that is always the same id.
         let _ = fs::remove_file(&unfinished);
         let bound = bind(&unfinished).and_then(|bound| fs::rename(&unfinished, path).map(|()| bound));
-        let (socket, id) = bound.map_err(|error| {
+        let (socket, id) = bound.inspect_err(|_| {
             // It is ours alone, and of no use.
             let _ = fs::remove_file(&unfinished);
-            refused(error)
         })?;
         Ok(Self { socket, file: SocketFile { path: path.to_owned(), id } })
     }
@@ -65,8 +60,15 @@ impl Bound {
     ///
     /// # Errors
     /// Those of `listen(2)`.
-    pub(super) fn listen(self, backlog: u32) -> io::Result<Door> {
+    pub(crate) fn listen(self, backlog: u32) -> io::Result<Door> {
         Ok(Door { listener: self.socket.listen(backlog)?, _file: self.file })
+    }
+}
+
+impl Door {
+    /// What to accept from.
+    pub(crate) fn listener(&self) -> &UnixListener {
+        &self.listener
     }
 }
 

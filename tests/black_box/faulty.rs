@@ -22,13 +22,13 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const REPLACED: Duration = Duration::from_secs(5);
 
 /// Two tokens with one key each: `user-ca` behind the faulty module, `other-ca` behind none.
-struct Broken {
-    site: Site,
-    control: Control,
+pub struct Broken {
+    pub site: Site,
+    pub control: Control,
 }
 
 impl Broken {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let other = USER_CA.replace("key.user-ca", "key.other-ca").replace("\"soft\"", "\"other\"");
         let site = Site::without_token("");
         let control = Control::new(&site.path("script.toml")).unwrap();

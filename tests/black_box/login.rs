@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use crate::site::{Daemon, FRONT_END, Log, Site, free_port, ssh_keygen, text};
 
 /// A user CA and a host CA of one algorithm, for the user that runs the tests.
-fn keys(scheme: &str) -> String {
+pub fn keys(scheme: &str) -> String {
     format!(
         r#"
 [key.user-ca]
@@ -36,7 +36,7 @@ budget = "100/h"
     )
 }
 
-fn user() -> String {
+pub fn user() -> String {
     let id = Command::new("id").arg("-un").output().unwrap();
     text(&id.stdout).trim().to_owned()
 }
@@ -141,14 +141,14 @@ fn sshd_refuses_a_login_without_the_certificate() {
 }
 
 /// A temporary sshd on a loopback port: host key with certificate, the user CA, and nothing else that lets anybody in.
-struct Sshd {
+pub struct Sshd {
     child: Child,
     port: u16,
-    log: Log,
+    pub log: Log,
 }
 
 impl Sshd {
-    fn start(site: &Site) -> Self {
+    pub fn start(site: &Site) -> Self {
         let port = free_port();
         std::fs::write(site.path("user_ca.pub"), site.run_ok(&["key", "show", "user-ca", "--openssh"]))
             .unwrap();
@@ -167,7 +167,7 @@ impl Sshd {
         Self { child, port, log }
     }
 
-    fn login(&mut self, site: &Site) -> std::process::Output {
+    pub fn login(&mut self, site: &Site) -> std::process::Output {
         let known_hosts = format!("UserKnownHostsFile={}", site.path("known_hosts").display());
         let certificate = format!("CertificateFile={}", site.path("id-cert.pub").display());
         let mut ssh = Command::new("ssh");

@@ -19,6 +19,7 @@ mod file;
 mod forge;
 mod site;
 
+mod agent;
 mod blocklist;
 mod budget;
 mod cli;

@@ -90,6 +90,7 @@ targets! {
     pattern: 16_000,
     network: 16_000,
     key_list: 16_000,
+    agent_frame: 16_000,
 }
 
 const _: () = assert!(MUTANTS >= 200_000);

@@ -73,9 +73,8 @@ async fn leaves_socket_of_a_live_server_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let live = StdListener::bind(&path).unwrap();
-    let fault = Bound::new(&path).err().unwrap();
-    assert_eq!(fault.at, "server.unix_socket");
-    assert!(fault.message.contains("another server"), "{}", fault.message);
+    let error = Bound::new(&path).err().unwrap();
+    assert!(error.to_string().contains("another server"), "{error}");
     live.set_nonblocking(true).unwrap();
     live.accept().unwrap();
 }

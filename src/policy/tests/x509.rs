@@ -79,6 +79,14 @@ max_path_length = 1
 permitted_names = ["dns:department.example.org"]
 max_lifetime = "10d"
 budget = "500/h"
+[key.tls-ca.allow.region]
+callers = ["dns:region"]
+signs = "intermediate-ca"
+subject.CN = ["Region *"]
+max_path_length = 1
+permitted_names = ["dns:region.example.org", "ip:10.0.0.0/8"]
+max_lifetime = "10d"
+budget = "500/h"
 "#;
 
 const CA: PublicKey = PublicKey::Ed25519([1; 32]);
@@ -227,8 +235,19 @@ fn department() -> Ask {
     }
 }
 
+fn region() -> Ask {
+    Ask {
+        caller: "dns:region",
+        subject: name("Region 1"),
+        more: vec![permitted(&["ip:10.0.0.0/8", "dns:region.example.org"])],
+        ..department()
+    }
+}
+
+/// `dns:` may be left out.
 fn permitted(names: &[&str]) -> Value {
-    let permitted = names.iter().map(|name| Subtree::Dns((*name).to_owned())).collect();
+    let dns = |name: &str| Subtree::Dns(name.to_owned());
+    let permitted = names.iter().map(|name| Subtree::from_text(name).unwrap_or_else(|| dns(name))).collect();
     Value::NameConstraints(NameConstraints { permitted, excluded: Vec::new() })
 }
 
@@ -338,6 +357,7 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { more: Vec::new(), ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
         (Ask { more: vec![permitted(&["example.org"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
         (Ask { more: vec![permitted(&["department.example.org", "example.com"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
+        (Ask { more: vec![permitted(&["dns:region.example.org", "dns:region.example.org"])], ..region() }, Reason::NameConstraintsMismatch, "name_constraints"),
         (names(&[dns("a.example.org"), dns("b.example.org"), dns("c.example.org"), dns("d.example.org")]), Reason::NamesAboveLimit, "max_names"),
         (Ask { subject: name("example.com"), ..web() }, Reason::SubjectNotAllowed, "subject"),
         (Ask { subject: name("alice"), ..client() }, Reason::SubjectNotAllowed, "subject"),
@@ -377,6 +397,7 @@ fn permits_a_certificate_of_every_kind() {
         (code(), "code"),
         (responder(), "responder"),
         (department(), "department"),
+        (region(), "region"),
     ] {
         assert_eq!(ask.decide().verdict().unwrap().rule(), format!("key.tls-ca.allow.{profile}"));
     }

@@ -200,11 +200,12 @@ fn max_path_length(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> 
     }
 }
 
-/// The same subtrees, in any order.
+/// The same subtrees, in any order: neither list has one that the other lacks, and none is there once more.
 fn exact_name_constraints(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
     let none = NameConstraints::default();
     let (found, wanted) = (name_constraints(tbs).unwrap_or(&none), &limits.bounds.name_constraints);
-    let alike = |a: &[_], b: &[_]| a.len() == b.len() && a.iter().all(|subtree| b.contains(subtree));
+    let within = |a: &[_], b: &[_]| a.iter().all(|subtree| b.contains(subtree));
+    let alike = |a: &[_], b: &[_]| a.len() == b.len() && within(a, b) && within(b, a);
     if alike(&found.permitted, &wanted.permitted) && alike(&found.excluded, &wanted.excluded) {
         return Ok(());
     }

@@ -83,6 +83,7 @@ budget = "500/h"
 callers = ["dns:region"]
 signs = "intermediate-ca"
 subject.CN = ["Region *"]
+ext_key_usage = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"]
 max_path_length = 1
 permitted_names = ["dns:region.example.org", "ip:10.0.0.0/8"]
 max_lifetime = "10d"
@@ -239,6 +240,7 @@ fn region() -> Ask {
     Ask {
         caller: "dns:region",
         subject: name("Region 1"),
+        purposes: vec![oids::SERVER_AUTH],
         more: vec![permitted(&["ip:10.0.0.0/8", "dns:region.example.org"])],
         ..department()
     }
@@ -351,6 +353,7 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { purposes: vec![oids::SERVER_AUTH, oids::ANY_EXT_KEY_USAGE], ..web() }, Reason::ExtKeyUsageNotAllowed, "ext_key_usage"),
         (Ask { purposes: vec![oids::SERVER_AUTH], ..service() }, Reason::ExtKeyUsageNotAllowed, "ext_key_usage"),
         (Ask { purposes: vec![oids::SERVER_AUTH], ..department() }, Reason::ExtKeyUsageNotAllowed, "ext_key_usage"),
+        (Ask { purposes: Vec::new(), ..region() }, Reason::ExtKeyUsageNotAllowed, "ext_key_usage"),
         (Ask { constraints: Some(BasicConstraints::Ca { path_len: None }), ..department() }, Reason::PathLengthNotAllowed, "built-in.issuer_path_length"),
         (Ask { constraints: Some(BasicConstraints::Ca { path_len: Some(4) }), ..department() }, Reason::PathLengthNotAllowed, "built-in.issuer_path_length"),
         (Ask { constraints: Some(BasicConstraints::Ca { path_len: Some(2) }), ..department() }, Reason::PathLengthNotAllowed, "max_path_length"),

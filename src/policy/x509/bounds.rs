@@ -167,7 +167,8 @@ fn key_usage(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdic
     }
 }
 
-/// RFC 5280 §4.2.1.12: without extKeyUsage a leaf may be used for everything.
+/// RFC 5280 §4.2.1.12: without extKeyUsage a leaf may be used for everything. So may what a CA certifies, by those verifiers
+/// that look for purposes along the path: where purposes are listed, a CA has some of them.
 fn ext_key_usage(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
     let (found, allowed) = (tbs.ext_key_usage(), &limits.bounds.ext_key_usage);
     let required = limits.bounds.signs.purposes();
@@ -178,6 +179,11 @@ fn ext_key_usage(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Ve
     }
     let has = |purpose: &[u8]| found.iter().any(|found| found.as_bytes() == purpose);
     match required.iter().find(|purpose| !has(purpose)) {
+        None if found.is_empty() && !allowed.is_empty() => {
+            let (profile, allowed) = (limits.profile, listed(allowed.iter()));
+            let message = format!("extKeyUsage is missing; profile {profile} wants some of {allowed}");
+            object(Reason::ExtKeyUsageNotAllowed, message)
+        }
         None => Ok(()),
         Some(missing) => {
             let missing = Oid::from_contents(missing).map(|oid| oid.to_string()).unwrap_or_default();

@@ -70,6 +70,8 @@ reasons! {
     CertificateTypeNotAllowed = "CERTIFICATE_TYPE_NOT_ALLOWED", Denied;
     /// The TBS names another issuer than the key's certificate.
     IssuerMismatch = "ISSUER_MISMATCH", Denied;
+    /// A subject of the issuer's own name.
+    SubjectIsIssuer = "SUBJECT_IS_ISSUER", Denied;
     /// The TBS names another key of the issuer, or none.
     AuthorityKeyIdMismatch = "AUTHORITY_KEY_ID_MISMATCH", Denied;
     /// The TBS says another signature algorithm than the key's.

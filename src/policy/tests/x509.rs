@@ -82,7 +82,7 @@ budget = "500/h"
 [key.tls-ca.allow.region]
 callers = ["dns:region"]
 signs = "intermediate-ca"
-subject.CN = ["Region *"]
+subject.CN = ["Region *", "TLS CA", "tls ca"]
 ext_key_usage = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"]
 max_path_length = 1
 permitted_names = ["dns:region.example.org", "ip:10.0.0.0/8"]
@@ -312,6 +312,8 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
     vec![
         (Ask { issuer: name("TLS  CA"), ..web() }, Reason::IssuerMismatch, "built-in.issuer"),
         (Ask { issuer: name("Root"), ..web() }, Reason::IssuerMismatch, "built-in.issuer"),
+        (Ask { subject: name("TLS CA"), ..region() }, Reason::SubjectIsIssuer, "built-in.subject"),
+        (Ask { subject: name("tls ca"), ..region() }, Reason::SubjectIsIssuer, "built-in.subject"),
         (Ask { authority: None, ..web() }, Reason::AuthorityKeyIdMismatch, "built-in.authority_key_id"),
         (Ask { authority: Some(key_id(&HOST_CA)), ..web() }, Reason::AuthorityKeyIdMismatch, "built-in.authority_key_id"),
         (Ask { algorithm: SignatureAlgorithm::EcdsaSha256, ..web() }, Reason::SignatureAlgorithmMismatch, "built-in.signature_algorithm"),

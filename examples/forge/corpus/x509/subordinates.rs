@@ -212,7 +212,7 @@ const SUBORDINATES: &[Row] = &[
         "own-name",
         "a CA of the issuer's name, whose certificates pass for the issuer's",
         "RFC 5280 §6.1",
-        "SUBJECT_NOT_ALLOWED by subject",
+        "SUBJECT_IS_ISSUER by built-in.subject",
         |tbs| {
             tbs.subject = tbs.issuer.clone();
         },

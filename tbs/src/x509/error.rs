@@ -102,7 +102,7 @@ pub enum Rule {
     /// RFC 3986: a scheme, and only characters of a URI.
     #[error("not an absolute URI")]
     Uri,
-    /// 4 or 16 octets; in constraints 8 or 32, a prefix mask and no host bits.
+    /// 4 or 16 octets, and no IPv4 within IPv6; in constraints 8 or 32, a prefix mask and no host bits.
     #[error("not an IP address, or not a prefix")]
     IpAddress,
     /// `S-1-…` ([MS-DTYP] §2.4.2.1).

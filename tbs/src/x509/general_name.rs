@@ -136,9 +136,13 @@ pub(super) fn checked_text(
     if is_valid(text) { Ok(text.to_owned()) } else { Err(rule.at(&start, field)) }
 }
 
+/// Not of IPv4 within IPv6 (RFC 4291 §2.5.5.2): some verifiers compare `::ffff:10.0.0.1` as 10.0.0.1 (Go's `net.IP`), others do not.
 fn ip_address(octets: &[u8]) -> Option<IpAddr> {
     let v4 = || Some(Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?).into());
-    let v6 = || Some(Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?).into());
+    let v6 = || {
+        let address = Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?);
+        address.to_ipv4_mapped().is_none().then_some(address.into())
+    };
     v4().or_else(v6)
 }
 

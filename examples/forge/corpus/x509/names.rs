@@ -158,7 +158,7 @@ const ADDRESSES: &[Row] = &[
     ("loopback", "every host's own address", "R11", "NAME_NOT_ALLOWED by ip_addresses", |tbs| {
         tbs.names(&[ip(&[127, 0, 0, 1])]);
     }),
-    ("mapped", "a good address within IPv6", "R11", "NAME_NOT_ALLOWED by ip_addresses", |tbs| {
+    ("mapped", "a good address within IPv6", "RFC 4291 §2.5.5.2", "IP_ADDRESS", |tbs| {
         tbs.names(&[ip(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1])]);
     }),
     (

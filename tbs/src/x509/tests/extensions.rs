@@ -223,6 +223,7 @@ fn refuses_names_that_are_not_of_their_kind() {
     ] {
         assert_eq!(broken_name(GeneralName::Uri(text(name))), "URI", "{name}");
     }
+    assert_eq!(broken_name(GeneralName::Ip("::ffff:10.0.0.1".parse().unwrap())), "IP_ADDRESS");
     assert_eq!(broken_name(GeneralName::Dns(text("good.example\0.evil.example"))), "DER_STRING_CONTROL");
     assert_eq!(broken_name(GeneralName::Dns(text("bücher.example"))), "DER_STRING_CHARACTER");
     assert_eq!(broken_name(GeneralName::UserPrincipalName(text("a\nb"))), "DER_STRING_CONTROL");

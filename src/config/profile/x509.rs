@@ -156,6 +156,10 @@ fn ext_key_usage(kind: CertificateKind, raw: List, section: &mut Section<'_, '_>
         any if any.as_bytes() == oids::ANY_EXT_KEY_USAGE => {
             Err("anyExtendedKeyUsage allows everything; list what is meant".to_owned())
         }
+        // RFC 6960 §4.2.2.2: whoever has it answers for the CA that issued this, also a CA that was to certify responders.
+        responder if responder.as_bytes() == oids::OCSP_SIGNING && kind != CertificateKind::OcspResponder => {
+            Err("OCSPSigning makes a responder of this CA; have one signed by a profile for \"ocsp-responder\"".to_owned())
+        }
         oid => Ok(oid),
     })?;
     let own = kind.purposes().iter().filter_map(|purpose| Oid::from_contents(purpose));

@@ -79,6 +79,38 @@ fn every_bound_is_refused_beyond_itself_with_its_line() {
     }
 }
 
+/// What a profile of an X.509 key says in the place of `signs = "tls-server"`, and how its one fault begins, after the key's name.
+const X509: &[(&str, &str)] = &[
+    (
+        "signs = \"tls-server\"\next_key_usage = [\"2.5.29.37.0\"]",
+        "24: key.tls-ca.allow.web.ext_key_usage: anyExtendedKeyUsage",
+    ),
+    (
+        "signs = \"tls-server\"\next_key_usage = [\"1.3.6.1.5.5.7.3.9\"]",
+        "24: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",
+    ),
+    (
+        "signs = \"intermediate-ca\"\nsubject.CN = [\"x\"]\nmax_path_length = 0\nunconstrained = true\n\
+         ext_key_usage = [\"1.3.6.1.5.5.7.3.1\", \"1.3.6.1.5.5.7.3.9\"]",
+        "27: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",
+    ),
+];
+
+#[test]
+fn profile_of_an_x509_key_that_allows_more_than_its_kind_is_a_fault() {
+    let key = "[key.tls-ca]\npurpose = \"x509-ca\"\nscheme = \"ed25519\"\ntoken = \"one\"\ncertificate = \"ca.pem\"\n\
+               [key.tls-ca.allow.web]\nSIGNS\ncallers = [\"uid:0\"]\ndns_names = [\"x\"]\nmax_lifetime = \"1h\"\nbudget = \"1/h\"\n";
+    let (token, _) = LEAST.split_once("[key.user-ca]").unwrap();
+    let parse = |signs: &str| super::parse(&format!("{token}{}", key.replace("SIGNS", signs)));
+    assert!(parse("signs = \"tls-server\"").is_ok());
+    for (signs, expected) in X509 {
+        let faults = parse(signs).unwrap_err();
+        let [fault] = &*faults else { panic!("{signs}: one fault, not {faults:#?}") };
+        let fault = fault.to_string().replace("/etc/cs/cs.toml:", "");
+        assert!(fault.starts_with(expected), "{signs}:\n{fault}\n{expected}");
+    }
+}
+
 #[test]
 fn sections_that_contradict_each_other_are_faults() {
     let another_token =

@@ -84,7 +84,7 @@ fn ssh(certificate: &CertificateTbs) -> String {
 
 fn x509(certificate: &TbsCertificate) -> String {
     let names: Vec<String> =
-        certificate.subject_alt_names().iter().map(|name| text(&name.to_string())).collect();
+        certificate.subject_alt_names().iter().map(|name| word(name.to_string().as_bytes())).collect();
     let validity = certificate.validity();
     format!(
         "x509 certificate, serial {}, subject {}, names {}, valid {} to {}",

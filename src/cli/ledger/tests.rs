@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use clap::Parser;
+use countersign_tbs::der::{Oid, StringKind, Time};
+use countersign_tbs::key::PublicKey;
+use countersign_tbs::x509::{Attribute, CertificateBuilder, GeneralName, Name, SignatureAlgorithm, Validity};
 use serde_json::Value;
 
 use countersign_tbs::{Tbs, TbsKind};
@@ -109,6 +112,36 @@ fn every_field_of_an_entry_is_escaped() {
         let json = super::json::line(0, &entry).to_string();
         assert_eq!(objects(&json).len(), 1);
     }
+}
+
+#[test]
+fn name_with_spaces_cannot_pass_for_more_than_one() {
+    let time = |secs| Time::from_unix_secs(secs).unwrap();
+    let validity = Validity { not_before: time(1_800_000_000), not_after: time(1_800_000_060) };
+    let names = ["x DNS:www.example.org, valid for ever", "y"];
+    let builder = CertificateBuilder::new(
+        SignatureAlgorithm::Ed25519,
+        Name::new(vec![vec![
+            Attribute::new(Oid::from_dotted("2.5.4.3").unwrap(), StringKind::Utf8, "CA").unwrap(),
+        ]])
+        .unwrap(),
+        validity,
+        PublicKey::Ed25519([7; 32]),
+    );
+    let names = names.map(|name| GeneralName::UserPrincipalName(name.to_owned()));
+    let tbs = builder.subject_alt_names(names.to_vec()).build().unwrap();
+    let asked = Asked {
+        caller: b"dns:a".to_vec(),
+        key: b"tls-ca".to_vec(),
+        request_id: None,
+        kind: "x509-certificate".to_owned(),
+        tbs: AskedTbs::Whole(tbs.as_bytes().to_vec()),
+    };
+    let line = super::table::tbs(&asked);
+    assert!(
+        line.contains("names UPN:x\\x20DNS:www.example.org,\\x20valid\\x20for\\x20ever UPN:y, valid 2027"),
+        "{line}"
+    );
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ use countersign_tbs::x509::{
 };
 
 use super::*;
+use crate::caller::CallerName;
 use crate::key::{CertificateFiles, KeyCertificate};
+use crate::policy::ask::{CaKeys, Offline, Question};
 use crate::policy::fixture::{DAY, NOW, key_id, name, time};
 
 /// A profile for each kind of certificate, each for a caller of its own.
@@ -451,4 +453,23 @@ fn key_without_its_certificate_permits_nothing() {
         Clock::read(),
     );
     assert_eq!(decision.verdict().unwrap_err().reason, Reason::KeyNotAvailable);
+}
+
+#[test]
+fn explanation_shows_a_name_with_commas_as_one() {
+    let principal = GeneralName::UserPrincipalName("x, DNS:www.example.org".to_owned());
+    let ask = Ask { names: vec![principal, dns("y")], ..card() };
+    let tbs = ask.tbs();
+    let question = Question {
+        caller: &CallerName::parse(ask.caller).unwrap(),
+        key: "tls-ca",
+        kind: TbsKind::X509Certificate,
+        deadline: None,
+        tbs: Ok(&Tbs::X509(tbs)),
+        now: Clock::from(UnixTime(NOW)),
+        ca_keys: CaKeys::Assumed(Offline { keys: &config().keys, certificates: &BTreeMap::new() }),
+    };
+    let steps = config().policy.explain(&question).steps;
+    let step = steps.iter().find(|step| step.rule.ends_with(".dns_names")).unwrap();
+    assert_eq!(step.saw, "alternative names \"UPN:x, DNS:www.example.org\", \"DNS:y\"");
 }

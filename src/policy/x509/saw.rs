@@ -90,7 +90,8 @@ pub(super) fn subject(Case { tbs, .. }: &Case<'_>) -> String {
 }
 
 pub(super) fn names(Case { tbs, .. }: &Case<'_>) -> String {
-    format!("alternative names {}", listed(tbs.subject_alt_names().iter()))
+    let names = tbs.subject_alt_names().iter().map(|name| quoted(&name.to_string()));
+    format!("alternative names {}", listed(names))
 }
 
 pub(super) fn count_of_names(Case { tbs, .. }: &Case<'_>) -> String {

@@ -108,9 +108,10 @@ fn uri(uri: &str) -> GeneralName {
 }
 
 /// The CA's certificate, from an hour ago until in 100 days, as the key's file has it.
-fn ca_certificate(directory: &Path) -> KeyCertificate {
+fn ca_certificate(directory: &Path, issuer: Name) -> KeyCertificate {
     let validity = Validity { not_before: time(NOW - HOUR), not_after: time(NOW + 100 * DAY) };
-    let tbs = Builder::new(SignatureAlgorithm::Ed25519, name("Root"), validity, CA)
+    let tbs = Builder::new(SignatureAlgorithm::Ed25519, issuer, validity, CA)
+        .serial(SerialNumber::new(&[2; 17]).unwrap())
         .subject(name("TLS CA"))
         .basic_constraints(BasicConstraints::Ca { path_len: Some(4) })
         .key_usage(KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN)
@@ -284,10 +285,15 @@ impl Ask {
     }
 
     fn decide(&self) -> Decision {
+        self.decide_under(name("Root"))
+    }
+
+    /// By a CA that `issuer` has certified.
+    fn decide_under(&self, issuer: Name) -> Decision {
         let directory = tempfile::tempdir().unwrap();
         let mut key =
             Key::new(KeyName::new("tls-ca").unwrap(), KeyPurpose::X509Ca, Scheme::Ed25519, CA).unwrap();
-        key.certificate = Some(Arc::new(ca_certificate(directory.path())));
+        key.certificate = Some(Arc::new(ca_certificate(directory.path(), issuer)));
         let request = Request {
             caller: Caller::for_test(self.caller),
             key: "tls-ca".to_owned(),
@@ -428,6 +434,16 @@ fn every_rule_has_a_request_that_it_refuses() {
     for rule in rule_names::<TbsCertificate>("built-in.", "") {
         assert!(tested.contains(rule.as_str()), "no request is refused by {rule}");
     }
+}
+
+#[test]
+fn refuses_the_serial_number_of_a_root_that_is_the_ca_itself() {
+    let ask = Ask { serial: SerialNumber::new(&[2; 17]).unwrap(), ..web() };
+    assert!(ask.decide().verdict().is_ok(), "another issuer's serial number");
+    let decision = ask.decide_under(name("TLS CA"));
+    let refusal = decision.verdict().unwrap_err();
+    assert_eq!((refusal.reason, refusal.rule.as_str()), (Reason::SerialReused, "built-in.serial"));
+    assert!(web().decide_under(name("TLS CA")).verdict().is_ok());
 }
 
 #[test]

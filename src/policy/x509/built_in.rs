@@ -63,15 +63,20 @@ fn signature_algorithm(case: &Case<'_>) -> Verdict {
     signer::signature_algorithm(case, case.tbs.signature_algorithm())
 }
 
-fn serial(Case { tbs, .. }: &Case<'_>) -> Verdict {
-    let octets = tbs.serial().as_bytes().len();
-    if octets >= MIN_SERIAL_OCTETS {
-        return Ok(());
+/// RFC 5280 §4.1.2.2: a root's own certificate has one of its serial numbers, which the ledger does not know.
+fn serial(case: &Case<'_>) -> Verdict {
+    let serial = case.tbs.serial();
+    let octets = serial.as_bytes().len();
+    if octets < MIN_SERIAL_OCTETS {
+        let message = format!("the serial number has {octets} octets; make it of 64 random bits at least");
+        return object(Reason::SerialTooShort, message);
     }
-    object(
-        Reason::SerialTooShort,
-        format!("the serial number has {octets} octets; make it of 64 random bits at least"),
-    )
+    let ca = case.certificate()?.ca();
+    if ca.issuer() == ca.subject() && ca.serial() == serial {
+        let message = format!("serial number {serial} is that of the CA's own certificate");
+        return object(Reason::SerialReused, message);
+    }
+    Ok(())
 }
 
 fn validity(Case { tbs, now, .. }: &Case<'_>) -> Verdict {

@@ -308,7 +308,8 @@ pub(super) fn url(text: String) -> Result<String, String> {
 fn hex(text: &str) -> Result<Vec<u8>, &'static str> {
     let wrong = "is not DER in hexadecimal, such as \"0500\"";
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.is_empty() || !rest.is_empty() {
+    // `from_str_radix` alone would take `+5`.
+    if pairs.is_empty() || !rest.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong);
     }
     let byte = |pair: &[u8; 2]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());

@@ -94,6 +94,10 @@ const X509: &[(&str, &str)] = &[
          ext_key_usage = [\"1.3.6.1.5.5.7.3.1\", \"1.3.6.1.5.5.7.3.9\"]",
         "27: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",
     ),
+    (
+        "signs = \"tls-server\"\nextension_values.\"1.2.3\" = [\"+500\"]",
+        "24: key.tls-ca.allow.web.extension_values.1.2.3: is not DER in hexadecimal",
+    ),
 ];
 
 #[test]

@@ -44,25 +44,34 @@ impl Pattern {
         if text.contains("**") { Err(InvalidPattern::DoubleStar) } else { Ok(Self(text)) }
     }
 
-    /// Whether all of `value` matches. Takes time in proportion to the product of the two lengths, whatever the value.
+    /// Whether all of `value` matches. Reads each byte about once, and at worst as often as there are bytes between two stars:
+    /// a caller may send 32 KiB of names for each of many patterns.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
-        // One flag for each step of the pattern: whether what was read so far can end right after that step.
-        let mut ends = vec![false; self.0.len()];
-        let mut at_start = true;
-        for byte in value.bytes() {
-            let mut before = at_start;
-            for (step, end) in self.0.bytes().zip(&mut ends) {
-                let was = *end;
-                *end = match step {
-                    b'*' => is_word(byte) && (before || was),
-                    literal => literal == byte && before,
-                };
-                before = was;
+        let (pattern, value) = (self.0.as_bytes(), value.as_bytes());
+        let (mut step, mut at) = (0, 0);
+        // What is after the last star, in both. It is enough to let that one stand for more: what an earlier one could reach,
+        // it reaches too.
+        let mut star = None;
+        loop {
+            match (pattern.get(step), value.get(at)) {
+                (None, None) => return true,
+                (Some(b'*'), Some(byte)) if is_word(*byte) => {
+                    (step, at) = (step + 1, at + 1);
+                    star = Some((step, at));
+                }
+                (Some(literal), Some(byte)) if literal == byte && *literal != b'*' => {
+                    (step, at) = (step + 1, at + 1);
+                }
+                _ => match star {
+                    Some((after, end)) if value.get(end).copied().is_some_and(is_word) => {
+                        (step, at) = (after, end + 1);
+                        star = Some((step, at));
+                    }
+                    _ => return false,
+                },
             }
-            at_start = false;
         }
-        ends.last() == Some(&true)
     }
 }
 
@@ -85,7 +94,7 @@ const fn is_word(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::{InvalidPattern, Pattern};
+    use super::{InvalidPattern, Pattern, is_word};
 
     #[test]
     fn matches_whole_values_and_keeps_stars_inside_one_word() {
@@ -114,6 +123,40 @@ mod tests {
         ];
         for (pattern, value, expected) in cases {
             assert_eq!(Pattern::new(pattern).unwrap().matches(value), expected, "{pattern} against {value}");
+        }
+    }
+
+    /// By the definition: each star takes every number of characters that it may.
+    fn matches(pattern: &[u8], value: &[u8]) -> bool {
+        match (pattern, value) {
+            ([], []) => true,
+            ([b'*', rest @ ..], [byte, after @ ..]) => {
+                is_word(*byte) && (matches(rest, after) || matches(pattern, after))
+            }
+            ([literal, rest @ ..], [byte, after @ ..]) => literal == byte && matches(rest, after),
+            _ => false,
+        }
+    }
+
+    /// Every text of up to `max` of these characters.
+    fn texts(characters: &str, max: usize) -> Vec<String> {
+        let (mut all, mut last) = (vec![String::new()], vec![String::new()]);
+        for _ in 0..max {
+            last =
+                last.iter().flat_map(|text| characters.chars().map(move |c| format!("{text}{c}"))).collect();
+            all.extend(last.iter().cloned());
+        }
+        all
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        let values = texts("ab.*", 5);
+        for pattern in texts("ab.*", 5).into_iter().filter_map(|text| Pattern::new(text).ok()) {
+            for value in &values {
+                let expected = matches(pattern.0.as_bytes(), value.as_bytes());
+                assert_eq!(pattern.matches(value), expected, "{pattern} against {value}");
+            }
         }
     }
 

@@ -76,7 +76,7 @@ subject = { CN = ["responder"] }"#
             r#"signs = "intermediate-ca"
 max_path_length = 0
 permitted_names = ["dns:example.org"]
-excluded_names = ["dns:secret.example.org"]
+excluded_names = ["dns:secret.example.org", "ip:0.0.0.0/0", "ip:::/0"]
 subject = { CN = ["subordinate"] }"#
         }
     }

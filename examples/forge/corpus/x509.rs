@@ -233,13 +233,14 @@ fn subject_key_id() -> Vec<u8> {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &[0x5a; 32]).as_ref()[..20].to_vec()
 }
 
-/// A nameConstraints extension: permitted and excluded, each a GeneralName; none is left out.
+/// A nameConstraints extension: permitted and excluded, each a GeneralName, and every address excluded.
 fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
+    let excluded = [excluded, &[der::ip(&[0; 8]), der::ip(&[0; 32])]].concat();
     let subtrees = |tag, list: &[Vec<u8>]| {
         let list: Vec<_> = list.iter().map(|base| seq(&[base])).collect();
         if list.is_empty() { Vec::new() } else { der(tag, &list.concat()) }
     };
-    der::critical(der::NAME_CONSTRAINTS, &seq(&[&subtrees(0xa0, permitted), &subtrees(0xa1, excluded)]))
+    der::critical(der::NAME_CONSTRAINTS, &seq(&[&subtrees(0xa0, permitted), &subtrees(0xa1, &excluded)]))
 }
 
 /// Name, attack, source, and `REASON by RULE`; a rule without a dot is the profile's, and none is the parser.

@@ -200,12 +200,31 @@ fn name_constraints(
         }
         (CertificateKind::IntermediateCa, ..) | (_, false, false) => {
             let subtrees = |set: BTreeSet<Named>| set.into_iter().map(|Named(_, subtree)| subtree).collect();
-            return Some(NameConstraints { permitted: subtrees(permitted), excluded: subtrees(excluded) });
+            let found = NameConstraints { permitted: subtrees(permitted), excluded: subtrees(excluded) };
+            match left_open(&found).filter(|_| constrained) {
+                None => return Some(found),
+                Some(fault) => fault,
+            }
         }
         _ => "has name constraints, which are for profiles that sign \"intermediate-ca\": delete them",
     };
     section.fault(fault);
     None
+}
+
+/// What a server is verified by, and these do not bound: a kind of name that is not in the list is free (RFC 5280 §4.2.1.10).
+fn left_open(NameConstraints { permitted, excluded }: &NameConstraints) -> Option<&'static str> {
+    let excludes = |text| Subtree::from_text(text).is_some_and(|all| excluded.contains(&all));
+    if !permitted.iter().any(|subtree| matches!(subtree, Subtree::Dns(_))) && !excludes("dns:") {
+        return Some(
+            "lets the CA certify every DNS name: list some in permitted_names, or \"dns:\" in excluded_names",
+        );
+    }
+    let no_address = excludes("ip:0.0.0.0/0") && excludes("ip:::/0");
+    (!permitted.iter().any(|subtree| matches!(subtree, Subtree::Ip(_))) && !no_address).then_some(
+        "lets the CA certify every IP address: list some in permitted_names, or \"ip:0.0.0.0/0\" and \"ip:::/0\" in \
+         excluded_names",
+    )
 }
 
 /// A subtree, sorted by how it is written.

@@ -95,6 +95,20 @@ const X509: &[(&str, &str)] = &[
         "27: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",
     ),
     (
+        "signs = \"intermediate-ca\"\nsubject.CN = [\"x\"]\nmax_path_length = 0\npermitted_names = [\"dns:example.org\"]",
+        "22: key.tls-ca.allow.web: lets the CA certify every IP address",
+    ),
+    (
+        "signs = \"intermediate-ca\"\nsubject.CN = [\"x\"]\nmax_path_length = 0\n\
+         permitted_names = [\"dns:example.org\"]\nexcluded_names = [\"ip:0.0.0.0/0\"]",
+        "22: key.tls-ca.allow.web: lets the CA certify every IP address",
+    ),
+    (
+        "signs = \"intermediate-ca\"\nsubject.CN = [\"x\"]\nmax_path_length = 0\n\
+         permitted_names = [\"ip:10.0.0.0/8\"]\nexcluded_names = [\"dns:secret.example.org\"]",
+        "22: key.tls-ca.allow.web: lets the CA certify every DNS name",
+    ),
+    (
         "signs = \"tls-server\"\nextension_values.\"1.2.3\" = [\"+500\"]",
         "24: key.tls-ca.allow.web.extension_values.1.2.3: is not DER in hexadecimal",
     ),

@@ -79,6 +79,7 @@ signs = "intermediate-ca"
 subject.CN = ["Department *"]
 max_path_length = 1
 permitted_names = ["dns:department.example.org"]
+excluded_names = ["ip:0.0.0.0/0", "ip:::/0"]
 max_lifetime = "10d"
 budget = "500/h"
 [key.tls-ca.allow.region]
@@ -234,7 +235,7 @@ fn department() -> Ask {
         subject: name("Department 1"),
         constraints: Some(BasicConstraints::Ca { path_len: Some(1) }),
         usage: Some(KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN),
-        more: vec![permitted(&["department.example.org"])],
+        more: vec![permitted_hosts(&["department.example.org"])],
         ..ask("dns:department", &[], &[])
     }
 }
@@ -254,6 +255,17 @@ fn permitted(names: &[&str]) -> Value {
     let dns = |name: &str| Subtree::Dns(name.to_owned());
     let permitted = names.iter().map(|name| Subtree::from_text(name).unwrap_or_else(|| dns(name))).collect();
     Value::NameConstraints(NameConstraints { permitted, excluded: Vec::new() })
+}
+
+/// As [`permitted`], without any address.
+fn permitted_hosts(names: &[&str]) -> Value {
+    let excluded = ["ip:0.0.0.0/0", "ip:::/0"].map(|all| Subtree::from_text(all).unwrap()).to_vec();
+    match permitted(names) {
+        Value::NameConstraints(constraints) => {
+            Value::NameConstraints(NameConstraints { excluded, ..constraints })
+        }
+        other => other,
+    }
 }
 
 impl Ask {
@@ -368,8 +380,9 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { constraints: Some(BasicConstraints::Ca { path_len: Some(4) }), ..department() }, Reason::PathLengthNotAllowed, "built-in.issuer_path_length"),
         (Ask { constraints: Some(BasicConstraints::Ca { path_len: Some(2) }), ..department() }, Reason::PathLengthNotAllowed, "max_path_length"),
         (Ask { more: Vec::new(), ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
-        (Ask { more: vec![permitted(&["example.org"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
-        (Ask { more: vec![permitted(&["department.example.org", "example.com"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
+        (Ask { more: vec![permitted_hosts(&["example.org"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
+        (Ask { more: vec![permitted(&["department.example.org"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
+        (Ask { more: vec![permitted_hosts(&["department.example.org", "example.com"])], ..department() }, Reason::NameConstraintsMismatch, "name_constraints"),
         (Ask { more: vec![permitted(&["dns:region.example.org", "dns:region.example.org"])], ..region() }, Reason::NameConstraintsMismatch, "name_constraints"),
         (names(&[dns("a.example.org"), dns("b.example.org"), dns("c.example.org"), dns("d.example.org")]), Reason::NamesAboveLimit, "max_names"),
         (Ask { subject: name("example.com"), ..web() }, Reason::SubjectNotAllowed, "subject"),

@@ -98,6 +98,18 @@ const SUBORDINATES: &[Row] = &[
             tbs.replace("nameConstraints", constraints(&[], &[dns("secret.example.org")]));
         },
     ),
+    (
+        "every-address",
+        "a CA for every address of IPv6, too",
+        "RFC 5280 §4.2.1.10",
+        "NAME_CONSTRAINTS_MISMATCH by name_constraints",
+        |tbs| {
+            let permitted = der(0xa0, &seq(&[&dns("example.org")]));
+            let v4 = seq(&[&ip(&[0; 8])]);
+            let excluded = der(0xa1, &[seq(&[&dns("secret.example.org")]), v4.clone(), v4].concat());
+            tbs.replace("nameConstraints", critical(NAME_CONSTRAINTS, &seq(&[&permitted, &excluded])));
+        },
+    ),
     ("wider", "a CA for a name above", "R38", "NAME_CONSTRAINTS_MISMATCH by name_constraints", |tbs| {
         tbs.replace("nameConstraints", constraints(&[dns("org")], &[dns("secret.example.org")]));
     }),
@@ -146,7 +158,7 @@ const SUBORDINATES: &[Row] = &[
         "RFC 5280 §4.2.1.10",
         "NAME_CONSTRAINTS_EMPTY",
         |tbs| {
-            tbs.replace("nameConstraints", constraints(&[], &[]));
+            tbs.replace("nameConstraints", critical(NAME_CONSTRAINTS, &seq(&[])));
         },
     ),
     (

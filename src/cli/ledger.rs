@@ -70,7 +70,7 @@ impl Show {
             for entry in reader.entries(self.from.unwrap_or(0).max(newest)..len) {
                 let (index, entry) = entry?;
                 let line = if self.json {
-                    json::line(index, &entry).to_string()
+                    ascii(&json::line(index, &entry).to_string())
                 } else {
                     table::line(index, &entry)
                 };
@@ -121,6 +121,21 @@ pub(super) fn seconds(seconds: u64) -> String {
 /// An entry as `ledger show --json` prints it.
 pub(super) fn json_line(index: u64, entry: &Entry) -> serde_json::Value {
     json::line(index, entry)
+}
+
+/// The same JSON in ASCII (RFC 8259 §7). What serde_json leaves as it is, a terminal may obey: U+009B begins a command, and
+/// U+202E turns text around.
+pub(super) fn ascii(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            shown.push(c);
+        } else {
+            // Writing to a String does not fail. Outside of strings JSON is ASCII.
+            let _ = c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(shown, "\\u{unit:04x}"));
+        }
+    }
+    shown
 }
 
 /// Lower-case hexadecimal.

@@ -109,8 +109,10 @@ fn every_field_of_an_entry_is_escaped() {
     for entry in [refusal, outcome, refusals, freeze, thaw] {
         let line = super::table::line(0, &entry);
         assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
-        let json = super::json::line(0, &entry).to_string();
-        assert_eq!(objects(&json).len(), 1);
+        let value = super::json::line(0, &entry);
+        let json = super::ascii(&value.to_string());
+        assert!(json.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{json:?}");
+        assert_eq!(objects(&json), [value]);
     }
 }
 

@@ -17,6 +17,7 @@ use countersign_tbs::{ParseError, Tbs, TbsKind};
 use super::source::Sources;
 use super::{ConfigArgs, recorded};
 use crate::caller::CallerName;
+use crate::cli::ledger::ascii;
 use crate::cli::sign::{SubjectArgs, read_public_key};
 use crate::config::Config;
 use crate::key::{KeyCertificate, KeyName, PublicKey, UnixTime};
@@ -106,7 +107,7 @@ impl Explain {
         let explanation = inquiry.explain(&config, &KeyCertificate::load_all(&config.keys));
         let policy_digest = config.policy.digest();
         let report = Report { sources, policy_digest, inquiry, explanation };
-        let text = if json { format!("{:#}\n", show::json(&report)) } else { show::text(&report) };
+        let text = if json { ascii(&format!("{:#}\n", show::json(&report))) } else { show::text(&report) };
         Ok(out.write_all(text.as_bytes())?)
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::recorded::{self, NoRequest};
 use super::source::Sources;
+use crate::cli::ledger::ascii;
 use crate::cli::{ConfigArgs, Faults, NoAnswer};
 use crate::config::Config;
 use crate::key::{KeyCertificate, KeyName};
@@ -130,12 +131,13 @@ impl Session<'_> {
             summary.count(&answer);
             match answer {
                 Answer::Replayed { change: Some(change), .. } => {
-                    Ok(writeln!(out, "{}", show::json(&change, &self.sources))?)
+                    Ok(writeln!(out, "{}", ascii(&show::json(&change, &self.sources).to_string()))?)
                 }
                 _ => Ok(()),
             }
         })?;
-        Ok(writeln!(out, "{}", summary.json(&self.path, &self.config.policy.digest()))?)
+        let summary = summary.json(&self.path, &self.config.policy.digest());
+        Ok(writeln!(out, "{}", ascii(&summary.to_string()))?)
     }
 
     /// The counts come first, so the log is read once more for each group that has anything in it.

@@ -1,0 +1,104 @@
+//! What every token promises, through the real daemon: one suite, over each kind that runs without hardware.
+//!
+//! The table below is the suite: a test for each `shows`, named `PROMISE::KIND`. Where a kind cannot show a promise, the
+//! table says why. `promises.rs` holds the promises, `token.rs` the kinds; docs/tokens.md says what was seen of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "tests: a panic is how they fail, and nothing outside can reach them"
+)]
+
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/forge.rs"]
+mod forge;
+mod hsm;
+mod load;
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/pki.rs"]
+mod pki;
+mod promises;
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/site.rs"]
+mod site;
+mod token;
+
+/// Makes a test of every cell of the table that says `shows`; each promise must have a cell for every kind, in order.
+macro_rules! contract {
+    ($($promise:ident {
+        softhsm: $softhsm:ident $(($softhsm_why:literal))?,
+        faulty: $faulty:ident $(($faulty_why:literal))?,
+        p11_kit: $p11_kit:ident $(($p11_kit_why:literal))?,
+        tpm: $tpm:ident $(($tpm_why:literal))?,
+    })*) => {
+        $(mod $promise {
+            cell!($promise softhsm SoftHsm $softhsm $($softhsm_why)?);
+            cell!($promise faulty Faulty $faulty $($faulty_why)?);
+            cell!($promise p11_kit P11Kit $p11_kit $($p11_kit_why)?);
+            cell!($promise tpm Tpm $tpm $($tpm_why)?);
+        })*
+    };
+}
+
+/// One test, or none with a reason.
+macro_rules! cell {
+    ($promise:ident $test:ident $kind:ident shows) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            crate::promises::$promise(crate::token::Kind::$kind).await;
+        }
+    };
+    ($promise:ident $test:ident $kind:ident cannot $why:literal) => {};
+}
+
+contract! {
+    every_scheme_signs_and_verifies {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+    }
+    a_hundred_callers_at_once_are_all_answered {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+    }
+    two_keys_of_one_label_are_refused_with_the_candidates {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+    }
+    a_wrong_pin_costs_one_try {
+        softhsm: cannot("it counts no tries"),
+        faulty: shows,
+        p11_kit: cannot("the SoftHSM2 behind it counts no tries"),
+        tpm: shows,
+    }
+    a_token_process_killed_under_load_is_replaced {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+    }
+    other_keys_after_a_restart_sign_nothing {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+    }
+    an_hsm_that_died_under_load_comes_back_to_the_same_daemon {
+        softhsm: cannot("it has no process of its own"),
+        faulty: cannot("the SoftHSM2 behind it has no process of its own"),
+        p11_kit: shows,
+        tpm: shows,
+    }
+    sigterm_under_load_settles_every_intent {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+    }
+}

@@ -1,0 +1,202 @@
+//! A site in front of one kind of token, and what that kind is: module, schemes, the HSM's own process.
+//!
+//! To add a kind: a variant here with its section of the configuration, and its column in the table of `main.rs`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use countersign_faulty::{Control, module};
+
+use crate::hsm::Hsm;
+use crate::site::{Site, text};
+
+const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
+const P11_KIT_CLIENT: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
+const TPM2: &str = "/usr/lib/x86_64-linux-gnu/libtpm2_pkcs11.so.1";
+
+/// Every kind of token that runs without hardware.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// SoftHSM2, in the token's process.
+    SoftHsm,
+    /// The faulty module, which only forwards to SoftHSM2 unless a test tells it otherwise.
+    Faulty,
+    /// p11-kit-client in front of a `p11-kit server` with SoftHSM2: an HSM whose process can die.
+    P11Kit,
+    /// tpm2-pkcs11 with a TPM that is a process, swtpm, behind the resource manager tpm2-abrmd.
+    Tpm,
+}
+
+/// A scheme that a kind has, by its name in the configuration, and the key for it, as pkcs11-tool says it.
+pub type Scheme = (&'static str, &'static str);
+
+/// What most tests want.
+pub const P256: Scheme = ("ecdsa-p256-sha256", "EC:prime256v1");
+const P384: Scheme = ("ecdsa-p384-sha384", "EC:secp384r1");
+const P521: Scheme = ("ecdsa-p521-sha512", "EC:secp521r1");
+const ED25519: Scheme = ("ed25519", "EC:ed25519");
+const RSA_SHA256: Scheme = ("rsa-pkcs1-sha256", "rsa:2048");
+const RSA_SHA512: Scheme = ("rsa-pkcs1-sha512", "rsa:2048");
+
+impl Kind {
+    /// The schemes for SSH that it has. p11-kit passes no EdDSA on; the TPM has neither Ed25519 nor P-521.
+    pub fn schemes(self) -> &'static [Scheme] {
+        match self {
+            Self::SoftHsm | Self::Faulty => &[P256, P384, P521, ED25519, RSA_SHA256, RSA_SHA512],
+            Self::P11Kit => &[P256, P384, P521, RSA_SHA256, RSA_SHA512],
+            Self::Tpm => &[P256, P384, RSA_SHA256, RSA_SHA512],
+        }
+    }
+
+    fn module(self) -> PathBuf {
+        match self {
+            Self::SoftHsm => SOFTHSM.into(),
+            Self::Faulty => module().unwrap(),
+            Self::P11Kit => P11_KIT_CLIENT.into(),
+            Self::Tpm => TPM2.into(),
+        }
+    }
+}
+
+/// A site whose `[token.soft]` is of one kind.
+pub struct Token {
+    pub site: Site,
+    pub kind: Kind,
+    /// The HSM's own process, where the kind has one.
+    pub hsm: Option<Hsm>,
+    /// What drives the faulty module, where it is one.
+    pub control: Option<Control>,
+}
+
+impl Token {
+    /// A token with one P-256 key, `user-ca`.
+    pub fn new(kind: Kind) -> Self {
+        Self::with_keys(kind, &[("user-ca", P256)])
+    }
+
+    /// A token with these keys.
+    pub fn with_keys(kind: Kind, keys: &[(&str, Scheme)]) -> Self {
+        let token = Self::without_keys(kind, keys);
+        for (number, (name, scheme)) in keys.iter().enumerate() {
+            token.generate(name, scheme, &format!("{:02x}", number + 1));
+        }
+        token
+    }
+
+    /// With `countersign key generate`, or with the vendor's tool: tpm2-pkcs11 wants a template of its own.
+    fn generate(&self, name: &str, (_, key_type): &Scheme, id: &str) {
+        match (self.kind, key_type.strip_prefix("rsa:")) {
+            (Kind::Tpm, _) => self.generate_by_tool(name, key_type, id),
+            (_, Some(bits)) => {
+                self.site.run_ok(&["key", "generate", name, "--rsa-bits", bits]);
+            }
+            (_, None) => {
+                self.site.run_ok(&["key", "generate", name]);
+            }
+        }
+    }
+
+    /// With pkcs11-tool, which does not mind that there is such a label already.
+    pub fn generate_by_tool(&self, label: &str, key_type: &str, id: &str) {
+        let what = ["--keypairgen", "--key-type", key_type, "--label", label, "--id", id];
+        self.pkcs11_tool(&[&what[..], &["--usage-sign", "--sensitive"]].concat());
+    }
+
+    fn without_keys(kind: Kind, keys: &[(&str, Scheme)]) -> Self {
+        let site = Site::without_token("");
+        let hsm = match kind {
+            Kind::SoftHsm | Kind::Faulty => None,
+            Kind::P11Kit => Some(Hsm::p11_kit(site.dir(), SOFTHSM)),
+            Kind::Tpm => Some(Hsm::swtpm(site.dir())),
+        };
+        let control = (kind == Kind::Faulty).then(|| {
+            fs::create_dir(site.path("script")).unwrap();
+            Control::new(&site.path("script/script.toml")).unwrap()
+        });
+        let token = Self { site, kind, hsm, control };
+        token.configure(keys, "");
+        let so_pin = token.site.path("so-pin");
+        let init = ["token", "init", "soft", "--generate-pins", "--so-pin-file", so_pin.to_str().unwrap()];
+        token.site.run_ok(&init);
+        token
+    }
+
+    /// Replaces the configuration: these keys, and `more` in the token's section.
+    pub fn configure(&self, keys: &[(&str, Scheme)], more: &str) {
+        let base = self.site.base_config();
+        let base = base.split("[token.soft]").next().unwrap();
+        let keys: String = keys.iter().map(|(name, (scheme, _))| key_section(name, scheme)).collect();
+        self.site.configure(&format!("{base}{}{keys}", self.section(more)));
+    }
+
+    fn section(&self, more: &str) -> String {
+        let line = |(name, value): (String, String)| format!("{name} = {value:?}\n");
+        let environment = self.environment().into_iter().map(line).collect::<Vec<_>>().concat();
+        let writable: &[&str] = match self.kind {
+            Kind::SoftHsm | Kind::P11Kit => &[],
+            Kind::Faulty => &["script"],
+            Kind::Tpm => &["tokens"],
+        };
+        format!(
+            "[token.soft]\nmodule = {module:?}\nlabel = \"test\"\npin_file = \"pin\"\nsessions = 4\n\
+             writable = {writable:?}\n{more}\n[token.soft.environment]\n{environment}",
+            module = self.kind.module().display().to_string(),
+        )
+    }
+
+    /// What the module must find in its environment.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let path = |name: &str| self.site.path(name).display().to_string();
+        let softhsm = ("SOFTHSM2_CONF".to_owned(), path("softhsm2.conf"));
+        match self.kind {
+            Kind::SoftHsm => vec![softhsm],
+            Kind::Faulty => {
+                let control = self.control.as_ref().unwrap().environment(SOFTHSM);
+                control.into_iter().chain([softhsm]).collect()
+            }
+            Kind::P11Kit | Kind::Tpm => self.hsm.as_ref().unwrap().environment(),
+        }
+    }
+
+    /// An independent client of the module: pkcs11-tool, logged in.
+    fn pkcs11_tool(&self, args: &[&str]) {
+        let pin = fs::read_to_string(self.site.path("pin")).unwrap();
+        let output = Command::new("pkcs11-tool")
+            .arg("--module")
+            .arg(self.kind.module())
+            .args(["--token-label", "test", "--login", "--pin", pin.trim_end()])
+            .args(args)
+            .envs(self.environment())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "pkcs11-tool {args:?}: {}", text(&output.stderr));
+    }
+
+    /// Makes another token of the same label and PIN, with another key of the same label, to be put in this one's place.
+    pub fn prepare_other(&self) {
+        self.exchange();
+        fs::create_dir(self.site.path("tokens")).unwrap();
+        self.site.run_ok(&["token", "init", "soft", "--so-pin-file", "so-pin"]);
+        self.generate("user-ca", &P256, "01");
+        self.exchange();
+    }
+
+    /// Puts the other token in this one's place, or back. Processes that hold the old one open go on with it.
+    pub fn exchange(&self) {
+        let path = |name| self.site.path(name);
+        fs::rename(path("tokens"), path("between")).unwrap();
+        if path("other").exists() {
+            fs::rename(path("other"), path("tokens")).unwrap();
+        }
+        fs::rename(path("between"), path("other")).unwrap();
+    }
+}
+
+fn key_section(name: &str, scheme: &str) -> String {
+    format!(
+        "[key.{name}]\npurpose = \"ssh-user-ca\"\nscheme = {scheme:?}\ntoken = \"soft\"\n\
+         [key.{name}.allow.staff]\ncallers = [\"spiffe://countersign.example/front-end\"]\n\
+         principals = [\"alice\"]\nmax_lifetime = \"1h\"\nbudget = \"1000000/m\"\nextensions = [\"permit-pty\"]\n"
+    )
+}

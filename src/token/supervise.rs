@@ -82,6 +82,8 @@ impl Supervisor {
                 return Service::Lost;
             }
         };
+        // Before the sessions: one that looks at a closed queue has nothing more to do, and ends.
+        self.pool.queue.open();
         let mut sessions = JoinSet::new();
         for socket in sockets {
             let (pool, count) = (self.pool.clone(), process.started().sessions);
@@ -90,7 +92,6 @@ impl Supervisor {
                 Link { token, queue: &pool.queue, deadline, sessions: count }.serve(socket).await
             });
         }
-        self.pool.queue.open();
         self.pool.set_health(Health::Ready);
         tokio::select! {
             biased;

@@ -108,6 +108,8 @@ async fn nothing_wrong_is_released_and_service_comes_back_whatever_breaks() {
     println!("token processes replaced: {}", log.matches("the token process is replaced").count());
 
     assert!(status.success(), "the daemon that was started first served to the end: {status}: {log}");
+    let raced = log.matches("a session ended without being asked to").count();
+    assert_eq!(raced, 0, "replacements whose sessions saw the queue closed");
     assert_eq!(tally.wrong, 0, "wrong signatures were released");
     let probed = u64::try_from(seen.len()).unwrap();
     assert_eq!(

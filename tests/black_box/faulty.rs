@@ -31,7 +31,8 @@ impl Broken {
     pub fn new() -> Self {
         let other = USER_CA.replace("key.user-ca", "key.other-ca").replace("\"soft\"", "\"other\"");
         let site = Site::without_token("");
-        let control = Control::new(&site.path("script.toml")).unwrap();
+        std::fs::create_dir(site.path("script")).unwrap();
+        let control = Control::new(&site.path("script/script.toml")).unwrap();
         let config =
             format!("{}{}{USER_CA}{other}", faulty(&site.base_config(), &control), other_token(site.dir()));
         site.configure(&config);
@@ -58,7 +59,7 @@ fn faulty(config: &str, control: &Control) -> String {
     let module =
         // The module counts its calls beside its script.
         format!(
-            "module = \"{}\"\ndeadline = \"{}s\"\nwritable = [\".\"]",
+            "module = \"{}\"\ndeadline = \"{}s\"\nwritable = [\"script\"]",
             module().unwrap().display(),
             DEADLINE.as_secs()
         );

@@ -160,6 +160,13 @@ fn ext_key_usage(kind: CertificateKind, raw: List, section: &mut Section<'_, '_>
         responder if responder.as_bytes() == oids::OCSP_SIGNING && kind != CertificateKind::OcspResponder => {
             Err("OCSPSigning makes a responder of this CA; have one signed by a profile for \"ocsp-responder\"".to_owned())
         }
+        // A logon certificate without a security identifier is anybody's who has the name. A CA for logon is another matter.
+        logon if logon.as_bytes() == oids::SMART_CARD_LOGON
+            && !matches!(kind, CertificateKind::SmartCardLogon | CertificateKind::IntermediateCa) =>
+        {
+            let why = "smart-card logon wants a security identifier; have it signed by a profile for \"smart-card-logon\"";
+            Err(why.to_owned())
+        }
         oid => Ok(oid),
     })?;
     let own = kind.purposes().iter().filter_map(|purpose| Oid::from_contents(purpose));

@@ -90,6 +90,10 @@ const X509: &[(&str, &str)] = &[
         "24: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",
     ),
     (
+        "signs = \"tls-server\"\next_key_usage = [\"1.3.6.1.4.1.311.20.2.2\"]",
+        "24: key.tls-ca.allow.web.ext_key_usage: smart-card logon",
+    ),
+    (
         "signs = \"intermediate-ca\"\nsubject.CN = [\"x\"]\nmax_path_length = 0\nunconstrained = true\n\
          ext_key_usage = [\"1.3.6.1.5.5.7.3.1\", \"1.3.6.1.5.5.7.3.9\"]",
         "27: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",

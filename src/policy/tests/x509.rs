@@ -387,6 +387,7 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (names(&[dns("a.example.org"), dns("b.example.org"), dns("c.example.org"), dns("d.example.org")]), Reason::NamesAboveLimit, "max_names"),
         (Ask { subject: name("example.com"), ..web() }, Reason::SubjectNotAllowed, "subject"),
         (Ask { subject: name("alice"), ..client() }, Reason::SubjectNotAllowed, "subject"),
+        (Ask { subject: name("mail.example.org"), ..web() }, Reason::SubjectNotAllowed, "subject"),
         (names(&[dns("example.org")]), Reason::NameNotAllowed, "dns_names"),
         (names(&[dns("a.b.example.org")]), Reason::NameNotAllowed, "dns_names"),
         (names(&[dns("*.example.org")]), Reason::NameNotAllowed, "wildcard_dns_names"),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
-use countersign_tbs::x509::{ExtensionValue, GeneralName, TbsCertificate};
+use countersign_tbs::der::oids;
+use countersign_tbs::x509::{Attribute, ExtensionValue, GeneralName, TbsCertificate};
 
 use super::{Bounds, Case, unmatched};
 use crate::policy::canonical::write_each;
@@ -69,7 +70,30 @@ pub(super) fn subject(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) 
             );
         }
     }
-    Ok(())
+    common_name_is_a_name(limits, tbs)
+}
+
+/// RFC 6125 §6.4.4: a client that finds no DNS name may go by the common name, so a server has none but its own.
+fn common_name_is_a_name(limits: &Limits<'_, Bounds>, tbs: &TbsCertificate) -> Verdict {
+    if !limits.bounds.signs.purposes().contains(&oids::SERVER_AUTH) {
+        return Ok(());
+    }
+    let is_name = |common_name: &str| {
+        tbs.subject_alt_names().iter().any(|name| match name {
+            GeneralName::Dns(dns) => dns == common_name,
+            GeneralName::Ip(address) => address.to_string() == common_name,
+            _ => false,
+        })
+    };
+    let common_names =
+        tbs.subject().attributes().filter(|attribute| attribute.oid().as_bytes() == oids::COMMON_NAME);
+    match common_names.map(Attribute::value).find(|value| !is_name(value)) {
+        None => Ok(()),
+        Some(bad) => object(
+            Reason::SubjectNotAllowed,
+            format!("subject CN {} is none of the certificate's DNS names and IP addresses", quoted(bad)),
+        ),
+    }
 }
 
 pub(super) fn max_names(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {

@@ -1,18 +1,24 @@
 //! The forged SSH certificates: what is wrong with each, where that was seen, and how it must be refused.
 //!
 //! Out: [`all`]. Each starts from [`good`], which is signed. Two things exist only at run time and have stand-ins here: the
-//! CA keys ([`CA_KEYS`]) and the clock ([`NOW`], and [`x509::der::utc`]); `file.rs` writes them as placeholders. The X.509
-//! certificates are [`x509`]'s.
+//! CA keys ([`CA_KEYS`], [`signers::KEY_HASHES`]) and the clock ([`NOW`], [`x509::der::utc`], [`x509::der::generalized`]);
+//! `file.rs` writes them as placeholders. The X.509 certificates are [`x509`]'s, the lists [`crl`]'s, the answers [`ocsp`]'s.
 
 // With their paths, since the black-box tests have this file under another root.
+#[path = "corpus/crl.rs"]
+pub mod crl;
 #[path = "corpus/foreign.rs"]
 mod foreign;
 #[path = "corpus/keys.rs"]
 mod keys;
 #[path = "corpus/names.rs"]
 mod names;
+#[path = "corpus/ocsp.rs"]
+pub mod ocsp;
 #[path = "corpus/options.rs"]
 mod options;
+#[path = "corpus/signers.rs"]
+pub mod signers;
 #[path = "corpus/structure.rs"]
 mod structure;
 #[path = "corpus/validity.rs"]
@@ -103,8 +109,8 @@ pub fn good() -> Case {
 }
 
 /// The cases of each directory of `tests/forged/`.
-pub fn directories() -> [(&'static str, Vec<Case>); 2] {
-    [("ssh", all()), ("x509", x509::all())]
+pub fn directories() -> [(&'static str, Vec<Case>); 4] {
+    [("ssh", all()), ("x509", x509::all()), ("crl", crl::all()), ("ocsp", ocsp::all())]
 }
 
 /// Every case about SSH certificates, sorted by name.

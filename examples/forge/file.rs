@@ -1,14 +1,15 @@
 //! Cases as text: a head of `name: value` lines, an empty line, then the TBS, one field a line.
 //!
 //! A field is `name: PART PART …`; a part is hex, a byte and how often it comes (`61*1025`), or a placeholder: `<user-ca>`
-//! for the point of that CA's key, `<now+600>` for a time as uint64, `<utc+600>` for one as the digits of UTCTime. Promised:
-//! `read(write(x)) == x`.
+//! for the point of that CA's key, `<sha1:ocsp-ca>` for a hash of that point, `<now+600>` for a time as uint64, `<utc+600>` and
+//! `<generalized+600>` for one as the digits of UTCTime and GeneralizedTime. Promised: `read(write(x)) == x`.
 
 use std::fmt::Write;
 
 use countersign_tbs::der::{Time, Writer};
 
-use crate::corpus::x509::der::utc;
+use crate::corpus::signers::{KEY_HASHES, KeyHash};
+use crate::corpus::x509::der::{generalized, utc};
 use crate::corpus::{CA_KEYS, Case, NOW};
 
 const HEAD: &str = "# Written by `cargo run --example forge` from examples/forge/corpus/: change that.\n";
@@ -67,17 +68,21 @@ fn placeholder(bytes: &[u8]) -> Option<(String, usize)> {
 /// What exists only at run time.
 enum StandsFor {
     Point(&'static str),
+    Hash(&'static KeyHash),
     /// In seconds from now.
     Now(i32),
     Utc(i32),
+    Generalized(i32),
 }
 
 impl std::fmt::Display for StandsFor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Point(key) => write!(f, "<{key}>"),
+            Self::Hash(hash) => write!(f, "<{}>", hash.name),
             Self::Now(seconds) => write!(f, "<now{seconds:+}>"),
             Self::Utc(seconds) => write!(f, "<utc{seconds:+}>"),
+            Self::Generalized(seconds) => write!(f, "<generalized{seconds:+}>"),
         }
     }
 }
@@ -87,9 +92,15 @@ fn stand_in(bytes: &[u8]) -> Option<(StandsFor, usize)> {
     if let Some((key, point)) = CA_KEYS.iter().find(|(_, point)| bytes.starts_with(point)) {
         return Some((StandsFor::Point(key), point.len()));
     }
-    if let Some([b'~', seconds @ ..]) = bytes.first_chunk::<13>() {
-        let seconds = str::from_utf8(seconds).ok()?.parse().ok()?;
-        return Some((StandsFor::Utc(seconds), 13));
+    if let Some(hash) = KEY_HASHES.iter().find(|hash| bytes.starts_with(hash.stand_in)) {
+        return Some((StandsFor::Hash(hash), hash.stand_in.len()));
+    }
+    let seconds = |digits| str::from_utf8(digits).ok()?.parse().ok();
+    if let Some([b'~', digits @ ..]) = bytes.first_chunk::<13>() {
+        return Some((StandsFor::Utc(seconds(digits)?), 13));
+    }
+    if let Some([b'^', digits @ ..]) = bytes.first_chunk::<15>() {
+        return Some((StandsFor::Generalized(seconds(digits)?), 15));
     }
     let time = u64::from_be_bytes(*bytes.first_chunk()?);
     let seconds = i32::try_from(time.wrapping_sub(NOW).cast_signed()).ok()?;
@@ -128,12 +139,18 @@ fn part(text: &str) -> Vec<u8> {
     if let Some((_, point)) = CA_KEYS.iter().find(named) {
         return point.to_vec();
     }
+    if let Some(hash) = KEY_HASHES.iter().find(|hash| text == format!("<{}>", hash.name)) {
+        return hash.stand_in.to_vec();
+    }
     let seconds = |word| text.strip_prefix(word).and_then(|rest| rest.strip_suffix('>'));
     if let Some(seconds) = seconds("<now") {
         return NOW.wrapping_add_signed(seconds.parse().unwrap()).to_be_bytes().to_vec();
     }
     if let Some(seconds) = seconds("<utc") {
         return utc(seconds.parse().unwrap());
+    }
+    if let Some(seconds) = seconds("<generalized") {
+        return generalized(seconds.parse().unwrap());
     }
     let (hex, times) = text.split_once('*').map_or((text, 1), |(byte, times)| (byte, times.parse().unwrap()));
     let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
@@ -144,21 +161,24 @@ fn part(text: &str) -> Vec<u8> {
 pub fn bytes(case: &Case, point: impl Fn(&str) -> Vec<u8>, now: u64) -> Vec<u8> {
     let whole: Vec<u8> = case.tbs.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
     let (mut rest, mut out) = (whole.as_slice(), Vec::new());
+    let at = |seconds: i32| now.wrapping_add_signed(seconds.into());
     while let Some(byte) = rest.first() {
         let (stands_for, len) = stand_in(rest).map_or((None, 1), |(stands_for, len)| (Some(stands_for), len));
         out.extend(match stands_for {
             None => vec![*byte],
             Some(StandsFor::Point(key)) => point(key),
-            Some(StandsFor::Now(seconds)) => now.wrapping_add_signed(seconds.into()).to_be_bytes().to_vec(),
-            Some(StandsFor::Utc(seconds)) => utc_time(now.wrapping_add_signed(seconds.into())),
+            Some(StandsFor::Hash(hash)) => hash.of(&point(hash.key)),
+            Some(StandsFor::Now(seconds)) => at(seconds).to_be_bytes().to_vec(),
+            Some(StandsFor::Utc(seconds)) => digits(at(seconds), Writer::time),
+            Some(StandsFor::Generalized(seconds)) => digits(at(seconds), Writer::generalized_time),
         });
         rest = &rest[len..];
     }
     out
 }
 
-/// The digits of UTCTime: what follows tag and length.
-fn utc_time(seconds: u64) -> Vec<u8> {
+/// The digits of a time: what follows tag and length.
+fn digits(seconds: u64, write: fn(&mut Writer, Time)) -> Vec<u8> {
     let time = Time::from_unix_secs(seconds).filter(|time| time.is_utc_time()).unwrap();
-    Writer::collect(|w| w.time(time)).split_off(2)
+    Writer::collect(|w| write(w, time)).split_off(2)
 }

@@ -1,7 +1,8 @@
 //! Writes the corpus of forged TBSs: `cargo run --example forge`, after a change to `corpus/`.
 //!
-//! In: nothing. Out: `tests/forged/ssh/` and `tests/forged/x509/`, one file for each case; files without a case are deleted.
-//! To add a case, add a row to the list of its field in `corpus/`, or `corpus/x509/`, run this, and read the file that it wrote.
+//! In: nothing. Out: `tests/forged/FORMAT/` for ssh, x509, crl and ocsp, one file for each case; files without a case are
+//! deleted. To add a case, add a row to the list of its field in `corpus/` (SSH) or `corpus/FORMAT/`, run this, and read the
+//! file that it wrote.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's program: a panic is how it fails")]
 #![allow(
     dead_code,

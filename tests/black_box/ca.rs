@@ -12,8 +12,8 @@ use countersign_tbs::x509::{
 };
 
 use rcgen::{
-    CertificateParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    PublicKeyData, SignatureAlgorithm,
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm,
 };
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
@@ -90,11 +90,38 @@ impl PublicKeyData for Point {
 
 /// As [`certify`], for a key on P-256, by another hand: with this key identifier, and valid between these two moments, in
 /// seconds from now, which `openssl x509` cannot choose.
-pub fn certify_between(site: &Site, name: &str, key_id: &[u8], [from, to]: [i64; 2]) {
-    let spki = SubjectPublicKeyInfoDer::from_pem_file(site.path(&format!("{name}.pub.pem"))).unwrap();
-    let PublicKey::Ecdsa(point) = PublicKey::from_spki_der(&spki).unwrap() else {
-        panic!("{name} is not on P-256")
-    };
+pub fn certify_between(site: &Site, name: &str, key_id: &[u8], between: [i64; 2]) {
+    certify_for(site, name, key_id, between, vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]);
+}
+
+/// The same with this keyUsage.
+pub fn certify_for(
+    site: &Site,
+    name: &str,
+    key_id: &[u8],
+    between: [i64; 2],
+    key_usages: Vec<KeyUsagePurpose>,
+) {
+    let mut params = params(name, between);
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = key_usages;
+    params.key_identifier_method = KeyIdMethod::PreSpecified(key_id.to_vec());
+    write_certificate(site, name, &params, CertificateParams::default());
+}
+
+/// Has the CA of this name and key identifier delegate its answers to the key `name`.
+pub fn certify_responder(site: &Site, name: &str, (ca, key_id): (&str, &[u8]), between: [i64; 2]) {
+    let mut params = params(name, between);
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+    let mut issuer = self::params(ca, between);
+    issuer.key_identifier_method = KeyIdMethod::PreSpecified(key_id.to_vec());
+    write_certificate(site, name, &params, issuer);
+}
+
+/// For `O=Example, CN=NAME`.
+fn params(name: &str, [from, to]: [i64; 2]) -> CertificateParams {
     let at = |seconds: i64| {
         SystemTime::UNIX_EPOCH + Duration::from_secs(now().checked_add_signed(seconds).unwrap())
     };
@@ -104,11 +131,17 @@ pub fn certify_between(site: &Site, name: &str, key_id: &[u8], [from, to]: [i64;
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = at(from).into();
     params.not_after = at(to).into();
-    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.key_identifier_method = KeyIdMethod::PreSpecified(key_id.to_vec());
-    let root = Issuer::new(CertificateParams::default(), KeyPair::generate().unwrap());
-    let pem = params.signed_by(&Point(point.as_bytes().to_vec()), &root).unwrap().pem();
+    params
+}
+
+/// Writes `NAME.pem`, of the key in `NAME.pub.pem`. Its signature is by no key of the issuer: nobody here checks it.
+fn write_certificate(site: &Site, name: &str, params: &CertificateParams, issuer: CertificateParams) {
+    let spki = SubjectPublicKeyInfoDer::from_pem_file(site.path(&format!("{name}.pub.pem"))).unwrap();
+    let PublicKey::Ecdsa(point) = PublicKey::from_spki_der(&spki).unwrap() else {
+        panic!("{name} is not on P-256")
+    };
+    let issuer = Issuer::new(issuer, KeyPair::generate().unwrap());
+    let pem = params.signed_by(&Point(point.as_bytes().to_vec()), &issuer).unwrap().pem();
     std::fs::write(site.path(&format!("{name}.pem")), pem).unwrap();
 }
 

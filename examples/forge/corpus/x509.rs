@@ -6,7 +6,7 @@
 
 use super::Case;
 use der::{
-    CN, O, der, dns, ed25519, email, extension, int, is_ca, key_usage, name, names, oid, purposes,
+    CN, O, der, dns, ed25519, email, extension, head, int, is_ca, key_usage, name, names, oid, purposes,
     security_id, seq, upn, uri, validity,
 };
 
@@ -92,13 +92,6 @@ impl Forgery {
     fn encode(&self) -> Vec<u8> {
         self.fields().into_iter().flat_map(|(_, bytes)| bytes).collect()
     }
-}
-
-/// Tag and length of an element with so many bytes in it.
-fn head(tag: u8, len: usize) -> Vec<u8> {
-    let mut whole = der(tag, &vec![0; len]);
-    whole.truncate(whole.len() - len);
-    whole
 }
 
 /// What a certificate is for, and the CA key that signs such.
@@ -223,8 +216,16 @@ impl Kind {
     }
 }
 
+/// A good certificate of a TLS server by a CA of this name and key identifier.
+pub fn server_under(key: &str, key_id: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut tbs = Kind::Server.base();
+    tbs.issuer = issuer_name(key);
+    tbs.replace("authorityKeyIdentifier", der::authority(key_id));
+    fields(tbs.fields())
+}
+
 /// As the certificate of a CA key names it.
-fn issuer_name(key: &str) -> Vec<u8> {
+pub fn issuer_name(key: &str) -> Vec<u8> {
     name(&[(O, "Example"), (CN, key)])
 }
 
@@ -244,7 +245,7 @@ fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Name, attack, source, and `REASON by RULE`; a rule without a dot is the profile's, and none is the parser.
-type Head = (&'static str, &'static str, &'static str, &'static str);
+pub type Head = (&'static str, &'static str, &'static str, &'static str);
 
 /// A row of a list: its head, and what it does to a good certificate.
 type Row = (&'static str, &'static str, &'static str, &'static str, fn(&mut Forgery));
@@ -278,30 +279,41 @@ fn forged(kind: Kind, field: &str, rows: &[Row]) -> Vec<Case> {
     rows.iter().map(made).collect()
 }
 
-fn case(kind: Kind, field: &str, (name, attack, source, verdict): Head, tbs: Vec<(String, Vec<u8>)>) -> Case {
+fn case(kind: Kind, field: &str, head: Head, tbs: Vec<(String, Vec<u8>)>) -> Case {
+    case_of("x509-certificate", kind.key(), field, head, tbs)
+}
+
+/// A case about any kind of TBS of X.509, asked of `key`, whose one profile is `all`.
+pub fn case_of(
+    kind: &str,
+    key: &str,
+    field: &str,
+    (name, attack, source, verdict): Head,
+    tbs: Vec<(String, Vec<u8>)>,
+) -> Case {
     let (reason, rule) = verdict.split_once(" by ").unwrap_or((verdict, "tbs"));
     let rule = match rule {
         rule if rule == "tbs" || rule.contains('.') => rule.to_owned(),
-        rule => format!("key.{}.allow.all.{rule}", kind.key()),
+        rule => format!("key.{key}.allow.all.{rule}"),
     };
     Case {
         name: format!("{}-{name}", field.replace(' ', "-")),
         attack: attack.to_owned(),
         field: field.to_owned(),
         source: source.to_owned(),
-        key: kind.key().to_owned(),
-        kind: "x509-certificate".to_owned(),
+        key: key.to_owned(),
+        kind: kind.to_owned(),
         reason: reason.to_owned(),
         rule,
         tbs,
     }
 }
 
-fn fields(fields: Vec<(&'static str, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+pub fn fields(fields: Vec<(&'static str, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
     fields.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
 
 /// Bytes in one line.
-fn whole(bytes: Vec<u8>) -> Vec<(String, Vec<u8>)> {
+pub fn whole(bytes: Vec<u8>) -> Vec<(String, Vec<u8>)> {
     vec![("bytes".to_owned(), bytes)]
 }

@@ -13,6 +13,13 @@ pub fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
     [&[tag][..], &length, contents].concat()
 }
 
+/// Tag and length of an element with so many bytes in it.
+pub fn head(tag: u8, len: usize) -> Vec<u8> {
+    let mut whole = der(tag, &vec![0; len]);
+    whole.truncate(whole.len() - len);
+    whole
+}
+
 pub fn seq(parts: &[&[u8]]) -> Vec<u8> {
     der(0x30, &parts.concat())
 }
@@ -40,6 +47,11 @@ pub fn utf8(text: &str) -> Vec<u8> {
 /// Stands for the digits of a UTCTime, so many seconds from the time of the test: as long as they are.
 pub fn utc(seconds: i32) -> Vec<u8> {
     format!("~{seconds:+012}").into_bytes()
+}
+
+/// The same of a GeneralizedTime.
+pub fn generalized(seconds: i32) -> Vec<u8> {
+    format!("^{seconds:+014}").into_bytes()
 }
 
 /// Validity in UTCTime, from and to so many seconds from the time of the test.

@@ -62,7 +62,8 @@ subject = { CN = ["alice"] }"#
         Kind::Service => {
             r#"signs = "mtls-service"
 uris = ["spiffe://example.org/web"]
-subject = { CN = ["web"] }"#
+dns_names = ["web.example.org"]
+subject = { CN = ["web.example.org"] }"#
         }
         Kind::Logon => {
             r#"signs = "smart-card-logon"

@@ -156,11 +156,11 @@ impl Kind {
                 ],
             ),
             Self::Service => (
-                "web",
+                "web.example.org",
                 der::SIGNS_DATA,
                 vec![
                     ("extKeyUsage", purposes(&[der::CLIENT_AUTH, der::SERVER_AUTH])),
-                    ("subjectAltName", names(&[uri("spiffe://example.org/web")])),
+                    ("subjectAltName", names(&[uri("spiffe://example.org/web"), dns("web.example.org")])),
                 ],
             ),
             Self::Logon => (

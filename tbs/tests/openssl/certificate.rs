@@ -113,6 +113,27 @@ fn rebuilds_what_openssl_issues_with_every_extension() {
 }
 
 #[test]
+fn rebuilds_what_openssl_ca_issues() {
+    let directory = with_openssl_ca();
+    let policy = "policy=p\n[p]\norganizationName=optional\ncommonName=supplied\n";
+    let head = "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\ncertificate=ca.pem\n\
+                private_key=ca.key\ndefault_md=sha256\ndefault_days=9\n";
+    directory.write("index.txt", "");
+    directory.write("serial", "7f00000000000000\n");
+    for extensions in EXTENSIONS {
+        directory.write("issue.cnf", format!("{head}{policy}{}", config(extensions)));
+        // One name may be certified again and again.
+        directory.write("index.txt.attr", "unique_subject = no\n");
+        let arguments = "ca -batch -notext -config issue.cnf -extensions ext -in leaf.csr -out leaf.pem";
+        directory.run(&arguments.split(' ').collect::<Vec<_>>());
+        directory.run(&["x509", "-in", "leaf.pem", "-outform", "DER", "-out", "leaf.der"]);
+        let bytes = tbs_of(&directory.read("leaf.der"));
+        let tbs = TbsCertificate::parse(&bytes).unwrap_or_else(|error| panic!("{extensions}: {error}"));
+        assert_eq!(rebuild(&tbs).as_bytes(), bytes, "{extensions}");
+    }
+}
+
+#[test]
 fn refuses_what_openssl_issues_against_the_rules() {
     let directory = with_openssl_ca();
     for (extensions, rule) in REFUSED {

@@ -206,8 +206,8 @@ impl KeyCertificate {
         if own.issuer() != issuer.tbs().subject() {
             return Err(UnfitCertificate::OtherIssuer("the names differ"));
         }
-        if own.authority_key_id() != issuer.tbs().subject_key_id() {
-            return Err(UnfitCertificate::OtherIssuer("the key identifiers differ"));
+        if own.authority_key_id().is_none() || own.authority_key_id() != issuer.tbs().subject_key_id() {
+            return Err(UnfitCertificate::OtherIssuer("the key identifiers differ, or there is none"));
         }
         Ok(())
     }
@@ -253,3 +253,6 @@ fn read(path: &PathBuf) -> Result<(Vec<u8>, Certificate), UnfitCertificate> {
         .map_err(|source| UnfitCertificate::Parse { path: path.clone(), source })?;
     Ok((bytes, certificate))
 }
+
+#[cfg(test)]
+mod tests;

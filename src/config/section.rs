@@ -33,6 +33,8 @@ pub(super) struct Section<'a, 'i> {
     at: String,
     span: Range<usize>,
     table: DeTable<'i>,
+    /// The keys that were asked for on their own, there or not: for the list of those that may be.
+    asked: Vec<String>,
     faults: &'a mut Faults<'i>,
 }
 
@@ -62,18 +64,19 @@ impl<'i> Faults<'i> {
 impl<'a, 'i> Section<'a, 'i> {
     /// The whole file.
     pub(super) fn root(faults: &'a mut Faults<'i>, table: Spanned<DeTable<'i>>) -> Self {
-        Self { at: String::new(), span: table.span(), table: table.into_inner(), faults }
+        Self { at: String::new(), span: table.span(), table: table.into_inner(), asked: Vec::new(), faults }
     }
 
     /// Takes the table `key` out of this one. Another value there is a fault.
     pub(super) fn child(&mut self, key: &str) -> Option<Section<'_, 'i>> {
+        self.asked.push(key.to_owned());
         let (key, value) = self.table.remove_entry(key)?;
         let at = self.path_of(key.get_ref());
         let DeValue::Table(table) = value.into_inner() else {
             self.faults.add(at.clone(), key.span().start, format!("is a table: write [{at}]"));
             return None;
         };
-        Some(Section { at, span: key.span(), table, faults: self.faults })
+        Some(Section { at, span: key.span(), table, asked: Vec::new(), faults: self.faults })
     }
 
     /// As [`Self::child`]; that there is none is a fault.
@@ -104,6 +107,7 @@ impl<'a, 'i> Section<'a, 'i> {
 
     /// Takes the string under `key` out of this table. Anything else that is there stays, for [`Self::read`] to say so.
     pub(super) fn take(&mut self, key: &str) -> Text {
+        self.asked.push(key.to_owned());
         let (_, value) = self.table.get_key_value(key)?;
         let text = Spanned::new(value.span(), value.get_ref().as_str()?.to_owned());
         self.table.remove(key);
@@ -112,8 +116,15 @@ impl<'a, 'i> Section<'a, 'i> {
 
     /// Takes these keys out of this table, as a table of their own under the same path.
     pub(super) fn part(&mut self, keys: &[&str]) -> Section<'_, 'i> {
+        self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
         let table = keys.iter().filter_map(|key| self.table.remove_entry(*key)).collect();
-        Section { at: self.at.clone(), span: self.span.clone(), table, faults: self.faults }
+        Section {
+            at: self.at.clone(),
+            span: self.span.clone(),
+            table,
+            asked: Vec::new(),
+            faults: self.faults,
+        }
     }
 
     /// Makes a fault of each key that was not taken out.
@@ -152,7 +163,7 @@ impl<'a, 'i> Section<'a, 'i> {
             };
             let offset = error.span().map_or(self.span.start, |span| span.start);
             let key = self.key_at(offset).unwrap_or_default();
-            self.faults.add(self.path_of(&key), offset, describe(error.message(), &key));
+            self.faults.add(self.path_of(&key), offset, describe(error.message(), &key, &self.asked));
             if self.table.remove(key.as_str()).is_none() {
                 return T::default();
             }
@@ -286,7 +297,7 @@ fn holds(value: &Spanned<DeValue<'_>>, offset: usize) -> bool {
 }
 
 /// What does not fit, from serde's words, without the value that serde quotes.
-fn describe(error: &str, key: &str) -> String {
+fn describe(error: &str, key: &str, asked: &[String]) -> String {
     let expected = error.split_once(", expected ").map_or("nothing", |(_, expected)| expected);
     if !error.starts_with("unknown field") {
         let expected = match expected {
@@ -301,5 +312,6 @@ fn describe(error: &str, key: &str) -> String {
         return "is not a key: a PIN is never in this file; put it into a file of mode 0600 and name that in `pin_file`"
             .to_owned();
     }
-    format!("is not a key of this section: expected {expected}")
+    let known: Vec<String> = asked.iter().map(|key| format!(", `{key}`")).collect();
+    format!("is not a key of this section: expected {expected}{}", known.concat())
 }

@@ -41,6 +41,12 @@ pub enum UnfitCertificate {
     /// The configuration names no file.
     #[error("is missing: a key of this purpose has a certificate")]
     Missing,
+    /// There is no file yet.
+    #[error("there is no {path}; have the output of `countersign key show NAME --pem` certified", path = path.display())]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Io {
@@ -239,7 +245,10 @@ fn holds_private_key(pem: &[u8]) -> bool {
 }
 
 fn read(path: &PathBuf) -> Result<(Vec<u8>, Certificate), UnfitCertificate> {
-    let failed = |source| UnfitCertificate::Io { path: path.clone(), source };
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => UnfitCertificate::NotThere { path: path.clone() },
+        _ => UnfitCertificate::Io { path: path.clone(), source },
+    };
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(MAX_FILE).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.first() != Some(&0x30) {

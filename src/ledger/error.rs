@@ -48,6 +48,12 @@ pub enum LedgerError {
         /// The file.
         path: PathBuf,
     },
+    /// There is nothing to read.
+    #[error("there is no ledger {path}; name one that a signer has written, or correct `ledger.path`")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another process holds the lock.
     #[error(
         "another process writes ledger {path}; stop it (`fuser {path}.lock` names it), or correct `ledger.path`"
@@ -145,6 +151,7 @@ impl LedgerError {
             Self::EntryTooLong(_) => "LEDGER_ENTRY_TOO_LONG",
             Self::NoRandomness => "LEDGER_NO_RANDOMNESS",
             Self::NoDirectory { .. } => "LEDGER_NO_DIRECTORY",
+            Self::Missing { .. } => "LEDGER_MISSING",
             Self::Locked { .. } => "LEDGER_LOCKED",
             Self::Io { .. } => "LEDGER_IO",
             Self::Unreadable { .. } => "LEDGER_UNREADABLE",

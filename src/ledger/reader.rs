@@ -33,6 +33,9 @@ impl Reader {
     /// # Errors
     /// [`LedgerError`] if it cannot be read, or is not a log of a known schema.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        if !path.exists() {
+            return Err(LedgerError::Missing { path: path.to_owned() });
+        }
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let origin = origin(&connection, path)?;
         Ok(Self { connection, path: path.to_owned(), origin })

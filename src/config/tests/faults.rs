@@ -79,6 +79,24 @@ fn every_bound_is_refused_beyond_itself_with_its_line() {
     }
 }
 
+#[test]
+fn a_misspelt_key_is_told_every_key_that_there_is() {
+    let faults = faults_with("budget = ", "budgt = ");
+    let told = faults.iter().find(|fault| fault.contains("budgt")).unwrap();
+    for key in [
+        "callers",
+        "principals",
+        "max_lifetime",
+        "budget",
+        "burst",
+        "volume",
+        "freeze_after",
+        "critical_options",
+    ] {
+        assert!(told.contains(&format!("`{key}`")), "{key} is not in: {told}");
+    }
+}
+
 /// What a profile of an X.509 key says in the place of `signs = "tls-server"`, and how its one fault begins, after the key's name.
 const X509: &[(&str, &str)] = &[
     (

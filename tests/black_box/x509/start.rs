@@ -8,7 +8,7 @@ use crate::site::{Site, text};
 type Fault = (&'static str, &'static str, fn(&Site));
 
 const FAULTS: &[Fault] = &[
-    ("no file", "cannot read", |site| std::fs::remove_file(site.path("issuing-ca.pem")).unwrap()),
+    ("no file", "there is no", |site| std::fs::remove_file(site.path("issuing-ca.pem")).unwrap()),
     ("another key's", "the token holds SHA256:", |site| {
         ca::make_key(site, "other");
         openssl(site, &words("pkey -in other.key -pubout -out issuing-ca.pub.pem"));
@@ -81,5 +81,5 @@ fn a_certificate_that_does_not_fit_is_a_fault_that_names_it() {
 
     std::fs::remove_file(site.path("issuing-ca.pem")).unwrap();
     let said = site.run_refused(&["serve"], 2);
-    assert!(said.contains("key.issuing-ca.certificate: cannot read"), "{said}");
+    assert!(said.contains("key.issuing-ca.certificate: there is no"), "{said}");
 }

@@ -301,7 +301,12 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     pub(super) fn beside(target: &Path) -> anyhow::Result<Self> {
-        ensure!(!target.is_dir(), "cannot write {}: it is a directory", target.display());
+        // Taking its place would remove it: /dev/null, of the whole machine.
+        ensure!(
+            fs::metadata(target).map_or(true, |there| there.is_file()),
+            "cannot write {}: it is there, and no regular file; `--out -` writes to standard output",
+            target.display()
+        );
         let mut path = target.as_os_str().to_owned();
         path.push(format!(".{}", std::process::id()));
         let path = PathBuf::from(path);

@@ -176,6 +176,19 @@ fn replaces_a_certificate_in_one_step() {
 }
 
 #[test]
+fn takes_the_place_of_regular_files_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::os::unix::fs::symlink(&socket, directory.path().join("link")).unwrap();
+    for taken in [socket, directory.path().join("link"), directory.path().to_owned()] {
+        let error = Unfinished::beside(&taken).err().unwrap().to_string();
+        assert!(error.contains("no regular file") && error.contains("--out -"), "{error}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+#[test]
 fn keeps_the_comment_of_the_public_key() {
     assert_eq!(comment(SUBJECT), "alice@laptop two");
     assert_eq!(comment("ssh-ed25519 AAAA\n"), "");

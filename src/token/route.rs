@@ -61,13 +61,13 @@ impl Route {
         let Some(first) = others.next() else {
             return Err(TokenError::NotInService { key: request.key.clone() });
         };
-        let mut result = first.pool.sign(first.index, request).await;
-        for other in others {
+        let (mut asked, mut result) = (first, first.pool.sign(first.index, request).await);
+        for next in others {
             match &result {
                 Err(error) if goes_on(error) && !is_late(request) => {
-                    let (from, to) = (&first.pool.config.name, &other.pool.config.name);
+                    let (from, to) = (&asked.pool.config.name, &next.pool.config.name);
                     tracing::warn!(key = %request.key, %from, %to, %error, "the next token is asked");
-                    result = other.pool.sign(other.index, request).await;
+                    (asked, result) = (next, next.pool.sign(next.index, request).await);
                 }
                 _ => break,
             }

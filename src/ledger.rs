@@ -151,7 +151,7 @@ impl Ledger {
     /// Records a decision and returns once it is durable.
     ///
     /// What policy permits is refused all the same if its request id, its serial or its CRL number stands for something else
-    /// already, or if its caller has used up its budget or is frozen. If the request id stands for the same, nothing is
+    /// already, if that number leaps too far, or if its caller has used up its budget or is frozen. If the request id stands for the same, nothing is
     /// recorded: it was.
     ///
     /// It is recorded even if the deadline passes meanwhile. A future that is dropped while it waits may leave an intent
@@ -165,10 +165,10 @@ impl Ledger {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(&request, policy, refusal, None).await,
         };
-        let budget = permit.budget();
+        let (budget, number_step) = (permit.budget(), permit.number_step());
         let (key, tbs, rule) = permit.into_parts();
         let asked = asked(&request, AskedTbs::of(&request.bytes));
-        let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs));
+        let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, number_step));
         let claim = Claim { asked, ca_key, unique, rule: rule.clone(), budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let leaf = Entry::Intent { time, asked, policy, rule, ca_key }.encode()?;

@@ -80,6 +80,7 @@ pub struct Permit {
     tbs: Tbs,
     rule: String,
     budget: Budget,
+    number_step: crl::NumberStep,
 }
 
 /// Why policy says no: a word to branch on, the rule that decided, and one line for a person.
@@ -204,7 +205,8 @@ impl Policy {
         let Granted { key, profile } = self.ask(&question, &mut Unwatched)?;
         let key = keys.get(&key).cloned().ok_or_else(ask::key_not_available)?;
         let tbs = tbs.map_err(|error| ask::malformed(&error))?;
-        Ok(Permit { key, tbs, rule: profile.path.clone(), budget: profile.budget })
+        let (budget, number_step) = (profile.budget, profile.number_step());
+        Ok(Permit { key, tbs, rule: profile.path.clone(), budget, number_step })
     }
 
     /// The profiles of `key` that name `caller`, sorted by name.
@@ -268,6 +270,11 @@ impl Permit {
     /// How many the caller may have by this profile: for the ledger to count.
     pub(crate) fn budget(&self) -> Budget {
         self.budget
+    }
+
+    /// How far the number of the list may be above the newest: for the ledger to ask.
+    pub(crate) fn number_step(&self) -> crl::NumberStep {
+        self.number_step
     }
 
     /// The key, the TBS and the profile that permits it.

@@ -14,6 +14,7 @@ use crate::ledger::Receipt;
 use crate::ledger::crl_number::ListNumber;
 use crate::ledger::entry::{Asked, CaKey, Outcome};
 use crate::policy::budget::Budget;
+use crate::policy::crl::NumberStep;
 use crate::policy::{Reason, Refusal};
 
 /// What an intent wants for itself.
@@ -150,12 +151,12 @@ pub(super) fn refused(rule: &str, reason: Reason, message: &str) -> Conflict {
 }
 
 impl Unique {
-    /// What `tbs` claims for itself.
-    pub(super) fn of(tbs: &Tbs) -> Self {
+    /// What `tbs` claims for itself, by the profile `rule`.
+    pub(super) fn of(tbs: &Tbs, rule: &str, number_step: NumberStep) -> Self {
         match tbs {
             Tbs::Ssh(certificate) => Self::Serial(Serial(certificate.serial().to_be_bytes().to_vec())),
             Tbs::X509(certificate) => Self::Serial(Serial(certificate.serial().as_bytes().to_vec())),
-            Tbs::Crl(list) => Self::CrlNumber(ListNumber::of(list)),
+            Tbs::Crl(list) => Self::CrlNumber(ListNumber::of(list, rule, number_step)),
             Tbs::Ocsp(_) => Self::Nothing,
         }
     }

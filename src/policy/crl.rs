@@ -1,7 +1,7 @@
 //! Certificate revocation lists, as policy reads them (RFC 5280 §5).
 //!
 //! Which certificates are revoked, the caller says: nothing here knows. What is bounded is whose list it is, of when, how
-//! long, and about what. That its number is new, the ledger sees to.
+//! long, and about what. That its number is new, and not too far above the newest, the ledger sees to.
 
 use countersign_tbs::TbsKind;
 use countersign_tbs::crl::TbsCertList;
@@ -12,10 +12,12 @@ use crate::policy::validity::Period;
 
 mod bounds;
 mod built_in;
+mod number_step;
 mod saw;
 
 pub(crate) use bounds::{Bounds, SCOPES, Scopes};
 pub(crate) use built_in::MAX_LEN;
+pub(crate) use number_step::NumberStep;
 
 type Case<'a> = crate::policy::Case<'a, TbsCertList>;
 

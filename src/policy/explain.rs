@@ -4,7 +4,7 @@
 //! otherwise; what nobody can know without a token is `NotChecked`, never `Pass`. It is no permit: nothing can be signed with it.
 
 use crate::policy::ask::{Granted, IfUnknown, Place, Question, Witness};
-use crate::policy::profile::Profile;
+use crate::policy::profile::{Bounds, Profile};
 use crate::policy::{Objection, Policy, Refusal, Verdict};
 
 /// How a request was, or would be, decided.
@@ -46,6 +46,7 @@ impl Policy {
     pub(crate) fn explain(&self, asked: &Question<'_>) -> Explanation {
         let mut trace = Trace(Vec::new());
         let verdict = self.ask(asked, &mut trace).map(|Granted { profile, .. }| {
+            trace.0.extend(number_step(profile));
             trace.0.push(budget(profile));
             profile.path.clone()
         });
@@ -57,9 +58,9 @@ impl Policy {
 }
 
 impl Explanation {
-    /// What policy alone says: without the budget, which is for the ledger to say.
-    pub(crate) fn without_budget(mut self) -> Self {
-        self.steps.retain(|step| !matches!(step.set_by, Some((_, BUDGET))));
+    /// What policy alone says: without what is for the ledger to say.
+    pub(crate) fn without_ledger(mut self) -> Self {
+        self.steps.retain(|step| !matches!(step.set_by, Some((_, NUMBER_STEP | BUDGET))));
         self
     }
 
@@ -70,15 +71,29 @@ impl Explanation {
     }
 }
 
+const NUMBER_STEP: &str = "number_step";
 const BUDGET: &str = "budget";
+
+/// What the ledger asks about a list that policy permits: nobody else knows the newest number.
+fn number_step(profile: &Profile) -> Option<Step> {
+    matches!(profile.bounds, Bounds::Crl(_)).then(|| {
+        let saw = format!("{} above the newest number", profile.number_step());
+        of_ledger(profile, NUMBER_STEP, saw, "only the signer's ledger knows the newest number")
+    })
+}
 
 /// What the ledger asks about a request that policy permits: nobody else knows what is left.
 fn budget(profile: &Profile) -> Step {
+    let saw = profile.budget.to_string();
+    of_ledger(profile, BUDGET, saw, "only the signer's ledger knows how much of it is left")
+}
+
+fn of_ledger(profile: &Profile, name: &'static str, saw: String, why: &str) -> Step {
     Step {
-        rule: Place::Profile(profile, BUDGET).to_string(),
-        set_by: Some((profile.name.clone(), BUDGET)),
-        saw: profile.budget.to_string(),
-        answer: Answer::NotChecked("only the signer's ledger knows how much of it is left".to_owned()),
+        rule: Place::Profile(profile, name).to_string(),
+        set_by: Some((profile.name.clone(), name)),
+        saw,
+        answer: Answer::NotChecked(why.to_owned()),
     }
 }
 

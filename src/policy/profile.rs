@@ -36,6 +36,16 @@ pub(crate) enum Bounds {
     Ocsp(ocsp::Bounds),
 }
 
+impl Profile {
+    /// How far the number of a list may leap; the least where no list is bounded.
+    pub(crate) const fn number_step(&self) -> crl::NumberStep {
+        match &self.bounds {
+            Bounds::Crl(bounds) => bounds.number_step,
+            Bounds::Ssh(_) | Bounds::X509(_) | Bounds::Ocsp(_) => crl::NumberStep::LEAST,
+        }
+    }
+}
+
 impl Bounds {
     /// The kind of TBS that these bound.
     pub(crate) const fn kind(&self) -> TbsKind {

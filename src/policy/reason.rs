@@ -13,6 +13,8 @@ pub enum ReasonClass {
     Expired,
     /// The request id, the serial or the CRL number stands for something else already: use a new one.
     Taken,
+    /// The number leaps too far above the newest: use a lower one, or have the configuration changed.
+    TooFar,
     /// The same request is being worked on: ask again a little later.
     Pending,
     /// The budget is used up: ask again when there is some again.
@@ -194,6 +196,8 @@ reasons! {
     SerialReused = "SERIAL_REUSED", Taken;
     /// The ledger has a CRL of this CA key with this number, or a newer one.
     CrlNumberNotNewer = "CRL_NUMBER_NOT_NEWER", Taken;
+    /// The CRL's number is further above the newest of this CA key than the profile allows.
+    CrlNumberTooFar = "CRL_NUMBER_TOO_FAR", TooFar;
     /// The caller has had as many certificates as the profile's budget allows by now.
     BudgetExhausted = "BUDGET_EXHAUSTED", Spent;
     /// The caller went on asking beyond its budget: it gets nothing by this key until an operator thaws it.

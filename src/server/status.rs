@@ -182,7 +182,7 @@ impl From<Refused> for Rejection {
     fn from(Refused { refusal, entry, retry_after }: Refused) -> Self {
         let code = match refusal.reason.class() {
             ReasonClass::Malformed => Code::InvalidArgument,
-            ReasonClass::Denied | ReasonClass::Frozen => Code::PermissionDenied,
+            ReasonClass::Denied | ReasonClass::TooFar | ReasonClass::Frozen => Code::PermissionDenied,
             ReasonClass::NotFound => Code::NotFound,
             ReasonClass::Expired => Code::DeadlineExceeded,
             ReasonClass::Taken => Code::AlreadyExists,

@@ -24,10 +24,14 @@ const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::EcdsaSha256;
 
 /// A list of now, in the name and by the key of `signer`.
 fn list(signer: &TbsCertificate, number: u64) -> CrlBuilder {
+    numbered(signer, number.into())
+}
+
+fn numbered(signer: &TbsCertificate, number: CrlNumber) -> CrlBuilder {
     let updates = Updates { this: time(now()), next: time(now() + 3600) };
     CrlBuilder::new(ALGORITHM, signer.subject().clone(), updates)
         .authority_key_id(key_id(signer))
-        .number(number.into())
+        .number(number)
 }
 
 fn bytes(list: CrlBuilder) -> Tbs {
@@ -190,6 +194,24 @@ async fn a_number_is_never_signed_twice_and_an_answer_is_had_again() {
 }
 
 #[tokio::test]
+async fn a_stolen_front_end_cannot_make_a_list_the_last_one() {
+    let authority = Authority::new().await;
+    let Authority { site, ca, .. } = &authority;
+    let daemon = site.serve();
+    let last = CrlNumber::new(&[[0x7f].as_slice(), &[0xff; 19]].concat()).unwrap();
+    let first = sign(site, &daemon, "ca", bytes(numbered(ca, last))).await;
+    assert_eq!(refused(site, "a first number of 20 octets", first), "CRL_NUMBER_TOO_FAR");
+    sign(site, &daemon, "ca", bytes(list(ca, 1_800_000_000))).await.expect("a time as the first number");
+    for (what, number) in [("the last number", last), ("a leap of 1001", 1_800_001_001.into())] {
+        let error = sign(site, &daemon, "ca", bytes(numbered(ca, number))).await.unwrap_err();
+        assert_eq!((error.code, error.reason.as_str()), (Code::PermissionDenied, "CRL_NUMBER_TOO_FAR"));
+        assert_eq!(error.rule.as_deref(), Some("key.ca.allow.lists.number_step"), "{what}");
+        assert!(error.message.contains("CRL 0x6b49d200;"), "it names the newest: {error}");
+    }
+    sign(site, &daemon, "ca", bytes(list(ca, 1_800_001_000))).await.expect("the next list");
+}
+
+#[tokio::test]
 async fn refuses_what_is_not_the_cas_and_records_it() {
     let authority = Authority::new().await;
     let Authority { site, ca, lists, good, .. } = &authority;
@@ -331,7 +353,7 @@ async fn the_commands_know_both_kinds() {
     ]);
     assert!(explained.contains("key.ca.allow.lists"), "{explained}");
     let open: Vec<&str> = explained.lines().filter(|line| line.contains("not checked")).collect();
-    assert!(open.iter().all(|line| line.contains("budget")), "{explained}");
+    assert!(open.iter().all(|line| line.contains("number_step") || line.contains("budget")), "{explained}");
     let explained = site.run_ok(&["policy", "explain", "--entry", &receipt.entry_index.to_string()]);
     assert!(explained.contains("key.responder.allow.all"), "{explained}");
 }

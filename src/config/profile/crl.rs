@@ -9,7 +9,7 @@ use super::{RawUpdates, callers, given, is_set, one_of, x509};
 use crate::caller::CallerName;
 use crate::config::checks::integer;
 use crate::config::section::{List, Number, Section, Text};
-use crate::policy::crl::{Bounds, SCOPES, Scopes};
+use crate::policy::crl::{Bounds, NumberStep, SCOPES, Scopes};
 
 /// The most entries that a profile can allow: more than [`crate::policy::crl::MAX_LEN`] has room for.
 const MAX_ENTRIES: usize = 65_536;
@@ -19,6 +19,7 @@ const MAX_ENTRIES: usize = 65_536;
 pub(in crate::config) struct Raw {
     callers: List,
     max_entries: Number,
+    number_step: Number,
     delta: Option<Spanned<bool>>,
     scopes: List,
     crl_urls: List,
@@ -32,6 +33,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName
     let raw: Raw = section.read();
     let callers = callers(section, raw.callers);
     let max_entries = section.or("max_entries", raw.max_entries, 1000, integer(0..=MAX_ENTRIES));
+    let number_step = section.or("number_step", raw.number_step, NumberStep::DEFAULT, NumberStep::new);
     let scopes = section
         .optional_list("scopes", raw.scopes, |text| one_of(&SCOPES, "a scope of a list", &text))
         .map(given);
@@ -47,6 +49,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName
         scopes: scopes?.unwrap_or_else(|| Scopes::from(["all"])),
         crl_urls: crl_urls?,
         max_entries: max_entries?,
+        number_step: number_step?,
         extension_values: extension_values?,
         updates: updates?,
     };

@@ -61,7 +61,7 @@ impl Batch<'_> {
                 let insert = "INSERT OR REPLACE INTO serial (ca_key, serial, intent) VALUES (?1, ?2, ?3)";
                 self.execute(insert, (ca_key, serial.as_bytes(), index.cast_signed()))?;
             }
-            Unique::CrlNumber(ListNumber { series, number }) => {
+            Unique::CrlNumber(ListNumber { series, number, .. }) => {
                 let insert = "INSERT OR REPLACE INTO crl_number (ca_key, series, number, intent) VALUES (?1, ?2, ?3, ?4)";
                 self.execute(insert, (ca_key, series.name(), number.as_bytes(), index.cast_signed()))?;
             }

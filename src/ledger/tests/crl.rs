@@ -70,15 +70,40 @@ async fn a_number_that_is_not_newer_is_a_recorded_refusal_after_a_restart_too() 
             assert_eq!(refusal, ("CRL_NUMBER_NOT_NEWER", "ledger.crl_number"), "{number}");
         }
     }
-    let huge = CrlNumber::new(&[0x7f; 20]).unwrap();
-    assert!(!is_taken(&authority, &ledger, &list(huge, None, 0)).await);
-    assert!(is_taken(&authority, &ledger, &complete(u64::MAX)).await);
     ledger.close().await;
     let reader = Reader::open(&authority.config.ledger.path).unwrap();
     let refusals = reader.entries(0..u64::MAX).filter(|entry| {
         matches!(&entry.as_ref().unwrap().1, Entry::Refusal { reason, .. } if reason == "CRL_NUMBER_NOT_NEWER")
     });
-    assert_eq!(refusals.count(), 7);
+    assert_eq!(refusals.count(), 6);
+}
+
+/// The refusal of a number that leaps too far.
+async fn too_far(authority: &Authority, ledger: &Ledger, tbs: &Tbs) -> String {
+    let refused = record(authority, ledger, tbs).await.permitted().unwrap_err();
+    assert_eq!(refused.refusal.reason.code_word(), "CRL_NUMBER_TOO_FAR", "{}", refused.refusal.message);
+    assert!(refused.entry.is_some(), "it is an entry");
+    refused.refusal.rule
+}
+
+#[tokio::test]
+async fn no_list_takes_the_numbers_from_those_after_it() {
+    let authority = Authority::new();
+    let ledger = open(&authority);
+    let last = CrlNumber::new(&[[0x7f].as_slice(), &[0xff; 19]].concat()).unwrap();
+    assert_eq!(too_far(&authority, &ledger, &list(last, None, 0)).await, "ledger.crl_number");
+    assert!(!is_taken(&authority, &ledger, &complete(u64::MAX)).await, "the first is any count or time");
+    let above = |more| CrlNumber::from(u64::MAX).checked_add(more).unwrap();
+    for (number, base) in [(last, None), (above(1001), None), (last, Some(1)), (above(1001), Some(1))] {
+        let rule = too_far(&authority, &ledger, &list(number, base, 0)).await;
+        assert_eq!(rule, "key.ca.allow.delta.number_step", "{number}");
+    }
+    assert!(!is_taken(&authority, &ledger, &list(above(1000), Some(1), 0)).await);
+    assert!(!is_taken(&authority, &ledger, &list(above(1001), None, 0)).await, "the next list");
+    ledger.close().await;
+    let restarted = open(&authority);
+    assert!(is_taken(&authority, &restarted, &list(above(1001), None, 1)).await);
+    too_far(&authority, &restarted, &list(above(2002), None, 0)).await;
 }
 
 #[tokio::test]

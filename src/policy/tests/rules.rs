@@ -88,7 +88,11 @@ fn every_reason_of_policy_has_a_case() {
         .collect();
     // The ledger gives those that are about earlier requests.
     let of_policy = Reason::ALL.iter().filter(|reason| match reason.class() {
-        ReasonClass::Taken | ReasonClass::Pending | ReasonClass::Spent | ReasonClass::Frozen => false,
+        ReasonClass::Taken
+        | ReasonClass::TooFar
+        | ReasonClass::Pending
+        | ReasonClass::Spent
+        | ReasonClass::Frozen => false,
         ReasonClass::Malformed | ReasonClass::Denied | ReasonClass::NotFound | ReasonClass::Expired => true,
     });
     assert_eq!(tested, of_policy.map(|reason| reason.code_word()).collect());

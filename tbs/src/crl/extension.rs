@@ -75,6 +75,12 @@ impl CrlNumber {
         self.0.as_bytes()
     }
 
+    /// The sum; `None` above 20 octets of INTEGER.
+    #[must_use]
+    pub fn checked_add(self, more: u64) -> Option<Self> {
+        self.0.checked_add(more).map(Self)
+    }
+
     fn parse(r: &mut Reader<'_>, field: &'static str) -> Result<Self, ParseError> {
         let value = r.unsigned(tag::INTEGER, field)?;
         Self::new(value.rest()).ok_or_else(|| Rule::CrlNumber.at(&value, field))

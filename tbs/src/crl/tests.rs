@@ -261,6 +261,23 @@ fn numbers_sort_and_display_as_numbers() {
 }
 
 #[test]
+fn numbers_add_up_to_their_end_and_not_beyond() {
+    let highest = CrlNumber::new(&[[0x7f].as_slice(), &[0xff; 19]].concat()).unwrap();
+    let before = CrlNumber::new(&[[0x7f].as_slice(), &[0xff; 18], &[0xfe]].concat()).unwrap();
+    for (number, more, sum) in [
+        (CrlNumber::ZERO, 0, Some(CrlNumber::ZERO)),
+        (CrlNumber::from(255), 1, Some(CrlNumber::from(256))),
+        (CrlNumber::from(1), u64::MAX, CrlNumber::new(&[1, 0, 0, 0, 0, 0, 0, 0, 0])),
+        (before, 1, Some(highest)),
+        (before, 2, None),
+        (highest, 0, Some(highest)),
+        (highest, u64::MAX, None),
+    ] {
+        assert_eq!(number.checked_add(more), sum, "{number} + {more}");
+    }
+}
+
+#[test]
 fn finishes_only_with_the_algorithm_that_it_states() {
     let list = complete().build().unwrap();
     assert!(list.certificate_list(SignatureAlgorithm::Ed25519, &[1]).is_err());

@@ -35,6 +35,19 @@ impl Digits {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
     }
+
+    /// `None` if the sum is above 20 octets of INTEGER.
+    pub(crate) fn checked_add(&self, more: u64) -> Option<Self> {
+        // From the last octet on; what is left of `carry` after the first one does not fit.
+        let (mut sum, mut carry) = ([0; Self::MAX_LEN], u128::from(more));
+        let digits = self.as_bytes().iter().rev().copied().chain(std::iter::repeat(0));
+        for (to, octet) in sum.iter_mut().rev().zip(digits) {
+            carry += u128::from(octet);
+            [.., *to] = carry.to_be_bytes();
+            carry >>= 8;
+        }
+        if carry == 0 { Self::new(&sum) } else { None }
+    }
 }
 
 impl SerialNumber {

@@ -75,6 +75,17 @@ const OLD: &[Row<Forgery>] = &[
         |tbs| tbs.number(&[0]),
     ),
     (
+        "last-there-is",
+        "a list after which there can be no other",
+        "RFC 5280 §5.2.3",
+        "CRL_NUMBER_TOO_FAR by number_step",
+        |tbs| {
+            let mut last = [0xff; 20];
+            last[0] = 0x7f;
+            tbs.number(&last);
+        },
+    ),
+    (
         "first-octet-higher",
         "a lower number that sorts higher as bytes",
         "R35",

@@ -90,7 +90,7 @@ fn replay(
     let asked = recorded::asked(entry)?;
     let old = decided(entry)?;
     let inquiry = recorded::inquiry(entry)?;
-    let new = explain(&inquiry).without_budget();
+    let new = explain(&inquiry).without_ledger();
     let not_checked: Vec<String> = new.not_checked().into_iter().map(str::to_owned).collect();
     if not_checked.iter().any(|rule| rule == old.rule) && !is_for_weak_key(old) {
         // Whether the rule would refuse it again is what nobody here knows.
@@ -118,7 +118,11 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
             match class {
                 Some(ReasonClass::Expired) => Err(Why::Deadline),
                 Some(
-                    ReasonClass::Taken | ReasonClass::Pending | ReasonClass::Spent | ReasonClass::Frozen,
+                    ReasonClass::Taken
+                    | ReasonClass::TooFar
+                    | ReasonClass::Pending
+                    | ReasonClass::Spent
+                    | ReasonClass::Frozen,
                 ) => Err(Why::Ledger),
                 // One that is not in the table is a parser's, or that of another countersign.
                 Some(ReasonClass::Malformed | ReasonClass::Denied | ReasonClass::NotFound) | None => {

@@ -26,6 +26,7 @@ pub mod entry;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod merkle;
 mod order;
 mod reader;
 mod sqlite;

@@ -18,6 +18,7 @@ use crate::verify::Signature;
 mod admit;
 mod bucket;
 mod budget;
+pub mod checkpoint;
 mod claim;
 mod clock;
 mod crl_number;
@@ -27,6 +28,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod merkle;
+pub mod note;
 mod order;
 mod reader;
 mod sqlite;

@@ -15,6 +15,8 @@ use std::path::Path;
 use countersign::agent::codec::{Request, message_len};
 use countersign::caller::CallerName;
 use countersign::config::Config;
+use countersign::ledger::checkpoint::Checkpoint;
+use countersign::ledger::note::{Note, VerifierKey};
 use countersign::ledger::{Entry, leaf_hash};
 use countersign::policy::{KeyList, ListError, ListFormat, Network, Pattern};
 use countersign_tbs::crl::{CrlBuilder, TbsCertList, Updates};
@@ -51,7 +53,7 @@ macro_rules! targets {
 targets! {
     ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob
     spki der_reader x509_tbs x509_certificate crl ocsp
-    ledger_entry caller_name config pattern network key_list agent_frame
+    ledger_entry note note_key checkpoint caller_name config pattern network key_list agent_frame
 }
 
 /// An SSH certificate's TBS.
@@ -218,6 +220,28 @@ pub fn ledger_entry(data: &[u8]) -> bool {
     let again = entry.encode().expect("what decodes is short enough");
     assert_eq!(again, data);
     assert_eq!(leaf_hash(&again), leaf_hash(data));
+    true
+}
+
+/// A signed note.
+pub fn note(data: &[u8]) -> bool {
+    let Ok(note) = Note::parse(data) else { return false };
+    assert_eq!(note.to_string().as_bytes(), data);
+    true
+}
+
+/// The text of a key that verifies notes.
+pub fn note_key(data: &[u8]) -> bool {
+    let Ok(Ok(key)) = str::from_utf8(data).map(str::parse::<VerifierKey>) else { return false };
+    assert_eq!(key.to_string().as_bytes(), data);
+    true
+}
+
+/// The text of a checkpoint.
+pub fn checkpoint(data: &[u8]) -> bool {
+    let Ok(Ok(checkpoint)) = str::from_utf8(data).map(Checkpoint::parse) else { return false };
+    assert_eq!(checkpoint.to_string().as_bytes(), data);
+    assert_eq!(checkpoint.to_note().text().as_bytes(), data);
     true
 }
 

@@ -339,6 +339,31 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
     others.into_iter().chain(outcomes).map(|entry| entry.encode().unwrap()).collect()
 }
 
+/// Public examples: that of Go's golang.org/x/mod/sumdb/note, and that of C2SP tlog-cosignature.
+pub(crate) fn note() -> Vec<Vec<u8>> {
+    let [peter, sofa, log] = [
+        "PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=",
+        "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n",
+        "example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=",
+    ];
+    texts(&[
+        &format!("two lines\n\nof text\n\n\u{2014} {peter}\n"),
+        &format!("{sofa}\n\u{2014} {log}\n\u{2014} {peter}\n"),
+    ])
+}
+
+pub(crate) fn note_key() -> Vec<Vec<u8>> {
+    texts(&[
+        "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+        "rekor.example+c0d23d6a+AjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNhtmPtrWm3U1eQXBogSMdGvXwBcK5AW5i0hrZLOC96l+smGNM7nwZ4QvFK/4sueRoVj//QP22Ni4Qt9DPfkWLc=",
+    ])
+}
+
+pub(crate) fn checkpoint() -> Vec<Vec<u8>> {
+    let root = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=";
+    texts(&[&format!("log.example/one\n20852163\n{root}\n"), &format!("log.example\n0\n{root}\nextension\n")])
+}
+
 pub(crate) fn caller_name() -> Vec<Vec<u8>> {
     texts(&["spiffe://example.org/ns/prod/sa/ca", "dns:front-end.example.org", "cn:front-end_1", "uid:1000"])
 }

@@ -18,6 +18,7 @@ use crate::token::process;
 mod agent;
 mod bench;
 mod check;
+mod health;
 mod key;
 pub(crate) mod ledger;
 mod policy;
@@ -43,6 +44,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a configuration against its tokens: finds every key, signs nothing, listens nowhere
     Check(check::CheckArgs),
+    /// Ask a running service whether it, or one of its keys, can sign now
+    Health(Box<health::HealthArgs>),
     /// Have an SSH certificate signed by a running service
     Sign(Box<sign::SignArgs>),
     /// Have any TBS signed by a running service: the exact bytes of a file
@@ -116,6 +119,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(&args.load()?),
         Command::Check(args) => check::run(&args),
+        Command::Health(args) => runtime()?.block_on(health::run(*args)),
         Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
         Command::SignTbs(args) => runtime()?.block_on(sign_tbs::run(*args)),
         Command::Agent(args) => agent::run(&args),

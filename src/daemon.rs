@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -17,6 +17,9 @@ use crate::server::{self, Listener};
 use crate::sign::{Failure, Signer};
 use crate::token::probation::{Patience, Probation, Verdict};
 use crate::token::{Absent, TokenName, Tokens};
+
+/// How long the ledger is left alone between two tries.
+const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
 /// A signer that has passed its start-up checks and holds its listening addresses.
 pub struct Daemon {
@@ -80,6 +83,7 @@ impl Daemon {
         for probation in self.signer.tokens.probations() {
             wardens.spawn(readmit(self.signer.clone(), probation));
         }
+        wardens.spawn(retry_ledger(self.signer.clone()));
         let served = self.listener.serve(self.signer.clone(), stopped).await;
         wardens.shutdown().await;
         stop(Some(self.signer.tokens), Some(self.signer.ledger)).await;
@@ -161,6 +165,23 @@ async fn prove(signer: &Signer, probation: &Probation, patience: &mut Patience) 
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// While the ledger takes nothing, has it try a self-test: callers who stay away from a signer that is not well would never let it
+/// find out that it is again.
+async fn retry_ledger(signer: Signer) {
+    let mut writable = signer.ledger.watch_writable();
+    while writable.wait_for(|writable| !*writable).await.is_ok() {
+        tokio::time::sleep(LEDGER_RETRY).await;
+        let present = |key: &Arc<Key>| Some((Arc::clone(key), signer.tokens.present(&key.name).pop()?));
+        let Some((key, token)) = signer.keys.iter().find_map(present) else { continue };
+        if signer.ledger.is_writable() {
+            continue;
+        }
+        if let Err(failure) = self_test_key(&signer, &key, &token).await {
+            tracing::debug!(%token, %failure, "the self-test that tries the ledger failed");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
+use tokio::sync::watch;
 
 use crate::key::Key;
 use crate::policy::{Decision, Refusal};
@@ -52,6 +53,8 @@ use writer::Queue;
 #[derive(Clone, Debug)]
 pub struct Ledger {
     queue: Queue,
+    /// Whether the newest record was taken.
+    writable: watch::Sender<bool>,
     origin: Arc<str>,
     /// [`UnixMillis::now`], but in tests of a clock that is wrong.
     now: fn() -> UnixMillis,
@@ -127,7 +130,8 @@ impl Ledger {
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
         let queue = Queue::start(store, clock)?;
-        Ok(Self { queue, origin: Arc::from(config.origin.as_str()), now })
+        let origin = Arc::from(config.origin.as_str());
+        Ok(Self { queue, writable: watch::Sender::new(true), origin, now })
     }
 
     /// Whether [`Self::open`] would find its log, as far as that can be told without the lock and without writing.
@@ -149,6 +153,27 @@ impl Ledger {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Whether the ledger took the newest record that it was asked for, as it changes. It asks for none by itself.
+    #[must_use]
+    pub fn watch_writable(&self) -> watch::Receiver<bool> {
+        self.writable.subscribe()
+    }
+
+    /// The same, now.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        *self.writable.borrow()
+    }
+
+    /// Takes note of what became of a record.
+    fn noted<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        let takes = result.is_ok();
+        if *self.writable.borrow() != takes {
+            self.writable.send_replace(takes);
+        }
+        result
     }
 
     /// Records a decision and returns once it is durable.
@@ -177,7 +202,7 @@ impl Ledger {
         let leaf = Entry::Intent { time, asked, policy, rule, ca_key }.encode()?;
         let leaf_hash = leaf_hash(&leaf);
         let order = Order::tbs(key, tbs);
-        let permitted = match self.queue.record_intent(time, leaf, claim).await? {
+        let permitted = match self.noted(self.queue.record_intent(time, leaf, claim).await)? {
             Ok(index) => {
                 let debt = Debt::new(Receipt { index, leaf_hash }, time, self.queue.clone());
                 let (priority, deadline) = (request.priority, request.deadline);
@@ -207,7 +232,7 @@ impl Ledger {
         let message = shortened(&refusal.message).to_owned();
         let caller = asked.caller.clone();
         let leaf = Entry::Refusal { time, asked, policy, rule, reason, message }.encode()?;
-        let entry = self.queue.record_refusal(time, leaf, caller).await?;
+        let entry = self.noted(self.queue.record_refusal(time, leaf, caller).await)?;
         Ok(Recorded(Err(Refused { refusal, entry, retry_after })))
     }
 
@@ -216,7 +241,7 @@ impl Ledger {
     /// # Errors
     /// As [`Self::record`].
     pub async fn thaw(&self, thaw: Thaw) -> Result<Option<Receipt>, LedgerError> {
-        self.queue.record_thaw((self.now)(), thaw).await
+        self.noted(self.queue.record_thaw((self.now)(), thaw).await)
     }
 
     /// Records that `key` is about to sign a challenge of its own, at start-up.
@@ -279,7 +304,7 @@ impl Ledger {
     async fn append(&self, entry: &Entry) -> Result<Receipt, LedgerError> {
         let leaf = entry.encode()?;
         let leaf_hash = leaf_hash(&leaf);
-        let index = self.queue.record(entry.time(), leaf).await?;
+        let index = self.noted(self.queue.record(entry.time(), leaf).await)?;
         Ok(Receipt { index, leaf_hash })
     }
 }

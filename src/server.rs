@@ -24,6 +24,7 @@ use crate::sign::Signer;
 
 mod api;
 mod connection;
+mod health;
 mod message;
 mod operator;
 mod share;
@@ -148,8 +149,12 @@ impl Listener {
         let work = Shares::new(MAX_IN_WORK);
         let policy = signer.policy.clone();
         let operator = OperatorServer::new(operator::Operator::new(signer.ledger.clone()));
+        let health = health::Health::service(signer.clone(), stopping.clone());
         let api = api::Api::new(signer, work.clone(), stopping.clone());
-        let up_to = |max| Routes::new(SignerServer::new(api.clone()).max_decoding_message_size(max));
+        let up_to = |max| {
+            let signer = SignerServer::new(api.clone()).max_decoding_message_size(max);
+            Routes::new(signer).add_service(health.clone())
+        };
         let (usual, with_crls) = (up_to(MAX_REQUEST_BYTES), up_to(MAX_CRL_REQUEST_BYTES));
         // Only here: over TLS a caller cannot even learn that there is such a service.
         let by_socket = |routes: &Routes| routes.clone().add_service(operator.clone());

@@ -11,6 +11,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{IntoRequest, Request, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::service_fn;
 
 use crate::v1::operator_client::OperatorClient;
@@ -38,6 +41,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     inner: SignerClient<Channel>,
     operator: OperatorClient<Channel>,
+    health: HealthClient<Channel>,
     deadline: Option<Duration>,
 }
 
@@ -49,6 +53,21 @@ pub struct Answer {
     /// What became of it.
     pub result: Result<SignResponse, CallError>,
 }
+
+/// Whether a signer, or one key of it, can sign now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// It can.
+    Serving,
+    /// It cannot, or is about to stop.
+    NotServing,
+    /// There is no such key, or none that this caller may use.
+    Unknown,
+}
+
+/// A health, and each that follows it.
+#[derive(Debug)]
+pub struct HealthChanges(Streaming<HealthCheckResponse>);
 
 /// A stream's answers, in the order in which they finish.
 #[derive(Debug)]
@@ -90,8 +109,8 @@ impl Client {
     }
 
     fn over(channel: Channel) -> Self {
-        let operator = OperatorClient::new(channel.clone());
-        Self { inner: SignerClient::new(channel), operator, deadline: None }
+        let (operator, health) = (OperatorClient::new(channel.clone()), HealthClient::new(channel.clone()));
+        Self { inner: SignerClient::new(channel), operator, health, deadline: None }
     }
 
     /// Gives every later call this long; after that the signer no longer gives its work to the token.
@@ -143,6 +162,24 @@ impl Client {
         Ok(self.inner.clone().get_key(request).await?.into_inner())
     }
 
+    /// Whether the signer can sign with `key`, or with any key if none is named (`grpc.health.v1`). The signer asks nobody, and
+    /// answers at once.
+    ///
+    /// # Errors
+    /// [`CallError`] with reason `SERVICE_UNKNOWN` if there is no such key, or none that this caller may use.
+    pub async fn health(&self, key: Option<&str>) -> Result<Health, CallError> {
+        let response = self.health.clone().check(self.timed(health_of(key))).await?;
+        Ok(response.into_inner().into())
+    }
+
+    /// The same, as it changes, for as long as both sides and the connection like; no deadline holds for it.
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub async fn watch_health(&self, key: Option<&str>) -> Result<HealthChanges, CallError> {
+        Ok(HealthChanges(self.health.clone().watch(health_of(key)).await?.into_inner()))
+    }
+
     /// As the signer's operator, over its Unix socket: lets a caller use a key again that it was frozen for. Where that is recorded.
     ///
     /// # Errors
@@ -158,6 +195,30 @@ impl Client {
             request.set_timeout(deadline);
         }
         request
+    }
+}
+
+fn health_of(key: Option<&str>) -> HealthCheckRequest {
+    HealthCheckRequest { service: key.map(|key| format!("key/{key}")).unwrap_or_default() }
+}
+
+impl From<HealthCheckResponse> for Health {
+    fn from(response: HealthCheckResponse) -> Self {
+        match response.status() {
+            ServingStatus::Serving => Self::Serving,
+            ServingStatus::NotServing => Self::NotServing,
+            ServingStatus::Unknown | ServingStatus::ServiceUnknown => Self::Unknown,
+        }
+    }
+}
+
+impl HealthChanges {
+    /// The next health, at first that of now; none once the signer stops.
+    ///
+    /// # Errors
+    /// [`CallError`] if the call broke: nothing is known any more.
+    pub async fn next(&mut self) -> Result<Option<Health>, CallError> {
+        Ok(self.0.message().await?.map(Health::from))
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn of<M>(request: &Request<M>) -> Result<Self, Fault> {
+    pub(super) fn of<M>(request: &Request<M>) -> Result<Self, Fault> {
         let caller = request.extensions().get::<Arc<Caller>>().ok_or(Fault::Internal)?;
         let deadline = message::deadline(request.metadata(), Instant::now())?;
         let call = Self { caller: Arc::clone(caller), deadline };
@@ -49,7 +49,7 @@ impl Call {
     }
 
     /// The caller, if it still is one: its connection may have outlived its certificate.
-    fn caller(&self) -> Result<&Caller, Fault> {
+    pub(super) fn caller(&self) -> Result<&Caller, Fault> {
         if self.caller.is_expired(UnixTime::now()) { Err(Fault::CallerExpired) } else { Ok(&self.caller) }
     }
 }

@@ -51,8 +51,12 @@ pub(super) enum Fault {
     DeadlineExceeded,
     /// As `GetKey` says it: no such key, or not for this caller.
     KeyNotAvailable,
+    /// As `grpc.health.v1.Health/Check` says it: no such service, or a key that is not for this caller.
+    ServiceUnknown,
     /// This caller, or all callers together, have as many requests in work as they may.
     TooManyRequests,
+    /// The same, of calls that watch the signer's health.
+    TooManyWatches,
     /// The server is shutting down.
     ShuttingDown,
     /// A call of the operator's, by somebody else.
@@ -68,7 +72,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -76,7 +80,9 @@ impl Fault {
         Self::DeadlineInvalid,
         Self::DeadlineExceeded,
         Self::KeyNotAvailable,
+        Self::ServiceUnknown,
         Self::TooManyRequests,
+        Self::TooManyWatches,
         Self::ShuttingDown,
         Self::OperatorOnly,
         Self::ThawInvalid,
@@ -121,6 +127,17 @@ impl From<Fault> for Rejection {
                 "KEY_NOT_AVAILABLE",
                 "there is no such key, or this caller may not use it; ListKeys shows those that it may",
             ),
+            Fault::ServiceUnknown => Self::new(
+                Code::NotFound,
+                "SERVICE_UNKNOWN",
+                "name no service for the signer as a whole, or `key/NAME` for a key that ListKeys shows to this caller",
+            ),
+            Fault::TooManyWatches => Self::new(
+                Code::ResourceExhausted,
+                "TOO_MANY_WATCHES",
+                "this caller, or all, watch the signer's health too often; end the calls that nobody reads",
+            )
+            .retry_after(Duration::from_secs(1)),
             Fault::TooManyRequests => Self::new(
                 Code::ResourceExhausted,
                 "TOO_MANY_REQUESTS",

@@ -76,17 +76,17 @@ fn other_token(dir: &Path) -> String {
 }
 
 /// A front-end that asks for one certificate after another.
-struct Caller {
+pub struct Caller {
     client: Client,
     serial: AtomicU64,
 }
 
 impl Caller {
-    async fn new(site: &Site, daemon: &Daemon) -> Self {
+    pub async fn new(site: &Site, daemon: &Daemon) -> Self {
         Self { client: site.client(daemon, FRONT_END).await, serial: AtomicU64::new(1) }
     }
 
-    async fn sign(&self, key: &str) -> Result<v1::SignResponse, CallError> {
+    pub async fn sign(&self, key: &str) -> Result<v1::SignResponse, CallError> {
         let openssh = self.client.get_key(key).await.unwrap().openssh;
         let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,64 @@
+//! `countersign health`: whether a running service, or one key of it, can sign now.
+//!
+//! In: where the signer is, and perhaps a key. Out: one word, and an exit status for scripts; with `--watch` a word whenever it
+//! changes. Nothing is signed, and nothing is recorded.
+
+use std::io::Write;
+
+use anyhow::bail;
+use countersign_proto::client::Health;
+
+use super::NoAnswer;
+use super::sign::ServerArgs;
+
+/// Whom to ask, and about what.
+///
+/// Exit status: 0 it can sign; 1 it cannot; 2 it could not be asked, or there is no such key for this caller.
+#[derive(Debug, clap::Args)]
+pub(super) struct HealthArgs {
+    /// The key's name in the signer's configuration [default: the signer as a whole]
+    key: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Go on, and print each change
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// That it cannot sign, or [`NoAnswer`].
+pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
+    let key = args.key.as_deref();
+    let client = args.server.connect().await.map_err(NoAnswer)?;
+    if args.watch {
+        let mut changes = client.watch_health(key).await.map_err(no_answer)?;
+        while let Some(health) = changes.next().await.map_err(no_answer)? {
+            print(health)?;
+        }
+        bail!("the signer stops");
+    }
+    let health = client.health(key).await.map_err(no_answer)?;
+    print(health)?;
+    match (health, key) {
+        (Health::Serving, _) => Ok(()),
+        (Health::NotServing | Health::Unknown, None) => bail!("the signer cannot sign now; its log says why"),
+        (Health::NotServing | Health::Unknown, Some(key)) => {
+            bail!("the signer cannot sign with key {key} now; its log says why")
+        }
+    }
+}
+
+fn no_answer(error: countersign_proto::client::CallError) -> NoAnswer {
+    NoAnswer(error.into())
+}
+
+fn print(health: Health) -> std::io::Result<()> {
+    let word = match health {
+        Health::Serving => "serving",
+        Health::NotServing => "not serving",
+        Health::Unknown => "unknown",
+    };
+    writeln!(std::io::stdout(), "{word}")
+}

@@ -46,15 +46,15 @@ verify-required = true
 }
 
 /// A running `countersign agent`, killed when dropped.
-struct Agent {
+pub struct Agent {
     child: Child,
-    log: Log,
-    socket: PathBuf,
+    pub log: Log,
+    pub socket: PathBuf,
 }
 
 impl Agent {
     /// As `identity`, over mutual TLS.
-    fn start(site: &Site, daemon: &Daemon, identity: &str) -> Self {
+    pub fn start(site: &Site, daemon: &Daemon, identity: &str) -> Self {
         let socket = site.path("agent.sock");
         let mut command = site.client_command(daemon, identity, &["agent", "--listen"]);
         Self::run(command.arg(&socket), socket)

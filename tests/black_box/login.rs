@@ -77,7 +77,7 @@ fn logs_in(scheme: &str, kind: &[&str], ca_signature: &str) {
     assert_eq!(text(&login.stdout), "it works\n");
 }
 
-fn certify(site: &Site, daemon: &Daemon, args: &[&str]) {
+pub fn certify(site: &Site, daemon: &Daemon, args: &[&str]) {
     let signed = site.sign_command(daemon, FRONT_END, args).output().unwrap();
     assert!(signed.status.success(), "{}", text(&signed.stderr));
 }

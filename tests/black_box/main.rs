@@ -26,6 +26,7 @@ mod cli;
 mod crl_ocsp;
 mod faulty;
 mod forged;
+mod front_ends;
 mod health;
 mod identity;
 mod ledger;

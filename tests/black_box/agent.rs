@@ -14,6 +14,7 @@ use crate::site::{Daemon, FRONT_END, Log, PATIENCE, STRANGER, Site, at, ssh_keyg
 
 mod frames;
 mod lifecycle;
+mod options;
 
 /// A user CA whose profile lets everything through that ssh-keygen can write, for a front-end and for this user.
 fn user_ca(scheme: &str) -> String {

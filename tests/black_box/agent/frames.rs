@@ -1,6 +1,11 @@
 //! Clients that do not keep to the protocol.
 
 use super::*;
+use crate::forge::Forgery;
+use crate::site::now;
+
+#[path = "../../fuzz_smoke/mutate.rs"]
+mod mutate;
 
 /// FAILURE, as a frame.
 const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
@@ -176,4 +181,49 @@ fn a_client_too_many_is_closed_and_comes_in_once_another_has_gone() {
     while !served(&mut connect(&agent)) {
         assert!(begun.elapsed() < PATIENCE, "no place came free");
     }
+}
+
+#[test]
+fn a_thousand_mutated_frames_get_no_signature_and_do_not_stop_it() {
+    let site = site("ed25519");
+    let daemon = site.serve();
+    let agent = Agent::start(&site, &daemon, FRONT_END);
+    let key = ca_key(&site);
+    // Refused as it is, so that no change to its nonce or key id has it signed.
+    let root = Forgery { principals: vec![b"root".to_vec()], ..Forgery::user(key.clone(), now()) }.encode();
+    let seeds = [
+        frame(&[11]),
+        frame(&[27, 0, 0, 0, 5, b'q', b'u', b'e', b'r', b'y']),
+        sign_request(&key, &root, 0),
+        sign_request(&key, b"data", 4),
+        [sign_request(&key, &root, 0), frame(&[11])].concat(),
+    ];
+    let mut random = mutate::Random::new(8);
+    for number in 0..1000 {
+        let bytes = mutate::mutant(&mut random, &seeds);
+        let mut stream = connect(&agent);
+        // The agent may have closed it already, at a length that is none.
+        let _ = stream.write_all(&bytes).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+        for kind in answers(&mut stream) {
+            assert!([5, 12].contains(&kind), "{number}: an answer of type {kind} to {bytes:02x?}");
+        }
+    }
+    let entries = site.entries();
+    assert!(!entries.iter().any(|entry| matches!(entry, Entry::Intent { .. })), "nothing is signed");
+    let refused = entries.iter().filter(|entry| matches!(entry, Entry::Refusal { .. })).count();
+    assert!(refused > 40, "the signer itself saw few of them: {refused}");
+    agent.ok("ssh-keygen", &["-Us", "ca.pub", "-I", "x", "-z", "1", "-n", "alice", "-V", "+5m", "id.pub"]);
+}
+
+/// The type of each answer until the connection ends.
+fn answers(stream: &mut UnixStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset ends it, too.
+    let _ = stream.read_to_end(&mut bytes);
+    let (mut kinds, mut rest) = (Vec::new(), &bytes[..]);
+    while let [a, b, c, d, kind, ..] = rest {
+        kinds.push(*kind);
+        rest = &rest[4 + u32::from_be_bytes([*a, *b, *c, *d]) as usize..];
+    }
+    kinds
 }

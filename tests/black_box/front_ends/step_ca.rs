@@ -93,7 +93,7 @@ fn logs_in(scheme: &str, signature: &str) {
     let line = agent.log.wait_for("FAILURE");
     assert!(line.contains("PRINCIPAL_NOT_ALLOWED") && line.contains("recorded as entry "), "{line}");
     let said = step.log.wait_for("error signing certificate");
-    assert!(said.contains("agent: failed"), "{said}");
+    assert!(said.contains("agent: failed to sign challenge"), "{said}");
 }
 
 #[test]

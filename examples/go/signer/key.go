@@ -17,6 +17,11 @@ import (
 var ErrDigest = errors.New("countersign reads what it signs, so it takes whole certificates and no digests; " +
 	"build with Go 1.25 or later, whose crypto/x509 hands the certificate over (crypto.MessageSigner)")
 
+var (
+	_ crypto.Signer = (*X509Signer)(nil) // and a crypto.MessageSigner, of Go 1.25
+	_ ssh.Signer    = (*SSHSigner)(nil)
+)
+
 // Key is a CA key that stays in the signer's token.
 type Key struct {
 	client *Client

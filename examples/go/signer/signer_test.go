@@ -25,6 +25,8 @@ import (
 // The tests run in the directory of a signer whose keys are NAME-ca with NAME-ca.pem, and ssh-NAME; tests/black_box/front_ends.rs
 // makes one, and lets OpenSSL and ssh-keygen read what they write.
 
+var _ crypto.MessageSigner = (*X509Signer)(nil)
+
 func dial(t *testing.T) *Client {
 	t.Helper()
 	client, err := FromEnvironment()

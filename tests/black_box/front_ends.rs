@@ -25,8 +25,9 @@ fn made() -> &'static PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
         run(Command::new(format!("{ROOT}/ci/front-ends")).stdin(Stdio::null()));
+        let profile = if programs().ends_with("debug") { "dev" } else { "release" };
         run(Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--example", "front_end"])
+            .args(["build", "--quiet", "--workspace", "--example", "front_end", "--profile", profile])
             .current_dir(ROOT));
         programs().with_file_name("front-ends")
     })

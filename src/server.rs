@@ -23,6 +23,7 @@ use crate::policy::{Policy, crl};
 use crate::sign::Signer;
 
 mod api;
+mod coalesce;
 mod connection;
 mod health;
 mod message;

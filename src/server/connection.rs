@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tracing::{debug, warn};
 
+use super::coalesce::{Unvectored, after_others};
 use super::share::{ShareLimits, Shares};
 use crate::caller::{Caller, CallerError};
 
@@ -157,14 +158,14 @@ async fn converse(
         request.extensions_mut().insert(Arc::clone(&caller));
         routes.call(request)
     });
-    let mut connection = pin!(http().serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http().serve_connection(TokioIo::new(Unvectored(stream)), service));
     tokio::select! {
-        result = connection.as_mut() => return ended(result),
+        result = after_others(connection.as_mut()) => return ended(result),
         () = stopped(&mut stopping) => {}
         () = tokio::time::sleep(MAX_AGE) => {}
     }
     connection.as_mut().graceful_shutdown();
-    if let Ok(result) = tokio::time::timeout(grace, connection).await {
+    if let Ok(result) = tokio::time::timeout(grace, after_others(connection)).await {
         ended(result);
     } else {
         debug!("cut a connection that did not end within {grace:?} of being asked to");

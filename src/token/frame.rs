@@ -119,6 +119,8 @@ pub(super) struct Ask<'a> {
 pub(super) struct Reply {
     /// A failure on the way that was healed.
     pub recovered: Option<Recovery>,
+    /// How long the token took, in microseconds: what the daemon measures is also how long it did not look.
+    pub took_us: u32,
     pub answer: Answer,
 }
 

@@ -4,7 +4,7 @@
 //! millisecond, so that an interactive job waits for no long chunk. Each answer has the token's deadline. Whatever goes
 //! wrong ends the session, and with it the process.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -48,17 +48,18 @@ impl Link<'_> {
         let mut socket = BufReader::new(socket);
         let mut most = 1;
         while let Some(jobs) = self.queue.take(most, self.sessions).await {
-            let started = Instant::now();
             let count = jobs.len();
-            if let Err(end) = self.exchange(&mut socket, jobs).await {
-                return end;
+            match self.exchange(&mut socket, jobs).await {
+                Ok(took) => most = chunk_size(took, count),
+                Err(end) => return end,
             }
-            most = chunk_size(started.elapsed(), count);
         }
         End::Closed
     }
 
-    async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<(), End> {
+    /// How long the token took for all of them.
+    async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<Duration, End> {
+        let mut took = Duration::ZERO;
         let mut asks = Vec::new();
         for job in &jobs {
             frame::encode(&Ask { key: job.key, input: &job.input }, &mut asks).map_err(End::Gone)?;
@@ -69,17 +70,18 @@ impl Link<'_> {
             let answer = match written.take() {
                 Some(Err(_)) => Err(End::TimedOut),
                 Some(Ok(Err(error))) => Err(End::Gone(error)),
-                Some(Ok(Ok(()))) | None => self.answer(socket).await,
+                Some(Ok(Ok(()))) | None => self.answer(socket, &mut took).await,
             };
             self.deliver(job, answer)?;
         }
-        Ok(())
+        Ok(took)
     }
 
-    async fn answer(&self, socket: &mut BufReader<UnixStream>) -> Result<Answer, End> {
+    async fn answer(&self, socket: &mut BufReader<UnixStream>, took: &mut Duration) -> Result<Answer, End> {
         let body = tokio::time::timeout(self.deadline, frame::read_async(socket)).await;
         let body = body.map_err(|_| End::TimedOut)?.map_err(End::Gone)?;
-        let Reply { recovered, answer } = frame::decode(&body).map_err(End::Gone)?;
+        let Reply { recovered, took_us, answer } = frame::decode(&body).map_err(End::Gone)?;
+        *took += Duration::from_micros(took_us.into());
         if let Some(Recovery { rung, failure: CallFailure { call, code } }) = recovered {
             tracing::warn!(token = %self.token, call, code, "the token failed, and is well again: the process {rung}");
         }
@@ -113,9 +115,9 @@ impl Link<'_> {
 }
 
 /// As many jobs as took [`CHUNK_TIME`] at the pace of the last chunk: 1 to [`CHUNK`].
-fn chunk_size(elapsed: Duration, jobs: usize) -> usize {
+fn chunk_size(took: Duration, jobs: usize) -> usize {
     let jobs = u128::try_from(jobs).unwrap_or(1);
-    let fit = CHUNK_TIME.as_nanos() * jobs / elapsed.as_nanos().max(1);
+    let fit = CHUNK_TIME.as_nanos() * jobs / took.as_nanos().max(1);
     usize::try_from(fit).unwrap_or(CHUNK).clamp(1, CHUNK)
 }
 

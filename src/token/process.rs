@@ -4,14 +4,14 @@
 //! only what it must sign. It checks every length again, since the raw mechanisms sign anything. When the control socket
 //! ends it lets go of the token, within a bound, and exits without `atexit` handlers, in which modules crash (R41).
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
@@ -132,16 +132,24 @@ pub(super) fn scheme(name: &str) -> Option<Scheme> {
     Scheme::ALL.into_iter().find(|scheme| scheme.name() == name)
 }
 
-/// One session's life: read, sign, write.
+/// One session's life: read, sign, write. The answers to a chunk go back together: a wake-up costs the daemon more than the
+/// millisecond costs the first of them.
 fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream) -> io::Result<()> {
     let mut asks = BufReader::new(socket.try_clone()?);
+    let mut replies = BufWriter::new(socket);
     while let Some(body) = frame::read(&mut asks)? {
         let mut recovered = None;
+        let since = Instant::now();
         let answer =
             answer(session, schemes, &frame::decode(&body)?, &mut |recovery| recovered = Some(recovery));
-        let reply = Reply { recovered, answer };
-        frame::write(socket, &reply)?;
-        if matches!(reply.answer, Answer::Broken(_) | Answer::PinRefused(_)) {
+        let took_us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let reply = Reply { recovered, took_us, answer };
+        frame::write(&mut replies, &reply)?;
+        let ends = matches!(reply.answer, Answer::Broken(_) | Answer::PinRefused(_));
+        if ends || asks.buffer().is_empty() {
+            replies.flush()?;
+        }
+        if ends {
             exit(1);
         }
     }

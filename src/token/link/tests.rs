@@ -36,8 +36,12 @@ async fn asked(child: &mut UnixStream) -> u16 {
 }
 
 async fn reply(child: &mut UnixStream, answer: Answer) {
+    reply_after(child, 0, answer).await;
+}
+
+async fn reply_after(child: &mut UnixStream, took_us: u32, answer: Answer) {
     let mut bytes = Vec::new();
-    frame::encode(&Reply { recovered: None, answer }, &mut bytes).unwrap();
+    frame::encode(&Reply { recovered: None, took_us, answer }, &mut bytes).unwrap();
     child.write_all(&bytes).await.unwrap();
 }
 
@@ -61,6 +65,34 @@ async fn each_caller_gets_the_answer_to_its_own_job() {
     queue.close(&TokenError::Unavailable { token: name() });
     assert!(matches!(served.await.unwrap(), End::Closed));
     drop(process.await.unwrap());
+}
+
+/// How many jobs come at once after an answer that took the token so long.
+async fn next_chunk(took_us: u32) -> usize {
+    let (_queue, _tickets, _served, mut child) = session(20);
+    asked(&mut child).await;
+    reply_after(&mut child, took_us, Answer::Signature(vec![1])).await;
+    let first = frame_len(&mut child).await;
+    // The whole chunk is written at once: what is there is the chunk.
+    let mut rest = vec![0; 64 * 1024];
+    let more = child.try_read(&mut rest).unwrap_or(0);
+    1 + more / first
+}
+
+/// Reads one frame; how long it is on the wire.
+async fn frame_len(child: &mut UnixStream) -> usize {
+    let mut bytes = Vec::new();
+    frame::encode(&Ask { key: 1, input: &[0; 32] }, &mut bytes).unwrap();
+    let len = bytes.len();
+    asked(child).await;
+    len
+}
+
+#[tokio::test]
+async fn what_the_token_took_and_not_what_the_daemon_waited_makes_a_chunk() {
+    assert_eq!(next_chunk(5_000).await, 1);
+    assert_eq!(next_chunk(100).await, 10);
+    assert_eq!(next_chunk(0).await, CHUNK);
 }
 
 #[tokio::test]

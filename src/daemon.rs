@@ -8,13 +8,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Fault};
 use crate::key::{Key, Keys, UnixTime};
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::{self, Listener};
-use crate::sign::{Failure, Signer};
+use crate::sign::{self, Failure, Signer};
 use crate::token::probation::{Patience, Probation, Verdict};
 use crate::token::{Absent, TokenName, Tokens};
 
@@ -79,14 +80,19 @@ impl Daemon {
     /// # Errors
     /// [`server::ServeError`] if listening broke.
     pub async fn run(self, stopped: impl Future<Output = ()> + Send) -> Result<(), server::ServeError> {
+        let Signer { tokens, ledger, .. } = self.signer.clone();
+        let (stop, stopping) = watch::channel(false);
         let mut wardens = JoinSet::new();
-        for probation in self.signer.tokens.probations() {
-            wardens.spawn(readmit(self.signer.clone(), probation));
+        for probation in tokens.probations() {
+            wardens.spawn(readmit(self.signer.clone(), probation, Stop(stopping.clone())));
         }
-        wardens.spawn(retry_ledger(self.signer.clone()));
-        let served = self.listener.serve(self.signer.clone(), stopped).await;
-        wardens.shutdown().await;
-        stop(Some(self.signer.tokens), Some(self.signer.ledger)).await;
+        wardens.spawn(retry_ledger(self.signer.clone(), Stop(stopping)));
+        let served = self.listener.serve(self.signer, stopped).await;
+        stop.send_replace(true);
+        // Before the wardens, whose self-tests wait for the tokens; they are not cut off, for each must have its outcome.
+        tokens.shutdown().await;
+        wardens.join_all().await;
+        ledger.close().await;
         served
     }
 }
@@ -126,36 +132,59 @@ async fn self_test(signer: &Signer) -> Vec<Fault> {
 
 async fn self_test_key(signer: &Signer, key: &Arc<Key>, token: &TokenName) -> Result<(), Failure> {
     let test = signer.ledger.record_self_test(key).await?;
-    let raw = signer.tokens.sign_on(token, test.intent()).await;
-    let signature = raw.map_err(Failure::from).and_then(|raw| Ok(raw.verify(test.intent())?));
+    let signature = sign::ask(signer.tokens.only(token, test.intent()), test.intent()).await;
     signer.ledger.settle_self_test(test, signature)
 }
 
-/// Has a token that was lost prove itself, each time, before it takes load beside the others again.
-async fn readmit(signer: Signer, probation: Probation) {
-    let mut patience = Patience::default();
-    while probation.begins().await {
-        patience.lost(Instant::now());
+/// That the daemon is to stop, for its wardens.
+struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// What `future` comes to, or `None` if the daemon is to stop before.
+    async fn or<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            () = prove(&signer, &probation, &mut patience) => {
-                probation.end();
-                tracing::info!(token = %probation.token(), "the token has proven itself, and takes load again");
-            }
-            () = probation.is_lost() => {}
+            _ = self.0.wait_for(|stop| *stop) => None,
+            done = future => Some(done),
         }
     }
 }
 
-/// Returns once the token has signed a challenge with each key that it shares, and that often enough.
-async fn prove(signer: &Signer, probation: &Probation, patience: &mut Patience) {
+/// Has a token that was lost, or that lied, prove itself, each time, before it takes load beside the others again.
+async fn readmit(signer: Signer, probation: Probation, mut stop: Stop) {
+    let mut patience = Patience::default();
+    while stop.or(probation.begins()).await == Some(true) {
+        patience.lost(Instant::now());
+        if prove(&signer, &probation, &mut patience, &mut stop).await == Proof::Given {
+            probation.end();
+            tracing::info!(token = %probation.token(), "the token has proven itself, and takes load again");
+        }
+    }
+}
+
+/// Whether a token has proven itself.
+#[derive(Eq, PartialEq)]
+enum Proof {
+    Given,
+    /// It was lost again, or the daemon is to stop.
+    Cut,
+}
+
+/// Returns once the token has signed a challenge with each key that it has to, and that often enough. No self-test is cut off.
+async fn prove(signer: &Signer, probation: &Probation, patience: &mut Patience, stop: &mut Stop) -> Proof {
+    let mut pause = patience.before();
     loop {
+        // An error is that the token was there all the while.
+        let paused = stop.or(tokio::time::timeout(pause, probation.is_lost())).await;
+        if !matches!(paused, Some(Err(_))) {
+            return Proof::Cut;
+        }
         let mut failed = None;
         for key in probation.keys().filter_map(|name| signer.keys.get(name)) {
             failed = failed.or(self_test_key(signer, key, probation.token()).await.err());
         }
-        let pause = match failed {
+        pause = match failed {
             None => match patience.proven(Instant::now()) {
-                Verdict::Admit => return,
+                Verdict::Admit => return Proof::Given,
                 Verdict::Wait(pause) => pause,
             },
             Some(failure) => {
@@ -164,16 +193,22 @@ async fn prove(signer: &Signer, probation: &Probation, patience: &mut Patience) 
                 patience.pause()
             }
         };
-        tokio::time::sleep(pause).await;
     }
 }
 
 /// While the ledger takes nothing, has it try a self-test: callers who stay away from a signer that is not well would never let it
 /// find out that it is again.
-async fn retry_ledger(signer: Signer) {
+async fn retry_ledger(signer: Signer, mut stop: Stop) {
     let mut writable = signer.ledger.watch_writable();
-    while writable.wait_for(|writable| !*writable).await.is_ok() {
-        tokio::time::sleep(LEDGER_RETRY).await;
+    loop {
+        let unwritable = async {
+            // The sender is in `signer`, so there is no error.
+            let _ = writable.wait_for(|writable| !*writable).await;
+            tokio::time::sleep(LEDGER_RETRY).await;
+        };
+        if stop.or(unwritable).await.is_none() {
+            return;
+        }
         let present = |key: &Arc<Key>| Some((Arc::clone(key), signer.tokens.present(&key.name).pop()?));
         let Some((key, token)) = signer.keys.iter().find_map(present) else { continue };
         if signer.ledger.is_writable() {

@@ -14,10 +14,10 @@ use countersign_tbs::{Tbs, TbsKind};
 
 use crate::caller::Caller;
 use crate::key::{Clock, Keys, Scheme};
-use crate::ledger::{Ledger, LedgerError, Permitted, Receipt, Refused};
+use crate::ledger::{Intent, Ledger, LedgerError, Permitted, Receipt, Refused};
 use crate::policy::Policy;
-use crate::token::{TokenError, Tokens};
-use crate::verify::VerifyError;
+use crate::token::{Asking, TokenError, Tokens};
+use crate::verify::{Signature, VerifyError};
 
 /// The stages that one request passes, put together by [`crate::daemon`]. Cheap to clone.
 #[derive(Clone)]
@@ -46,9 +46,24 @@ impl Signer {
             Permitted::Intent(intent) => intent,
             Permitted::Replay(replay) => return Ok(replay.verify()?),
         };
-        let raw = self.tokens.sign(&intent).await;
-        let signature = raw.map_err(Failure::from).and_then(|raw| Ok(raw.verify(&intent)?));
+        let signature = ask(self.tokens.holding(&intent), &intent).await;
         self.ledger.settle(intent, signature)
+    }
+}
+
+/// Has a token sign what the intent says. One whose signature does not verify is doubted, and the next is asked.
+pub(crate) async fn ask(
+    tokens: Result<Asking<'_>, TokenError>,
+    intent: &Intent,
+) -> Result<Signature, Failure> {
+    let mut tokens = tokens?;
+    loop {
+        let raw = tokens.sign().await?;
+        match raw.verify(intent) {
+            Ok(signature) => return Ok(signature),
+            Err(_) if tokens.doubt() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) use pin::Pin;
 pub use start::Absent;
 
 use pool::Request;
+pub use route::Asking;
 use route::Route;
 
 /// A token's name in the configuration; the same form as a [`KeyName`].
@@ -70,6 +71,8 @@ struct Running {
 pub enum Health {
     /// Its process runs and holds the pinned keys.
     Ready,
+    /// The same, but a signature of it did not verify, and it has not proven itself since: it is asked after all others.
+    Doubted,
     /// Its process ended and the first replacement is on its way: requests wait.
     Restarting,
     /// No replacement came up, or an operator must act: requests are refused.
@@ -131,31 +134,27 @@ impl Tokens {
         start::start(launch, tokens, keys, state, absent).await
     }
 
-    /// Signs an intent's message with its key.
+    /// The tokens that can sign an intent's message, to be asked one after the other.
     ///
     /// # Errors
-    /// [`TokenError`]; the message may have been signed unless the variant says that it was not.
-    pub async fn sign(&self, intent: &Intent) -> Result<RawSignature, TokenError> {
-        self.answer(&request(intent)).await
+    /// [`TokenError::NotInService`] if no token holds its key.
+    pub fn holding<'a>(&'a self, intent: &'a Intent) -> Result<Asking<'a>, TokenError> {
+        Ok(self.route(&intent.key().name)?.ask(request(intent)))
     }
 
-    async fn answer(&self, request: &Request<'_>) -> Result<RawSignature, TokenError> {
-        self.route(request.key)?.sign(request).await
-    }
-
-    /// Signs with one token and no other.
+    /// One of these tokens, and no other.
     ///
     /// # Errors
-    /// [`TokenError`]
-    pub async fn sign_on(&self, token: &TokenName, intent: &Intent) -> Result<RawSignature, TokenError> {
-        self.route(&intent.key().name)?.sign_on(token, &request(intent)).await
+    /// [`TokenError::NotInService`] if this token does not hold the key.
+    pub fn only<'a>(&'a self, token: &TokenName, intent: &'a Intent) -> Result<Asking<'a>, TokenError> {
+        self.route(&intent.key().name)?.ask_only(token, request(intent))
     }
 
     /// The tokens that hold `key` and are not out of service.
     #[must_use]
     pub fn present(&self, key: &KeyName) -> Vec<TokenName> {
         let members = self.0.routes.get(key).map(|route| route.members()).into_iter().flatten();
-        let present = members.filter(|member| *member.pool.health.borrow() != Health::Down);
+        let present = members.filter(|member| member.pool.health() != Health::Down);
         present.map(|member| member.pool.config.name.clone()).collect()
     }
 
@@ -203,8 +202,9 @@ impl Health {
     fn rank(self) -> u8 {
         match self {
             Self::Ready => 0,
-            Self::Restarting => 1,
-            Self::Down => 2,
+            Self::Doubted => 1,
+            Self::Restarting => 2,
+            Self::Down => 3,
         }
     }
 }

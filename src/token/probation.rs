@@ -1,4 +1,5 @@
-//! A token that shares its keys with others and was lost comes back on probation: others go first until it has proven itself.
+//! A token that shares its keys with others and was lost comes back on probation: others go first until it has proven itself. So
+//! does any token that gave a signature which does not verify.
 //!
 //! In: the [`Tokens`]. Out: a [`Probation`] for each such token, which waits for the token's return and ends the
 //! probation. The proof is the daemon's business, which records it; how many proofs it takes, and how much longer
@@ -7,8 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pool::Pool;
-use super::{Health, TokenName, Tokens};
+use super::pool::{Pool, Standing, State};
+use super::route::Member;
+use super::{TokenName, Tokens};
 use crate::key::KeyName;
 
 /// How many proofs in a row end a probation.
@@ -18,24 +20,27 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// In service this long, a token has proven itself, and its next loss is its first.
 const SOUND: Duration = Duration::from_secs(600);
 
-/// One token that shares at least one key, as its warden sees it.
+/// One token, as its warden sees it.
 pub struct Probation {
     pool: Arc<Pool>,
-    keys: Vec<KeyName>,
+    /// Those that other tokens hold, too.
+    shared: Vec<KeyName>,
+    own: Vec<KeyName>,
 }
 
 impl Tokens {
-    /// One for each token that shares a key with another.
+    /// One for each token that holds a key.
     #[must_use]
     pub fn probations(&self) -> Vec<Probation> {
         let mut found: Vec<Probation> = Vec::new();
-        for (key, route) in self.0.routes.iter().filter(|(_, route)| route.members().len() > 1) {
-            for member in route.members() {
-                let known = found.iter_mut().find(|known| Arc::ptr_eq(&known.pool, &member.pool));
-                match known {
-                    Some(known) => known.keys.push(key.clone()),
-                    None => found.push(Probation { pool: member.pool.clone(), keys: vec![key.clone()] }),
-                }
+        for (key, route) in &self.0.routes {
+            for Member { pool, .. } in route.members() {
+                let place = found.iter().position(|known| Arc::ptr_eq(&known.pool, pool));
+                let new = || Probation { pool: pool.clone(), shared: Vec::new(), own: Vec::new() };
+                let mut known = place.map_or_else(new, |place| found.swap_remove(place));
+                let keys = if route.members().len() > 1 { &mut known.shared } else { &mut known.own };
+                keys.push(key.clone());
+                found.push(known);
             }
         }
         found
@@ -49,20 +54,29 @@ impl Probation {
         &self.pool.config.name
     }
 
-    /// The keys that it shares with others.
+    /// The keys that it has to prove itself with: those that it shares, and all of them once a signature of it did not verify.
     pub fn keys(&self) -> impl Iterator<Item = &KeyName> {
-        self.keys.iter()
+        self.keys_of(self.pool.state.borrow().standing)
+    }
+
+    fn keys_of(&self, standing: Standing) -> impl Iterator<Item = &KeyName> {
+        let (shared, own): (&[_], &[_]) = match standing {
+            Standing::Sound => (&[], &[]),
+            Standing::Lost => (&self.shared, &[]),
+            Standing::Doubted => (&self.shared, &self.own),
+        };
+        shared.iter().chain(own)
     }
 
     /// Waits until the token is there and on probation. `false` once it never will be.
     pub async fn begins(&self) -> bool {
-        let mut health = self.pool.health.subscribe();
-        health.wait_for(|health| *health == Health::Ready && self.pool.is_on_probation()).await.is_ok()
+        let is_on_probation = |state: &State| state.is_up() && self.keys_of(state.standing).next().is_some();
+        self.pool.state.subscribe().wait_for(is_on_probation).await.is_ok()
     }
 
     /// Waits until the token is lost, again.
     pub async fn is_lost(&self) {
-        let _ = self.pool.health.subscribe().wait_for(|health| *health != Health::Ready).await;
+        let _ = self.pool.state.subscribe().wait_for(|state| !state.is_up()).await;
     }
 
     /// Puts the token beside the others again.
@@ -107,6 +121,12 @@ impl Patience {
         Verdict::Admit
     }
 
+    /// How long until the first proof: at once after the first loss.
+    #[must_use]
+    pub fn before(&self) -> Duration {
+        if self.losses <= 1 { Duration::ZERO } else { self.pause() }
+    }
+
     /// How long until the next proof.
     #[must_use]
     pub fn pause(&self) -> Duration {
@@ -133,14 +153,15 @@ mod tests {
     fn the_oftener_it_is_lost_the_longer_it_takes_until_it_was_sound_for_long() {
         let (mut patience, mut now) = (Patience::default(), Instant::now());
         let mut pauses = Vec::new();
-        for _ in 0..10 {
+        for lost in 0..10 {
             patience.lost(now);
             pauses.push(patience.pause());
+            assert_eq!(patience.before(), if lost == 0 { Duration::ZERO } else { patience.pause() });
             while patience.proven(now) != Verdict::Admit {}
         }
         assert!(pauses.is_sorted() && pauses.first() == Some(&PAUSE.0) && pauses.last() == Some(&PAUSE.1));
         now += SOUND;
         patience.lost(now);
-        assert_eq!(patience.pause(), PAUSE.0);
+        assert_eq!((patience.pause(), patience.before()), (PAUSE.0, Duration::ZERO));
     }
 }

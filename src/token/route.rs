@@ -1,10 +1,11 @@
 //! Where a key is: one token, or several that hold the same key pair (field-notes R33).
 //!
 //! In: a [`Request`]. Out: a signature of the first token that gives one: load goes where the least waits, a token that is out
-//! of service or on probation is passed over while another is there, and a request whose token failed goes on to the next.
-//! That is safe: a token that failed gave no signature, and one that hung is killed with whatever it may have signed; the
-//! next signs the same bytes for the same ledger entry.
+//! of service or on probation is passed over while another is there, and a request whose token failed, or gave a signature that
+//! does not verify, goes on to the next. That is safe: nothing of a token that failed is released, and one that hung or lied is
+//! killed with whatever it may have signed; the next signs the same bytes for the same ledger entry.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -36,7 +37,7 @@ impl Route {
         let route = Self { members, turn: AtomicUsize::new(0), health: watch::Sender::new(best(&pools)) };
         for pool in &pools {
             let (mut changed, health, pools) = (
-                pool.health.subscribe(),
+                pool.state.subscribe(),
                 route.health.clone(),
                 pools.iter().map(Arc::downgrade).collect::<Vec<_>>(),
             );
@@ -51,42 +52,23 @@ impl Route {
         Arc::new(route)
     }
 
-    /// Signs with the best token first.
-    ///
-    /// # Errors
-    /// The [`TokenError`] of the token that was asked last.
-    pub(super) async fn sign(&self, request: &Request<'_>) -> Result<RawSignature, TokenError> {
-        let order = self.order();
-        let mut others = order.iter();
-        let Some(first) = others.next() else {
-            return Err(TokenError::NotInService { key: request.key.clone() });
-        };
-        let (mut asked, mut result) = (first, first.pool.sign(first.index, request).await);
-        for next in others {
-            match &result {
-                Err(error) if goes_on(error) && !is_late(request) => {
-                    let (from, to) = (&asked.pool.config.name, &next.pool.config.name);
-                    tracing::warn!(key = %request.key, %from, %to, %error, "the next token is asked");
-                    (asked, result) = (next, next.pool.sign(next.index, request).await);
-                }
-                _ => break,
-            }
-        }
-        result
+    /// Begins to ask, the best token first.
+    pub(super) fn ask<'a>(&'a self, request: Request<'a>) -> Asking<'a> {
+        Asking { request, asked: None, others: self.order().into_iter() }
     }
 
-    /// Signs with one token and no other.
+    /// Begins to ask one token, and no other.
     ///
     /// # Errors
-    /// [`TokenError`]; [`TokenError::NotInService`] if this token does not hold the key.
-    pub(super) async fn sign_on(
-        &self,
+    /// [`TokenError::NotInService`] if this token does not hold the key.
+    pub(super) fn ask_only<'a>(
+        &'a self,
         token: &TokenName,
-        request: &Request<'_>,
-    ) -> Result<RawSignature, TokenError> {
+        request: Request<'a>,
+    ) -> Result<Asking<'a>, TokenError> {
         let member = self.members.iter().find(|member| member.pool.config.name == *token);
         let member = member.ok_or_else(|| TokenError::NotInService { key: request.key.clone() })?;
-        member.pool.sign(member.index, request).await
+        Ok(Asking { request, asked: None, others: vec![member].into_iter() })
     }
 
     /// The tokens, as they were configured.
@@ -112,9 +94,61 @@ impl Route {
     }
 }
 
+/// One request on its way through the tokens that hold its key. Each is asked once.
+pub struct Asking<'a> {
+    request: Request<'a>,
+    /// Who was asked last.
+    asked: Option<&'a Member>,
+    others: std::vec::IntoIter<&'a Member>,
+}
+
+impl Asking<'_> {
+    /// Has the next token sign, and those after it where one fails.
+    ///
+    /// # Errors
+    /// The [`TokenError`] of the token that was asked last; the message may have been signed unless the variant says that it was not.
+    pub async fn sign(&mut self) -> Result<RawSignature, TokenError> {
+        loop {
+            let Some(member) = self.others.next() else {
+                return Err(TokenError::NotInService { key: self.request.key.clone() });
+            };
+            self.asked = Some(member);
+            match member.pool.sign(member.index, &self.request).await {
+                Err(error) if goes_on(&error) && self.goes_on(&error) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Takes note that the last answer does not verify: its token's process is replaced, and it is asked after the others until it
+    /// has proven itself. Whether another token is left to ask.
+    #[must_use]
+    pub fn doubt(&mut self) -> bool {
+        let Some(member) = self.asked else { return false };
+        let token = &member.pool.config.name;
+        tracing::error!(
+            key = %self.request.key, %token,
+            "THE TOKEN GAVE A SIGNATURE THAT DOES NOT VERIFY; it is withheld, and the token's process is replaced"
+        );
+        member.pool.doubt();
+        self.goes_on("its signature does not verify")
+    }
+
+    /// Whether another token is asked, for this reason.
+    fn goes_on(&self, reason: impl Display) -> bool {
+        let (Some(from), Some(to)) = (self.asked, self.others.as_slice().first()) else { return false };
+        if is_late(&self.request) {
+            return false;
+        }
+        let (from, to) = (&from.pool.config.name, &to.pool.config.name);
+        tracing::warn!(key = %self.request.key, %from, %to, %reason, "the next token is asked");
+        true
+    }
+}
+
 /// The best health of all.
 fn best(pools: &[Arc<Pool>]) -> Health {
-    let healths = pools.iter().map(|pool| *pool.health.borrow());
+    let healths = pools.iter().map(|pool| pool.health());
     healths.min_by_key(|health| health.rank()).unwrap_or(Health::Down)
 }
 

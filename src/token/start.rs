@@ -277,7 +277,7 @@ fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>, found: &K
         }
         let (launch, spawner, stop) = (launch.clone(), spawner.clone(), stopped.clone());
         if process.is_err() {
-            pool.set_health(Health::Down);
+            pool.set_process(Health::Down);
         }
         let supervisor = Supervisor { pool, launch, spawner, setup, latch, pinned, stop };
         supervisors.push(tokio::spawn(supervisor.run(process.ok())));

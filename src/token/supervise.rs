@@ -1,7 +1,7 @@
 //! Keeps one token process running.
 //!
-//! In: the process of start-up and the public keys pinned then. A process that dies, hangs past the token's deadline or
-//! calls itself broken is killed and replaced, with back-off. Promised: a replacement signs nothing before its public keys
+//! In: the process of start-up and the public keys pinned then. A process that dies, hangs past the token's deadline, calls
+//! itself broken or gives a signature that does not verify is killed and replaced, with back-off. Promised: a replacement signs nothing before its public keys
 //! equal the pinned ones, and a PIN that was refused is not tried again before there is another or an operator says so (R9).
 
 use std::sync::Arc;
@@ -75,10 +75,12 @@ impl Supervisor {
 
     async fn serve(&self, mut process: TokenProcess) -> Service {
         let mut stop = self.stop.clone();
+        let doubts = self.pool.state.borrow().doubts;
         let sockets = match process.open_sessions().await {
             Ok(sockets) => sockets,
             Err(error) => {
                 tracing::error!(token = %self.pool.config.name, %error, "the token process took no sessions");
+                self.pool.set_process(Health::Restarting);
                 return Service::Lost;
             }
         };
@@ -92,10 +94,12 @@ impl Supervisor {
                 Link { token, queue: &pool.queue, deadline, sessions: count }.serve(socket).await
             });
         }
-        self.pool.set_health(Health::Ready);
+        self.pool.set_process(Health::Ready);
         tokio::select! {
             biased;
             Some(end) = sessions.join_next() => self.report_end(end),
+            // Whatever makes it sign wrongly, a process that begins anew may not have it.
+            () = self.pool.doubted(doubts) => {}
             status = process.ended() => {
                 tracing::error!(token = %self.pool.config.name, status, "the token process ended; it is replaced");
             }
@@ -112,7 +116,7 @@ impl Supervisor {
                 return Service::Stopped;
             }
         }
-        self.pool.set_health(Health::Restarting);
+        self.pool.set_process(Health::Restarting);
         // A call into a module cannot be cancelled; a process can be killed. Its jobs in flight fail.
         process.kill().await;
         sessions.shutdown().await;
@@ -235,7 +239,7 @@ impl Supervisor {
     }
 
     fn close(&self, reason: &TokenError, health: Health) {
-        self.pool.set_health(health);
+        self.pool.set_process(health);
         self.pool.queue.close(reason);
     }
 

@@ -42,7 +42,7 @@ async fn sign_until(
 ) -> Result<RawSignature, TokenError> {
     let key = KeyName::new(key).unwrap();
     let request = Request { key: &key, scheme, message: MESSAGE, deadline, priority: Priority::Interactive };
-    tokens.answer(&request).await
+    tokens.route(&key)?.ask(request).sign().await
 }
 
 /// Waits for a health, and not for ever.

@@ -47,6 +47,7 @@ async fn says_how_the_signer_and_its_keys_are_over_tls_and_the_socket() {
             assert_eq!(told(&mut changes).await, Some(Health::Serving));
         }
     }
+    daemon.stop();
     assert_eq!(site.entries().len(), 2, "the self-test alone: nothing is signed, and nothing recorded");
 }
 

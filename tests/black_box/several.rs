@@ -1,16 +1,26 @@
-//! One key on two tokens of a real daemon: one dies, callers do not notice, and it proves itself before it takes load again.
+//! One key on two tokens of a real daemon: one dies or lies, callers do not notice, and it proves itself before it takes load
+//! again.
 
 use std::process::Command;
 
 use countersign::ledger::Entry;
+use countersign::ledger::entry::Outcome;
+use countersign_faulty::{Action, Call, Control, On, Script};
+use countersign_proto::client::Health;
 use countersign_tbs::ssh::SubjectKey;
 use rustix::process::{Signal, kill_process};
 
+use crate::faulty::faulty;
 use crate::forge::Forgery;
 use crate::site::{FRONT_END, Site, USER_CA, now, request, text};
 
 /// A site whose `user-ca` is on the tokens `soft` and `spare`.
 fn site() -> Site {
+    site_with(|_, base| base)
+}
+
+/// The same, with other sections that every site has.
+fn site_with(change: impl FnOnce(&Site, String) -> String) -> Site {
     let site = Site::without_token("");
     let keys = USER_CA.replace("token = \"soft\"", "token = [\"soft\", \"spare\"]");
     let spare = format!(
@@ -18,7 +28,7 @@ fn site() -> Site {
          [token.spare.environment]\nSOFTHSM2_CONF = \"{}/softhsm2.conf\"\n",
         site.dir().display()
     );
-    site.configure(&format!("{}{spare}{keys}", site.base_config()));
+    site.configure(&format!("{}{spare}{keys}", change(&site, site.base_config())));
     let pem = site.path("ca.pem");
     let made = Command::new("openssl")
         .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"])
@@ -65,4 +75,45 @@ async fn a_lost_token_is_not_missed_and_proves_itself_before_it_serves_again() {
     assert_eq!(self_tests(&site), 4, "two proofs of the one that was lost");
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_lies_costs_no_caller_anything_and_proves_itself_before_it_serves_again() {
+    let mut control = None;
+    let site = site_with(|site, base| {
+        std::fs::create_dir(site.path("script")).unwrap();
+        let made = Control::new(&site.path("script/script.toml")).unwrap();
+        faulty(&base, control.insert(made))
+    });
+    let control = control.unwrap();
+    let mut daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await;
+    let openssh = client.get_key("user-ca").await.unwrap().openssh;
+    let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
+    let sign = async |serial| {
+        let tbs = Forgery { serial, ..Forgery::user(ca_key.clone(), now()) };
+        client.sign(request("user-ca", tbs.encode())).await.expect("one of the two tells the truth");
+    };
+    for (round, lie) in (0..).zip([Action::WrongSignature, Action::ShortSignature]) {
+        control.set(&Script::on(On::call(Call::Sign, lie).times(1))).unwrap();
+        let before = control.calls(Call::Sign);
+        let mut serial = 100 * round + 1;
+        while control.calls(Call::Sign) == before {
+            sign(serial).await;
+            serial += 1;
+        }
+        daemon.wait_for("THE TOKEN GAVE A SIGNATURE THAT DOES NOT VERIFY");
+        assert_eq!(client.health(Some("user-ca")).await.unwrap(), Health::Serving, "the other one is well");
+        daemon.wait_for("has proven itself");
+        let calls = control.calls(Call::Sign);
+        while control.calls(Call::Sign) == calls {
+            sign(serial).await;
+            serial += 1;
+        }
+    }
+    assert_eq!(self_tests(&site), 6, "one on each token, and two proofs each time");
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    let failed = |entry: &Entry| matches!(entry, Entry::Outcome { outcome, .. } if !matches!(outcome, Outcome::Signed(_)));
+    assert!(!site.entries().iter().any(failed), "nobody was refused anything");
 }

@@ -149,6 +149,46 @@ async fn what_was_lost_is_asked_last_until_its_probation_ends() {
 }
 
 #[tokio::test]
+async fn a_token_that_lied_is_asked_last_until_it_has_proven_itself_with_every_key() {
+    let mut pair = Pair::new();
+    pair.first.generate("alone", "EC:prime256v1");
+    pair.first.configure("alone", "alone", P256);
+    let (tokens, _) = pair.start().await.unwrap();
+    let (ca, alone) = (KeyName::new("ca").unwrap(), KeyName::new("alone").unwrap());
+    let probations = tokens.probations();
+    let doubted = probations.iter().find(|probation| probation.token().as_str() == "t").unwrap();
+    let started = pair.first.processes().len();
+    loop {
+        let message = Request {
+            key: &ca,
+            scheme: P256,
+            message: MESSAGE,
+            deadline: None,
+            priority: Priority::Interactive,
+        };
+        let mut asking = tokens.route(&ca).unwrap().ask(message);
+        let before = pair.controls[0].calls(Call::SignInit);
+        asking.sign().await.unwrap();
+        if pair.controls[0].calls(Call::SignInit) > before {
+            assert!(asking.doubt(), "the other token is left");
+            asking.sign().await.unwrap();
+            assert!(!asking.doubt(), "each token is asked once");
+            break;
+        }
+    }
+    let mut health = tokens.watch_health(&alone).unwrap();
+    reaches(&mut health, |health| health == Health::Restarting).await;
+    reaches(&mut health, |health| health == Health::Doubted).await;
+    assert!(pair.first.processes().len() > started, "its process is another");
+    assert!(doubted.begins().await);
+    assert_eq!(doubted.keys().collect::<Vec<_>>(), [&ca, &alone]);
+    sign(&tokens, "alone", P256).await.expect("better a token that is doubted than none");
+    doubted.end();
+    reaches(&mut health, |health| health == Health::Ready).await;
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
 async fn different_keys_under_one_name_are_a_fault() {
     let pair = Pair::empty();
     pair.first.generate("ca", "EC:prime256v1");

@@ -28,6 +28,8 @@ pub mod entry;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod index;
+mod leaf;
 pub mod merkle;
 pub mod note;
 mod order;
@@ -37,7 +39,7 @@ mod writer;
 
 pub use admit::Thaw;
 pub use entry::{Entry, leaf_hash};
-pub use error::LedgerError;
+pub use error::{LedgerError, StoreError};
 pub(crate) use order::Order;
 pub use order::Replay;
 pub use reader::Reader;
@@ -46,6 +48,8 @@ use claim::{Claim, Conflict, Unique};
 use clock::LogClock;
 use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
+use index::Limits;
+use leaf::Leaf;
 use sqlite::Store;
 use writer::Queue;
 
@@ -122,11 +126,11 @@ impl Ledger {
     /// [`LedgerError`]: another process has it open, it is another log or none at all, damaged, or out of reach; or the
     /// clock is behind its newest entry.
     pub fn open(config: &Config) -> Result<Self, LedgerError> {
-        Self::open_by(config, UnixMillis::now)
+        Self::open_by(config, UnixMillis::now, Limits::default())
     }
 
-    fn open_by(config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
-        let store = Store::open(config)?;
+    fn open_by(config: &Config, now: fn() -> UnixMillis, limits: Limits) -> Result<Self, LedgerError> {
+        let store = Store::open(config, limits)?;
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
         let queue = Queue::start(store, clock)?;
@@ -199,8 +203,9 @@ impl Ledger {
         let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, number_step));
         let claim = Claim { asked, ca_key, unique, rule: rule.clone(), budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
-        let leaf = Entry::Intent { time, asked, policy, rule, ca_key }.encode()?;
-        let leaf_hash = leaf_hash(&leaf);
+        let entry = Entry::Intent { time, asked, policy, rule, ca_key };
+        let leaf = Leaf::of_intent(&entry, &tbs, self.queue.term_key())?;
+        let leaf_hash = leaf.hash;
         let order = Order::tbs(key, tbs);
         let permitted = match self.noted(self.queue.record_intent(time, leaf, claim).await)? {
             Ok(index) => {
@@ -231,7 +236,7 @@ impl Ledger {
         let reason = refusal.reason.code_word().to_owned();
         let message = shortened(&refusal.message).to_owned();
         let caller = asked.caller.clone();
-        let leaf = Entry::Refusal { time, asked, policy, rule, reason, message }.encode()?;
+        let leaf = self.queue.leaf(&Entry::Refusal { time, asked, policy, rule, reason, message })?;
         let entry = self.noted(self.queue.record_refusal(time, leaf, caller).await)?;
         Ok(Recorded(Err(Refused { refusal, entry, retry_after })))
     }
@@ -302,8 +307,8 @@ impl Ledger {
 
     /// Appends one entry and returns once it is durable.
     async fn append(&self, entry: &Entry) -> Result<Receipt, LedgerError> {
-        let leaf = entry.encode()?;
-        let leaf_hash = leaf_hash(&leaf);
+        let leaf = self.queue.leaf(entry)?;
+        let leaf_hash = leaf.hash;
         let index = self.noted(self.queue.record(entry.time(), leaf).await)?;
         Ok(Receipt { index, leaf_hash })
     }

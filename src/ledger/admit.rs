@@ -5,11 +5,11 @@
 
 use crate::caller::CallerName;
 use crate::key::KeyName;
-use crate::ledger::Receipt;
 use crate::ledger::budget::Standing;
 use crate::ledger::claim::{Claim, Conflict};
 use crate::ledger::entry::{Entry, UnixMillis};
-use crate::ledger::sqlite::{Account, Batch, Party};
+use crate::ledger::sqlite::{Account, Batch, Party, Stored};
+use crate::ledger::{Leaf, Receipt};
 use crate::policy::Refusal;
 
 /// The index of an intent, or why it is not appended.
@@ -29,12 +29,7 @@ pub struct Thaw {
 }
 
 /// Appends an intent, unless its caller is frozen, what it claims is taken, or its budget is used up.
-pub(super) fn intent(
-    batch: &mut Batch<'_>,
-    claim: &Claim,
-    time: UnixMillis,
-    leaf: &[u8],
-) -> rusqlite::Result<Claimed> {
+pub(super) fn intent(batch: &mut Batch<'_>, claim: &Claim, time: UnixMillis, leaf: &Leaf) -> Stored<Claimed> {
     let account = Account { party: party(claim), rule: claim.rule.clone() };
     if let Some(refusal) = batch.standing(&account.party)?.refusal() {
         return Ok(Err(Conflict::Refused(refusal)));
@@ -63,7 +58,7 @@ fn count_over(
     claim: &Claim,
     refusal: &Refusal,
     time: UnixMillis,
-) -> rusqlite::Result<Option<u64>> {
+) -> Stored<Option<u64>> {
     let party = party(claim);
     let mut standing = batch.standing(&party)?;
     if standing.count(claim.budget.freeze_after, time) {
@@ -85,8 +80,8 @@ pub(super) fn refusal(
     batch: &mut Batch<'_>,
     caller: &[u8],
     time: UnixMillis,
-    leaf: &[u8],
-) -> rusqlite::Result<Option<u64>> {
+    leaf: &Leaf,
+) -> Stored<Option<u64>> {
     let mut tally = batch.tally(caller)?;
     let whole = tally.admit(time);
     batch.set_tally(caller, tally);
@@ -94,7 +89,7 @@ pub(super) fn refusal(
 }
 
 /// Appends an entry for each caller with refusals that were only counted.
-pub(super) fn counted_refusals(batch: &mut Batch<'_>, time: UnixMillis) -> rusqlite::Result<()> {
+pub(super) fn counted_refusals(batch: &mut Batch<'_>, time: UnixMillis) -> Stored<()> {
     for (caller, mut tally) in batch.open_tallies()? {
         let (since, count) = (tally.since, tally.count);
         batch.append_entry(&Entry::Refusals { time, caller: caller.clone(), since, count })?;
@@ -105,11 +100,7 @@ pub(super) fn counted_refusals(batch: &mut Batch<'_>, time: UnixMillis) -> rusql
 }
 
 /// Appends a thaw, and forgets the tries that led to the freeze; `None` if there is nothing to thaw.
-pub(super) fn thaw(
-    batch: &mut Batch<'_>,
-    thaw: &Thaw,
-    time: UnixMillis,
-) -> rusqlite::Result<Option<Receipt>> {
+pub(super) fn thaw(batch: &mut Batch<'_>, thaw: &Thaw, time: UnixMillis) -> Stored<Option<Receipt>> {
     let caller = thaw.caller.as_str().as_bytes().to_vec();
     let party = Party { caller: caller.clone(), key: thaw.key.as_str().as_bytes().to_vec() };
     let Some(freeze) = batch.standing(&party)?.frozen else { return Ok(None) };

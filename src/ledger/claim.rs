@@ -154,15 +154,22 @@ impl Unique {
     /// What `tbs` claims for itself, by the profile `rule`.
     pub(super) fn of(tbs: &Tbs, rule: &str, number_step: NumberStep) -> Self {
         match tbs {
-            Tbs::Ssh(certificate) => Self::Serial(Serial(certificate.serial().to_be_bytes().to_vec())),
-            Tbs::X509(certificate) => Self::Serial(Serial(certificate.serial().as_bytes().to_vec())),
             Tbs::Crl(list) => Self::CrlNumber(ListNumber::of(list, rule, number_step)),
-            Tbs::Ocsp(_) => Self::Nothing,
+            Tbs::Ssh(_) | Tbs::X509(_) | Tbs::Ocsp(_) => Serial::of(tbs).map_or(Self::Nothing, Self::Serial),
         }
     }
 }
 
 impl Serial {
+    /// A certificate's.
+    pub(super) fn of(tbs: &Tbs) -> Option<Self> {
+        match tbs {
+            Tbs::Ssh(certificate) => Some(Self(certificate.serial().to_be_bytes().to_vec())),
+            Tbs::X509(certificate) => Some(Self(certificate.serial().as_bytes().to_vec())),
+            Tbs::Crl(_) | Tbs::Ocsp(_) => None,
+        }
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

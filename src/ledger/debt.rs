@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
+use crate::ledger::Receipt;
 use crate::ledger::entry::{Entry, Outcome, UnixMillis};
 use crate::ledger::writer::Queue;
-use crate::ledger::{LedgerError, Receipt};
 
 /// Owed until settled; dropped unsettled, it is settled as abandoned.
 #[derive(Debug)]
@@ -45,10 +45,7 @@ impl Debt {
             outcome,
             latency_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         };
-        let queued = entry
-            .encode()
-            .map_err(LedgerError::from)
-            .and_then(|leaf| queue.outcome(self.receipt.index, leaf));
+        let queued = queue.leaf(&entry).and_then(|leaf| queue.outcome(leaf));
         if let Err(error) = queued {
             tracing::error!(intent = self.receipt.index, "an outcome is not recorded: {error}");
         }

@@ -18,8 +18,8 @@ pub enum LedgerError {
     Unavailable {
         /// The file.
         path: PathBuf,
-        /// SQLite's answer.
-        source: Arc<rusqlite::Error>,
+        /// What the store says.
+        source: Arc<StoreError>,
     },
     /// The clock was set back, or the newest entry was recorded while it was ahead. Nothing is recorded or signed until
     /// it is right again.
@@ -126,6 +126,34 @@ pub enum LedgerError {
         /// The first index that is known to be missing.
         index: u64,
     },
+    /// The log's index knows more: somebody restored an older copy of the log, or cut it.
+    #[error(
+        "ledger {path} has {entries} entries, but its index {index} knows {known}: this is an older copy of it, and what \
+         was signed since is missing; put the newest copy in its place, or see \"An older copy\" in docs/ledger.md"
+    )]
+    OlderThanIndex {
+        /// The file.
+        path: PathBuf,
+        /// The index's directory.
+        index: PathBuf,
+        /// How many entries the log has.
+        entries: u64,
+        /// How many the index knows.
+        known: u64,
+    },
+    /// The log's index knows another entry in this place: this is the log of a signer that went on from an older copy, or it was changed.
+    #[error(
+        "entry {entry} of ledger {path} is not the one that its index {index} knows: the file was changed, or is another \
+         copy that was written on; put the right one in its place, or see \"An older copy\" in docs/ledger.md"
+    )]
+    OtherThanIndexed {
+        /// The file.
+        path: PathBuf,
+        /// The index's directory.
+        index: PathBuf,
+        /// The first entry that is known to differ.
+        entry: u64,
+    },
     /// A row that is not an entry.
     #[error(
         "ledger {path}: entry {index} is not one; keep a copy of the file, then restore it from a backup"
@@ -159,6 +187,56 @@ impl LedgerError {
             Self::NotALedger { .. } => "LEDGER_NOT_A_LEDGER",
             Self::NewerSchema { .. } => "LEDGER_NEWER_SCHEMA",
             Self::OtherOrigin { .. } => "LEDGER_OTHER_ORIGIN",
+            Self::OlderThanIndex { .. } => "LEDGER_OLDER_COPY",
+            Self::OtherThanIndexed { .. } => "LEDGER_OTHER_COPY",
         }
     }
+}
+
+/// Why a transaction on the log failed, and left nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// SQLite cannot read or write the log.
+    #[error(transparent)]
+    Log(#[from] rusqlite::Error),
+    /// What earlier entries claim cannot be looked up.
+    #[error("its index cannot be read: {0}")]
+    Index(#[from] std::io::Error),
+    /// The index would fall too far behind the log.
+    #[error("{waiting} entries wait for index {path}, which cannot be written: {source}")]
+    IndexBehind {
+        /// The index's directory.
+        path: PathBuf,
+        /// How many entries it does not know.
+        waiting: u64,
+        /// The system's answer.
+        source: Arc<std::io::Error>,
+    },
+    /// The index or a table leads to an entry that is missing or of another kind: somebody has changed the files.
+    #[error(
+        "something leads to entry {0}, which is not what it should be; stop the signer and remove its index"
+    )]
+    Astray(u64),
+    /// Somebody has added or removed entries.
+    #[error(
+        "it has {found} entries where it had {expected}: another program has written it; stop the signer, and see what did"
+    )]
+    Changed {
+        /// How many there were after the last transaction.
+        expected: u64,
+        /// How many there are now.
+        found: u64,
+    },
+    /// An entry that is not one.
+    #[error("entry {index} is not one: {source}")]
+    Entry {
+        /// Its index.
+        index: u64,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// An entry of extreme length.
+    #[error(transparent)]
+    EntryTooLong(#[from] EntryTooLong),
 }

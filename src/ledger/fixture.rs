@@ -1,7 +1,8 @@
 //! What tests of the record need: a log in a directory of its own, a CA key in memory, and a policy that permits some.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -12,6 +13,8 @@ use tempfile::TempDir;
 
 use crate::caller::Caller;
 use crate::key::{Clock, Key, KeyName, KeyPurpose, Keys, PublicKey, Scheme, UnixTime};
+use crate::ledger::entry::UnixMillis;
+use crate::ledger::index::Limits;
 use crate::ledger::{Config, Entry, Intent, Ledger, Permitted, Reader, Recorded};
 use crate::policy::{Decision, Policy};
 use crate::sign::{Failure, Priority, Request, RequestId};
@@ -73,6 +76,20 @@ impl Fixture {
 
     pub(crate) fn open(&self) -> Ledger {
         Ledger::open(&self.config).unwrap()
+    }
+
+    /// The same, with an index that is written sooner.
+    pub(super) fn open_with(&self, limits: Limits) -> Ledger {
+        Ledger::open_by(&self.config, UnixMillis::now, limits).unwrap()
+    }
+
+    /// The index's directory.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.directory().join("log.sqlite-index")
+    }
+
+    pub(crate) fn remove_index(&self) {
+        fs::remove_dir_all(self.index()).unwrap();
     }
 
     pub(crate) fn key(&self) -> &Arc<Key> {

@@ -1,8 +1,9 @@
 //! The log as an SQLite file: one row per entry, contiguous from 0, and the lock that keeps a second writer out.
 //!
-//! In: a path. Out: the [`Store`], and of it one [`Batch`] after another, which is on the disk or not at all. Opening checks that the file is
-//! this log. The schema refuses change and removal of rows; what somebody does who drops its triggers, readers and (in
-//! a later version) checkpoints find out. Not done here: threads, queues, retries.
+//! In: a path. Out: the [`Store`], and of it one [`Batch`] after another, which is on the disk or not at all. Opening checks
+//! that the file is this log. The schema refuses change and removal of rows; what somebody does who drops its triggers,
+//! readers and (in a later version) checkpoints find out. What finds entries again is beside it, in the
+//! [index](super::index). Not done here: threads, queues, retries.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -14,13 +15,15 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::ledger::entry::UnixMillis;
+use crate::ledger::error::StoreError;
+use crate::ledger::index::{Index, Limits, Log, TermKey};
 use crate::ledger::{Config, Entry, LedgerError};
 
 /// "csgn": SQLite's `application_id` of a ledger.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"csgn");
 
 /// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 
 const SCHEMA: &str = "
     CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
@@ -28,13 +31,10 @@ const SCHEMA: &str = "
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
     CREATE TRIGGER entry_is_never_removed BEFORE DELETE ON entry
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-    CREATE TABLE outcome (intent INTEGER PRIMARY KEY, idx INTEGER NOT NULL) STRICT;
-    CREATE TABLE request (caller BLOB, id BLOB, intent INTEGER NOT NULL, PRIMARY KEY (caller, id)) STRICT, WITHOUT ROWID;
-    CREATE TABLE serial (ca_key BLOB, serial BLOB, intent INTEGER NOT NULL, PRIMARY KEY (ca_key, serial)) STRICT, WITHOUT ROWID;
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ";
 
-/// What schema 2 has in addition. Of each bucket, how many nanoseconds are missing to its being full, and when that was so.
+/// What schema 1 did not have. Of each bucket, how many nanoseconds are missing to its being full, and when that was so.
 const SCHEMA_2: &str = "
     CREATE TABLE spent (caller BLOB, key BLOB, rule TEXT, rate INTEGER NOT NULL, rate_at INTEGER NOT NULL,
                         volume INTEGER NOT NULL, volume_at INTEGER NOT NULL, PRIMARY KEY (caller, key, rule)) STRICT, WITHOUT ROWID;
@@ -51,12 +51,17 @@ const CRL_NUMBERS: &str = "
                                            PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
 ";
 
+/// What schemas before 3 had, and the index has now.
+const BEFORE_SCHEMA_3: &str = "
+    DROP TABLE IF EXISTS outcome; DROP TABLE IF EXISTS request; DROP TABLE IF EXISTS serial;
+";
+
 /// How many of the newest entries opening counts: some 50 ms on a log of any length.
 const TAIL: i64 = 65_536;
 
-/// After how many pages of the write-ahead log they go to their places, 64 MiB: serials and request ids are random, so that
-/// each has a page of its index to itself, and fewer checkpoints write each page less often.
-const CHECKPOINT: u32 = 16_384;
+/// After how many pages of the write-ahead log they go to their places: 16 MiB. Entries come in order, so that more
+/// would save nothing but the pages of callers' budgets.
+const CHECKPOINT: u32 = 4_096;
 
 /// How many statements stay prepared: more than there are.
 const STATEMENTS: usize = 32;
@@ -71,10 +76,14 @@ use account::Rows;
 pub(super) use account::{Account, Party};
 pub(super) use batch::Batch;
 
-/// The file, opened for writing by this process alone.
+/// What becomes of work within a transaction.
+pub(super) type Stored<T> = Result<T, StoreError>;
+
+/// The file and its index, opened for writing by this process alone.
 #[derive(Debug)]
 pub(super) struct Store {
-    // Before the lock, so that it is closed before the lock is given up.
+    // Before the lock, so that they are closed before the lock is given up.
+    index: Index,
     connection: Connection,
     _lock: File,
     path: PathBuf,
@@ -85,7 +94,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the log, or begins it if there is none.
-    pub(super) fn open(config: &Config) -> Result<Self, LedgerError> {
+    pub(super) fn open(config: &Config, limits: Limits) -> Result<Self, LedgerError> {
         let path = &config.path;
         if !directory_of(path).is_dir() {
             return Err(LedgerError::NoDirectory { path: path.clone() });
@@ -100,24 +109,37 @@ impl Store {
             let configured = config.origin.clone();
             return Err(LedgerError::OtherOrigin { path: path.clone(), stored, configured });
         }
-        upgrade(&mut connection).map_err(|source| unreadable(path, source))?;
-        connection.execute_batch(CRL_NUMBERS).map_err(|source| unreadable(path, source))?;
         make_durable(&connection).map_err(|source| unreadable(path, source))?;
         check_tail(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let opened_at = len(&connection).map_err(|source| unreadable(path, source))?;
         let newest = newest(&connection, path, opened_at)?;
+        let (origin, entries) = (stored.as_str(), opened_at.cast_unsigned());
+        let index = Index::open(Log { path, origin, connection: &connection, entries }, limits)?;
+        // After the index, so that where it cannot be made the version before this one still finds what it wants.
+        upgrade(&mut connection).map_err(|source| unreadable(path, source))?;
         forget_full_tallies(&connection, newest).map_err(|source| unreadable(path, source))?;
-        Ok(Self { connection, _lock: lock, path: path.clone(), opened_at, newest })
+        Ok(Self { index, connection, _lock: lock, path: path.clone(), opened_at, newest })
     }
 
     /// Begins a transaction. Dropped, it leaves nothing behind.
     ///
     /// The database alone knows the next index, so that a failed transaction leaves nothing to repair.
-    pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {
+    pub(super) fn begin(&mut self) -> Stored<Batch<'_>> {
+        self.index.begin()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let next = len(&transaction)?;
-        Ok(Batch { transaction, next, opened_at: self.opened_at, rows: Rows::default() })
+        let (expected, found) = (self.index.entries(), next.cast_unsigned());
+        if expected != found {
+            return Err(StoreError::Changed { expected, found });
+        }
+        let (index, opened_at, rows) = (&mut self.index, self.opened_at, Rows::default());
+        Ok(Batch { transaction, index, next, opened_at, rows })
+    }
+
+    /// What the terms of its entries are hashed with.
+    pub(super) fn term_key(&self) -> TermKey {
+        self.index.key()
     }
 
     /// As if the disk had room for no more than `pages`.
@@ -179,13 +201,20 @@ fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result
     transaction.commit()
 }
 
-/// Brings an older schema up to date.
+/// Brings an older schema up to date, all of it or nothing.
 fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version = "UPDATE meta SET value = ?1 WHERE name = 'schema' AND value = '1'";
-    if transaction.execute(version, [SCHEMA_VERSION.to_string()])? == 1 {
+    let meta = "SELECT value FROM meta WHERE name = 'schema'";
+    let found: String = transaction.query_row(meta, (), |row| row.get(0))?;
+    if found == "1" {
         transaction.execute_batch(SCHEMA_2)?;
     }
+    if matches!(&*found, "1" | "2") {
+        transaction.execute_batch(BEFORE_SCHEMA_3)?;
+        let version = "UPDATE meta SET value = ?1 WHERE name = 'schema'";
+        transaction.execute(version, [SCHEMA_VERSION.to_string()])?;
+    }
+    transaction.execute_batch(CRL_NUMBERS)?;
     transaction.commit()
 }
 
@@ -297,14 +326,14 @@ fn directory_of(path: &Path) -> &Path {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::Store;
+    use super::{Limits, Store};
     use crate::ledger::fixture::Fixture;
 
     /// <https://sqlite.org/pragma.html#pragma_synchronous>: with FULL, each commit syncs the write-ahead log.
     #[test]
     fn a_commit_waits_for_the_disk() {
         let fixture = Fixture::new();
-        let store = Store::open(&fixture.config).unwrap();
+        let store = Store::open(&fixture.config, Limits::default()).unwrap();
         let pragma = |name| {
             store
                 .connection

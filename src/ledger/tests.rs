@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use countersign_tbs::ssh::Certificate;
@@ -16,6 +17,7 @@ mod budget;
 mod clock;
 mod crl;
 mod identity;
+mod index;
 
 fn outcome_of(entry: &Entry) -> (u64, &Outcome) {
     match entry {
@@ -214,7 +216,7 @@ async fn closing_writes_the_outcomes_of_a_failed_commit() {
 #[tokio::test]
 async fn a_full_disk_stops_the_record_and_the_next_start_goes_on() {
     let fixture = Fixture::new();
-    let store = Store::open(&fixture.config).unwrap();
+    let store = Store::open(&fixture.config, Limits::default()).unwrap();
     store.limit_pages(12);
     let clock = LogClock::new(fixture.config.path.clone(), store.newest(), Duration::ZERO);
     let queue = Queue::start(store, clock).unwrap();
@@ -313,6 +315,14 @@ async fn only_the_owner_can_read_the_files() {
         let mode = fs::metadata(fixture.directory().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+    ledger.close().await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&fixture.index()), 0o700);
+    let files: Vec<_> = fs::read_dir(fixture.index()).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 4, "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
 }
 
 async fn with_entries(count: usize) -> Fixture {
@@ -353,27 +363,61 @@ async fn refuses_a_log_of_another_signer() {
 
 #[tokio::test]
 async fn refuses_a_newer_schema() {
-    let error = refusal_after("UPDATE meta SET value = '3' WHERE name = 'schema'").await;
-    assert!(matches!(error, LedgerError::NewerSchema { found: 3, known: 2, .. }), "{error}");
+    let error = refusal_after("UPDATE meta SET value = '4' WHERE name = 'schema'").await;
+    assert!(matches!(error, LedgerError::NewerSchema { found: 4, known: 3, .. }), "{error}");
 }
+
+/// What schema 2 had beside what schema 3 has.
+const SCHEMA_2: &str = "
+    CREATE TABLE outcome (intent INTEGER PRIMARY KEY, idx INTEGER NOT NULL) STRICT;
+    CREATE TABLE request (caller BLOB, id BLOB, intent INTEGER NOT NULL, PRIMARY KEY (caller, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE serial (ca_key BLOB, serial BLOB, intent INTEGER NOT NULL, PRIMARY KEY (ca_key, serial)) STRICT, WITHOUT ROWID;
+    INSERT INTO outcome VALUES (0, 1);
+    UPDATE meta SET value = '2' WHERE name = 'schema';
+";
+/// What schema 2 had, and schema 1 did not.
+const NOT_IN_SCHEMA_1: &str = "
+    DROP TABLE spent; DROP TABLE standing; DROP TABLE tally; DROP TABLE crl_number;
+    UPDATE meta SET value = '1' WHERE name = 'schema';
+";
 
 #[tokio::test]
 async fn brings_an_older_schema_up_to_date() {
-    let fixture = with_entries(1).await;
-    fixture.sql(
-        "DROP TABLE spent; DROP TABLE standing; DROP TABLE tally; UPDATE meta SET value = '1' WHERE name = 'schema'",
-    );
-    assert_eq!(
-        Reader::open(&fixture.config.path).unwrap().len().unwrap(),
-        1,
-        "readers need not wait for that"
-    );
-    for _ in 0..2 {
+    for older in [SCHEMA_2.to_owned(), format!("{SCHEMA_2}{NOT_IN_SCHEMA_1}")] {
+        let fixture = Fixture::new();
+        let request = fixture.request("alice");
         let ledger = fixture.open();
-        std::mem::forget(fixture.intent(&ledger).await);
+        std::mem::forget(fixture::intent(fixture.record(&ledger, request.clone()).await));
         ledger.close().await;
+        fixture.sql(&older);
+        fixture.remove_index();
+        let reader = Reader::open(&fixture.config.path).unwrap();
+        assert_eq!(reader.len().unwrap(), 1, "readers need not wait for that");
+        for _ in 0..2 {
+            let ledger = fixture.open();
+            std::mem::forget(fixture.intent(&ledger).await);
+            let refused = fixture.record(&ledger, request.clone()).await.permitted().unwrap_err();
+            assert_eq!(refused.refusal.reason.code_word(), "REQUEST_OUTCOME_UNKNOWN");
+            ledger.close().await;
+        }
+        assert_eq!(fixture.entries().len(), 5);
+        let old = "SELECT count(*) FROM sqlite_schema WHERE name IN ('outcome', 'request', 'serial')";
+        assert_eq!(fixture.sql("").query_row(old, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
-    assert_eq!(fixture.entries().len(), 3);
+}
+
+#[tokio::test]
+async fn an_older_schema_stays_as_it_was_if_the_index_cannot_be_made() {
+    let fixture = with_entries(3).await;
+    fixture.sql(SCHEMA_2);
+    fixture.remove_index();
+    fs::write(fixture.index(), "in the way").unwrap();
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(error.to_string().starts_with("making index"), "{error}");
+    let stored: i64 = fixture.sql("").query_row("SELECT idx FROM outcome", (), |row| row.get(0)).unwrap();
+    assert_eq!(stored, 1);
+    fs::remove_file(fixture.index()).unwrap();
+    fixture.open().close().await;
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! The one thread that writes the log, and the queue in front of it.
 //!
 //! In: encoded entries, from every request at once. Out: indexes, each after the commit that made its entry durable; for
-//! an intent that `ledger::admit` does not let in, the conflict in its place. All that waits when a commit ends goes into the next one (group commit). A record is answered, with its index or with
-//! why there is none; an outcome is not waited for, and kept until it is in. After a failed commit the next batch is
-//! tried like the first, so the service returns by itself.
+//! an intent that `ledger::admit` does not let in, the conflict in its place. All that waits when a commit ends goes into
+//! the next one (group commit). A record is answered, with its index or with why there is none; an outcome is not waited
+//! for, and kept until it is in. After a failed commit the next batch is tried like the first, so the service returns by
+//! itself.
 //!
 //! The queue is bounded: of records by [`PLACES`], of outcomes by the intents in flight, of which a ledger that cannot
 //! write gets no more.
@@ -19,8 +20,9 @@ use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Claim;
 use crate::ledger::clock::LogClock;
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::sqlite::Store;
-use crate::ledger::{LedgerError, Receipt, Thaw};
+use crate::ledger::index::TermKey;
+use crate::ledger::sqlite::{Store, Stored};
+use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
 mod round;
 
@@ -40,15 +42,16 @@ const COUNTING: Duration = Duration::from_secs(60);
 pub(super) struct Queue {
     jobs: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
+    key: TermKey,
 }
 
 #[derive(Debug)]
 enum Job {
-    Record(Waiting<Vec<u8>, u64>),
+    Record(Waiting<Leaf, u64>),
     Refusal(Waiting<Refused, Option<u64>>),
     Intent(Waiting<Box<Wanted>, Claimed>),
     Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
-    Outcome(Outcome),
+    Outcome(Leaf),
     Close(oneshot::Sender<()>),
 }
 
@@ -65,28 +68,21 @@ struct Waiting<W, T> {
 #[derive(Debug)]
 struct Refused {
     caller: Vec<u8>,
-    leaf: Vec<u8>,
+    leaf: Leaf,
 }
 
 /// An intent's entry, and what it wants for itself.
 #[derive(Debug)]
 struct Wanted {
     claim: Claim,
-    leaf: Vec<u8>,
-}
-
-/// The outcome of the intent at `intent`.
-#[derive(Debug)]
-struct Outcome {
-    intent: u64,
-    leaf: Vec<u8>,
+    leaf: Leaf,
 }
 
 impl Queue {
     /// Starts the writer on `store`.
     pub(super) fn start(store: Store, clock: LogClock) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::unbounded_channel();
-        let path = store.path().to_owned();
+        let (path, key) = (store.path().to_owned(), store.term_key());
         let (outcomes, failures, counted) = (Vec::new(), 0, UnixMillis(0));
         let writer = Writer { store, clock, path: path.clone(), queue, outcomes, failures, counted };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
@@ -96,11 +92,21 @@ impl Queue {
                 source: Arc::new(source),
             },
         )?;
-        Ok(Self { jobs, places: Arc::new(Semaphore::new(PLACES)) })
+        Ok(Self { jobs, places: Arc::new(Semaphore::new(PLACES)), key })
+    }
+
+    /// What the terms of an entry are hashed with.
+    pub(super) fn term_key(&self) -> TermKey {
+        self.key
+    }
+
+    /// `entry`, as it is written.
+    pub(super) fn leaf(&self, entry: &Entry) -> Result<Leaf, LedgerError> {
+        Ok(Leaf::of(entry, self.key)?)
     }
 
     /// Appends one entry and returns its index once it is durable.
-    pub(super) async fn record(&self, time: UnixMillis, leaf: Vec<u8>) -> Result<u64, LedgerError> {
+    pub(super) async fn record(&self, time: UnixMillis, leaf: Leaf) -> Result<u64, LedgerError> {
         self.send(time, leaf, Job::Record).await
     }
 
@@ -108,7 +114,7 @@ impl Queue {
     pub(super) async fn record_refusal(
         &self,
         time: UnixMillis,
-        leaf: Vec<u8>,
+        leaf: Leaf,
         caller: Vec<u8>,
     ) -> Result<Option<u64>, LedgerError> {
         self.send(time, Refused { caller, leaf }, Job::Refusal).await
@@ -119,7 +125,7 @@ impl Queue {
     pub(super) async fn record_intent(
         &self,
         time: UnixMillis,
-        leaf: Vec<u8>,
+        leaf: Leaf,
         claim: Claim,
     ) -> Result<Claimed, LedgerError> {
         self.send(time, Box::new(Wanted { claim, leaf }), Job::Intent).await
@@ -135,8 +141,8 @@ impl Queue {
     }
 
     /// Has the outcome of an intent appended, before any record that is asked for later.
-    pub(super) fn outcome(&self, intent: u64, leaf: Vec<u8>) -> Result<(), LedgerError> {
-        self.jobs.send(Job::Outcome(Outcome { intent, leaf })).map_err(|_| LedgerError::Closed)
+    pub(super) fn outcome(&self, leaf: Leaf) -> Result<(), LedgerError> {
+        self.jobs.send(Job::Outcome(leaf)).map_err(|_| LedgerError::Closed)
     }
 
     async fn send<W, T>(
@@ -170,7 +176,7 @@ struct Writer {
     path: PathBuf,
     queue: mpsc::UnboundedReceiver<Job>,
     /// Not written yet; first in the next transaction.
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<Leaf>,
     /// Commits that failed since one succeeded.
     failures: u64,
     /// When refusals that were only counted were last recorded.
@@ -231,10 +237,10 @@ impl Writer {
     }
 
     /// Outcomes come first, so that an intent finds those of the earlier ones that it is judged by.
-    fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> rusqlite::Result<Written> {
+    fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> Stored<Written> {
         let mut batch = self.store.begin()?;
-        for Outcome { intent, leaf } in &self.outcomes {
-            batch.append_outcome(*intent, leaf)?;
+        for outcome in &self.outcomes {
+            batch.append(outcome)?;
         }
         if let Some(now) = count {
             admit::counted_refusals(&mut batch, now)?;

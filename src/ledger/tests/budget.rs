@@ -8,6 +8,7 @@ use crate::caller::{Caller, CallerName};
 use crate::key::KeyName;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::index::Limits;
 use crate::ledger::{Entry, Ledger, Permitted, Receipt, Recorded, Thaw};
 use crate::policy::Policy;
 use crate::sign::Request;
@@ -59,7 +60,7 @@ async fn thaw(ledger: &Ledger) -> Option<Receipt> {
 async fn a_budget_is_used_up_and_comes_back_at_its_rate() {
     static SHIFT: Shift = Shift::new(0);
     let (fixture, policy) = (Fixture::new(), budget("budget = \"60/h\"\nburst = 2"));
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT)).unwrap();
+    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
     assert_eq!(words(&fixture, &ledger, &policy).await, ["OK", "OK", "BUDGET_EXHAUSTED"]);
     let refused = ask(&fixture, &ledger, &policy, fixture.request("alice")).await.permitted().unwrap_err();
     let wait = refused.retry_after.unwrap();
@@ -75,7 +76,7 @@ async fn a_budget_is_used_up_and_comes_back_at_its_rate() {
 async fn a_volume_is_counted_beside_the_rate() {
     static SHIFT: Shift = Shift::new(0);
     let (fixture, policy) = (Fixture::new(), budget("budget = \"2/h\"\nvolume = \"3/30days\""));
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT)).unwrap();
+    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
     assert_eq!(words(&fixture, &ledger, &policy).await, ["OK", "OK", "BUDGET_EXHAUSTED"]);
     SHIFT.store(3600, Ordering::Relaxed);
     assert_eq!(words(&fixture, &ledger, &policy).await, ["OK", "BUDGET_EXHAUSTED"]);
@@ -182,7 +183,7 @@ async fn each_caller_and_each_profile_has_a_budget_of_its_own() {
 async fn who_goes_on_asking_is_frozen_until_a_thaw_also_after_a_restart() {
     static SHIFT: Shift = Shift::new(0);
     let (fixture, policy) = (Fixture::new(), strict());
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT)).unwrap();
+    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
     assert!(thaw(&ledger).await.is_none(), "nothing to thaw, and no entry");
     let [.., one, two, three, frozen] = words::<6>(&fixture, &ledger, &policy).await;
     assert_eq!(
@@ -191,7 +192,7 @@ async fn who_goes_on_asking_is_frozen_until_a_thaw_also_after_a_restart() {
     );
     ledger.close().await;
 
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT)).unwrap();
+    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
     SHIFT.store(61, Ordering::Relaxed);
     assert_eq!(words(&fixture, &ledger, &policy).await, ["FROZEN"], "a new budget does not thaw");
     let receipt = thaw(&ledger).await.unwrap();
@@ -255,7 +256,7 @@ fn refusals(fixture: &Fixture) -> (usize, Vec<u64>) {
 async fn refusals_beyond_the_bound_are_counted_and_the_count_is_an_entry() {
     static SHIFT: Shift = Shift::new(0);
     let fixture = Fixture::new();
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT)).unwrap();
+    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
     let (mut whole, mut counted) = (0_usize, 0_u64);
     for _ in 0..1200 {
         if refuse(&fixture, &ledger, "uid:1000").await.is_some() { whole += 1 } else { counted += 1 }
@@ -301,13 +302,21 @@ async fn closing_records_what_was_only_counted() {
     assert!(whole < 25, "a restart is no new bucket: {whole}");
     restarted.close().await;
     // Long after, there is nothing to remember.
-    let later =
-        Ledger::open_by(&fixture.config, || UnixMillis::now().after(Duration::from_secs(7200))).unwrap();
+    let later = Ledger::open_by(
+        &fixture.config,
+        || UnixMillis::now().after(Duration::from_secs(7200)),
+        Limits::default(),
+    )
+    .unwrap();
     drop(later.record_self_test(fixture.key()).await.unwrap());
     later.close().await;
-    Ledger::open_by(&fixture.config, || UnixMillis::now().after(Duration::from_secs(7200)))
-        .unwrap()
-        .close()
-        .await;
+    Ledger::open_by(
+        &fixture.config,
+        || UnixMillis::now().after(Duration::from_secs(7200)),
+        Limits::default(),
+    )
+    .unwrap()
+    .close()
+    .await;
     assert_eq!(rows(&fixture), 0);
 }

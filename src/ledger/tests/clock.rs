@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::index::Limits;
 use crate::ledger::{Config, Ledger, LedgerError};
 
 fn shifted(millis: i64) -> UnixMillis {
@@ -15,7 +16,9 @@ fn shifted(millis: i64) -> UnixMillis {
 async fn a_clock_that_is_set_back_signs_nothing_until_it_is_right_again() {
     static SHIFT: AtomicI64 = AtomicI64::new(0);
     let fixture = Fixture::new();
-    let ledger = Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed))).unwrap();
+    let ledger =
+        Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed)), Limits::default())
+            .unwrap();
     let first = fixture.intent(&ledger).await;
     SHIFT.store(-60_000, Ordering::Relaxed);
     for principal in ["alice", "root"] {
@@ -40,7 +43,9 @@ async fn a_clock_that_is_set_back_signs_nothing_until_it_is_right_again() {
 async fn many_small_steps_back_are_not_taken_one_by_one() {
     static SHIFT: AtomicI64 = AtomicI64::new(0);
     let fixture = Fixture::new();
-    let ledger = Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed))).unwrap();
+    let ledger =
+        Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed)), Limits::default())
+            .unwrap();
     drop(fixture.intent(&ledger).await);
     SHIFT.store(-4_000, Ordering::Relaxed);
     drop(fixture.intent(&ledger).await);
@@ -51,7 +56,7 @@ async fn many_small_steps_back_are_not_taken_one_by_one() {
 #[tokio::test]
 async fn a_log_from_the_future_is_not_opened_unless_that_is_tolerated() {
     let fixture = Fixture::new();
-    let ahead = Ledger::open_by(&fixture.config, || shifted(3_600_000)).unwrap();
+    let ahead = Ledger::open_by(&fixture.config, || shifted(3_600_000), Limits::default()).unwrap();
     drop(fixture.intent(&ahead).await);
     ahead.close().await;
     let error = Ledger::open(&fixture.config).unwrap_err();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::ledger::fixture::{Fixture, intent};
-use crate::ledger::{Entry, Ledger, Permitted, Reader, Recorded, Replay};
+use crate::ledger::{Entry, Ledger, Permitted, Recorded, Replay};
 use crate::sign::{Failure, Request, Signed};
 use crate::token::TokenError;
 
@@ -55,9 +55,6 @@ async fn without_a_request_id_nothing_is_remembered() {
     let request = Request { request_id: None, ..fixture.request("alice") };
     sign(&fixture, &ledger, request.clone()).await;
     assert_eq!(reason(fixture.record(&ledger, request).await), "SERIAL_REUSED");
-    ledger.close().await;
-    let count: i64 = fixture.sql("").query_row("SELECT count(*) FROM request", (), |row| row.get(0)).unwrap();
-    assert_eq!(count, 0);
 }
 
 #[tokio::test]
@@ -176,29 +173,35 @@ async fn a_recorded_signature_that_does_not_verify_never_leaves() {
     sign(&fixture, &ledger, request.clone()).await;
     sign(&fixture, &ledger, other).await;
     ledger.close().await;
-    // The outcome of the other request in place of its own.
-    fixture.sql("UPDATE outcome SET idx = 3 WHERE intent = 0");
+    // The signature of the other request in place of its own.
+    let Entry::Outcome { time, outcome, latency_us, .. } = fixture.entries().remove(3) else { panic!() };
+    let leaf = Entry::Outcome { time, intent: 0, outcome, latency_us }.encode().unwrap();
+    let changed = fixture.sql("DROP TRIGGER entry_is_never_changed");
+    changed.execute("UPDATE entry SET leaf = ?1 WHERE idx = 1", [leaf]).unwrap();
+    fixture.remove_index();
     let restarted = fixture.open();
     let error = replay(fixture.record(&restarted, request).await).verify().unwrap_err();
     assert_eq!(error.word(), "SIGNATURE_WITHHELD");
 }
 
 #[tokio::test]
-async fn an_index_that_leads_astray_signs_nothing() {
+async fn an_index_that_leads_to_a_missing_entry_signs_nothing() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     let request = fixture.request("alice");
     sign(&fixture, &ledger, request.clone()).await;
-    for wrong in
-        ["UPDATE request SET intent = 1", "UPDATE outcome SET idx = 0", "UPDATE request SET intent = 9"]
-    {
-        fixture.sql(&format!(
-            "BEGIN; UPDATE request SET intent = 0; UPDATE outcome SET idx = 1; {wrong}; COMMIT"
-        ));
+    std::mem::forget(fixture.intent(&ledger).await);
+    let cause = async || {
         let error = ledger.record(fixture.decide(request.clone())).await.unwrap_err();
-        assert_eq!(error.word(), "LEDGER_UNAVAILABLE", "{wrong}");
-    }
-    assert_eq!(Reader::open(&fixture.config.path).unwrap().len().unwrap(), 2);
+        assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    fixture.sql("DROP TRIGGER entry_is_never_removed; DELETE FROM entry WHERE idx = 0");
+    let missing = cause().await;
+    assert!(missing.contains("leads to entry 0"), "{missing}");
+    fixture.sql("DELETE FROM entry WHERE idx = 2");
+    let cut = cause().await;
+    assert!(cut.contains("has 2 entries where it had 3"), "{cut}");
 }
 
 #[tokio::test]
@@ -268,15 +271,12 @@ async fn a_refused_request_takes_no_serial() {
 }
 
 #[tokio::test]
-async fn looking_for_what_an_intent_is_judged_by_reads_one_row_of_an_index() {
+async fn looking_for_what_a_caller_has_left_reads_one_row_of_a_table() {
     let fixture = Fixture::new();
     fixture.open().close().await;
     let connection = fixture.sql("");
     for sql in [
-        "SELECT intent FROM request WHERE caller = x'' AND id = x''",
-        "SELECT intent FROM serial WHERE ca_key = x'' AND serial = x''",
         "SELECT intent FROM crl_number WHERE ca_key = x'' AND series = ''",
-        "SELECT idx FROM outcome WHERE intent = 1",
         "SELECT rate FROM spent WHERE caller = x'' AND key = x'' AND rule = ''",
         "SELECT tries FROM standing WHERE caller = x'' AND key = x''",
         "SELECT whole FROM tally WHERE caller = x''",

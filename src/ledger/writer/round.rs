@@ -6,14 +6,14 @@
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Conflict;
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::sqlite::Batch;
+use crate::ledger::sqlite::{Batch, Stored};
 use crate::ledger::writer::{Refused, Waiting, Wanted};
-use crate::ledger::{LedgerError, Receipt, Thaw};
+use crate::ledger::{Leaf, LedgerError, Receipt, Thaw};
 
 /// All that waits, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    pub(super) records: Vec<Waiting<Vec<u8>, u64>>,
+    pub(super) records: Vec<Waiting<Leaf, u64>>,
     pub(super) refusals: Vec<Waiting<Refused, Option<u64>>>,
     pub(super) thaws: Vec<Waiting<Box<Thaw>, Option<Receipt>>>,
     pub(super) intents: Vec<Waiting<Box<Wanted>, Claimed>>,
@@ -39,7 +39,7 @@ impl Round {
     }
 
     /// Appends all of it. A thaw comes before the intents that wait for it.
-    pub(super) fn append(&self, batch: &mut Batch<'_>) -> rusqlite::Result<Written> {
+    pub(super) fn append(&self, batch: &mut Batch<'_>) -> Stored<Written> {
         let records =
             self.records.iter().map(|record| batch.append(&record.what)).collect::<Result<_, _>>()?;
         let refusals = self.refusals.iter().map(|refusal| {

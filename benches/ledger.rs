@@ -1,0 +1,222 @@
+//! The ledger alone, with no token: `cargo bench --bench ledger [-- SECONDS [CALLERS...]]`, in a directory of its own.
+//!
+//! Out, for each number of callers: durable intents per second, each with an outcome behind it, and what the ledger costs
+//! of the CPU for each: the process's CPU time, less that of the same requests when they are only built and decided.
+//! `LEDGER_BENCH_ENTRIES=10000000` fills a log with so many entries first, and measures opening and looking up as well.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::as_conversions,
+    reason = "a benchmark"
+)]
+#![allow(missing_docs, reason = "a benchmark")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use countersign::caller::Caller;
+use countersign::config::Config;
+use countersign::key::{Clock, Key, KeyName, KeyPurpose, Keys, PublicKey, Scheme, UnixTime};
+use countersign::ledger::{Ledger, Permitted};
+use countersign::policy::{Decision, Policy};
+use countersign::sign::{Priority, Request, RequestId};
+use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
+use countersign_tbs::{Tbs, TbsKind};
+
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+tls_certificate = "tls.crt"
+tls_key = "tls.key"
+client_ca = "ca.crt"
+[ledger]
+path = "ledger.sqlite"
+origin = "bench.example/ledger"
+[token.one]
+module = "/module.so"
+label = "one"
+pin_file = "pin"
+[key.user-ca]
+purpose = "ssh-user-ca"
+scheme = "ed25519"
+token = "one"
+[key.user-ca.allow.staff]
+callers = ["uid:1000"]
+principals = ["alice"]
+max_lifetime = "1h"
+budget = "10000000/s"
+"#;
+
+struct Site {
+    config: Config,
+    keys: Keys,
+    serial: AtomicU64,
+}
+
+impl Site {
+    fn new(directory: &Path) -> Self {
+        let config = Config::parse(&directory.join("countersign.toml"), CONFIG).unwrap();
+        let name = KeyName::new("user-ca").unwrap();
+        let key =
+            Key::new(name, KeyPurpose::SshUserCa, Scheme::Ed25519, PublicKey::Ed25519([7; 32])).unwrap();
+        Self { config, keys: Keys::from_iter([key]), serial: AtomicU64::new(0) }
+    }
+
+    /// A request like any other: a serial that looks random, an id of its own, a subject's key.
+    fn decide(&self) -> Decision {
+        self.decide_serial(scattered(self.serial.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn decide_serial(&self, serial: u64) -> Decision {
+        let mut key = [0; 32];
+        for (byte, source) in key.iter_mut().zip(serial.to_be_bytes().iter().cycle()) {
+            *byte = *source;
+        }
+        let now = UnixTime::now().0;
+        let subject = SubjectKey::Plain(PublicKey::Ed25519(key));
+        let tbs = CertificateBuilder::new(CertificateType::User, subject, PublicKey::Ed25519([7; 32]))
+            .key_id(format!("alice@example.org {serial:x}"))
+            .principal("alice")
+            .valid_after(now)
+            .valid_before(now + 600)
+            .serial(serial);
+        let bytes = tbs.build().unwrap().as_bytes().to_vec().into();
+        let request = Request {
+            caller: Caller::from_uid(1000),
+            key: "user-ca".to_owned(),
+            kind: TbsKind::SshCertificate,
+            bytes,
+            request_id: Some(RequestId::new(format!("request-{serial:016x}")).unwrap()),
+            priority: Priority::Interactive,
+            deadline: None,
+        };
+        let policy: &Policy = &self.config.policy;
+        let tbs = Tbs::parse(request.kind, &request.bytes);
+        policy.decide(&self.keys, request, tbs, Clock::read())
+    }
+}
+
+/// A bijection of the numbers (splitmix64).
+fn scattered(n: u64) -> u64 {
+    let mut x = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// User and system time of this process, in seconds: fields 14 and 15 of its stat, in hundredths.
+fn cpu() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+}
+
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// How many, how long, and the CPU time of each in microseconds.
+async fn run(
+    site: &Arc<Site>,
+    ledger: Option<&Ledger>,
+    callers: usize,
+    until: impl Fn(u64) -> bool,
+) -> (f64, f64) {
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (began, used) = (Instant::now(), cpu());
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let (site, ledger) = (Arc::clone(site), ledger.cloned());
+            let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let decision = site.decide();
+                    match &ledger {
+                        Some(ledger) => {
+                            let permitted = ledger.record(decision).await.unwrap().permitted().unwrap();
+                            assert!(matches!(permitted, Permitted::Intent(_)), "{permitted:?}");
+                        }
+                        None => tokio::task::yield_now().await,
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    while !until(done.load(Ordering::Relaxed)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let done = done.load(Ordering::Relaxed) as f64;
+    (done / began.elapsed().as_secs_f64(), (cpu() - used) / done * 1e6)
+}
+
+async fn measure(site: &Arc<Site>, ledger: &Ledger, callers: usize, seconds: u64) {
+    let lasts = |seconds: u64| {
+        let began = Instant::now();
+        move |_| began.elapsed() >= Duration::from_secs(seconds)
+    };
+    let (_, without) = run(site, None, callers, lasts(2)).await;
+    let (rate, with) = run(site, Some(ledger), callers, lasts(seconds)).await;
+    println!("| {callers} | {rate:.0} | {:.1} µs | {} MiB |", with - without, resident());
+}
+
+/// The log as a signer finds it, and a serial that was signed long ago.
+async fn large(site: &Arc<Site>, entries: u64) {
+    let ledger = Ledger::open(&site.config.ledger).unwrap();
+    let began = Instant::now();
+    let (rate, _) = run(site, Some(&ledger), 512, |done| done * 2 >= entries).await;
+    ledger.close().await;
+    println!(
+        "filled with {entries} entries in {:?}, {rate:.0} intents/s; {} MiB resident",
+        began.elapsed(),
+        resident()
+    );
+    let began = Instant::now();
+    let ledger = Ledger::open(&site.config.ledger).unwrap();
+    println!("opened in {:?}; {} MiB resident", began.elapsed(), resident());
+    let mut worst = Duration::ZERO;
+    let signed = site.serial.load(Ordering::Relaxed);
+    let began = Instant::now();
+    for n in 0..1000 {
+        let again = site.decide_serial(scattered(scattered(n) % signed));
+        let began = Instant::now();
+        ledger.record(again).await.unwrap().permitted().unwrap_err();
+        worst = worst.max(began.elapsed());
+    }
+    println!(
+        "1000 serials and request ids looked up, refused and recorded: {:?} each, {worst:?} at worst",
+        began.elapsed() / 1000
+    );
+    ledger.close().await;
+}
+
+#[tokio::main]
+async fn main() {
+    let mut numbers = env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
+    let seconds = numbers.next().unwrap_or(5);
+    let mut callers: Vec<usize> = numbers.map(|number| usize::try_from(number).unwrap()).collect();
+    if callers.is_empty() {
+        callers = vec![1, 8, 64, 256];
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let site = Arc::new(Site::new(directory.path()));
+    if let Ok(entries) = env::var("LEDGER_BENCH_ENTRIES") {
+        large(&site, entries.parse().unwrap()).await;
+    }
+    println!("| callers | intents/s | the ledger's CPU each | resident |\n|---|---|---|---|");
+    let ledger = Ledger::open(&site.config.ledger).unwrap();
+    for callers in callers {
+        measure(&site, &ledger, callers, seconds).await;
+    }
+    ledger.close().await;
+}

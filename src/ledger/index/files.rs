@@ -1,0 +1,243 @@
+//! The index's directory: runs of postings, tiles, and the manifest that says which of them count.
+//!
+//! In: the terms of the entries that follow those it knows. Out: files that know them too, once the disk has them. The
+//! manifest takes the place of the one before last and at once, so that whatever is interrupted leaves the index as it was;
+//! what it does not name is removed. Each level of runs has sixteen times the rows of the one before (four times, for what
+//! people look for), and a level that would be too long is merged into the next: so a claim is looked up in two or three
+//! runs, and a row is written some twenty times on its way down, in long writes.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::index::run::{self, Run, Sorted};
+use crate::ledger::index::term::{Family, TermKey};
+use crate::ledger::index::tiles::TileFiles;
+use crate::ledger::index::waiting::Waiting;
+
+/// The layout of the directory. Any other is made anew.
+const FORMAT: u32 = 1;
+
+const MANIFEST: &str = "manifest.json";
+const NEW_MANIFEST: &str = "manifest.new";
+
+/// What the manifest says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    format: u32,
+    /// The log's.
+    origin: String,
+    key: TermKey,
+    /// How many entries it knows.
+    entries: u64,
+    /// Counts the manifests, so that no two runs have one name.
+    generation: u64,
+    claims: Levels,
+    find: Levels,
+}
+
+/// The runs of one family, the newest entries' first; `None` where a level is empty.
+type Levels = Vec<Option<Named>>;
+
+/// A run, by its file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    file: String,
+    rows: u64,
+}
+
+/// The runs that the writer looks into, those of the newest entries first.
+pub(super) type Claims = Vec<Arc<Run>>;
+
+/// An index's files, for the one who writes them.
+#[derive(Debug)]
+pub(super) struct Files {
+    path: PathBuf,
+    manifest: Manifest,
+    claims: Claims,
+    tiles: Arc<TileFiles>,
+    /// The rows that the first level may have, before the next begins.
+    first_level: u64,
+}
+
+/// Why an index cannot be used, and is made anew.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("there is none")]
+    Missing,
+    #[error("it is that of {0:?}")]
+    OtherOrigin(String),
+    #[error("its manifest is not one")]
+    Malformed(#[from] serde_json::Error),
+    #[error("it has format {0}, this countersign knows {FORMAT}")]
+    Format(u32),
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Files {
+    /// Opens the index at `path` of the log named `origin`.
+    pub(super) fn open(path: &Path, origin: &str, first_level: u64) -> Result<Self, Unusable> {
+        let text = match fs::read(path.join(MANIFEST)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Missing),
+            text => text?,
+        };
+        let manifest: Manifest = serde_json::from_slice(&text)?;
+        if manifest.format != FORMAT {
+            return Err(Unusable::Format(manifest.format));
+        }
+        if manifest.origin != origin {
+            return Err(Unusable::OtherOrigin(manifest.origin));
+        }
+        let claims = manifest.claims.iter().flatten();
+        let claims: Claims = claims.map(|named| named.open(path).map(Arc::new)).collect::<Result<_, _>>()?;
+        for named in manifest.find.iter().flatten() {
+            run::check(&path.join(&named.file), named.rows)?;
+        }
+        let tiles = Arc::new(TileFiles::open(path, manifest.entries)?);
+        let files = Self { path: path.to_owned(), manifest, claims, tiles, first_level };
+        files.remove_strangers()?;
+        Ok(files)
+    }
+
+    /// Begins an index that knows nothing, in place of what is at `path`.
+    pub(super) fn begin(path: &Path, origin: &str, key: TermKey, first_level: u64) -> io::Result<Self> {
+        if !path.is_dir() {
+            DirBuilder::new().mode(0o700).create(path)?;
+        }
+        let (claims, find) = (Vec::new(), Vec::new());
+        let origin = origin.to_owned();
+        let manifest = Manifest { format: FORMAT, origin, key, entries: 0, generation: 0, claims, find };
+        // First of all: while the files go, nothing may count on them.
+        replace_manifest(path, &manifest)?;
+        let tiles = Arc::new(TileFiles::open(path, 0)?);
+        let files = Self { path: path.to_owned(), manifest, claims: Vec::new(), tiles, first_level };
+        files.remove_strangers()?;
+        Ok(files)
+    }
+
+    /// What its terms are hashed with.
+    pub(super) fn key(&self) -> TermKey {
+        self.manifest.key
+    }
+
+    /// How many entries it knows.
+    pub(super) fn entries(&self) -> u64 {
+        self.manifest.entries
+    }
+
+    /// The runs to look into.
+    pub(super) fn claims(&self) -> Claims {
+        self.claims.clone()
+    }
+
+    pub(super) fn tiles(&self) -> Arc<TileFiles> {
+        Arc::clone(&self.tiles)
+    }
+
+    /// Adds what waits, and returns once the disk has it. If it fails, all is as before.
+    pub(super) fn write(&mut self, waiting: &Waiting) -> io::Result<()> {
+        let written = self.written(waiting);
+        // What is left is in nobody's way, and goes at the next start at the latest.
+        let _ = self.remove_strangers();
+        written
+    }
+
+    fn written(&mut self, waiting: &Waiting) -> io::Result<()> {
+        let mut next = self.manifest.clone();
+        next.generation += 1;
+        next.entries = waiting.entries().end;
+        let (rows, claims) = waiting.claims();
+        self.merge(Family::Claim, &mut next, rows, Box::new(claims.map(Ok)))?;
+        let (rows, find) = waiting.find();
+        self.merge(Family::Find, &mut next, rows, Box::new(find.map(Ok)))?;
+        self.tiles.write(next.entries)?;
+        let claims = self.reopen(&next)?;
+        replace_manifest(&self.path, &next)?;
+        self.tiles.forget(next.entries);
+        (self.manifest, self.claims) = (next, claims);
+        Ok(())
+    }
+
+    /// Merges `rows` rows into the first level that has room for them and for all levels before it.
+    fn merge(
+        &self,
+        family: Family,
+        next: &mut Manifest,
+        mut rows: u64,
+        source: Sorted<'_>,
+    ) -> io::Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let (name, growth, levels) = match family {
+            Family::Claim => ("claims", 16, &mut next.claims),
+            Family::Find => ("find", 4, &mut next.find),
+        };
+        let (mut sources, mut level, mut most) = (vec![source], 0, self.first_level);
+        loop {
+            if level == levels.len() {
+                levels.push(None);
+            }
+            let Some(place) = levels.get_mut(level) else { break };
+            if let Some(named) = place.take() {
+                rows += named.rows;
+                sources.push(Box::new(Run::all(&self.path.join(&named.file))?));
+            }
+            if rows <= most {
+                let file = format!("{name}-{}", next.generation);
+                let rows = run::write(&self.path.join(&file), sources)?;
+                *place = Some(Named { file, rows });
+                break;
+            }
+            (level, most) = (level + 1, most.saturating_mul(growth));
+        }
+        Ok(())
+    }
+
+    /// The claims' runs of `next`: those that are open already, and the new one.
+    fn reopen(&self, next: &Manifest) -> io::Result<Claims> {
+        let before = self.manifest.claims.iter().flatten().zip(&self.claims);
+        let open = |named: &Named| {
+            let run = before.clone().find(|(old, _)| old.file == named.file).map(|(_, run)| Arc::clone(run));
+            run.map_or_else(|| named.open(&self.path).map(Arc::new), Ok)
+        };
+        next.claims.iter().flatten().map(open).collect()
+    }
+
+    /// Removes the runs that the manifest does not name, and an unfinished manifest.
+    fn remove_strangers(&self) -> io::Result<()> {
+        let named = || self.manifest.claims.iter().chain(&self.manifest.find).flatten();
+        for file in fs::read_dir(&self.path)? {
+            let name = file?.file_name();
+            let name = name.to_string_lossy();
+            let is_run = name.starts_with("claims-") || name.starts_with("find-");
+            if is_run && named().all(|named| named.file != name) || name == NEW_MANIFEST {
+                fs::remove_file(self.path.join(&*name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Named {
+    fn open(&self, directory: &Path) -> io::Result<Run> {
+        Run::open(&directory.join(&self.file), self.rows)
+    }
+}
+
+/// Returns once the disk has `manifest` in the place of the one before.
+fn replace_manifest(directory: &Path, manifest: &Manifest) -> io::Result<()> {
+    let new = directory.join(NEW_MANIFEST);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(&serde_json::to_vec_pretty(manifest)?)?;
+    file.sync_data()?;
+    fs::rename(new, directory.join(MANIFEST))?;
+    File::open(directory)?.sync_data()
+}

@@ -1,0 +1,170 @@
+//! An index at start-up: compared with its log, and brought up to it.
+//!
+//! In: a log that is open. Out: an index that knows all of it. An index that cannot be used is made anew from the log. One that
+//! knows more than the log, or other entries, is a witness against it: the signer does not start.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::ledger::entry::{Entry, leaf_hash};
+use crate::ledger::index::files::{Files, Unusable};
+use crate::ledger::index::thread::Thread;
+use crate::ledger::index::waiting::Waiting;
+use crate::ledger::index::{Index, Limits, TermKey, path};
+use crate::ledger::merkle::{Hash, Tiles as _};
+use crate::ledger::{LedgerError, sqlite};
+
+/// How often a long reading of the log says how far it is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// How many of the newest entries that the index knows are compared with the log, at most twice as many.
+const COMPARED: u64 = 256;
+
+/// The log, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ledger) struct Log<'a> {
+    pub(in crate::ledger) path: &'a Path,
+    pub(in crate::ledger) origin: &'a str,
+    pub(in crate::ledger) connection: &'a Connection,
+    /// How many entries it has.
+    pub(in crate::ledger) entries: u64,
+}
+
+impl Index {
+    /// Opens the index of `log`, or makes it, and has it know all entries.
+    pub(in crate::ledger) fn open(log: Log<'_>, limits: Limits) -> Result<Self, LedgerError> {
+        let path = path(log.path);
+        let mut files = match Files::open(&path, log.origin, limits.flush) {
+            Ok(files) => files,
+            Err(unusable) => begin(&path, log, limits, &unusable)?,
+        };
+        compare(&path, &files, log)?;
+        let active = catch_up(&path, &mut files, log, limits)?;
+        let (key, claims, tiles) = (files.key(), files.claims(), files.tiles());
+        let thread =
+            Thread::start(files, limits.pause).map_err(|source| failed("writing index", &path, source))?;
+        let (since, hashes) = (Instant::now(), Vec::new());
+        Ok(Self {
+            path,
+            key,
+            limits,
+            active,
+            since,
+            writing: None,
+            failure: None,
+            claims,
+            tiles,
+            hashes,
+            thread,
+        })
+    }
+}
+
+/// Begins an index in place of one that cannot be used.
+fn begin(path: &Path, log: Log<'_>, limits: Limits, unusable: &Unusable) -> Result<Files, LedgerError> {
+    if log.entries > 0 {
+        let entries = log.entries;
+        tracing::warn!(cause = %unusable, entries, "index {} is made anew from the ledger", path.display());
+    }
+    let key = TermKey::random().map_err(|_| LedgerError::NoRandomness)?;
+    Files::begin(path, log.origin, key, limits.flush).map_err(|source| failed("making index", path, source))
+}
+
+/// Whether the log is the one that the index was made of, or a later state of it.
+fn compare(index: &Path, files: &Files, log: Log<'_>) -> Result<(), LedgerError> {
+    let known = files.entries();
+    if known > log.entries {
+        let (path, index, entries) = (log.path.to_owned(), index.to_owned(), log.entries);
+        return Err(LedgerError::OlderThanIndex { path, index, entries, known });
+    }
+    let Some(last) = known.checked_sub(1) else { return Ok(()) };
+    let newest = last / COMPARED;
+    for tile in newest.saturating_sub(1)..=newest {
+        let first = tile * COMPARED;
+        let width = u16::try_from((known - first).min(COMPARED)).unwrap_or(u16::MAX);
+        let hashes =
+            files.tiles().tile(0, tile, width).map_err(|source| failed("reading index", index, source))?;
+        each(log, first, |at, leaf| {
+            let hash = usize::try_from(at - first).ok().and_then(|at| hashes.get(at));
+            match hash {
+                Some(hash) if *hash == leaf_hash(leaf) => Ok(Next::More),
+                Some(_) => Err(LedgerError::OtherThanIndexed {
+                    path: log.path.to_owned(),
+                    index: index.to_owned(),
+                    entry: at,
+                }),
+                None => Ok(Next::Enough),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Has the index know the entries that it does not; what waits for its files in the end.
+fn catch_up(path: &Path, files: &mut Files, log: Log<'_>, limits: Limits) -> Result<Waiting, LedgerError> {
+    let (key, tiles, first) = (files.key(), files.tiles(), files.entries());
+    let (mut waiting, mut hashes): (_, Vec<Hash>) = (Waiting::new(first), Vec::new());
+    let mut told = Instant::now();
+    each(log, first, |index, leaf| {
+        let entry = Entry::decode(leaf).map_err(|source| LedgerError::Entry {
+            path: log.path.to_owned(),
+            index,
+            source,
+        })?;
+        waiting.append(&key.terms(&entry));
+        waiting.confirm();
+        hashes.push(leaf_hash(leaf));
+        if waiting.weight() >= limits.bound {
+            tiles.append(&std::mem::take(&mut hashes));
+            files.write(&waiting).map_err(|source| failed("writing index", path, source))?;
+            waiting = Waiting::new(index + 1);
+        }
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            tracing::info!("index {}: {} of {} entries", path.display(), index + 1, log.entries);
+        }
+        Ok(Next::More)
+    })?;
+    tiles.append(&hashes);
+    Ok(waiting)
+}
+
+/// Whether whoever reads wants to go on.
+enum Next {
+    More,
+    Enough,
+}
+
+/// Gives each entry from `first` on to `read`.
+fn each(
+    log: Log<'_>,
+    first: u64,
+    mut read: impl FnMut(u64, &[u8]) -> Result<Next, LedgerError>,
+) -> Result<(), LedgerError> {
+    let unreadable = |source| sqlite::unreadable(log.path, source);
+    let select = "SELECT idx, leaf FROM entry WHERE idx >= ?1 ORDER BY idx";
+    let mut select = log.connection.prepare(select).map_err(unreadable)?;
+    let mut rows = select.query([first.cast_signed()]).map_err(unreadable)?;
+    let mut expected = first;
+    while let Some(row) = rows.next().map_err(unreadable)? {
+        let index = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
+        if index != expected {
+            return Err(LedgerError::Gap { path: log.path.to_owned(), index: expected });
+        }
+        expected += 1;
+        let leaf = row.get_ref(1).map_err(unreadable)?.as_blob();
+        let leaf = leaf.map_err(|error| unreadable(error.into()))?;
+        if matches!(read(index, leaf)?, Next::Enough) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn failed(doing: &'static str, index: &Path, source: io::Error) -> LedgerError {
+    LedgerError::Io { doing, path: index.to_owned(), source: Arc::new(source) }
+}

@@ -1,0 +1,156 @@
+//! A run: postings in order, in a file that is written once.
+//!
+//! In: postings in order. Out: the entries that a hash leads to, newest first, with one or two reads of a few KiB. A row has
+//! 16 bytes: the hash and the entry's index, big-endian. Nothing here knows whether a file is whole: the manifest does.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::iter::Peekable;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::ledger::index::waiting::Posting;
+
+/// The bytes of a row.
+const ROW: usize = 16;
+
+/// How many rows are read at once, at least: 4 KiB.
+const BLOCK: u64 = 256;
+
+/// The most blocks of a run, each with its first hash in memory: half a MiB for the longest run, and larger blocks from
+/// 16 million rows on.
+const BLOCKS: u64 = 65_536;
+
+/// How much is read or written at once when a run is made.
+const BUFFER: usize = 128 * 1024;
+
+/// A run that is looked into.
+#[derive(Debug)]
+pub(super) struct Run {
+    file: File,
+    rows: u64,
+    /// How many rows there are from one fence to the next.
+    block: u64,
+    /// The hash of the first row of each block.
+    fences: Vec<u64>,
+}
+
+impl Run {
+    /// Opens the run of `rows` rows at `path`.
+    pub(super) fn open(path: &Path, rows: u64) -> io::Result<Self> {
+        let file = check(path, rows)?;
+        let block = rows.div_ceil(BLOCKS).max(BLOCK);
+        let mut run = Self { file, rows, block, fences: Vec::new() };
+        for block in 0..rows.div_ceil(run.block) {
+            let first = block * run.block;
+            let row = run.read(first..first + 1)?;
+            run.fences.extend(row.first().map(|posting| posting.hash));
+        }
+        Ok(run)
+    }
+
+    /// What `judge` makes of the newest of the entries that `hash` leads to for which it makes anything.
+    pub(super) fn newest<T, E: From<io::Error>>(
+        &self,
+        hash: u64,
+        judge: &mut impl FnMut(u64) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        // The blocks before this one begin with this hash or a lower one.
+        let mut block = self.fences.partition_point(|fence| *fence <= hash);
+        while let Some(before) = block.checked_sub(1) {
+            block = before;
+            let first = u64::try_from(block).unwrap_or(u64::MAX) * self.block;
+            let rows = self.read(first..(first + self.block).min(self.rows))?;
+            let end = rows.partition_point(|posting| posting.hash <= hash);
+            for posting in rows.iter().take(end).rev() {
+                if posting.hash != hash {
+                    return Ok(None);
+                }
+                if let Some(found) = judge(posting.index)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&self, rows: std::ops::Range<u64>) -> io::Result<Vec<Posting>> {
+        let len = usize::try_from(bytes(rows.end - rows.start)).map_err(io::Error::other)?;
+        let mut buffer = vec![0; len];
+        self.file.read_exact_at(&mut buffer, bytes(rows.start))?;
+        let (rows, _) = buffer.as_chunks::<ROW>();
+        Ok(rows.iter().map(posting).collect())
+    }
+
+    /// Every row, in order.
+    pub(super) fn all(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Posting>> + use<>> {
+        let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+        Ok(std::iter::from_fn(move || {
+            let mut row = [0; ROW];
+            match file.read_exact(&mut row) {
+                Ok(()) => Some(Ok(posting(&row))),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+                Err(error) => Some(Err(error)),
+            }
+        }))
+    }
+}
+
+/// The file at `path`, if it has `rows` rows.
+pub(super) fn check(path: &Path, rows: u64) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() == bytes(rows) {
+        return Ok(file);
+    }
+    let other = format!("{} has another length than the manifest says", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, other))
+}
+
+/// Postings in order, from a run or from memory.
+pub(super) type Sorted<'a> = Box<dyn Iterator<Item = io::Result<Posting>> + 'a>;
+
+/// Writes one run of all that `sources` have, each in order, and returns once the disk has it; how many rows it has.
+pub(super) fn write(path: &Path, sources: Vec<Sorted<'_>>) -> io::Result<u64> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
+    let mut rows = 0;
+    while let Some(posting) = lowest(&mut sources)? {
+        out.write_all(&posting.hash.to_be_bytes())?;
+        out.write_all(&posting.index.to_be_bytes())?;
+        rows += 1;
+    }
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+    Ok(rows)
+}
+
+/// The lowest of what the sources have next.
+fn lowest(sources: &mut [Peekable<Sorted<'_>>]) -> io::Result<Option<Posting>> {
+    let mut lowest: Option<(Posting, usize)> = None;
+    for (at, source) in sources.iter_mut().enumerate() {
+        match source.peek() {
+            Some(Ok(posting)) if lowest.is_none_or(|(least, _)| *posting < least) => {
+                lowest = Some((*posting, at));
+            }
+            // An error is what is next.
+            Some(Err(_)) => return source.next().transpose(),
+            Some(Ok(_)) | None => {}
+        }
+    }
+    let Some((_, at)) = lowest else { return Ok(None) };
+    sources.get_mut(at).and_then(Iterator::next).transpose()
+}
+
+fn posting(row: &[u8; ROW]) -> Posting {
+    let row = u128::from_be_bytes(*row);
+    let half = |half: u128| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default();
+    Posting { hash: half(row >> 64), index: half(row) }
+}
+
+/// The bytes of `rows` rows.
+const fn bytes(rows: u64) -> u64 {
+    rows * 16
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! What entries are found by: a word of a known kind, as 64 bits of a keyed hash.
+//!
+//! In: an entry. Out: its [`Term`]s, the same whether it is about to be written or was read again. The key is random and
+//! each index's own, so that nobody outside can choose words that meet. Two that meet all the same harm nothing: a hash
+//! leads to entries, and whoever follows it compares the entry.
+
+use std::hash::Hasher as _;
+
+use aws_lc_rs::rand;
+use countersign_tbs::ssh::CertificateTbs;
+use countersign_tbs::x509::TbsCertificate;
+use countersign_tbs::{Tbs, TbsKind};
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+use crate::ledger::claim::Serial;
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry};
+
+/// Two halves of one index, kept apart: what a caller is refused must not make longer what an intent is judged by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::ledger) enum Family {
+    /// What the writer asks for before it appends an intent.
+    Claim,
+    /// What people ask for.
+    Find,
+}
+
+/// The kinds of words. Their numbers are part of what is hashed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::ledger) enum Kind {
+    /// An intent's caller and request id.
+    Request = 1,
+    /// An intent's CA key and serial.
+    Taken = 2,
+    /// The index of an intent or a self-test; on its outcome.
+    Outcome = 3,
+    /// A certificate's serial, of an intent or a refusal; so are the kinds that follow.
+    Serial = 16,
+    /// An SSH certificate's key id.
+    KeyId = 17,
+    /// A principal, a subject alternative name or a subject, as `ledger show --json` writes it.
+    Name = 18,
+    /// The fingerprint of the subject's public key, as OpenSSH writes it.
+    SubjectKey = 19,
+    /// Who asked; on freezes and thaws, too.
+    Caller = 20,
+    /// The key's name, as it was asked for.
+    Key = 21,
+}
+
+/// One word, hashed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::ledger) struct Term {
+    pub(super) family: Family,
+    pub(super) hash: u64,
+}
+
+/// What one index hashes with.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(in crate::ledger) struct TermKey([u8; 16]);
+
+/// The system gives no random bytes.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the system gives no random bytes")]
+pub(in crate::ledger) struct NoRandomness;
+
+impl Kind {
+    const fn family(self) -> Family {
+        match self {
+            Self::Request | Self::Taken | Self::Outcome => Family::Claim,
+            Self::Serial | Self::KeyId | Self::Name | Self::SubjectKey | Self::Caller | Self::Key => {
+                Family::Find
+            }
+        }
+    }
+}
+
+impl TermKey {
+    pub(super) fn random() -> Result<Self, NoRandomness> {
+        let mut key = [0; 16];
+        rand::fill(&mut key).map_err(|_| NoRandomness)?;
+        Ok(Self(key))
+    }
+
+    /// A word of several parts; each is hashed with its length, so that none runs into the next.
+    pub(in crate::ledger) fn term(self, kind: Kind, parts: &[&[u8]]) -> Term {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        #[expect(clippy::as_conversions, reason = "the number that the kind was given")]
+        hasher.write_u8(kind as u8);
+        for part in parts {
+            hasher.write_u64(u64::try_from(part.len()).unwrap_or(u64::MAX));
+            hasher.write(part);
+        }
+        let hash = hasher.finish();
+        // Tests need words that meet: with the zero key all do.
+        #[cfg(test)]
+        let hash = if self.0 == [0; 16] { 7 } else { hash };
+        Term { family: kind.family(), hash }
+    }
+
+    /// What a caller's request id leads to.
+    pub(in crate::ledger) fn request(self, caller: &[u8], id: &[u8]) -> Term {
+        self.term(Kind::Request, &[caller, id])
+    }
+
+    /// What a CA key's serial leads to.
+    pub(in crate::ledger) fn taken(self, ca_key: &CaKey, serial: &[u8]) -> Term {
+        self.term(Kind::Taken, &[&ca_key.spki_sha256, serial])
+    }
+
+    /// What leads from an intent to its outcome.
+    pub(in crate::ledger) fn outcome(self, intent: u64) -> Term {
+        self.term(Kind::Outcome, &[&intent.to_be_bytes()])
+    }
+
+    /// All that finds `entry`, as it can be told from its bytes alone.
+    pub(in crate::ledger) fn terms(self, entry: &Entry) -> Vec<Term> {
+        match entry {
+            Entry::Intent { asked, ca_key, .. } => self.intent(asked, ca_key, parsed(asked).as_ref()),
+            Entry::Refusal { asked, .. } => self.asked(asked, parsed(asked).as_ref()),
+            Entry::Outcome { intent, .. } => vec![self.outcome(*intent)],
+            Entry::SelfTest { key, .. } => vec![self.term(Kind::Key, &[key.as_bytes()])],
+            Entry::Refusals { caller, .. } => vec![self.term(Kind::Caller, &[caller])],
+            Entry::Freeze { caller, key, .. } | Entry::Thaw { caller, key, .. } => {
+                vec![self.term(Kind::Caller, &[caller]), self.term(Kind::Key, &[key])]
+            }
+        }
+    }
+
+    /// All that finds an intent, whose TBS has been parsed.
+    pub(in crate::ledger) fn intent(self, asked: &Asked, ca_key: &CaKey, tbs: Option<&Tbs>) -> Vec<Term> {
+        let mut terms = self.asked(asked, tbs);
+        terms.extend(asked.request_id.as_deref().map(|id| self.request(&asked.caller, id)));
+        if let Some(serial) = tbs.and_then(Serial::of) {
+            terms.push(self.taken(ca_key, serial.as_bytes()));
+        }
+        terms
+    }
+
+    fn asked(self, asked: &Asked, tbs: Option<&Tbs>) -> Vec<Term> {
+        let mut terms = vec![self.term(Kind::Caller, &[&asked.caller]), self.term(Kind::Key, &[&asked.key])];
+        match tbs {
+            Some(Tbs::Ssh(certificate)) => self.ssh(certificate, &mut terms),
+            Some(Tbs::X509(certificate)) => self.x509(certificate, &mut terms),
+            // These name other certificates, of which there are entries.
+            Some(Tbs::Crl(_) | Tbs::Ocsp(_)) | None => {}
+        }
+        terms
+    }
+
+    fn ssh(self, certificate: &CertificateTbs, terms: &mut Vec<Term>) {
+        let fingerprint = certificate.subject_key().fingerprint();
+        terms.extend([
+            self.term(Kind::Serial, &[&certificate.serial().to_be_bytes()]),
+            self.term(Kind::KeyId, &[certificate.key_id().as_bytes()]),
+            self.term(Kind::SubjectKey, &[fingerprint.as_bytes()]),
+        ]);
+        terms.extend(certificate.principals().iter().map(|name| self.term(Kind::Name, &[name.as_bytes()])));
+    }
+
+    fn x509(self, certificate: &TbsCertificate, terms: &mut Vec<Term>) {
+        let fingerprint = certificate.public_key().ssh_fingerprint();
+        terms.extend([
+            self.term(Kind::Serial, &[certificate.serial().as_bytes()]),
+            self.term(Kind::SubjectKey, &[fingerprint.as_bytes()]),
+            self.term(Kind::Name, &[certificate.subject().to_string().as_bytes()]),
+        ]);
+        let names = certificate.subject_alt_names().iter().map(ToString::to_string);
+        terms.extend(names.map(|name| self.term(Kind::Name, &[name.as_bytes()])));
+    }
+}
+
+/// What was asked for, if it was recorded whole and is what it was said to be.
+pub(in crate::ledger) fn parsed(asked: &Asked) -> Option<Tbs> {
+    match &asked.tbs {
+        AskedTbs::Whole(bytes) => Tbs::parse(TbsKind::from_name(&asked.kind)?, bytes).ok(),
+        AskedTbs::Digest(..) => None,
+    }
+}

@@ -1,0 +1,199 @@
+//! The hashes of the log's Merkle tree, in tiles of 256 (C2SP tlog-tiles, RFC 6962 §2.1): level 0 has the entries' own,
+//! each level above the roots of the full tiles below.
+//!
+//! In: the hash of each entry, once it is in the log. Out: any tile. A level is a file of its hashes one after the other,
+//! so that a hash's place is known; what is not in the files yet, and the tile that is not full, is in memory. Not done
+//! here: roots and proofs, which [`merkle`](crate::ledger::merkle) makes of them.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::ledger::merkle::{Hash, TILE_WIDTH, Tiles, node_hash};
+
+/// How many hashes a full tile has.
+#[expect(clippy::as_conversions, reason = "From is not const yet, and this loses nothing")]
+const TILE: u64 = TILE_WIDTH as u64;
+
+/// The bytes of a hash.
+const HASH: u64 = 32;
+
+/// The tiles of one log. One thread appends and one writes the files; any may read.
+#[derive(Debug)]
+pub(in crate::ledger) struct TileFiles {
+    directory: PathBuf,
+    levels: RwLock<Vec<Level>>,
+}
+
+/// One level of tiles.
+#[derive(Debug)]
+struct Level {
+    /// `None` until there is something to write.
+    file: Option<Arc<File>>,
+    /// How many hashes are in the file alone: those of full tiles.
+    first: u64,
+    /// Those that follow.
+    hashes: VecDeque<Hash>,
+}
+
+impl TileFiles {
+    /// Those of a log that is known up to `entries`.
+    pub(super) fn open(directory: &Path, entries: u64) -> io::Result<Self> {
+        let mut levels = Vec::new();
+        let mut len = entries;
+        while len > 0 {
+            levels.push(Level::open(open(directory, levels.len())?, len)?);
+            len /= TILE;
+        }
+        Ok(Self { directory: directory.to_owned(), levels: RwLock::new(levels) })
+    }
+
+    /// The entries that follow have these hashes.
+    pub(super) fn append(&self, hashes: &[Hash]) {
+        let mut levels = self.levels_mut();
+        for hash in hashes {
+            let (mut next, mut number) = (Some(*hash), 0);
+            while let Some(hash) = next {
+                if number == levels.len() {
+                    levels.push(Level { file: None, first: 0, hashes: VecDeque::new() });
+                }
+                next = levels.get_mut(number).and_then(|level| level.push(hash));
+                number += 1;
+            }
+        }
+    }
+
+    /// Writes the hashes of the entries before `entries`, and returns once the disk has them.
+    pub(super) fn write(&self, entries: u64) -> io::Result<()> {
+        let mut len = entries;
+        for number in 0.. {
+            // Copied, so that whoever appends does not wait for the disk.
+            let Some((file, first, bytes)) = self.levels().get(number).map(|level| level.bytes(len)) else {
+                break;
+            };
+            let file = match file {
+                Some(file) => file,
+                None => self.begin(number)?,
+            };
+            file.write_all_at(&bytes, first * HASH)?;
+            file.sync_data()?;
+            len /= TILE;
+        }
+        Ok(())
+    }
+
+    /// The file of a level that has none.
+    fn begin(&self, number: usize) -> io::Result<Arc<File>> {
+        let file = Arc::new(open(&self.directory, number)?);
+        if let Some(level) = self.levels_mut().get_mut(number) {
+            level.file = Some(Arc::clone(&file));
+        }
+        Ok(file)
+    }
+
+    /// Forgets the full tiles before `entries`, which are in the files.
+    pub(super) fn forget(&self, entries: u64) {
+        let mut len = entries;
+        for level in self.levels_mut().iter_mut() {
+            level.forget(len);
+            len /= TILE;
+        }
+    }
+
+    fn levels(&self) -> RwLockReadGuard<'_, Vec<Level>> {
+        self.levels.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn levels_mut(&self) -> RwLockWriteGuard<'_, Vec<Level>> {
+        self.levels.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tiles for TileFiles {
+    type Error = io::Error;
+
+    fn tile(&self, level: u8, n: u64, width: u16) -> io::Result<Vec<Hash>> {
+        match self.levels().get(usize::from(level)) {
+            Some(level) => level.read(n * TILE, width),
+            None => Err(missing()),
+        }
+    }
+}
+
+impl Level {
+    /// The level of which `len` hashes are in `file`.
+    fn open(file: File, len: u64) -> io::Result<Self> {
+        let first = len / TILE * TILE;
+        let mut level = Self { file: Some(Arc::new(file)), first, hashes: VecDeque::new() };
+        level.hashes = level.stored(first, len - first)?.into();
+        Ok(level)
+    }
+
+    fn len(&self) -> u64 {
+        self.first + u64::try_from(self.hashes.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The root of the tile that is full with this hash, if one is.
+    fn push(&mut self, hash: Hash) -> Option<Hash> {
+        self.hashes.push_back(hash);
+        let len = self.len();
+        len.is_multiple_of(TILE).then(|| {
+            let tile = self.hashes.len() - usize::try_from(TILE).unwrap_or(usize::MAX);
+            root(self.hashes.range(tile..).copied().collect())
+        })
+    }
+
+    /// The file, and what it lacks of its first `len` hashes, with where that begins.
+    fn bytes(&self, len: u64) -> (Option<Arc<File>>, u64, Vec<u8>) {
+        let count = usize::try_from(len.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        (self.file.clone(), self.first, self.hashes.iter().take(count).flatten().copied().collect())
+    }
+
+    fn forget(&mut self, len: u64) {
+        let full = len / TILE * TILE;
+        let count = usize::try_from(full.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.hashes.drain(..count.min(self.hashes.len()));
+        self.first = self.first.max(full);
+    }
+
+    /// `width` hashes from `start` on, where a tile begins: such are in the file all, or in memory all.
+    fn read(&self, start: u64, width: u16) -> io::Result<Vec<Hash>> {
+        let Some(skip) = start.checked_sub(self.first) else { return self.stored(start, width.into()) };
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let hashes: Vec<_> = self.hashes.iter().skip(skip).take(width.into()).copied().collect();
+        if hashes.len() == usize::from(width) { Ok(hashes) } else { Err(missing()) }
+    }
+
+    fn stored(&self, start: u64, count: u64) -> io::Result<Vec<Hash>> {
+        let len = usize::try_from(count * HASH).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        self.file.as_ref().ok_or_else(missing)?.read_exact_at(&mut bytes, start * HASH)?;
+        let (hashes, _) = bytes.as_chunks();
+        Ok(hashes.to_vec())
+    }
+}
+
+/// The file of the level with this number.
+fn open(directory: &Path, number: usize) -> io::Result<File> {
+    let path = directory.join(format!("tiles-{number}"));
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// The root over a full tile.
+fn root(mut row: Vec<Hash>) -> Hash {
+    while row.len() > 1 {
+        let (pairs, _) = row.as_chunks();
+        row = pairs.iter().map(|[left, right]| node_hash(left, right)).collect();
+    }
+    row.first().copied().unwrap_or_default()
+}
+
+fn missing() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the log has no such tile")
+}
+
+#[cfg(test)]
+mod tests;

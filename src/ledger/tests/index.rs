@@ -1,0 +1,324 @@
+//! An index beside the log: behind it, ahead of it, missing, another's, out of order or out of room.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::index::Limits;
+use crate::ledger::{Config, Ledger, LedgerError, Permitted};
+use crate::sign::Request;
+
+/// Written often, so that there are runs on several levels.
+const OFTEN: Limits =
+    Limits { flush: 8, bound: 64, age: Duration::from_secs(3600), pause: Duration::from_millis(5) };
+
+fn manifest(fixture: &Fixture) -> Value {
+    serde_json::from_slice(&fs::read(fixture.index().join("manifest.json")).unwrap()).unwrap()
+}
+
+/// What becomes of `request`: a reason, or what else.
+async fn word(fixture: &Fixture, ledger: &Ledger, request: &Request) -> &'static str {
+    match fixture.record(ledger, request.clone()).await.permitted() {
+        Ok(Permitted::Intent(_)) => "INTENT",
+        Ok(Permitted::Replay(replay)) => replay.verify().map_or("WITHHELD", |_| "REPLAY"),
+        Err(refused) => refused.refusal.reason.code_word(),
+    }
+}
+
+async fn sign(fixture: &Fixture, ledger: &Ledger, request: &Request) {
+    let intent = intent(fixture.record(ledger, request.clone()).await);
+    let signature = fixture.sign(&intent);
+    ledger.settle(intent, signature).unwrap();
+}
+
+/// Other bytes with the serial of `request`'s.
+fn same_serial(fixture: &Fixture, serial: u64) -> Request {
+    Request { request_id: None, ..fixture.request_with_serial(serial) }
+}
+
+/// Signs `count` requests, each with its serial, from 1 on.
+async fn signed(fixture: &Fixture, ledger: &Ledger, count: u64) -> Vec<Request> {
+    let requests: Vec<_> = (1..=count).map(|serial| fixture.request_with_serial(serial)).collect();
+    for request in &requests {
+        sign(fixture, ledger, request).await;
+    }
+    requests
+}
+
+/// Every request has its answer again, and every serial is taken.
+async fn all_are_known(fixture: &Fixture, ledger: &Ledger, requests: &[Request]) {
+    for (serial, request) in (1..).zip(requests) {
+        assert_eq!(word(fixture, ledger, request).await, "REPLAY", "{serial}");
+        assert_eq!(word(fixture, ledger, &same_serial(fixture, serial)).await, "SERIAL_REUSED");
+    }
+    assert_eq!(word(fixture, ledger, &same_serial(fixture, u64::MAX)).await, "INTENT");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_claimed_is_found_in_memory_and_in_every_run() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    let requests = signed(&fixture, &ledger, 100).await;
+    all_are_known(&fixture, &ledger, &requests).await;
+    ledger.close().await;
+    let manifest = manifest(&fixture);
+    assert_eq!(manifest["entries"], fixture.entries().len());
+    assert!(manifest["claims"].as_array().unwrap().len() > 1, "{manifest}");
+    let restarted = fixture.open_with(OFTEN);
+    for (serial, request) in (1..).zip(&requests) {
+        assert_eq!(word(&fixture, &restarted, request).await, "REPLAY", "{serial}");
+        assert_eq!(word(&fixture, &restarted, &same_serial(&fixture, serial)).await, "SERIAL_REUSED");
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_lags_is_brought_up_to_its_log() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    signed(&fixture, &ledger, 20).await;
+    ledger.close().await;
+    // What a kill leaves: the log goes on, the index does not.
+    let (before, lagging) = (fixture.entries().len(), fixture.directory().join("lagging"));
+    copy(&fixture.index(), &lagging);
+    let ledger = fixture.open();
+    let late: Vec<_> = (101..=120).map(|serial| fixture.request_with_serial(serial)).collect();
+    for request in &late {
+        sign(&fixture, &ledger, request).await;
+    }
+    ledger.close().await;
+    fixture.remove_index();
+    fs::rename(&lagging, fixture.index()).unwrap();
+    assert_eq!(manifest(&fixture)["entries"], before);
+
+    let ledger = fixture.open();
+    for (serial, request) in (101..).zip(&late) {
+        assert_eq!(word(&fixture, &ledger, request).await, "REPLAY");
+        assert_eq!(word(&fixture, &ledger, &same_serial(&fixture, serial)).await, "SERIAL_REUSED");
+    }
+    ledger.close().await;
+    assert_eq!(manifest(&fixture)["entries"], fixture.entries().len());
+}
+
+#[tokio::test]
+async fn an_index_that_is_missing_or_of_no_use_is_made_anew() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    let requests = signed(&fixture, &ledger, 30).await;
+    ledger.close().await;
+    let spoilt = |file: &str, bytes: &[u8]| fs::write(fixture.index().join(file), bytes).unwrap();
+    let of_another = |key: &str, value: Value| {
+        let mut manifest = manifest(&fixture);
+        manifest[key] = value;
+        spoilt("manifest.json", manifest.to_string().as_bytes());
+    };
+    let run = |family: &str| {
+        let named = manifest(&fixture)[family]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|run| run["file"].as_str().map(str::to_owned));
+        named.unwrap()
+    };
+    let spoil: [&dyn Fn(); 8] = [
+        &|| fixture.remove_index(),
+        &|| fs::remove_file(fixture.index().join("manifest.json")).unwrap(),
+        &|| spoilt("manifest.json", b"{"),
+        &|| of_another("format", json!(2)),
+        &|| of_another("origin", json!("other.example/log")),
+        &|| spoilt(&run("claims"), b"too short"),
+        &|| fs::remove_file(fixture.index().join(run("find"))).unwrap(),
+        &|| spoilt("tiles-0", b"too short"),
+    ];
+    for spoil in spoil {
+        spoil();
+        let ledger = fixture.open_with(OFTEN);
+        let entries = fixture.entries().len();
+        for (serial, request) in (1..).zip(&requests).step_by(7) {
+            assert_eq!(word(&fixture, &ledger, request).await, "REPLAY");
+            assert_eq!(word(&fixture, &ledger, &same_serial(&fixture, serial)).await, "SERIAL_REUSED");
+        }
+        ledger.close().await;
+        assert_eq!(manifest(&fixture)["entries"], entries + 5);
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_log_is_refused_until_its_index_is_removed() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    signed(&fixture, &ledger, 3).await;
+    ledger.close().await;
+    let (log, backup) = (fixture.config.path.clone(), fixture.directory().join("backup"));
+    fs::copy(&log, &backup).unwrap();
+    let ledger = fixture.open();
+    sign(&fixture, &ledger, &fixture.request_with_serial(4)).await;
+    ledger.close().await;
+    fs::copy(&backup, &log).unwrap();
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(matches!(error, LedgerError::OlderThanIndex { entries: 6, known: 8, .. }), "{error}");
+    assert!(error.to_string().contains("docs/ledger.md"), "{error}");
+    assert_eq!(error.word(), "LEDGER_OLDER_COPY");
+
+    fixture.remove_index();
+    let ledger = fixture.open();
+    assert_eq!(word(&fixture, &ledger, &same_serial(&fixture, 3)).await, "SERIAL_REUSED");
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn a_log_that_went_another_way_than_its_index_is_refused() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    signed(&fixture, &ledger, 3).await;
+    ledger.close().await;
+    let (log, backup) = (fixture.config.path.clone(), fixture.directory().join("backup"));
+    fs::copy(&log, &backup).unwrap();
+    let ledger = fixture.open();
+    sign(&fixture, &ledger, &fixture.request_with_serial(4)).await;
+    ledger.close().await;
+    let index = fixture.directory().join("index");
+    fs::rename(fixture.index(), &index).unwrap();
+    // The copy goes on with others, and more of them.
+    fs::copy(&backup, &log).unwrap();
+    let ledger = fixture.open();
+    for serial in 5..10 {
+        sign(&fixture, &ledger, &fixture.request_with_serial(serial)).await;
+    }
+    ledger.close().await;
+    fixture.remove_index();
+    fs::rename(&index, fixture.index()).unwrap();
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(matches!(error, LedgerError::OtherThanIndexed { entry: 6, .. }), "{error}");
+    assert_eq!(error.word(), "LEDGER_OTHER_COPY");
+}
+
+#[tokio::test]
+async fn an_index_that_cannot_be_written_stops_the_ledger_at_its_bound_until_it_can() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    // Whatever the next run is called, something is in its way.
+    let obstacles: Vec<_> = (1..20).map(|n| fixture.index().join(format!("find-{n}"))).collect();
+    for obstacle in &obstacles {
+        fs::create_dir(obstacle).unwrap();
+    }
+    let mut recorded = 0;
+    let error = loop {
+        match ledger.record_self_test(fixture.key()).await {
+            Ok(test) => std::mem::forget(test),
+            Err(error) => break error,
+        }
+        recorded += 1;
+        assert!(recorded < 1000, "the bound was never met");
+    };
+    assert!(recorded >= 64, "{recorded}");
+    assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("wait for index") && cause.contains("cannot be written"), "{cause}");
+    assert_eq!(fixture.entries().len(), recorded);
+
+    obstacles.iter().for_each(|obstacle| fs::remove_dir(obstacle).unwrap());
+    let mut tries = 0;
+    while ledger.record_self_test(fixture.key()).await.map(std::mem::forget).is_err() {
+        tokio::time::sleep(OFTEN.pause).await;
+        tries += 1;
+        assert!(tries < 1000, "it returns by itself");
+    }
+    ledger.close().await;
+    assert_eq!(manifest(&fixture)["entries"], recorded + 1);
+}
+
+#[tokio::test]
+async fn closing_with_an_index_that_cannot_be_written_loses_nothing() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    let obstacles: Vec<_> = (1..20).map(|n| fixture.index().join(format!("claims-{n}"))).collect();
+    for obstacle in &obstacles {
+        fs::create_dir(obstacle).unwrap();
+    }
+    let requests = signed(&fixture, &ledger, 10).await;
+    ledger.close().await;
+    assert_eq!(manifest(&fixture)["entries"], 0);
+    obstacles.iter().for_each(|obstacle| fs::remove_dir(obstacle).unwrap());
+    let ledger = fixture.open_with(OFTEN);
+    all_are_known(&fixture, &ledger, &requests).await;
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn words_whose_hashes_meet_are_told_apart() {
+    let fixture = Fixture::new();
+    fixture.open().close().await;
+    let mut zero = manifest(&fixture);
+    zero["key"] = json!(vec![0; 16]);
+    fs::write(fixture.index().join("manifest.json"), zero.to_string()).unwrap();
+    let ledger = fixture.open_with(OFTEN);
+    let requests = signed(&fixture, &ledger, 20).await;
+    all_are_known(&fixture, &ledger, &requests).await;
+    ledger.close().await;
+    assert_eq!(manifest(&fixture)["key"], zero["key"]);
+    let restarted = fixture.open_with(OFTEN);
+    for request in &requests {
+        assert_eq!(word(&fixture, &restarted, request).await, "REPLAY");
+    }
+    assert_eq!(word(&fixture, &restarted, &fixture.request_with_serial(500)).await, "INTENT");
+}
+
+#[tokio::test]
+async fn refusals_are_not_among_what_an_intent_is_judged_by() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    for _ in 0..40 {
+        let refused = fixture.record(&ledger, fixture.request("root")).await;
+        refused.permitted().unwrap_err();
+    }
+    ledger.close().await;
+    let manifest = manifest(&fixture);
+    assert_eq!((&manifest["entries"], &manifest["claims"]), (&json!(40), &json!([])));
+    // Caller, key, serial, key id, subject key and principal of each.
+    let rows: u64 = manifest["find"].as_array().unwrap().iter().filter_map(|run| run["rows"].as_u64()).sum();
+    assert_eq!(rows, 40 * 6);
+}
+
+#[tokio::test]
+async fn an_old_entry_is_written_to_the_index_though_few_are() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(Limits { age: Duration::ZERO, ..Limits::default() });
+    let hurried = fixture.request_with_serial(1);
+    sign(&fixture, &ledger, &hurried).await;
+    for serial in 2.. {
+        // Each commit looks for whether the one before is written.
+        sign(&fixture, &ledger, &fixture.request_with_serial(serial)).await;
+        if manifest(&fixture)["entries"].as_u64().unwrap() > 0 {
+            break;
+        }
+    }
+    assert_eq!(word(&fixture, &ledger, &hurried).await, "REPLAY");
+}
+
+#[tokio::test]
+async fn another_logs_index_is_not_believed() {
+    let (fixture, other) = (Fixture::new(), Fixture::new());
+    let config = Config { origin: "other.example/log".to_owned(), ..other.config.clone() };
+    let ledger = Ledger::open(&config).unwrap();
+    signed(&other, &ledger, 5).await;
+    ledger.close().await;
+    let ledger = fixture.open();
+    let requests = signed(&fixture, &ledger, 2).await;
+    ledger.close().await;
+    fixture.remove_index();
+    copy(&other.index(), &fixture.index());
+    let ledger = fixture.open();
+    all_are_known(&fixture, &ledger, &requests).await;
+}

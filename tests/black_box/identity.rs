@@ -60,6 +60,26 @@ async fn the_same_request_has_the_same_answer_and_is_signed_once() {
 }
 
 #[tokio::test]
+async fn after_kill_9_what_the_log_knew_and_its_index_did_not_is_still_taken() {
+    let (site, daemon, client, ca_key) = site().await;
+    let tbs = Forgery::user(ca_key, now());
+    let first = client.sign(ask("one", &tbs)).await.unwrap();
+    // That it is answered again says that its outcome is in the log.
+    assert_eq!(client.sign(ask("one", &tbs)).await.unwrap(), first);
+    let manifest = std::fs::read_to_string(site.path("ledger.sqlite-index/manifest.json")).unwrap();
+    assert!(manifest.contains("\"entries\": 0,"), "{manifest}");
+    daemon.kill();
+
+    let again = site.serve();
+    let client = site.client(&again, FRONT_END).await;
+    assert_eq!(client.sign(ask("one", &tbs)).await.unwrap(), first);
+    let other = Forgery { key_id: b"another".to_vec(), ..tbs };
+    let error = client.sign(request("user-ca", other.encode())).await.unwrap_err();
+    assert_eq!(recorded(&site, error), "SERIAL_REUSED");
+    assert_eq!(intents(&site), 1);
+}
+
+#[tokio::test]
 async fn an_id_for_other_bytes_or_another_key_is_refused_and_recorded() {
     let keys = format!("{USER_CA}{}", USER_CA.replace("key.user-ca", "key.other-ca"));
     let site = Site::new(&keys);

@@ -228,7 +228,9 @@ async fn an_index_that_cannot_be_written_stops_the_ledger_at_its_bound_until_it_
     assert!(cause.contains("wait for index") && cause.contains("cannot be written"), "{cause}");
     assert_eq!(fixture.entries().len(), recorded);
 
-    obstacles.iter().for_each(|obstacle| fs::remove_dir(obstacle).unwrap());
+    for obstacle in &obstacles {
+        fs::remove_dir(obstacle).unwrap();
+    }
     let mut tries = 0;
     while ledger.record_self_test(fixture.key()).await.map(std::mem::forget).is_err() {
         tokio::time::sleep(OFTEN.pause).await;
@@ -250,7 +252,9 @@ async fn closing_with_an_index_that_cannot_be_written_loses_nothing() {
     let requests = signed(&fixture, &ledger, 10).await;
     ledger.close().await;
     assert_eq!(manifest(&fixture)["entries"], 0);
-    obstacles.iter().for_each(|obstacle| fs::remove_dir(obstacle).unwrap());
+    for obstacle in &obstacles {
+        fs::remove_dir(obstacle).unwrap();
+    }
     let ledger = fixture.open_with(OFTEN);
     all_are_known(&fixture, &ledger, &requests).await;
     ledger.close().await;

@@ -34,8 +34,8 @@ fn check(tiles: &TileFiles, len: u64) {
         assert_eq!(hashes, leaves(n * 256..n * 256 + u64::from(width)), "tile {n}");
     }
     let first = tiles.tile(1, 0, 256).unwrap();
-    for n in [0, 1, 255] {
-        assert_eq!(first[usize::try_from(n).unwrap()], subtree(n * 256, 256), "{n}");
+    for (hash, n) in first.into_iter().zip(0..).step_by(85) {
+        assert_eq!(hash, subtree(n * 256, 256), "{n}");
     }
     assert_eq!(tiles.tile(1, 1, 1).unwrap(), [subtree(65_536, 256)]);
     assert_eq!(tiles.tile(2, 0, 1).unwrap(), [subtree(0, 65_536)]);
@@ -50,7 +50,7 @@ fn a_tile_is_the_same_in_memory_in_the_files_and_read_again() {
     let tiles = TileFiles::open(directory.path(), 0).unwrap();
     tiles.append(&leaves(0..LEN));
     check(&tiles, LEN);
-    for written in [1, 255, 256, 257, 70 * 256 + 3, LEN] {
+    for written in [255, 256, 70 * 256 + 3, LEN] {
         tiles.write(written).unwrap();
         check(&tiles, LEN);
         tiles.forget(written);

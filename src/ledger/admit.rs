@@ -67,7 +67,7 @@ fn count_over(
         let freeze = Entry::Freeze { time, caller, key, rule, requests, since };
         standing.frozen = Some(batch.append_entry(&freeze)?.index);
     }
-    batch.set_standing(party, standing);
+    batch.set_standing(&party, standing);
     Ok(standing.frozen)
 }
 
@@ -107,6 +107,6 @@ pub(super) fn thaw(batch: &mut Batch<'_>, thaw: &Thaw, time: UnixMillis) -> Stor
     let (by, why) = (thaw.by.as_str().as_bytes().to_vec(), thaw.why.clone().into_bytes());
     let entry = Entry::Thaw { time, caller, key: party.key.clone(), freeze, by, why };
     let receipt = batch.append_entry(&entry)?;
-    batch.set_standing(party, Standing::default());
+    batch.set_standing(&party, Standing::default());
     Ok(Some(receipt))
 }

@@ -3,6 +3,7 @@
 //! In: who it is about. Out: the row, as the transaction has it so far: each is read once and written once in a transaction,
 //! however many of its entries concern it. A transaction that fails leaves nothing to take back.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -58,7 +59,7 @@ impl Batch<'_> {
     }
 
     pub(in crate::ledger) fn set_spent(&mut self, account: &Account, value: Spent) {
-        change(&mut self.rows.spent, account.clone(), value);
+        change(&mut self.rows.spent, account, value);
     }
 
     /// How a caller stands with a key.
@@ -76,7 +77,7 @@ impl Batch<'_> {
         Ok(keep(&mut self.rows.standing, party.clone(), value))
     }
 
-    pub(in crate::ledger) fn set_standing(&mut self, party: Party, value: Standing) {
+    pub(in crate::ledger) fn set_standing(&mut self, party: &Party, value: Standing) {
         change(&mut self.rows.standing, party, value);
     }
 
@@ -92,7 +93,7 @@ impl Batch<'_> {
     }
 
     pub(in crate::ledger) fn set_tally(&mut self, caller: &[u8], value: Tally) {
-        change(&mut self.rows.tally, caller.to_vec(), value);
+        change(&mut self.rows.tally, caller, value);
     }
 
     /// The callers with refusals that were counted, as the transaction found them.
@@ -130,10 +131,19 @@ fn keep<K: Eq + Hash, T: Copy>(rows: &mut HashMap<K, Cell<T>>, key: K, value: T)
 }
 
 /// A row that is what it was need not be written.
-fn change<K: Eq + Hash, T: Copy + Eq>(rows: &mut HashMap<K, Cell<T>>, key: K, value: T) {
-    let cell = rows.entry(key).or_insert(Cell { value, changed: true });
-    cell.changed |= cell.value != value;
-    cell.value = value;
+fn change<K, Q, T>(rows: &mut HashMap<K, Cell<T>>, key: &Q, value: T)
+where
+    K: Borrow<Q> + Eq + Hash,
+    Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    T: Copy + Eq,
+{
+    match rows.get_mut(key) {
+        Some(cell) => {
+            cell.changed |= cell.value != value;
+            cell.value = value;
+        }
+        None => drop(rows.insert(key.to_owned(), Cell { value, changed: true })),
+    }
 }
 
 fn changed<K, T>(rows: &HashMap<K, Cell<T>>) -> impl Iterator<Item = (&K, &T)> {

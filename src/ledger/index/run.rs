@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::iter::Peekable;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -44,7 +45,7 @@ impl Run {
         for block in 0..rows.div_ceil(run.block) {
             let first = block * run.block;
             let row = run.read(first..first + 1)?;
-            run.fences.extend(row.first().map(|posting| posting.hash));
+            run.fences.extend(row.first().map(|row| posting(row).hash));
         }
         Ok(run)
     }
@@ -61,8 +62,8 @@ impl Run {
             block = before;
             let first = u64::try_from(block).unwrap_or(u64::MAX) * self.block;
             let rows = self.read(first..(first + self.block).min(self.rows))?;
-            let end = rows.partition_point(|posting| posting.hash <= hash);
-            for posting in rows.iter().take(end).rev() {
+            let end = rows.partition_point(|row| posting(row).hash <= hash);
+            for posting in rows.iter().take(end).rev().map(posting) {
                 if posting.hash != hash {
                     return Ok(None);
                 }
@@ -74,12 +75,11 @@ impl Run {
         Ok(None)
     }
 
-    fn read(&self, rows: std::ops::Range<u64>) -> io::Result<Vec<Posting>> {
-        let len = usize::try_from(bytes(rows.end - rows.start)).map_err(io::Error::other)?;
-        let mut buffer = vec![0; len];
-        self.file.read_exact_at(&mut buffer, bytes(rows.start))?;
-        let (rows, _) = buffer.as_chunks::<ROW>();
-        Ok(rows.iter().map(posting).collect())
+    fn read(&self, rows: Range<u64>) -> io::Result<Vec<[u8; ROW]>> {
+        let count = usize::try_from(rows.end - rows.start).map_err(io::Error::other)?;
+        let mut buffer = vec![[0; ROW]; count];
+        self.file.read_exact_at(buffer.as_flattened_mut(), bytes(rows.start))?;
+        Ok(buffer)
     }
 
     /// Every row, in order.

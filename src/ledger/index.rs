@@ -63,7 +63,7 @@ pub(super) struct Index {
     limits: Limits,
     /// What the newest entries are found by.
     active: Waiting,
-    /// When the first of them came.
+    /// Since when they gather.
     since: Instant,
     /// What those before are found by, while it is being written.
     writing: Option<Arc<Waiting>>,

@@ -18,6 +18,7 @@ mod clock;
 mod crl;
 mod identity;
 mod index;
+mod schema;
 
 fn outcome_of(entry: &Entry) -> (u64, &Outcome) {
     match entry {
@@ -365,59 +366,6 @@ async fn refuses_a_log_of_another_signer() {
 async fn refuses_a_newer_schema() {
     let error = refusal_after("UPDATE meta SET value = '4' WHERE name = 'schema'").await;
     assert!(matches!(error, LedgerError::NewerSchema { found: 4, known: 3, .. }), "{error}");
-}
-
-/// What schema 2 had beside what schema 3 has.
-const SCHEMA_2: &str = "
-    CREATE TABLE outcome (intent INTEGER PRIMARY KEY, idx INTEGER NOT NULL) STRICT;
-    CREATE TABLE request (caller BLOB, id BLOB, intent INTEGER NOT NULL, PRIMARY KEY (caller, id)) STRICT, WITHOUT ROWID;
-    CREATE TABLE serial (ca_key BLOB, serial BLOB, intent INTEGER NOT NULL, PRIMARY KEY (ca_key, serial)) STRICT, WITHOUT ROWID;
-    INSERT INTO outcome VALUES (0, 1);
-    UPDATE meta SET value = '2' WHERE name = 'schema';
-";
-/// What schema 2 had, and schema 1 did not.
-const NOT_IN_SCHEMA_1: &str = "
-    DROP TABLE spent; DROP TABLE standing; DROP TABLE tally; DROP TABLE crl_number;
-    UPDATE meta SET value = '1' WHERE name = 'schema';
-";
-
-#[tokio::test]
-async fn brings_an_older_schema_up_to_date() {
-    for older in [SCHEMA_2.to_owned(), format!("{SCHEMA_2}{NOT_IN_SCHEMA_1}")] {
-        let fixture = Fixture::new();
-        let request = fixture.request("alice");
-        let ledger = fixture.open();
-        std::mem::forget(fixture::intent(fixture.record(&ledger, request.clone()).await));
-        ledger.close().await;
-        fixture.sql(&older);
-        fixture.remove_index();
-        let reader = Reader::open(&fixture.config.path).unwrap();
-        assert_eq!(reader.len().unwrap(), 1, "readers need not wait for that");
-        for _ in 0..2 {
-            let ledger = fixture.open();
-            std::mem::forget(fixture.intent(&ledger).await);
-            let refused = fixture.record(&ledger, request.clone()).await.permitted().unwrap_err();
-            assert_eq!(refused.refusal.reason.code_word(), "REQUEST_OUTCOME_UNKNOWN");
-            ledger.close().await;
-        }
-        assert_eq!(fixture.entries().len(), 5);
-        let old = "SELECT count(*) FROM sqlite_schema WHERE name IN ('outcome', 'request', 'serial')";
-        assert_eq!(fixture.sql("").query_row(old, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
-    }
-}
-
-#[tokio::test]
-async fn an_older_schema_stays_as_it_was_if_the_index_cannot_be_made() {
-    let fixture = with_entries(3).await;
-    fixture.sql(SCHEMA_2);
-    fixture.remove_index();
-    fs::write(fixture.index(), "in the way").unwrap();
-    let error = Ledger::open(&fixture.config).unwrap_err();
-    assert!(error.to_string().starts_with("making index"), "{error}");
-    let stored: i64 = fixture.sql("").query_row("SELECT idx FROM outcome", (), |row| row.get(0)).unwrap();
-    assert_eq!(stored, 1);
-    fs::remove_file(fixture.index()).unwrap();
-    fixture.open().close().await;
 }
 
 #[tokio::test]

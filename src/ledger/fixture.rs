@@ -174,6 +174,18 @@ impl Fixture {
     }
 }
 
+impl Drop for Fixture {
+    /// A ledger that was not closed may be writing still: what it adds meanwhile is removed, too.
+    fn drop(&mut self) {
+        for _ in 0..20_000 {
+            if fs::remove_dir_all(self.directory()).is_ok() || !self.directory().exists() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// What is to be signed.
 pub(crate) fn intent(recorded: Recorded) -> Intent {
     match recorded.permitted().unwrap() {

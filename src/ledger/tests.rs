@@ -281,6 +281,18 @@ fn commits(fixture: &Fixture) -> usize {
 }
 
 #[tokio::test]
+async fn an_outcome_is_written_although_nobody_records_more() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    drop(fixture.intent(&ledger).await);
+    let since = Instant::now();
+    while fixture.entries().len() < 2 {
+        assert!(since.elapsed() < Duration::from_secs(10), "the outcome waits for a record that nobody sends");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
 async fn closing_writes_what_waits_and_refuses_what_comes_later() {
     let fixture = Fixture::new();
     let ledger = fixture.open();

@@ -11,10 +11,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 use std::{io, iter, thread};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Claim;
@@ -37,10 +38,14 @@ const BATCH: usize = 1024;
 /// How often refusals that were only counted get an entry.
 const COUNTING: Duration = Duration::from_secs(60);
 
+/// How long outcomes wait for a record to be written with, and again after a commit that failed: alone they would take a commit of their own, which
+/// the next intent would have to wait for.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// The way to the writer. Cheap to clone. The writer ends when it is closed, or when every clone is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::Sender<Job>,
     places: Arc<Semaphore>,
     key: TermKey,
 }
@@ -81,9 +86,9 @@ struct Wanted {
 impl Queue {
     /// Starts the writer on `store`.
     pub(super) fn start(store: Store, clock: LogClock) -> Result<Self, LedgerError> {
-        let (jobs, queue) = mpsc::unbounded_channel();
+        let (jobs, queue) = mpsc::channel();
         let (path, key) = (store.path().to_owned(), store.term_key());
-        let (outcomes, failures, counted) = (Vec::new(), 0, UnixMillis(0));
+        let (outcomes, failures, counted) = (Outcomes::default(), 0, UnixMillis(0));
         let writer = Writer { store, clock, path: path.clone(), queue, outcomes, failures, counted };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
             |source: io::Error| LedgerError::Io {
@@ -174,37 +179,75 @@ struct Writer {
     store: Store,
     clock: LogClock,
     path: PathBuf,
-    queue: mpsc::UnboundedReceiver<Job>,
-    /// Not written yet; first in the next transaction.
-    outcomes: Vec<Leaf>,
+    queue: mpsc::Receiver<Job>,
+    outcomes: Outcomes,
     /// Commits that failed since one succeeded.
     failures: u64,
     /// When refusals that were only counted were last recorded.
     counted: UnixMillis,
 }
 
+/// The outcomes that are not written yet: first in the next transaction.
+#[derive(Debug, Default)]
+struct Outcomes {
+    leaves: Vec<Leaf>,
+    /// When they are written if nobody sends a record before; `None` if there are none.
+    due: Option<Instant>,
+}
+
+impl Outcomes {
+    fn push(&mut self, outcome: Leaf) {
+        self.leaves.push(outcome);
+        self.due.get_or_insert_with(|| Instant::now() + PATIENCE);
+    }
+
+    /// They could not be written.
+    fn put_off(&mut self) {
+        self.due = self.due.map(|_| Instant::now() + PATIENCE);
+    }
+}
+
+/// What the writer is to do next.
+#[derive(Debug)]
+enum Next {
+    Job(Job),
+    /// Nobody has sent a record that outcomes could be written with.
+    OutcomesAreDue,
+    /// Nobody will send any more.
+    End,
+}
+
 impl Writer {
     fn run(mut self) {
         let mut closers = Vec::new();
-        while let Some(first) = self.queue.blocking_recv() {
-            let mut round = Round::default();
-            for job in iter::once(first).chain(iter::from_fn(|| self.queue.try_recv().ok())).take(BATCH) {
-                match job {
-                    Job::Record(record) => round.records.extend(record.in_time(&mut self.clock)),
-                    Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
-                    Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
-                    Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
-                    Job::Outcome(outcome) => self.outcomes.push(outcome),
-                    Job::Close(answer) => closers.push(answer),
+        loop {
+            let next = self.next(!closers.is_empty());
+            let (mut round, is_last) = (Round::default(), matches!(next, Next::End));
+            let mut is_due = !matches!(next, Next::Job(_));
+            if let Next::Job(first) = next {
+                // Who is ready to send more may do so first: on a busy machine one commit is for many.
+                thread::yield_now();
+                for job in iter::once(first).chain(self.queue.try_iter()).take(BATCH) {
+                    match job {
+                        Job::Record(record) => round.records.extend(record.in_time(&mut self.clock)),
+                        Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
+                        Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
+                        Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
+                        Job::Outcome(outcome) => self.outcomes.push(outcome),
+                        Job::Close(answer) => closers.push(answer),
+                    }
                 }
+                is_due = !round.is_empty();
             }
-            self.commit(round, !closers.is_empty());
-            if !closers.is_empty() {
-                self.queue.close();
+            if is_due {
+                self.commit(round, is_last);
+            }
+            if is_last {
+                break;
             }
         }
-        if !self.outcomes.is_empty() {
-            let lost = self.outcomes.len();
+        if !self.outcomes.leaves.is_empty() {
+            let lost = self.outcomes.leaves.len();
             tracing::error!(
                 lost,
                 "ledger {} lost outcomes; their intents stay open in it",
@@ -216,6 +259,22 @@ impl Writer {
         drop(closers);
     }
 
+    /// What comes next. Once the log is to be closed, what is there already, and no more.
+    fn next(&self, is_closing: bool) -> Next {
+        if is_closing {
+            return self.queue.try_recv().map_or(Next::End, Next::Job);
+        }
+        let Some(due) = self.outcomes.due else {
+            return self.queue.recv().map_or(Next::End, Next::Job);
+        };
+        let patience = due.saturating_duration_since(Instant::now());
+        match self.queue.recv_timeout(patience) {
+            Ok(job) => Next::Job(job),
+            Err(RecvTimeoutError::Timeout) => Next::OutcomesAreDue,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+
     /// Writes all outcomes and everything that waits in one transaction, then tells those who wait.
     fn commit(&mut self, round: Round, is_last: bool) {
         let now = round.times().fold(self.clock.newest(), UnixMillis::max);
@@ -223,7 +282,7 @@ impl Writer {
         match self.append(&round, count.then_some(now)) {
             Ok(written) => {
                 self.succeeded();
-                self.outcomes.clear();
+                self.outcomes = Outcomes::default();
                 round.times().for_each(|time| self.clock.appended(time));
                 self.counted = if count { now } else { self.counted };
                 round.tell(written);
@@ -231,6 +290,7 @@ impl Writer {
             Err(source) => {
                 let error = LedgerError::Unavailable { path: self.path.clone(), source: Arc::new(source) };
                 self.failed(&error);
+                self.outcomes.put_off();
                 round.fail(&error);
             }
         }
@@ -239,7 +299,7 @@ impl Writer {
     /// Outcomes come first, so that an intent finds those of the earlier ones that it is judged by.
     fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> Stored<Written> {
         let mut batch = self.store.begin()?;
-        for outcome in &self.outcomes {
+        for outcome in &self.outcomes.leaves {
             batch.append(outcome)?;
         }
         if let Some(now) = count {
@@ -254,7 +314,7 @@ impl Writer {
     fn failed(&mut self, error: &LedgerError) {
         if self.failures == 0 {
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(cause, outcomes_waiting = self.outcomes.len(), "{error}");
+            tracing::error!(cause, outcomes_waiting = self.outcomes.leaves.len(), "{error}");
         }
         self.failures += 1;
     }

@@ -29,6 +29,12 @@ pub(super) struct Written {
 }
 
 impl Round {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { records, refusals, thaws, intents } = self;
+        records.is_empty() && refusals.is_empty() && thaws.is_empty() && intents.is_empty()
+    }
+
     /// The time of each.
     pub(super) fn times(&self) -> impl Iterator<Item = UnixMillis> {
         let records = self.records.iter().map(|waiting| waiting.time);

@@ -17,6 +17,7 @@ use crate::sign::{Failure, Priority, Request, Signed};
 use crate::verify::Signature;
 
 mod admit;
+pub mod audit;
 mod bucket;
 mod budget;
 pub mod checkpoint;
@@ -35,11 +36,13 @@ pub mod note;
 mod order;
 mod reader;
 mod sqlite;
+pub mod tiles;
 mod writer;
 
 pub use admit::Thaw;
 pub use entry::{Entry, leaf_hash};
 pub use error::{LedgerError, StoreError};
+pub use index::RecordedTiles;
 pub(crate) use order::Order;
 pub use order::Replay;
 pub use reader::Reader;

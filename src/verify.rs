@@ -97,7 +97,8 @@ impl Verifier {
         parsed.map(|public_key| Self { scheme, public_key }).ok_or(UnfitKey { scheme })
     }
 
-    fn verify(&self, message: &[u8], raw: &[u8]) -> Result<(), VerifyError> {
+    /// Whether `raw` is a signature of `message`.
+    pub(crate) fn verify(&self, message: &[u8], raw: &[u8]) -> Result<(), VerifyError> {
         self.public_key.verify_sig(message, raw).map_err(|_| VerifyError { scheme: self.scheme })
     }
 }

@@ -1,7 +1,7 @@
-//! `countersign ledger`: shows the record, of a signer that runs or of one that does not.
+//! `countersign ledger`: shows, exports and verifies the record, of a signer that runs or of one that does not.
 //!
 //! In: a ledger's file. Out: a line per entry, for people, or a JSON object per line, for programs. Promised: no text from
-//! outside reaches a terminal unescaped. Not done here: checking that nothing was removed; a Merkle tree will.
+//! outside reaches a terminal unescaped.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -15,8 +15,12 @@ use crate::config::Config;
 use crate::ledger::entry::{Asked, AskedTbs, UnixMillis};
 use crate::ledger::{Entry, Reader};
 
+mod export;
 mod json;
+mod keys;
+mod progress;
 pub(super) mod table;
+mod verify;
 
 /// How many of the newest entries are shown if nothing else is asked for.
 const LAST: u64 = 20;
@@ -26,17 +30,28 @@ const LAST: u64 = 20;
 pub(super) enum Command {
     /// Show entries, oldest first; works while the signer runs
     Show(Show),
+    /// Write what is new to a directory that any web server can serve (C2SP tlog-tiles); works while the signer runs
+    Export(export::Export),
+    /// Check every entry, signature and hash of a ledger, while its signer runs, or of an export
+    Verify(Box<verify::Verify>),
 }
 
-/// Which entries to show, of which ledger, and how.
+/// Which ledger.
 #[derive(Debug, clap::Args)]
-pub(super) struct Show {
+pub(super) struct Log {
     /// The ledger's file, instead of the one that a configuration names
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     ledger: Option<PathBuf>,
     /// The signer's configuration, which names the ledger
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
     config: Option<PathBuf>,
+}
+
+/// Which entries to show, of which ledger, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
+    #[command(flatten)]
+    log: Log,
     /// Begin with entry N
     #[arg(long, value_name = "N")]
     from: Option<u64>,
@@ -56,13 +71,15 @@ impl Command {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
         match self {
             Self::Show(show) => show.run(out),
+            Self::Export(export) => export.run(out),
+            Self::Verify(verify) => verify.run(out),
         }
     }
 }
 
 impl Show {
     fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let reader = Reader::open(&self.path()?)?;
+        let reader = Reader::open(&self.log.path()?)?;
         let len = reader.len()?;
         let last = self.last.or(if self.from.is_some() { None } else { Some(LAST) });
         let newest = last.map_or(0, |last| len.saturating_sub(last));
@@ -80,19 +97,23 @@ impl Show {
         };
         print()
     }
+}
 
+impl Log {
     fn path(&self) -> anyhow::Result<PathBuf> {
-        if let Some(path) = &self.ledger {
-            return Ok(path.clone());
+        match &self.ledger {
+            Some(path) => Ok(path.clone()),
+            None => Ok(self.config()?.ledger.path),
         }
+    }
+
+    /// The configuration, where no file was named.
+    fn config(&self) -> anyhow::Result<Config> {
         let config = self.config.as_ref().context("give --ledger FILE or --config FILE")?;
-        match Config::load(config) {
-            Ok(config) => Ok(config.ledger.path),
-            Err(faults) => {
-                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                anyhow::bail!("{}\ncorrect the configuration, or give --ledger FILE", faults.join("\n"))
-            }
-        }
+        Config::load(config).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("{}\ncorrect the configuration, or give --ledger FILE", faults.join("\n"))
+        })
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct ListNumber {
 const MAX_FIRST_LEN: usize = 8;
 
 /// Lists that are numbered one after the other.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Series {
     /// Lists that have every entry.
     Complete,

@@ -166,6 +166,22 @@ impl Fixture {
         reader.entries(0..u64::MAX).map(|entry| entry.unwrap().1).collect()
     }
 
+    /// Appends what no signer need have written, and begins the log if there is none.
+    pub(crate) fn append(&self, leaves: impl IntoIterator<Item = Vec<u8>>) {
+        if !self.config.path.exists() {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(self.open().close());
+        }
+        let mut connection = Connection::open(&self.config.path).unwrap();
+        let transaction = connection.transaction().unwrap();
+        let append =
+            "INSERT INTO entry (idx, leaf) VALUES ((SELECT coalesce(max(idx) + 1, 0) FROM entry), ?1)";
+        for leaf in leaves {
+            transaction.prepare_cached(append).unwrap().execute((leaf,)).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+
     /// What somebody with `sqlite3` does.
     pub(crate) fn sql(&self, sql: &str) -> Connection {
         let connection = Connection::open(&self.config.path).unwrap();

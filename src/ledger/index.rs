@@ -19,6 +19,7 @@ use crate::ledger::merkle::Hash;
 
 mod files;
 mod open;
+mod recorded;
 mod run;
 mod term;
 mod thread;
@@ -26,6 +27,7 @@ mod tiles;
 mod waiting;
 
 pub(super) use open::Log;
+pub use recorded::RecordedTiles;
 pub(super) use term::{Term, TermKey, parsed};
 
 use files::Claims;

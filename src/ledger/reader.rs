@@ -9,6 +9,7 @@ use std::{iter, vec};
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::ledger::RecordedTiles;
 use crate::ledger::sqlite::{connect, len, origin, unreadable};
 use crate::ledger::{Entry, LedgerError};
 
@@ -55,15 +56,39 @@ impl Reader {
         len(&self.connection).map(i64::cast_unsigned).map_err(|source| unreadable(&self.path, source))
     }
 
+    /// The hashes in the index beside it, if there is one that can be used.
+    #[must_use]
+    pub fn recorded_tiles(&self) -> Option<RecordedTiles> {
+        RecordedTiles::open(&self.path, &self.origin)
+    }
+
     /// The entries of `range`, as far as there are any, each with its index. The first error is the last item.
     pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = Result<(u64, Entry), LedgerError>> {
-        let mut entries = Entries { reader: self, rest: range, chunk: Vec::new().into_iter() };
+        let mut leaves = self.leaves(range);
         let mut failed = false;
         iter::from_fn(move || {
-            let next = if failed { None } else { entries.next().transpose() };
+            let next = if failed { None } else { leaves.next() };
+            let next =
+                next.map(|leaf| leaf.and_then(|(index, leaf)| Ok((index, self.decode(index, &leaf)?))));
             failed = matches!(next, Some(Err(_)));
             next
         })
+    }
+
+    /// The bytes of the entries of `range`, as far as there are any, each with its index, whatever they are. The first error
+    /// is the last item.
+    pub fn leaves(&self, range: Range<u64>) -> impl Iterator<Item = Result<(u64, Vec<u8>), LedgerError>> {
+        let mut leaves = Leaves { reader: self, rest: range, chunk: Vec::new().into_iter() };
+        let mut failed = false;
+        iter::from_fn(move || {
+            let next = if failed { None } else { leaves.next().transpose() };
+            failed = matches!(next, Some(Err(_)));
+            next
+        })
+    }
+
+    fn decode(&self, index: u64, leaf: &[u8]) -> Result<Entry, LedgerError> {
+        Entry::decode(leaf).map_err(|source| LedgerError::Entry { path: self.path.clone(), index, source })
     }
 
     /// Up to [`CHUNK`] rows of `range`.
@@ -82,14 +107,14 @@ impl Reader {
     }
 }
 
-struct Entries<'a> {
+struct Leaves<'a> {
     reader: &'a Reader,
     rest: Range<u64>,
     chunk: vec::IntoIter<(u64, Vec<u8>)>,
 }
 
-impl Entries<'_> {
-    fn next(&mut self) -> Result<Option<(u64, Entry)>, LedgerError> {
+impl Leaves<'_> {
+    fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, LedgerError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -97,14 +122,10 @@ impl Entries<'_> {
             self.chunk = self.reader.chunk(&self.rest)?.into_iter();
         }
         let Some((index, leaf)) = self.chunk.next() else { return Ok(None) };
-        let path = || self.reader.path.clone();
         if index != self.rest.start {
-            return Err(LedgerError::Gap { path: path(), index: self.rest.start });
+            return Err(LedgerError::Gap { path: self.reader.path.clone(), index: self.rest.start });
         }
         self.rest.start += 1;
-        match Entry::decode(&leaf) {
-            Ok(entry) => Ok(Some((index, entry))),
-            Err(source) => Err(LedgerError::Entry { path: path(), index, source }),
-        }
+        Ok(Some((index, leaf)))
     }
 }

@@ -81,20 +81,30 @@ pub(super) enum Unusable {
     Io(#[from] io::Error),
 }
 
+/// How many entries the index at `path` knows, of the log named `origin`: for whoever reads it beside its signer.
+pub(super) fn known(path: &Path, origin: &str) -> Result<u64, Unusable> {
+    manifest(path, origin).map(|manifest| manifest.entries)
+}
+
+fn manifest(path: &Path, origin: &str) -> Result<Manifest, Unusable> {
+    let text = match fs::read(path.join(MANIFEST)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Missing),
+        text => text?,
+    };
+    let manifest: Manifest = serde_json::from_slice(&text)?;
+    if manifest.format != FORMAT {
+        return Err(Unusable::Format(manifest.format));
+    }
+    if manifest.origin != origin {
+        return Err(Unusable::OtherOrigin(manifest.origin));
+    }
+    Ok(manifest)
+}
+
 impl Files {
     /// Opens the index at `path` of the log named `origin`.
     pub(super) fn open(path: &Path, origin: &str, first_level: u64) -> Result<Self, Unusable> {
-        let text = match fs::read(path.join(MANIFEST)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Missing),
-            text => text?,
-        };
-        let manifest: Manifest = serde_json::from_slice(&text)?;
-        if manifest.format != FORMAT {
-            return Err(Unusable::Format(manifest.format));
-        }
-        if manifest.origin != origin {
-            return Err(Unusable::OtherOrigin(manifest.origin));
-        }
+        let manifest = manifest(path, origin)?;
         let claims = manifest.claims.iter().flatten();
         let claims: Claims = claims.map(|named| named.open(path).map(Arc::new)).collect::<Result<_, _>>()?;
         for named in manifest.find.iter().flatten() {

@@ -1,0 +1,208 @@
+//! `countersign ledger verify`: checks a whole log, and says which entry is wrong.
+//!
+//! In: a ledger's file or an export, and the public keys that an auditor trusts. Out: what was found, for people or as JSON,
+//! and an exit status: 0 if everything was checked and is right, 1 if something is wrong, 2 if something could not be checked.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::progress::Progress;
+use super::{Log, ascii, keys};
+use crate::cli::NoAnswer;
+use crate::config::Config;
+use crate::key::KeyCertificate;
+use crate::ledger::Reader;
+use crate::ledger::audit::{CaKeys, Compared, Known, Options, Report, Signatures, Source, audit};
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::note::{Note, VerifierKey};
+use crate::ledger::tiles::Directory;
+
+mod show;
+
+/// If neither an option nor a configuration says otherwise: the configuration's default.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// What to verify, by what, and how closely.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Verify {
+    /// The ledger's file, instead of the one that a configuration names
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["config", "export"])]
+    ledger: Option<PathBuf>,
+    /// The signer's configuration, which names the ledger and the certificates of X.509 keys; not read with --ledger or --export
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Verify an export, by its own entries and tiles
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ledger", "against"])]
+    export: Option<PathBuf>,
+    /// Compare the ledger's entries with the tiles of an export, which tell which entry was changed
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
+    /// A checkpoint that the log must have, or continue; may be repeated. That of an export is found
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+    /// The key that signs the log's checkpoints: NAME+ID+KEY
+    #[arg(long, value_name = "KEY")]
+    log_key: Option<VerifierKey>,
+    /// Public keys or certificates of X.509 CA keys, PEM (those of SSH CAs are in the certificates); may be repeated
+    #[arg(long = "key", value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    /// Verify no signatures, which take most of the time
+    #[arg(long)]
+    skip_signatures: bool,
+    /// By how much an entry may be older than one before it [default: the configuration's, or 5s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    clock_tolerance: Option<Duration>,
+    /// Print one JSON object; docs/verify.md lists its fields
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit status 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} entries are wrong")]
+struct Wrong(u64);
+
+/// Exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotChecked(&'static str);
+
+/// A log, as far as it is known before it is read.
+struct Subject {
+    name: String,
+    source: Source,
+    len: u64,
+    options: Options,
+    /// Checkpoints whose signatures nobody could check.
+    unsigned: Vec<PathBuf>,
+}
+
+/// The checkpoints that the log is compared with.
+struct Checkpoints<'a> {
+    /// The key of the log and its name, if they are known.
+    log: Option<(&'a VerifierKey, String)>,
+    read: Vec<Checkpoint>,
+    unsigned: Vec<PathBuf>,
+}
+
+impl Verify {
+    pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let (report, unsigned) = self.verify(out).map_err(NoAnswer)?;
+        if report.findings.total() > 0 {
+            return Err(Wrong(report.findings.total()).into());
+        }
+        if report.unchecked.is_empty() && (unsigned == 0 || self.skip_signatures) {
+            return Ok(());
+        }
+        let what =
+            "not every signature could be checked; give the keys that are missing, or --skip-signatures";
+        Err(NoAnswer(NotChecked(what).into()).into())
+    }
+
+    /// What was found, and how many checkpoints nobody could check the signature of.
+    fn verify(&self, out: &mut impl Write) -> anyhow::Result<(Report, usize)> {
+        let Subject { name, source, len, options, unsigned } = self.subject()?;
+        let signatures = options.signatures;
+        let mut progress = Progress::new("verifying");
+        let report = audit(source, len, options, |done| progress.show(done, len))?;
+        drop(progress);
+        if self.json {
+            writeln!(out, "{}", ascii(&show::json(&name, &report, signatures, &unsigned).to_string()))?;
+        } else {
+            write!(out, "{}", show::text(&name, &report, signatures, &unsigned))?;
+        }
+        out.flush()?;
+        Ok((report, unsigned.len()))
+    }
+
+    fn subject(&self) -> anyhow::Result<Subject> {
+        let log = Log { ledger: self.ledger.clone(), config: self.config.clone() };
+        let named = self.ledger.is_some() || self.export.is_some();
+        let config = if named { None } else { Some(log.config()?) };
+        let (name, source) = if let Some(path) = &self.export {
+            (path.display().to_string(), Source::Export(Directory::open(path)?))
+        } else {
+            let path = config.as_ref().map_or_else(|| log.path(), |config| Ok(config.ledger.path.clone()))?;
+            let reader = Reader::open(&path)?;
+            (reader.origin().to_owned(), Source::Log(reader))
+        };
+        let mut checkpoints = self.checkpoints(&source)?;
+        let mut compare: Vec<Compared> = self.compare(&mut checkpoints)?.into_iter().collect();
+        let len = match &source {
+            Source::Log(reader) => {
+                compare.extend(reader.recorded_tiles().map(|index| {
+                    let entries = index.entries();
+                    Compared { known: Known::Index(index), entries }
+                }));
+                // After what it is compared with, which a log that grows has had by now.
+                reader.len()?
+            }
+            Source::Export(_) => compare.first().map_or(0, |export| export.entries),
+        };
+        let configured = config.as_ref().map(|config| config.ledger.clock_tolerance);
+        let options = Options {
+            ca_keys: self.ca_keys(config.as_ref())?,
+            signatures: if self.skip_signatures { Signatures::Skip } else { Signatures::Verify },
+            clock_tolerance: self.clock_tolerance.or(configured).unwrap_or(CLOCK_TOLERANCE),
+            checkpoints: checkpoints.read,
+            compare,
+        };
+        Ok(Subject { name, source, len, options, unsigned: checkpoints.unsigned })
+    }
+
+    fn ca_keys(&self, config: Option<&Config>) -> anyhow::Result<CaKeys> {
+        let mut ca_keys = CaKeys::default();
+        for path in &self.keys {
+            keys::read(path)?.into_iter().for_each(|key| ca_keys.add(key));
+        }
+        let certificates = config.map(|config| KeyCertificate::load_all(&config.keys)).unwrap_or_default();
+        for certificate in certificates.values() {
+            ca_keys.add(certificate.public_key().clone());
+        }
+        Ok(ca_keys)
+    }
+
+    /// Those that were named. An export does not tell whose it is but by its key, which has the log's name.
+    fn checkpoints(&self, source: &Source) -> anyhow::Result<Checkpoints<'_>> {
+        let log = self.log_key.as_ref().map(|key| match source {
+            Source::Log(reader) => (key, reader.origin().to_owned()),
+            Source::Export(_) => (key, key.name().to_string()),
+        });
+        let mut checkpoints = Checkpoints { log, read: Vec::new(), unsigned: Vec::new() };
+        for path in &self.checkpoints {
+            checkpoints.read(path)?;
+        }
+        Ok(checkpoints)
+    }
+
+    /// The export to compare with, and how many entries of it: of one that was not finished, what is published.
+    fn compare(&self, checkpoints: &mut Checkpoints<'_>) -> anyhow::Result<Option<Compared>> {
+        let Some(path) = self.export.as_ref().or(self.against.as_ref()) else { return Ok(None) };
+        let directory = Directory::open(path)?;
+        let entries = match directory.checkpoint()? {
+            Some(_) => checkpoints.read(&path.join("checkpoint"))?,
+            None => directory.size()?,
+        };
+        Ok(Some(Compared { known: Known::Export(directory), entries }))
+    }
+}
+
+impl Checkpoints<'_> {
+    /// Reads one, and verifies its signature if the key is known. Its size.
+    fn read(&mut self, path: &Path) -> anyhow::Result<u64> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let checkpoint = if let Some((key, origin)) = &self.log {
+            Checkpoint::open(&bytes, origin, key).map(|(checkpoint, _)| checkpoint)
+        } else {
+            self.unsigned.push(path.to_owned());
+            Note::parse(&bytes).map_err(Into::into).and_then(|note| Checkpoint::parse(note.text()))
+        };
+        let checkpoint = checkpoint.with_context(|| format!("checkpoint {}", path.display()))?;
+        let size = checkpoint.size();
+        self.read.push(checkpoint);
+        Ok(size)
+    }
+}

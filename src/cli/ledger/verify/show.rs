@@ -1,0 +1,117 @@
+//! What a verification found, in words and as JSON.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use base64ct::{Base64, Encoding};
+use serde_json::{Value, json};
+
+use crate::cli::ledger::hex;
+use crate::cli::ledger::table;
+use crate::ledger::audit::{Report, Signatures};
+
+/// How many open intents are listed for people.
+const LISTED: usize = 20;
+
+/// For people: what is wrong first, what is known last.
+pub(super) fn text(name: &str, report: &Report, signatures: Signatures, unsigned: &[PathBuf]) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = write_text(&mut text, name, report, signatures, unsigned);
+    text
+}
+
+fn write_text(
+    out: &mut String,
+    name: &str,
+    report: &Report,
+    signatures: Signatures,
+    unsigned: &[PathBuf],
+) -> std::fmt::Result {
+    for finding in report.findings.first() {
+        writeln!(out, "WRONG  entry {} {}", finding.index, table::text(&finding.what.to_string()))?;
+    }
+    let more =
+        report.findings.total().saturating_sub(u64::try_from(report.findings.first().len()).unwrap_or(0));
+    if more > 0 {
+        writeln!(out, "WRONG  and {more} more")?;
+    }
+    for index in report.open.iter().take(LISTED) {
+        writeln!(out, "open   entry {index} has no outcome: a signature may exist")?;
+    }
+    if report.open.len() > LISTED {
+        writeln!(out, "open   and {} more; --json lists all", report.open.len() - LISTED)?;
+    }
+    let counts = report.counts;
+    writeln!(out, "{name}: {} entries, root {}", report.entries, Base64::encode_string(&report.root))?;
+    writeln!(
+        out,
+        "{} intents, {} self-tests, {} outcomes ({} signed), {} refusals, {} others",
+        counts.intents, counts.self_tests, counts.outcomes, counts.signed, counts.refusals, counts.others
+    )?;
+    match report.compared {
+        0 => writeln!(out, "no hashes to compare with: a change that breaks no rule was not looked for")?,
+        compared => writeln!(out, "{compared} entries were compared with the hashes that were known")?,
+    }
+    for checkpoint in &report.checkpoints {
+        let verb = if checkpoint.holds { "holds" } else { "DOES NOT HOLD" };
+        writeln!(out, "the checkpoint of {} entries {verb}", checkpoint.size)?;
+    }
+    match signatures {
+        Signatures::Skip => writeln!(out, "signatures were not checked")?,
+        Signatures::Verify => writeln!(out, "{} signatures verify", counts.verified)?,
+    }
+    if counts.digest_only > 0 {
+        writeln!(
+            out,
+            "{} signatures are of lists too long for the ledger, and can be checked with the lists alone",
+            counts.digest_only
+        )?;
+    }
+    for key in &report.unchecked {
+        writeln!(
+            out,
+            "not checked: {} signatures by the {} key with SPKI {}, the first in entry {}; give its PEM with --key FILE",
+            key.signatures,
+            table::text(&key.purpose),
+            hex(&key.spki_sha256),
+            key.first
+        )?;
+    }
+    if signatures == Signatures::Verify {
+        for path in unsigned {
+            writeln!(out, "not checked: who signed checkpoint {}; give --log-key KEY", path.display())?;
+        }
+    }
+    if report.findings.total() == 0 {
+        writeln!(out, "nothing wrong was found")?;
+    }
+    Ok(())
+}
+
+/// For programs: one object.
+pub(super) fn json(name: &str, report: &Report, signatures: Signatures, unsigned: &[PathBuf]) -> Value {
+    let counts = report.counts;
+    let findings = report.findings.first().iter().map(|finding| {
+        json!({ "entry": finding.index, "word": finding.what.word(), "message": finding.what.to_string() })
+    });
+    let unchecked = report.unchecked.iter().map(|key| {
+        json!({
+            "spki_sha256": hex(&key.spki_sha256), "purpose": key.purpose, "signatures": key.signatures,
+            "first": key.first,
+        })
+    });
+    let checkpoints = report.checkpoints.iter();
+    let checkpoints =
+        checkpoints.map(|checkpoint| json!({ "size": checkpoint.size, "holds": checkpoint.holds }));
+    json!({
+        "log": name, "entries": report.entries, "root": Base64::encode_string(&report.root),
+        "intents": counts.intents, "self_tests": counts.self_tests, "outcomes": counts.outcomes,
+        "refusals": counts.refusals, "others": counts.others, "signed": counts.signed,
+        "verified": counts.verified, "digest_only": counts.digest_only,
+        "signatures_skipped": signatures == Signatures::Skip,
+        "wrong": report.findings.total(), "findings": findings.collect::<Vec<_>>(),
+        "open": report.open, "unchecked": unchecked.collect::<Vec<_>>(),
+        "checkpoints": checkpoints.collect::<Vec<_>>(), "compared": report.compared, "unsigned_checkpoints": unsigned.len(),
+    })
+}

@@ -1,0 +1,152 @@
+//! Checks a whole log, of a signer that runs, of a file or of an export, without trusting any of them.
+//!
+//! In: entries, public keys, and what is known of the tree: checkpoints, and tiles to compare with. Out: a [`Report`] with
+//! every entry that is wrong. Promised: memory does not grow with the entries but for some 16 bytes for each certificate, and
+//! what a list of open intents takes; nothing is called checked that was not. docs/verify.md says what is checked.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::ledger::LedgerError;
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::tiles::TilesError;
+
+mod keys;
+mod report;
+mod sequence;
+mod signatures;
+mod source;
+mod tree;
+mod unique;
+
+pub use keys::CaKeys;
+pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Wrong};
+pub use source::Source;
+pub use tree::{Compared, Known};
+
+use sequence::Sequence;
+use signatures::Pool;
+use source::{Broken, SourceError};
+use tree::TreeCheck;
+
+/// How many entries go from one thread to the other at once.
+const BATCH: usize = 256;
+
+/// How many batches wait at most.
+const WAITING: usize = 16;
+
+/// What is known of a log, and how closely to look.
+#[derive(Debug)]
+pub struct Options {
+    /// The public halves of CA keys. Those of SSH are in the certificates, too.
+    pub ca_keys: CaKeys,
+    /// Whether the tokens' signatures are verified.
+    pub signatures: Signatures,
+    /// By how much time may run backwards from one entry to the next.
+    pub clock_tolerance: Duration,
+    /// Checkpoints of the log, whose signatures are verified already, or known not to be.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Whose hashes the log's are compared with.
+    pub compare: Vec<Compared>,
+}
+
+/// Whether signatures are verified.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Signatures {
+    /// All of them whose key is known.
+    Verify,
+    /// None.
+    Skip,
+}
+
+/// What kept a log from being checked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The ledger's file cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The export cannot be read.
+    #[error(transparent)]
+    Tiles(#[from] TilesError),
+}
+
+type Batch = Vec<(u64, Vec<u8>)>;
+
+/// Checks the first `len` entries of `source`. `progress` is told how many of them are done.
+///
+/// # Errors
+/// [`AuditError`] if something cannot be read. What is read and wrong is in the report.
+pub fn audit(
+    source: Source,
+    len: u64,
+    options: Options,
+    mut progress: impl FnMut(u64),
+) -> Result<Report, AuditError> {
+    let Options { ca_keys, signatures, clock_tolerance, checkpoints, compare } = options;
+    let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
+    let mut tree = TreeCheck::new(checkpoints, compare);
+    thread::scope(|scope| {
+        let pool = Pool::start(scope);
+        let (send, batches) = sync_channel(WAITING);
+        let reader = scope.spawn(move || {
+            let end = read(&source, len, &send);
+            (source, end)
+        });
+        let mut sequence = Sequence::new(ca_keys, signatures, clock_tolerance, pool);
+        let done = check(&batches, &mut tree, &mut sequence, &mut progress);
+        // A reader that is not listened to any more stops.
+        drop(batches);
+        let (source, end) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done?;
+        let mut findings = tree.finish(len)?;
+        match end {
+            Ok(()) => {}
+            Err(SourceError::Broken(Broken { index, what })) => findings.add(index, what),
+            Err(SourceError::Ledger(error)) => return Err(error.into()),
+            Err(SourceError::Tiles(error)) => return Err(error.into()),
+        }
+        let entries = tree.size();
+        Ok(sequence.finish(&source, entries, findings, tree.into_rooted(), compared))
+    })
+}
+
+/// Hands every entry over, in batches.
+fn read(source: &Source, len: u64, send: &SyncSender<Batch>) -> Result<(), SourceError> {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut end = Ok(());
+    for leaf in source.leaves(0..len) {
+        match leaf {
+            Ok(leaf) => batch.push(leaf),
+            Err(error) => end = Err(error),
+        }
+        if batch.len() == BATCH
+            && send.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
+        {
+            return end;
+        }
+    }
+    // Whoever stopped listening has an error of its own to tell.
+    let _ = send.send(batch);
+    end
+}
+
+fn check(
+    batches: &Receiver<Batch>,
+    tree: &mut TreeCheck,
+    sequence: &mut Sequence,
+    progress: &mut impl FnMut(u64),
+) -> Result<(), AuditError> {
+    for batch in batches {
+        for (index, leaf) in batch {
+            tree.append(&leaf)?;
+            sequence.entry(index, &leaf);
+        }
+        progress(tree.size());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

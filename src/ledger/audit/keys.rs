@@ -1,0 +1,126 @@
+//! The CA keys that a log names, and what signatures by them are verified with.
+//!
+//! In: public keys from the auditor, and from SSH certificates. Out: verifiers, by a key's place in the list. An entry names its key by the
+//! SHA-256 of its SubjectPublicKeyInfo, so that it does not matter who says what the key is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::key::{KeyPurpose, PublicKey, Scheme};
+use crate::ledger::audit::Unchecked;
+use crate::ledger::entry::{CaKey, sha256};
+use crate::verify::Verifier;
+
+/// Public halves of CA keys.
+#[derive(Clone, Debug, Default)]
+pub struct CaKeys(HashMap<[u8; 32], PublicKey>);
+
+/// Every CA key that the log has named so far.
+#[derive(Debug)]
+pub(super) struct KnownKeys {
+    given: CaKeys,
+    places: HashMap<[u8; 32], usize>,
+    keys: Vec<KnownKey>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct KnownKey {
+    spki_sha256: [u8; 32],
+    purpose: String,
+    public_key: Option<PublicKey>,
+    /// `None` where the key cannot sign so.
+    verifiers: Vec<(Scheme, Option<Arc<Verifier>>)>,
+    unchecked: u64,
+    first_unchecked: u64,
+}
+
+/// How a signature by a key is to be verified.
+#[derive(Debug)]
+pub(super) enum How {
+    By(Arc<Verifier>),
+    /// Nobody has said what the key is.
+    KeyUnknown,
+    /// The key cannot sign by this scheme.
+    Unfit,
+}
+
+impl CaKeys {
+    /// Takes one more.
+    pub fn add(&mut self, key: PublicKey) {
+        self.0.insert(sha256(&[&key.to_spki_der()]), key);
+    }
+}
+
+impl KnownKeys {
+    pub(super) fn new(given: CaKeys) -> Self {
+        Self { given, places: HashMap::new(), keys: Vec::new() }
+    }
+
+    /// The place of the key that an entry names.
+    pub(super) fn place(&mut self, ca_key: &CaKey) -> usize {
+        let keys = &mut self.keys;
+        *self.places.entry(ca_key.spki_sha256).or_insert_with(|| {
+            keys.push(KnownKey {
+                spki_sha256: ca_key.spki_sha256,
+                purpose: ca_key.purpose.clone(),
+                public_key: self.given.0.get(&ca_key.spki_sha256).cloned(),
+                verifiers: Vec::new(),
+                unchecked: 0,
+                first_unchecked: 0,
+            });
+            keys.len() - 1
+        })
+    }
+
+    /// Whether `key`, from a certificate, is the one at `place`. If it is, it is known from now on.
+    pub(super) fn is(&mut self, place: usize, key: &PublicKey) -> bool {
+        let Some(known) = self.keys.get_mut(place) else { return false };
+        match &known.public_key {
+            Some(public_key) => public_key == key,
+            None if sha256(&[&key.to_spki_der()]) == known.spki_sha256 => {
+                known.public_key = Some(key.clone());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a later certificate may say what the key is: those of SSH do.
+    pub(super) fn may_become_known(&self, place: usize) -> bool {
+        let ssh = [KeyPurpose::SshUserCa, KeyPurpose::SshHostCa].map(KeyPurpose::name);
+        self.keys.get(place).is_some_and(|key| ssh.contains(&key.purpose.as_str()))
+    }
+
+    pub(super) fn how(&mut self, place: usize, scheme: Scheme) -> How {
+        let Some(known) = self.keys.get_mut(place) else { return How::KeyUnknown };
+        let Some(public_key) = &known.public_key else { return How::KeyUnknown };
+        let made =
+            known.verifiers.iter().find(|(made, _)| *made == scheme).map(|(_, verifier)| verifier.clone());
+        let verifier = made.unwrap_or_else(|| {
+            let verifier = Verifier::new(scheme, public_key).ok().map(Arc::new);
+            known.verifiers.push((scheme, verifier.clone()));
+            verifier
+        });
+        verifier.map_or(How::Unfit, How::By)
+    }
+
+    /// The signature in entry `index` could not be checked.
+    pub(super) fn unchecked(&mut self, place: usize, index: u64) {
+        let Some(known) = self.keys.get_mut(place) else { return };
+        known.first_unchecked = if known.unchecked == 0 { index } else { known.first_unchecked.min(index) };
+        known.unchecked += 1;
+    }
+
+    pub(super) fn into_unchecked(self) -> Vec<Unchecked> {
+        let unchecked = self.keys.into_iter().filter(|key| key.unchecked > 0);
+        unchecked
+            .map(|key| Unchecked {
+                spki_sha256: key.spki_sha256,
+                purpose: key.purpose,
+                signatures: key.unchecked,
+                first: key.first_unchecked,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,262 @@
+//! What was found.
+
+use std::time::Duration;
+
+use crate::ledger::entry::DecodeError;
+use crate::ledger::merkle::Hash;
+
+/// How many findings are kept; more are counted.
+const KEPT: usize = 1000;
+
+/// What checking a log found.
+#[derive(Debug)]
+pub struct Report {
+    /// How many entries were read, from the first on without a gap.
+    pub entries: u64,
+    /// The root of the tree over them.
+    pub root: Hash,
+    /// How many there are of what.
+    pub counts: Counts,
+    /// What is wrong, by entry.
+    pub findings: Findings,
+    /// Intents and self-tests without an outcome: a signature may exist.
+    pub open: Vec<u64>,
+    /// Signatures that nobody could check, by key.
+    pub unchecked: Vec<Unchecked>,
+    /// The checkpoints that the log was compared with.
+    pub checkpoints: Vec<Rooted>,
+    /// How many of its first entries were compared with hashes that were known.
+    pub compared: u64,
+}
+
+/// How many entries there are of what.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Intents.
+    pub intents: u64,
+    /// Refusals with an entry of their own.
+    pub refusals: u64,
+    /// Outcomes.
+    pub outcomes: u64,
+    /// Self-tests.
+    pub self_tests: u64,
+    /// Counted refusals, freezes and thaws.
+    pub others: u64,
+    /// Outcomes with a signature.
+    pub signed: u64,
+    /// Signatures that verify.
+    pub verified: u64,
+    /// Signatures of lists of which the log has the digest alone.
+    pub digest_only: u64,
+}
+
+/// A checkpoint, and what the log says of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rooted {
+    /// How many entries it is of.
+    pub size: u64,
+    /// Whether the log has its root there.
+    pub holds: bool,
+}
+
+/// Signatures by a key whose public half is not known.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unchecked {
+    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    pub spki_sha256: [u8; 32],
+    /// The key's purpose, as the log has it.
+    pub purpose: String,
+    /// How many there are.
+    pub signatures: u64,
+    /// The first entry that has one.
+    pub first: u64,
+}
+
+/// An entry that is wrong.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// Its index.
+    pub index: u64,
+    /// What is wrong.
+    pub what: Wrong,
+}
+
+/// Entries that are wrong: the first thousand of them, and how many there are.
+#[derive(Debug, Default)]
+pub struct Findings {
+    first: Vec<Finding>,
+    total: u64,
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Wrong {
+    /// It is not there, but later ones are, or are said to be.
+    #[error("is missing")]
+    Missing,
+    /// The bundle ends within it, or goes on where it should end.
+    #[error("is cut off in {file}, or comes after all that belong there; what follows was not checked")]
+    Bundle {
+        /// The bundle.
+        file: String,
+    },
+    /// It is none.
+    #[error("is none: {0}")]
+    NotAnEntry(#[from] DecodeError),
+    /// The tile has another hash for it.
+    #[error("is not what {file} has the hash of: the entry or the hash was changed")]
+    OtherHash {
+        /// The tile.
+        file: String,
+    },
+    /// A tile has another hash for a subtree, whose entries have the right ones.
+    #[error("begins a subtree that {file} has another hash of: the hash was changed")]
+    OtherSubtree {
+        /// The tile.
+        file: String,
+    },
+    /// There is no tile to compare with.
+    #[error("has no hash to compare with: there is no {file}; export again")]
+    NoTile {
+        /// The tile.
+        file: String,
+    },
+    /// The tree does not have a root that was signed.
+    #[error(
+        "is the last of a tree that does not have the root of the checkpoint of {size} entries: an entry up to it was changed"
+    )]
+    OtherRoot {
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// A checkpoint or an export has more entries.
+    #[error("is missing: the log has {len} entries, and had {had}")]
+    Removed {
+        /// How many there are.
+        len: u64,
+        /// How many there were.
+        had: u64,
+    },
+    /// Time runs backwards.
+    #[error("is {} older than an entry before it", humantime::format_duration(*behind))]
+    ClockBehind {
+        /// By how much.
+        behind: Duration,
+    },
+    /// An outcome whose time is not that of its intent and the latency.
+    #[error("has another time than that of entry {intent} and the latency")]
+    OutcomeTime {
+        /// The intent.
+        intent: u64,
+    },
+    /// A second outcome, or that of something else than an intent.
+    #[error(
+        "is the outcome of entry {intent}, which has one already, or is no intent or self-test before it"
+    )]
+    OutcomeOfNothing {
+        /// The index that it names.
+        intent: u64,
+    },
+    /// The bytes are no TBS of the kind that the entry says.
+    #[error("permits bytes that are no {kind}: {why}")]
+    NoTbs {
+        /// The kind.
+        kind: String,
+        /// The rule that they break.
+        why: String,
+    },
+    /// The key may not sign this kind.
+    #[error("has a {kind} signed by a key of purpose {purpose}")]
+    Purpose {
+        /// The kind.
+        kind: String,
+        /// The purpose.
+        purpose: String,
+    },
+    /// The SSH certificate names another key than the entry.
+    #[error("has an SSH certificate by another CA key than the one that it says is to sign")]
+    OtherCaKey,
+    /// No key of its algorithm signs so.
+    #[error("has a key that cannot sign by {scheme:?}")]
+    Scheme {
+        /// The scheme, as the entry has it.
+        scheme: String,
+    },
+    /// The signature is not the key's.
+    #[error("has a signature that does not verify over entry {intent}, by the CA key that it names")]
+    Signature {
+        /// The intent.
+        intent: u64,
+    },
+    /// Two certificates of one CA key have one serial.
+    #[error("has the serial of entry {earlier}, by the same CA key")]
+    Serial {
+        /// The earlier intent.
+        earlier: u64,
+    },
+    /// A CRL's number does not grow.
+    #[error("has a CRL number that is not above that of entry {earlier}, by the same CA key")]
+    CrlNumber {
+        /// The earlier intent.
+        earlier: u64,
+    },
+}
+
+impl Wrong {
+    /// A stable word to branch on.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "MISSING",
+            Self::Bundle { .. } => "BUNDLE",
+            Self::NotAnEntry(_) => "NOT_AN_ENTRY",
+            Self::OtherHash { .. } => "OTHER_HASH",
+            Self::OtherSubtree { .. } => "OTHER_SUBTREE",
+            Self::NoTile { .. } => "NO_TILE",
+            Self::OtherRoot { .. } => "OTHER_ROOT",
+            Self::Removed { .. } => "REMOVED",
+            Self::ClockBehind { .. } => "CLOCK_BEHIND",
+            Self::OutcomeTime { .. } => "OUTCOME_TIME",
+            Self::OutcomeOfNothing { .. } => "OUTCOME_OF_NOTHING",
+            Self::NoTbs { .. } => "NO_TBS",
+            Self::Purpose { .. } => "PURPOSE",
+            Self::OtherCaKey => "OTHER_CA_KEY",
+            Self::Scheme { .. } => "SCHEME",
+            Self::Signature { .. } => "SIGNATURE",
+            Self::Serial { .. } => "SERIAL",
+            Self::CrlNumber { .. } => "CRL_NUMBER",
+        }
+    }
+}
+
+impl Findings {
+    /// Those that were kept, by entry.
+    #[must_use]
+    pub fn first(&self) -> &[Finding] {
+        &self.first
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(super) fn add(&mut self, index: u64, what: Wrong) {
+        self.total += 1;
+        if self.first.len() < KEPT {
+            self.first.push(Finding { index, what });
+        }
+    }
+
+    pub(super) fn extend(&mut self, other: Self) {
+        self.total += other.total;
+        self.first.extend(other.first);
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.first.sort_by_key(|finding| finding.index);
+        self.first.truncate(KEPT);
+    }
+}

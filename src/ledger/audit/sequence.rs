@@ -1,0 +1,286 @@
+//! Checks the entries one after the other: what each says, and what it says of those before it.
+//!
+//! In: entries, in order. Out: findings, and signatures to verify. An intent waits here for its outcome, with the bytes that
+//! are signed; if many wait, without them, to be read again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use countersign_tbs::{Tbs, TbsKind};
+
+use crate::key::{KeyPurpose, Scheme};
+use crate::ledger::audit::keys::{How, KnownKeys};
+use crate::ledger::audit::signatures::{Job, Pool};
+use crate::ledger::audit::unique::{Claim, Claims, Fate};
+use crate::ledger::audit::{CaKeys, Counts, Findings, Report, Rooted, Signatures, Source, Wrong};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis};
+use crate::ledger::merkle::Hash;
+
+/// How many bytes of open intents are kept.
+const KEPT: usize = 64 * 1024 * 1024;
+
+/// What was checked so far.
+#[derive(Debug)]
+pub(super) struct Sequence<'scope> {
+    signatures: Signatures,
+    clock_tolerance: Duration,
+    newest: UnixMillis,
+    open: HashMap<u64, Open>,
+    /// How many bytes the open intents have.
+    kept: usize,
+    keys: KnownKeys,
+    claims: Claims,
+    /// Signatures that are verified at the end.
+    later: Vec<Later>,
+    counts: Counts,
+    findings: Findings,
+    pool: Pool<'scope>,
+}
+
+/// An intent or a self-test that waits for its outcome.
+#[derive(Debug)]
+struct Open {
+    time: UnixMillis,
+    key: usize,
+    scheme: Option<Scheme>,
+    message: Message,
+    claim: Option<Claim>,
+}
+
+/// What is signed.
+#[derive(Debug)]
+enum Message {
+    Here(Vec<u8>),
+    /// In the intent's entry.
+    InTheLog,
+    /// Nowhere: the log has a digest alone.
+    Digest,
+}
+
+/// A signature whose key may become known by a later certificate, or whose intent is to be read again.
+#[derive(Clone, Copy, Debug)]
+struct Later {
+    intent: u64,
+    outcome: u64,
+    key: usize,
+    scheme: Scheme,
+}
+
+impl<'scope> Sequence<'scope> {
+    pub(super) fn new(
+        ca_keys: CaKeys,
+        signatures: Signatures,
+        clock_tolerance: Duration,
+        pool: Pool<'scope>,
+    ) -> Self {
+        Self {
+            signatures,
+            clock_tolerance,
+            newest: UnixMillis(0),
+            open: HashMap::new(),
+            kept: 0,
+            keys: KnownKeys::new(ca_keys),
+            claims: Claims::default(),
+            later: Vec::new(),
+            counts: Counts::default(),
+            findings: Findings::default(),
+            pool,
+        }
+    }
+
+    /// Checks the next entry.
+    pub(super) fn entry(&mut self, index: u64, leaf: &[u8]) {
+        let entry = match Entry::decode(leaf) {
+            Ok(entry) => entry,
+            Err(error) => return self.findings.add(index, error.into()),
+        };
+        match entry {
+            Entry::Outcome { time, intent, outcome, latency_us } => {
+                self.outcome(index, time, intent, outcome, latency_us);
+            }
+            Entry::Intent { time, asked, ca_key, .. } => {
+                self.counts.intents += 1;
+                self.time(index, time);
+                self.intent(index, time, asked, &ca_key);
+            }
+            Entry::SelfTest { time, ca_key, challenge, .. } => {
+                self.counts.self_tests += 1;
+                self.time(index, time);
+                let (key, scheme) = (self.keys.place(&ca_key), self.scheme(index, &ca_key));
+                self.wait(index, Open { time, key, scheme, message: Message::Here(challenge), claim: None });
+            }
+            Entry::Refusal { time, .. } => {
+                self.counts.refusals += 1;
+                self.time(index, time);
+            }
+            Entry::Refusals { time, .. } | Entry::Freeze { time, .. } | Entry::Thaw { time, .. } => {
+                self.counts.others += 1;
+                self.time(index, time);
+            }
+        }
+    }
+
+    /// Time does not run backwards. An outcome's is its intent's and the latency, whatever the clock says.
+    fn time(&mut self, index: u64, time: UnixMillis) {
+        let behind = Duration::from_millis(self.newest.0.saturating_sub(time.0));
+        if behind > self.clock_tolerance {
+            self.findings.add(index, Wrong::ClockBehind { behind });
+        }
+        self.newest = self.newest.max(time);
+    }
+
+    fn intent(&mut self, index: u64, time: UnixMillis, asked: Asked, ca_key: &CaKey) {
+        let (key, scheme) = (self.keys.place(ca_key), self.scheme(index, ca_key));
+        let purpose = KeyPurpose::ALL.into_iter().find(|purpose| purpose.name() == ca_key.purpose);
+        let kind = TbsKind::from_name(&asked.kind);
+        let covers = purpose.zip(kind).is_some_and(|(purpose, kind)| purpose.kinds().contains(&kind));
+        if !covers {
+            let wrong = Wrong::Purpose { kind: asked.kind.clone(), purpose: ca_key.purpose.clone() };
+            self.findings.add(index, wrong);
+        }
+        let (message, claim) = match asked.tbs {
+            AskedTbs::Digest(..) => (Message::Digest, None),
+            AskedTbs::Whole(bytes) => {
+                let claim = kind.and_then(|kind| self.tbs(index, key, kind, &bytes));
+                (Message::Here(bytes), claim)
+            }
+        };
+        self.wait(index, Open { time, key, scheme, message, claim });
+    }
+
+    /// What a TBS claims, if it is one.
+    fn tbs(&mut self, index: u64, key: usize, kind: TbsKind, bytes: &[u8]) -> Option<Claim> {
+        let tbs = match Tbs::parse(kind, bytes) {
+            Ok(tbs) => tbs,
+            Err(error) => {
+                let wrong = Wrong::NoTbs { kind: kind.name().to_owned(), why: error.to_string() };
+                self.findings.add(index, wrong);
+                return None;
+            }
+        };
+        if matches!(&tbs, Tbs::Ssh(certificate) if !self.keys.is(key, certificate.ca_key())) {
+            self.findings.add(index, Wrong::OtherCaKey);
+        }
+        self.claims.of(key, &tbs)
+    }
+
+    fn scheme(&mut self, index: u64, ca_key: &CaKey) -> Option<Scheme> {
+        let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.name() == ca_key.scheme);
+        if scheme.is_none() {
+            self.findings.add(index, Wrong::Scheme { scheme: ca_key.scheme.clone() });
+        }
+        scheme
+    }
+
+    fn wait(&mut self, index: u64, mut open: Open) {
+        if let Message::Here(bytes) = &open.message {
+            if self.kept.saturating_add(bytes.len()) > KEPT {
+                open.message = Message::InTheLog;
+            } else {
+                self.kept += bytes.len();
+            }
+        }
+        self.open.insert(index, open);
+    }
+
+    fn outcome(&mut self, index: u64, time: UnixMillis, intent: u64, outcome: Outcome, latency_us: u64) {
+        self.counts.outcomes += 1;
+        let Some(open) = self.open.remove(&intent) else {
+            return self.findings.add(index, Wrong::OutcomeOfNothing { intent });
+        };
+        if let Message::Here(bytes) = &open.message {
+            self.kept -= bytes.len();
+        }
+        if time != open.time.after(Duration::from_micros(latency_us)) {
+            self.findings.add(index, Wrong::OutcomeTime { intent });
+        }
+        if let Some(claim) = open.claim {
+            self.claims.settled(intent, claim, Fate::of(&outcome));
+        }
+        if let Outcome::Signed(raw) = outcome {
+            self.counts.signed += 1;
+            self.signed(intent, index, open, raw);
+        }
+    }
+
+    fn signed(&mut self, intent: u64, outcome: u64, open: Open, raw: Vec<u8>) {
+        let (Signatures::Verify, Some(scheme)) = (self.signatures, open.scheme) else { return };
+        let later = Later { intent, outcome, key: open.key, scheme };
+        match (open.message, self.keys.how(open.key, scheme)) {
+            (Message::Digest, _) => self.counts.digest_only += 1,
+            (_, How::Unfit) => self.findings.add(intent, Wrong::Scheme { scheme: scheme.name().to_owned() }),
+            (Message::Here(message), How::By(verifier)) => {
+                self.pool.verify(Job { intent, outcome, verifier, message, raw });
+            }
+            (_, How::KeyUnknown) if !self.keys.may_become_known(open.key) => {
+                self.keys.unchecked(open.key, outcome);
+            }
+            (Message::InTheLog, How::By(_)) | (Message::Here(_) | Message::InTheLog, How::KeyUnknown) => {
+                self.later.push(later);
+            }
+        }
+    }
+
+    /// Verifies what was put off, and compares all intents with each other.
+    pub(super) fn finish(
+        mut self,
+        source: &Source,
+        entries: u64,
+        found: Findings,
+        (root, checkpoints): (Hash, Vec<Rooted>),
+        compared: u64,
+    ) -> Report {
+        for later in std::mem::take(&mut self.later) {
+            self.verify_later(source, later);
+        }
+        let mut open: Vec<u64> = self.open.keys().copied().collect();
+        open.sort_unstable();
+        for (intent, open) in self.open {
+            if let Some(claim) = open.claim {
+                self.claims.settled(intent, claim, Fate::Out);
+            }
+        }
+        let done = self.pool.finish();
+        let (mut counts, mut findings) = (self.counts, self.findings);
+        counts.verified = done.verified;
+        findings.extend(found);
+        findings.extend(done.findings);
+        self.claims.finish(source, &mut findings);
+        findings.sort();
+        Report {
+            entries,
+            root,
+            counts,
+            findings,
+            open,
+            unchecked: self.keys.into_unchecked(),
+            checkpoints,
+            compared,
+        }
+    }
+
+    fn verify_later(&mut self, source: &Source, later: Later) {
+        let Later { intent, outcome, key, scheme } = later;
+        let verifier = match self.keys.how(key, scheme) {
+            How::By(verifier) => verifier,
+            How::Unfit => {
+                return self.findings.add(intent, Wrong::Scheme { scheme: scheme.name().to_owned() });
+            }
+            How::KeyUnknown => return self.keys.unchecked(key, outcome),
+        };
+        let message = source.leaf(intent).and_then(|leaf| match Entry::decode(&leaf) {
+            Ok(Entry::SelfTest { challenge, .. }) => Some(challenge),
+            Ok(Entry::Intent { asked: Asked { tbs: AskedTbs::Whole(bytes), .. }, .. }) => Some(bytes),
+            _ => None,
+        });
+        let raw = source.leaf(outcome).and_then(|leaf| match Entry::decode(&leaf) {
+            Ok(Entry::Outcome { outcome: Outcome::Signed(raw), .. }) => Some(raw),
+            _ => None,
+        });
+        match message.zip(raw) {
+            Some((message, raw)) => self.pool.verify(Job { intent, outcome, verifier, message, raw }),
+            // Read before, and not any more: whoever changes the log while it is read changes this entry.
+            None => self.findings.add(outcome, Wrong::Signature { intent }),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The hashes that an index has on the disk, for whoever checks its log.
+//!
+//! In: the ledger's path. Out: tiles. Promised: nothing is written, and a running signer is not held up: what the manifest
+//! names is on the disk and does not change.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::ledger::index::files;
+use crate::ledger::index::path;
+use crate::ledger::merkle::{Hash, TILE_WIDTH, Tiles};
+use crate::ledger::tiles::TilesError;
+
+/// The tiles of an index, up to the entries that it knew when it was opened.
+#[derive(Debug)]
+pub struct RecordedTiles {
+    directory: PathBuf,
+    entries: u64,
+}
+
+impl RecordedTiles {
+    /// Those of the log at `ledger`, named `origin`. `None` if there is no index of it that can be used: a copy of the
+    /// ledger's file need not have one, and the signer makes another.
+    #[must_use]
+    pub fn open(ledger: &Path, origin: &str) -> Option<Self> {
+        let directory = path(ledger);
+        let entries = files::known(&directory, origin).ok()?;
+        Some(Self { directory, entries })
+    }
+
+    /// The index's directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// How many entries it has the hashes of.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The file with the hashes of a level.
+    #[must_use]
+    pub fn file(&self, level: u8) -> PathBuf {
+        self.directory.join(format!("tiles-{level}"))
+    }
+}
+
+impl Tiles for RecordedTiles {
+    type Error = TilesError;
+
+    fn tile(&self, level: u8, n: u64, width: u16) -> Result<Vec<Hash>, TilesError> {
+        let path = self.file(level);
+        let start = n.saturating_mul(TILE_WIDTH.into());
+        let known = self.entries.checked_shr(8 * u32::from(level)).unwrap_or(0);
+        let mut hashes = vec![[0; 32]; width.into()];
+        let mut read = || {
+            if start.saturating_add(width.into()) > known {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            File::open(&path)?.read_exact_at(hashes.as_flattened_mut(), start.saturating_mul(32))
+        };
+        match read() {
+            Ok(()) => Ok(hashes),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
+                Err(TilesError::Missing { path })
+            }
+            Err(source) => Err(TilesError::Io { doing: "reading", path, source }),
+        }
+    }
+}

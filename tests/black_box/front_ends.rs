@@ -21,7 +21,7 @@ mod step_ca;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Where `ci/front-ends` leaves what it makes, after it has run.
-fn made() -> &'static PathBuf {
+pub fn made() -> &'static PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
         run(Command::new(format!("{ROOT}/ci/front-ends")).stdin(Stdio::null()));
@@ -68,7 +68,7 @@ impl Language {
     }
 }
 
-fn python(script: &str) -> Command {
+pub fn python(script: &str) -> Command {
     let mut command = Command::new(made().with_file_name("python").join("bin/python3"));
     command.arg(format!("{ROOT}/{script}")).env("PYTHONPATH", made().join("python"));
     command.env("PYTHONDONTWRITEBYTECODE", "1");

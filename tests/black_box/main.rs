@@ -39,4 +39,5 @@ mod replay;
 mod several;
 mod sign;
 mod start;
+mod transparency;
 mod x509;

@@ -1,0 +1,201 @@
+//! That outsiders can verify a ledger: by verifiers that we did not write, and by our own, which name what was changed.
+//!
+//! The checkpoints here are signed in the test, by keys of the test's own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use countersign::key::{PublicKey, Scheme};
+use countersign::ledger::checkpoint::Checkpoint;
+use countersign::ledger::merkle::Frontier;
+use countersign::ledger::note::{SignerName, VerifierKey};
+use countersign::ledger::{Reader, leaf_hash};
+use countersign_tbs::key::{Curve, EcPoint};
+use countersign_tbs::ssh::SubjectKey;
+use serde_json::Value;
+
+use crate::forge::Forgery;
+use crate::front_ends;
+use crate::site::{FRONT_END, Site, USER_CA, now, request, text};
+
+const ORIGIN: &str = "test.countersign.example/ledger";
+
+/// A ledger that a daemon wrote, more than two bundles of it.
+struct Written {
+    site: Site,
+    ed25519: Ed25519KeyPair,
+    p256: EcdsaKeyPair,
+}
+
+impl Written {
+    async fn new() -> Self {
+        let site = Site::new(USER_CA);
+        let daemon = site.serve();
+        let client = site.client(&daemon, FRONT_END).await;
+        let ca_key =
+            SubjectKey::from_openssh_line(&client.get_key("user-ca").await.unwrap().openssh).unwrap();
+        for serial in 1..=280 {
+            let tbs = Forgery { serial, ..Forgery::user(ca_key.to_wire(), now()) };
+            client.sign(request("user-ca", tbs.encode())).await.unwrap();
+        }
+        client.sign(request("user-ca", b"no certificate".to_vec())).await.unwrap_err();
+        let (status, log) = daemon.stop();
+        assert_eq!(status.code(), Some(0), "{log}");
+        let ed25519 = Ed25519KeyPair::generate().unwrap();
+        let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self { site, ed25519, p256 }
+    }
+
+    /// What verifies the two signatures of a checkpoint.
+    fn keys(&self) -> [VerifierKey; 2] {
+        let point = EcPoint::new(Curve::P256, self.p256.public_key().as_ref().to_vec()).unwrap();
+        let ed25519 = PublicKey::Ed25519(self.ed25519.public_key().as_ref().try_into().unwrap());
+        [ed25519, PublicKey::Ecdsa(point)]
+            .map(|key| VerifierKey::new(SignerName::new(ORIGIN).unwrap(), &key).unwrap())
+    }
+
+    /// A checkpoint of the ledger as it is, signed by both.
+    fn checkpoint(&self, name: &str) -> PathBuf {
+        let reader = Reader::open(&self.site.path("ledger.sqlite")).unwrap();
+        let mut frontier = Frontier::new();
+        for leaf in reader.leaves(0..reader.len().unwrap()) {
+            frontier.push(leaf_hash(&leaf.unwrap().1), |_| Ok::<_, ()>(())).unwrap();
+        }
+        let mut note = Checkpoint::new(ORIGIN, frontier.size(), frontier.root()).unwrap().to_note();
+        let ([one, two], message) = (self.keys(), note.text().as_bytes().to_vec());
+        note.sign(&one, Scheme::Ed25519, self.ed25519.sign(&message).as_ref()).unwrap();
+        let raw = self.p256.sign(&SystemRandom::new(), &message).unwrap();
+        note.sign(&two, Scheme::EcdsaP256Sha256, raw.as_ref()).unwrap();
+        let path = self.site.path(name);
+        std::fs::write(&path, note.to_string()).unwrap();
+        path
+    }
+
+    fn export(&self) -> PathBuf {
+        let (checkpoint, [key, _]) = (self.checkpoint("signed"), self.keys());
+        let checkpoint = checkpoint.to_str().unwrap();
+        let out = self.site.run_ok(&[
+            "ledger",
+            "export",
+            "export",
+            "--checkpoint",
+            checkpoint,
+            "--log-key",
+            &key.to_string(),
+        ]);
+        assert!(!out.contains("no checkpoint"), "{out}");
+        self.site.path("export")
+    }
+
+    fn by_go(&self, export: &Path) -> Output {
+        let mut go = Command::new(front_ends::made().join("bin/verify-export"));
+        go.arg(export).args(self.keys().map(|key| key.to_string())).output().unwrap()
+    }
+
+    fn by_python(&self, export: &Path) -> Output {
+        let [key, _] = self.keys();
+        let mut python = front_ends::python("tests/black_box/transparency/verify_export.py");
+        python.arg(export).arg(key.to_string()).output().unwrap()
+    }
+}
+
+/// A file with one bit flipped in the middle; what undoes it.
+fn flip(path: &Path) -> impl FnOnce() + use<> {
+    let (path, whole) = (path.to_owned(), std::fs::read(path).unwrap());
+    let mut changed = whole.clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 0x10;
+    std::fs::write(&path, changed).unwrap();
+    move || std::fs::write(path, whole).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verifiers_that_we_did_not_write_accept_an_export_and_notice_each_change() {
+    let written = Written::new().await;
+    let export = written.export();
+    let [key, _] = written.keys();
+    let ours =
+        || written.site.run(&["ledger", "verify", "--export", "export", "--log-key", &key.to_string()]);
+    let entries = format!("{} entries in the tree", written.site.entries().len());
+    for (verifier, output) in [("Go", written.by_go(&export)), ("Python", written.by_python(&export))] {
+        assert!(output.status.success(), "{verifier}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).starts_with(&entries), "{verifier}: {}", text(&output.stdout));
+    }
+    let output = ours();
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    for name in ["tile/entries/001", "tile/0/000", "tile/1/000.p/2", "checkpoint"] {
+        let undo = flip(&export.join(name));
+        assert!(!written.by_go(&export).status.success(), "Go does not notice {name}");
+        assert!(!written.by_python(&export).status.success(), "Python does not notice {name}");
+        assert!(!ours().status.success(), "we do not notice {name}");
+        undo();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_says_which_entry_was_changed_and_its_status_tells_scripts() {
+    let written = Written::new().await;
+    let (site, [key, _]) = (&written.site, written.keys());
+    written.export();
+    let checkpoint = site.path("signed");
+    let log =
+        ["ledger", "verify", "--log-key", &key.to_string(), "--checkpoint", checkpoint.to_str().unwrap()];
+    let out = site.run_ok(&log);
+    assert!(out.contains("281 signatures verify"), "280 certificates and a self-test: {out}");
+    assert!(out.contains(&format!("the checkpoint of {} entries holds", site.entries().len())), "{out}");
+    assert!(out.ends_with("nothing wrong was found\n"), "{out}");
+
+    // Who signed the checkpoint cannot be told without the key: that is not "all is well".
+    let message = site.run_refused(&["ledger", "verify", "--export", "export"], 2);
+    assert!(message.contains("not every signature could be checked"), "{message}");
+    site.run_ok(&["ledger", "verify", "--export", "export", "--skip-signatures"]);
+
+    let sql = "DROP TRIGGER entry_is_never_changed;
+               UPDATE entry SET leaf = CAST(replace(leaf, x'616c696365', x'616c696d65') AS BLOB) WHERE idx = 300;";
+    rusqlite::Connection::open(site.path("ledger.sqlite")).unwrap().execute_batch(sql).unwrap();
+    let output = site.run(&[&log[..], &["--against", "export", "--json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings: Vec<(u64, &str)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| (finding["entry"].as_u64().unwrap(), finding["word"].as_str().unwrap()))
+        .collect();
+    let last = report["entries"].as_u64().unwrap() - 1;
+    assert!(findings.contains(&(300, "OTHER_HASH")), "{findings:?}");
+    assert!(findings.contains(&(last, "OTHER_ROOT")), "{findings:?}");
+    let refused = site.run_refused(&["ledger", "export", "export"], 1);
+    assert!(refused.contains("entry 300 "), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_verified_and_exported_while_its_signer_writes_it() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await;
+    let ca_key = SubjectKey::from_openssh_line(&client.get_key("user-ca").await.unwrap().openssh).unwrap();
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let (first, mut signed) = (Forgery::user(ca_key.to_wire(), now()), 0_u64);
+    // The first certificate names the CA key, by which the self-test's signature is verified, too.
+    client.sign(request("user-ca", first.encode())).await.unwrap();
+    let load = tokio::spawn(async move {
+        while stopped.try_recv().is_err() {
+            signed += 1;
+            let tbs = Forgery { serial: first.serial + signed, ..Forgery::user(ca_key.to_wire(), now()) };
+            client.sign(request("user-ca", tbs.encode())).await.unwrap();
+        }
+        signed
+    });
+    for _ in 0..3 {
+        site.run_ok(&["ledger", "export", "export"]);
+        site.run_ok(&["ledger", "verify", "--against", "export"]);
+        site.run_ok(&["ledger", "verify", "--export", "export"]);
+    }
+    stop.send(()).unwrap();
+    assert!(load.await.unwrap() > 0);
+    let (status, log) = daemon.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+}

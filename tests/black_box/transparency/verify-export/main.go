@@ -1,0 +1,194 @@
+// Verifies an export of a ledger with the libraries of Go's checksum database (golang.org/x/mod/sumdb), which know nothing
+// of countersign: both signatures of the checkpoint, that every entry of every bundle is in the tree that was signed, and
+// that this tree continues smaller ones. Usage: verify-export DIRECTORY ED25519-KEY ECDSA-KEY
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// The height of the tiles: each is 2^height hashes wide.
+const height = 8
+
+// An export, as sumdb/tlog reads tiles.
+type export struct{ directory string }
+
+func (e export) Height() int { return height }
+
+func (e export) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	var all [][]byte
+	for _, tile := range tiles {
+		// The checksum database has the height in its paths, C2SP tlog-tiles has not.
+		name := strings.Replace(tile.Path(), fmt.Sprintf("tile/%d/", height), "tile/", 1)
+		content, err := os.ReadFile(filepath.Join(e.directory, name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, content)
+	}
+	return all, nil
+}
+
+func (e export) SaveTiles([]tlog.Tile, [][]byte) {}
+
+// The entries of the bundle that the entry is in, of a log of so many.
+func (e export) bundle(index, size int64) ([][]byte, error) {
+	tile := tlog.Tile{H: height, L: -1, N: index >> height, W: 1 << height}
+	if rest := size - tile.N<<height; rest < int64(tile.W) {
+		tile.W = int(rest)
+	}
+	name := strings.Replace(tile.Path(), fmt.Sprintf("tile/%d/data/", height), "tile/entries/", 1)
+	rest, err := os.ReadFile(filepath.Join(e.directory, name))
+	if err != nil {
+		return nil, err
+	}
+	var entries [][]byte
+	for len(rest) > 0 {
+		if len(rest) < 2 || len(rest) < 2+int(binary.BigEndian.Uint16(rest)) {
+			return nil, fmt.Errorf("%s is cut off", name)
+		}
+		end := 2 + int(binary.BigEndian.Uint16(rest))
+		entries = append(entries, rest[2:end])
+		rest = rest[end:]
+	}
+	if len(entries) != tile.W {
+		return nil, fmt.Errorf("%s has %d entries, not %d", name, len(entries), tile.W)
+	}
+	return entries, nil
+}
+
+// An ECDSA key of C2SP signed-note, type 0x02, which sumdb/note leaves to others.
+type ecdsaVerifier struct {
+	name string
+	hash uint32
+	key  *ecdsa.PublicKey
+}
+
+func newECDSAVerifier(text string) (note.Verifier, error) {
+	parts := strings.SplitN(text, "+", 3)
+	if len(parts) != 3 {
+		return nil, fmt.Errorf("%q is no key", text)
+	}
+	encoded, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(encoded) == 0 || encoded[0] != 2 {
+		return nil, fmt.Errorf("%q is no ECDSA key", text)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(encoded[1:])
+	if err != nil {
+		return nil, err
+	}
+	key, ok := parsed.(*ecdsa.PublicKey)
+	sum := sha256.Sum256(encoded[1:])
+	hash := binary.BigEndian.Uint32(sum[:])
+	if !ok || fmt.Sprintf("%08x", hash) != parts[1] {
+		return nil, fmt.Errorf("%q has another id", text)
+	}
+	return ecdsaVerifier{parts[0], hash, key}, nil
+}
+
+func (v ecdsaVerifier) Name() string    { return v.name }
+func (v ecdsaVerifier) KeyHash() uint32 { return v.hash }
+func (v ecdsaVerifier) Verify(msg, sig []byte) bool {
+	sum := sha256.Sum256(msg)
+	return ecdsa.VerifyASN1(v.key, sum[:], sig)
+}
+
+func openCheckpoint(directory string, keys ...note.Verifier) (tlog.Tree, error) {
+	var tree tlog.Tree
+	signed, err := os.ReadFile(filepath.Join(directory, "checkpoint"))
+	if err != nil {
+		return tree, err
+	}
+	opened, err := note.Open(signed, note.VerifierList(keys...))
+	if err != nil {
+		return tree, err
+	}
+	if len(opened.Sigs) != len(keys) || len(opened.UnverifiedSigs) != 0 {
+		return tree, fmt.Errorf("%d of %d signatures, and %d others", len(opened.Sigs), len(keys), len(opened.UnverifiedSigs))
+	}
+	lines := strings.Split(opened.Text, "\n")
+	if len(lines) != 4 || lines[0] != keys[0].Name() {
+		return tree, fmt.Errorf("no checkpoint of %s: %q", keys[0].Name(), opened.Text)
+	}
+	if tree.N, err = strconv.ParseInt(lines[1], 10, 64); err != nil {
+		return tree, err
+	}
+	tree.Hash, err = tlog.ParseHash(lines[2])
+	return tree, err
+}
+
+func verify(directory, ed25519Key, ecdsaKey string) error {
+	one, err := note.NewVerifier(ed25519Key)
+	if err != nil {
+		return err
+	}
+	two, err := newECDSAVerifier(ecdsaKey)
+	if err != nil {
+		return err
+	}
+	tree, err := openCheckpoint(directory, one, two)
+	if err != nil {
+		return err
+	}
+	files := export{directory}
+	hashes := tlog.TileHashReader(tree, files)
+	var entries [][]byte
+	for index := int64(0); index < tree.N; index++ {
+		if index%(1<<height) == 0 {
+			if entries, err = files.bundle(index, tree.N); err != nil {
+				return err
+			}
+		}
+		proof, err := tlog.ProveRecord(tree.N, index, hashes)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", index, err)
+		}
+		leaf := tlog.RecordHash(entries[index%(1<<height)])
+		if err := tlog.CheckRecord(proof, tree.N, tree.Hash, index, leaf); err != nil {
+			return fmt.Errorf("entry %d: %w", index, err)
+		}
+	}
+	older := int64(0)
+	for size := int64(1); size <= tree.N; size += 1 + tree.N/64 {
+		old, err := tlog.TreeHash(size, hashes)
+		if err != nil {
+			return err
+		}
+		proof, err := tlog.ProveTree(tree.N, size, hashes)
+		if err != nil {
+			return err
+		}
+		if err := tlog.CheckTree(proof, tree.N, tree.Hash, size, old); err != nil {
+			return fmt.Errorf("size %d: %w", size, err)
+		}
+		older++
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%d entries in the tree, which continues %d smaller ones\n", tree.N, older)
+	_, err = out.WriteTo(os.Stdout)
+	return err
+}
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) != 4 {
+		log.Fatal("usage: verify-export DIRECTORY ED25519-KEY ECDSA-KEY")
+	}
+	if err := verify(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,7 +1,7 @@
 //! Where keys live: token processes, their sessions, and the queue in front of them.
 //!
 //! In: an [`Intent`]. Out: a [`RawSignature`], which nobody can use before it is verified. The daemon itself never loads
-//! a PKCS#11 module and never sees a PIN: one child process per token does (`token::process`). A child that dies or hangs is
+//! a PKCS#11 module and never sees a PIN: one or more child processes per token do (`token::process`). A child that dies or hangs is
 //! replaced, and its keys are compared with those pinned at start-up before it signs anything.
 
 use std::collections::BTreeMap;
@@ -92,7 +92,9 @@ pub struct Config {
     pub serial: Option<String>,
     /// A file that holds the user PIN, mode 0600 or stricter, one trailing newline ignored.
     pub pin_file: PathBuf,
-    /// How many sessions sign side by side: 1 to 64.
+    /// How many processes: 1 to 8. Each has its part of the sessions, and what befalls one does not befall the others.
+    pub processes: usize,
+    /// How many sessions sign side by side, in all processes together: 1 to 64, and one for each process at least.
     pub sessions: usize,
     /// How many requests may wait: 1 to 65,536. One more is answered RESOURCE_EXHAUSTED.
     pub queue: usize,
@@ -105,7 +107,7 @@ pub struct Config {
 }
 
 impl Tokens {
-    /// Starts one process per token, one after the other, and pins the public keys that they find. What must outlive the
+    /// Starts the processes of each token, one after the other, and pins the public keys that they find. What must outlive the
     /// daemon, which is that a PIN was refused, is noted in the directory `state`.
     ///
     /// # Errors
@@ -183,6 +185,14 @@ impl Tokens {
             // A supervisor that panicked has dropped its process, which kills it.
             let _ = supervisor.await;
         }
+    }
+}
+
+impl Config {
+    /// How many of the sessions are those of the process at `place`.
+    fn sessions_of(&self, place: usize) -> usize {
+        let processes = self.processes.max(1);
+        self.sessions / processes + usize::from(place < self.sessions % processes)
     }
 }
 

@@ -36,6 +36,7 @@ fn provision(dir: &Path) -> Config {
         label: "t".to_owned(),
         serial: None,
         pin_file,
+        processes: 1,
         sessions: 2,
         queue: 16,
         deadline: Duration::from_secs(20),

@@ -75,7 +75,10 @@ fn least_configuration_has_the_documented_defaults() {
     assert_eq!(config.server.unix_socket, None);
     assert_eq!(config.ledger.clock_tolerance, Duration::from_secs(5));
     let token = &config.tokens[0];
-    assert_eq!((token.sessions, token.queue, token.deadline), (4, 1024, Duration::from_secs(10)));
+    assert_eq!(
+        (token.processes, token.sessions, token.queue, token.deadline),
+        (1, 4, 1024, Duration::from_secs(10))
+    );
     assert!(token.environment.is_empty() && token.serial.is_none());
     let key = &config.keys[0];
     assert_eq!((key.label.as_str(), &key.id, &key.fingerprint), ("user-ca", &None, &None));

@@ -17,6 +17,7 @@ pub(super) struct Raw {
     label: Text,
     serial: Text,
     pin_file: Text,
+    processes: Number,
     sessions: Number,
     queue: Number,
     deadline: Text,
@@ -35,7 +36,9 @@ pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> 
     let label = section.required("label", raw.label, text(32));
     let serial = section.or("serial", raw.serial, None, |serial| text(16)(serial).map(Some));
     let pin_file = section.required("pin_file", raw.pin_file, &here);
-    let sessions = section.or("sessions", raw.sessions, 4, integer(1..=64));
+    let processes = section.or("processes", raw.processes, 1, integer(1..=8));
+    let least = processes.unwrap_or(1);
+    let sessions = section.or("sessions", raw.sessions, least.max(4), integer(least..=64));
     let queue = section.or("queue", raw.queue, 1024, integer(1..=65_536));
     let deadline = section.or(
         "deadline",
@@ -52,6 +55,7 @@ pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> 
         label: label?,
         serial: serial?,
         pin_file: pin_file?,
+        processes: processes?,
         sessions: sessions?,
         queue: queue?,
         deadline: deadline?,

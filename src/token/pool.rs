@@ -1,11 +1,11 @@
-//! One token as the pipeline sees it: a queue with a health.
+//! One token as the pipeline sees it: a queue with a health, whatever processes serve it.
 //!
-//! In: a [`Request`]. Out: a [`RawSignature`] or the reason why not. What happens to the process behind the queue is the
-//! business of the supervisor alone.
+//! In: a [`Request`]. Out: a [`RawSignature`] or the reason why not. What happens to a process behind the queue is the
+//! business of its supervisor alone.
 
 use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::frame::MAX_INPUT;
 use super::input::Input;
@@ -28,13 +28,15 @@ pub(super) struct Pool {
     pub(super) config: Config,
     pub(super) queue: Queue,
     pub(super) state: watch::Sender<State>,
+    /// Held by whoever starts a process: two that start at once can fail each other (design §8).
+    pub(super) starting: Mutex<()>,
 }
 
 /// What is known of a token.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct State {
-    /// Of its process.
-    process: Health,
+    /// Of each of its processes.
+    processes: Vec<Health>,
     pub(super) standing: Standing,
     /// How many signatures of it did not verify.
     pub(super) doubts: u64,
@@ -54,15 +56,30 @@ pub(super) enum Standing {
 impl State {
     /// Whether it can sign now, and is believed to do so.
     pub(super) fn health(&self) -> Health {
-        match (self.process, self.standing) {
+        match (self.best(), self.standing) {
             (Health::Ready, Standing::Doubted) => Health::Doubted,
             (health, _) => health,
         }
     }
 
-    /// Whether its process can sign, right or wrong.
+    /// Whether a process of it can sign, right or wrong.
     pub(super) fn is_up(&self) -> bool {
-        self.process == Health::Ready
+        self.best() == Health::Ready
+    }
+
+    /// That of the process that is best off.
+    fn best(&self) -> Health {
+        self.processes.iter().copied().min_by_key(|health| health.rank()).unwrap_or(Health::Down)
+    }
+
+    /// A token without any process that is ready is on probation from then on.
+    fn set(&mut self, place: usize, health: Health) {
+        if let Some(process) = self.processes.get_mut(place) {
+            *process = health;
+        }
+        if !self.is_up() && self.standing == Standing::Sound && health != Health::Ready {
+            self.standing = Standing::Lost;
+        }
     }
 
     /// Which of several tokens is asked first: the lowest.
@@ -77,21 +94,37 @@ impl State {
 impl Pool {
     pub(super) fn new(config: Config) -> Self {
         let queue = Queue::new(config.name.clone(), config.queue);
-        let state = State { process: Health::Restarting, standing: Standing::Sound, doubts: 0 };
-        Self { config, queue, state: watch::Sender::new(state) }
+        let processes = vec![Health::Restarting; config.processes];
+        let state = State { processes, standing: Standing::Sound, doubts: 0 };
+        Self { config, queue, state: watch::Sender::new(state), starting: Mutex::default() }
     }
 
-    /// Whoever is not ready is on probation from then on.
-    pub(super) fn set_process(&self, health: Health) {
+    /// The process at `place` can sign: from here on the queue takes requests.
+    pub(super) fn serve(&self, place: usize) {
         self.state.send_modify(|state| {
-            state.process = health;
-            if health != Health::Ready && state.standing == Standing::Sound {
-                state.standing = Standing::Lost;
+            state.set(place, Health::Ready);
+            self.queue.open();
+        });
+    }
+
+    /// The process at `place` is gone, and another is on its way: requests wait.
+    pub(super) fn restart(&self, place: usize) {
+        self.state.send_modify(|state| state.set(place, Health::Restarting));
+    }
+
+    /// There is no process at `place`, and nobody is to wait for one: requests are refused with `reason`, unless another process
+    /// serves or is on its way.
+    pub(super) fn give_up(&self, place: usize, reason: &TokenError) {
+        self.state.send_modify(|state| {
+            state.set(place, Health::Down);
+            // Under the state's lock, so that no process begins to serve between the look and the end.
+            if state.best() == Health::Down {
+                self.queue.close(reason);
             }
         });
     }
 
-    /// Takes note of a signature that does not verify: the supervisor replaces the process that made it.
+    /// Takes note of a signature that does not verify: every process is replaced, for nobody knows which of them made it.
     pub(super) fn doubt(&self) {
         self.state.send_modify(|state| {
             state.standing = Standing::Doubted;
@@ -107,6 +140,12 @@ impl Pool {
 
     pub(super) fn end_probation(&self) {
         self.state.send_modify(|state| state.standing = Standing::Sound);
+    }
+
+    /// How often a request may be tried here. One that a process took with it may be taken once more, by another session of the same
+    /// process that is not quite dead; with only one process there is nobody else to sign it.
+    pub(super) fn tries(&self) -> usize {
+        2 * self.config.processes.max(1) - 1
     }
 
     pub(super) fn health(&self) -> Health {

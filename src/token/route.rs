@@ -54,7 +54,12 @@ impl Route {
 
     /// Begins to ask, the best token first.
     pub(super) fn ask<'a>(&'a self, request: Request<'a>) -> Asking<'a> {
-        Asking { request, asked: None, others: self.order().into_iter() }
+        // Every other token comes before another process of the same one.
+        let order = self.order();
+        let rounds = order.iter().map(|member| member.pool.tries()).max().unwrap_or_default();
+        let round = |round| order.iter().copied().filter(move |member| round < member.pool.tries());
+        let others = if rounds > 1 { (0..rounds).flat_map(round).collect() } else { order };
+        Asking { request, asked: None, others: others.into_iter() }
     }
 
     /// Begins to ask one token, and no other.
@@ -94,7 +99,7 @@ impl Route {
     }
 }
 
-/// One request on its way through the tokens that hold its key. Each is asked once.
+/// One request on its way through the tokens that hold its key. One that has several processes is asked again.
 pub struct Asking<'a> {
     request: Request<'a>,
     /// Who was asked last.

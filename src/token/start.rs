@@ -17,7 +17,7 @@ use super::pin::InMemory;
 use super::pool::Pool;
 use super::route::{Member, Route};
 use super::supervise::Supervisor;
-use super::{Config, Health, Running, TokenName, Tokens};
+use super::{Config, Running, TokenError, TokenName, Tokens};
 use crate::config::Fault;
 use crate::key::{self, Key, KeyName, Keys, PublicKey};
 
@@ -36,8 +36,8 @@ struct Candidate {
     keys: Vec<key::Config>,
     setup: Setup,
     latch: Latch,
-    /// Its process, or why there is none.
-    process: Result<TokenProcess, Vec<Fault>>,
+    /// Its processes, or why there are none.
+    processes: Result<Vec<TokenProcess>, Vec<Fault>>,
 }
 
 pub(super) async fn start(
@@ -61,8 +61,8 @@ pub(super) async fn start(
     if faults.is_empty() {
         return Ok((run(&launch, &spawner, candidates, &found), found));
     }
-    for process in candidates.into_iter().filter_map(|candidate| candidate.process.ok()) {
-        process.finish().await;
+    for processes in candidates.into_iter().filter_map(|candidate| candidate.processes.ok()) {
+        finish(processes).await;
     }
     Err(faults)
 }
@@ -83,18 +83,54 @@ async fn start_one(
         Err(error) => (None, Some(Fault::new(&at, unreadable(&latch, &error)))),
     };
     let setup = setup(config, &keys, refused);
-    let process = match unread {
+    let processes = match unread {
         Some(fault) => Err(vec![fault]),
-        None => match TokenProcess::start(spawner, launch, config, &setup).await {
-            Ok(process) => {
-                report(config, process.started());
-                released(&latch);
-                Ok(process)
-            }
-            Err(error) => Err(explain(error, &at, &keys, &latch)),
-        },
+        None => start_processes(spawner, launch, config, &setup)
+            .await
+            .map_err(|error| explain(error, &at, &keys, &latch)),
     };
-    Candidate { config: config.clone(), keys, setup, latch, process }
+    if processes.is_ok() {
+        released(&latch);
+    }
+    Candidate { config: config.clone(), keys, setup, latch, processes }
+}
+
+/// All of a token's processes, or none.
+async fn start_processes(
+    spawner: &Spawner,
+    launch: &Launch,
+    config: &Config,
+    setup: &Setup,
+) -> Result<Vec<TokenProcess>, StartError> {
+    let mut processes: Vec<TokenProcess> = Vec::new();
+    for place in 0..config.processes {
+        let setup = Setup { sessions: config.sessions_of(place), ..setup.clone() };
+        let started = TokenProcess::start(spawner, launch, config, &setup).await.and_then(|process| {
+            let is_same = |first: &TokenProcess| first.started().keys == process.started().keys;
+            if processes.first().is_none_or(is_same) { Ok(process) } else { Err(other_keys()) }
+        });
+        match started {
+            Ok(process) => {
+                report(config, setup.sessions, process.started());
+                processes.push(process);
+            }
+            Err(error) => {
+                finish(processes).await;
+                return Err(error);
+            }
+        }
+    }
+    Ok(processes)
+}
+
+fn other_keys() -> StartError {
+    StartError::Process("two of its processes found different keys: is the token being changed?".to_owned())
+}
+
+async fn finish(processes: Vec<TokenProcess>) {
+    for process in processes {
+        process.finish().await;
+    }
 }
 
 fn explain(error: StartError, at: &str, keys: &[key::Config], latch: &Latch) -> Vec<Fault> {
@@ -117,7 +153,7 @@ fn explain(error: StartError, at: &str, keys: &[key::Config], latch: &Latch) -> 
 impl Candidate {
     /// Why it did not start; nothing if it may be absent.
     fn faults(&self, absent: Absent, found: &Keys) -> Vec<Fault> {
-        let Err(faults) = &self.process else { return Vec::new() };
+        let Err(faults) = &self.processes else { return Vec::new() };
         let others_hold_all =
             !self.keys.is_empty() && self.keys.iter().all(|key| found.get(&key.name).is_some());
         if absent == Absent::Fault || !others_hold_all {
@@ -163,7 +199,7 @@ pub(super) fn released(latch: &Latch) {
     }
 }
 
-fn report(config: &Config, started: &Started) {
+fn report(config: &Config, sessions: usize, started: &Started) {
     let token = &started.token;
     tracing::info!(
         token = %config.name, serial = token.serial, model = token.model, firmware = token.firmware,
@@ -186,9 +222,9 @@ fn report(config: &Config, started: &Started) {
             "the PIN can reach the swap: raise the limit of locked memory (`LimitMEMLOCK=`, `ulimit -l`)"
         );
     }
-    if started.sessions < config.sessions {
+    if started.sessions < sessions {
         tracing::warn!(
-            token = %config.name, configured = config.sessions, sessions = started.sessions,
+            token = %config.name, configured = sessions, sessions = started.sessions,
             "the token allows fewer sessions than configured; lower `sessions` to that number"
         );
     }
@@ -213,7 +249,9 @@ fn pin(candidates: &[Candidate]) -> (Keys, Vec<Fault>) {
     let mut faults = Vec::new();
     let mut found: Vec<Key> = Vec::new();
     for token in candidates {
-        let Ok(process) = &token.process else { continue };
+        let Some(process) = token.processes.as_ref().ok().and_then(|processes| processes.first()) else {
+            continue;
+        };
         for (config, wire) in token.keys.iter().zip(&process.started().keys) {
             let accepted = match found.iter().find(|key| key.name == config.name) {
                 Some(known) => same(known, wire, &token.config.name).map(|()| None),
@@ -268,19 +306,32 @@ fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>, found: &K
     let (stop, stopped) = watch::channel(false);
     let mut members: BTreeMap<KeyName, Vec<Member>> = BTreeMap::new();
     let mut supervisors = Vec::new();
-    for Candidate { config, keys, setup, latch, process } in candidates {
-        let pool = Arc::new(Pool::new(config));
+    for Candidate { config, keys, setup, latch, processes } in candidates {
+        let (pool, latch) = (Arc::new(Pool::new(config)), Arc::new(latch));
         let public = |key: &key::Config| found.get(&key.name).map(|key| key.public_key.to_ssh_wire());
-        let pinned = keys.iter().filter_map(public).collect();
+        let pinned: Vec<_> = keys.iter().filter_map(public).collect();
         for (index, key) in (0..).zip(keys) {
             members.entry(key.name).or_default().push(Member { pool: pool.clone(), index });
         }
-        let (launch, spawner, stop) = (launch.clone(), spawner.clone(), stopped.clone());
-        if process.is_err() {
-            pool.set_process(Health::Down);
+        let mut processes = processes.unwrap_or_default().into_iter();
+        for place in 0..pool.config.processes {
+            let process = processes.next();
+            if process.is_none() {
+                pool.give_up(place, &TokenError::Unavailable { token: pool.config.name.clone() });
+            }
+            let setup = Setup { sessions: pool.config.sessions_of(place), ..setup.clone() };
+            let supervisor = Supervisor {
+                pool: pool.clone(),
+                place,
+                launch: launch.clone(),
+                spawner: spawner.clone(),
+                setup,
+                latch: latch.clone(),
+                pinned: pinned.clone(),
+                stop: stopped.clone(),
+            };
+            supervisors.push(tokio::spawn(supervisor.run(process)));
         }
-        let supervisor = Supervisor { pool, launch, spawner, setup, latch, pinned, stop };
-        supervisors.push(tokio::spawn(supervisor.run(process.ok())));
     }
     let routes = members.into_iter().map(|(key, members)| (key, Route::new(members))).collect();
     Tokens(Arc::new(Running { routes, stop, supervisors: supervisors.into() }))

@@ -1,4 +1,4 @@
-//! Keeps one token process running.
+//! Keeps one process of a token running.
 //!
 //! In: the process of start-up and the public keys pinned then. A process that dies, hangs past the token's deadline, calls
 //! itself broken or gives a signature that does not verify is killed and replaced, with back-off. Promised: a replacement signs nothing before its public keys
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::TokenError;
 use super::child::{Launch, Spawner, StartError, TokenProcess};
 use super::frame::Setup;
 use super::latch::Latch;
@@ -17,7 +18,6 @@ use super::link::{End, Link};
 use super::pin::Stamp;
 use super::pool::Pool;
 use super::start::{released, unreadable};
-use super::{Health, TokenError};
 
 /// How long a call into the module may still take once the tokens are to stop.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -28,13 +28,15 @@ const HEALTHY: Duration = Duration::from_secs(60);
 /// How often the metadata of a refused PIN's file, and the latch, are looked at.
 const PIN_POLL: Duration = Duration::from_secs(1);
 
-/// What makes and remakes one token's process.
+/// What makes and remakes one process of a token.
 pub(super) struct Supervisor {
     pub(super) pool: Arc<Pool>,
+    /// Which of the token's processes.
+    pub(super) place: usize,
     pub(super) launch: Launch,
     pub(super) spawner: Spawner,
     pub(super) setup: Setup,
-    pub(super) latch: Latch,
+    pub(super) latch: Arc<Latch>,
     /// The public keys that the first process found, and that every later one must find.
     pub(super) pinned: Vec<Vec<u8>>,
     pub(super) stop: watch::Receiver<bool>,
@@ -54,7 +56,7 @@ impl Supervisor {
         let mut stop = self.stop.clone();
         let mut back_off = BACK_OFF.0;
         if process.is_none() {
-            self.close(&self.unavailable(), Health::Down);
+            self.give_up(&self.unavailable());
         }
         loop {
             if let Some(process) = process {
@@ -68,7 +70,7 @@ impl Supervisor {
             }
             process = tokio::select! {
                 replacement = self.replace(&mut back_off) => Some(replacement),
-                () = stopped(&mut stop) => return self.close(&self.unavailable(), Health::Down),
+                () = stopped(&mut stop) => return self.give_up(&self.unavailable()),
             };
         }
     }
@@ -80,21 +82,21 @@ impl Supervisor {
             Ok(sockets) => sockets,
             Err(error) => {
                 tracing::error!(token = %self.pool.config.name, %error, "the token process took no sessions");
-                self.pool.set_process(Health::Restarting);
+                self.pool.restart(self.place);
                 return Service::Lost;
             }
         };
         // Before the sessions: one that looks at a closed queue has nothing more to do, and ends.
-        self.pool.queue.open();
+        self.pool.serve(self.place);
         let mut sessions = JoinSet::new();
         for socket in sockets {
-            let (pool, count) = (self.pool.clone(), process.started().sessions);
+            let pool = self.pool.clone();
+            let count = process.started().sessions.saturating_mul(pool.config.processes);
             sessions.spawn(async move {
                 let (token, deadline) = (&pool.config.name, pool.config.deadline);
                 Link { token, queue: &pool.queue, deadline, sessions: count }.serve(socket).await
             });
         }
-        self.pool.set_process(Health::Ready);
         tokio::select! {
             biased;
             Some(end) = sessions.join_next() => self.report_end(end),
@@ -104,7 +106,7 @@ impl Supervisor {
                 tracing::error!(token = %self.pool.config.name, status, "the token process ended; it is replaced");
             }
             () = stopped(&mut stop) => {
-                self.close(&self.unavailable(), Health::Down);
+                self.give_up(&self.unavailable());
                 let last = async { while sessions.join_next().await.is_some() {} };
                 if tokio::time::timeout(LAST_CALL, last).await.is_ok() {
                     process.finish().await;
@@ -116,7 +118,7 @@ impl Supervisor {
                 return Service::Stopped;
             }
         }
-        self.pool.set_process(Health::Restarting);
+        self.pool.restart(self.place);
         // A call into a module cannot be cancelled; a process can be killed. Its jobs in flight fail.
         process.kill().await;
         sessions.shutdown().await;
@@ -151,36 +153,36 @@ impl Supervisor {
     async fn replace(&self, back_off: &mut Duration) -> TokenProcess {
         if *back_off > BACK_OFF.0 {
             // It is not the first that is lost in a row: nobody should wait for one that may not come.
-            self.close(&self.unavailable(), Health::Down);
+            self.give_up(&self.unavailable());
         }
         loop {
             tokio::time::sleep(*back_off).await;
             *back_off = (*back_off * 2).min(BACK_OFF.1);
             // Before the process reads the file: a change during the try counts as a change.
             let stamp = Stamp::of(&self.setup.pin_file);
-            let start = self.start();
+            let start = async {
+                let _turn = self.pool.starting.lock().await;
+                self.start().await
+            };
             tokio::pin!(start);
             let started = tokio::time::timeout(self.pool.config.deadline, &mut start).await;
             let started = if let Ok(started) = started {
                 started
             } else {
-                self.close(&self.unavailable(), Health::Down);
+                self.give_up(&self.unavailable());
                 start.await
             };
             match started {
                 Ok(process) => return process,
                 Err(NotReplaced::Pin) => {
-                    self.close(
-                        &TokenError::PinRefused { token: self.pool.config.name.clone() },
-                        Health::Down,
-                    );
+                    self.give_up(&TokenError::PinRefused { token: self.pool.config.name.clone() });
                     self.pin_change(stamp).await;
                 }
                 Err(NotReplaced::KeyChanged) => {
                     let reason = TokenError::KeyChanged { token: self.pool.config.name.clone() };
-                    self.close(&reason, Health::Down);
+                    self.give_up(&reason);
                 }
-                Err(NotReplaced::Failed) => self.close(&self.unavailable(), Health::Down),
+                Err(NotReplaced::Failed) => self.give_up(&self.unavailable()),
             }
         }
     }
@@ -238,9 +240,8 @@ impl Supervisor {
         }
     }
 
-    fn close(&self, reason: &TokenError, health: Health) {
-        self.pool.set_process(health);
-        self.pool.queue.close(reason);
+    fn give_up(&self, reason: &TokenError) {
+        self.pool.give_up(self.place, reason);
     }
 
     fn unavailable(&self) -> TokenError {

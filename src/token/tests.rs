@@ -15,6 +15,7 @@ use crate::sign::Priority;
 
 mod faulty;
 mod fixture;
+mod processes;
 mod several;
 
 use fixture::{Fixture, signal};

@@ -83,6 +83,12 @@ contract! {
         p11_kit: shows,
         tpm: shows,
     }
+    one_of_two_processes_is_not_missed {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+    }
     other_keys_after_a_restart_sign_nothing {
         softhsm: shows,
         faulty: shows,

@@ -1,5 +1,6 @@
 //! The promises, each for whatever kind of token it is asked of.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use countersign_faulty::{Script, Token as Faults};
@@ -8,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::load::{Caller, Load, settled};
 use crate::site::{Daemon, PATIENCE, Site};
-use crate::token::{Kind, Token};
+use crate::token::{Kind, P256, Token};
 
 /// Callers of a load here: more than the sessions, so that some always wait.
 const CALLERS: usize = 16;
@@ -132,6 +133,30 @@ pub async fn a_token_process_killed_under_load_is_replaced(kind: Kind) {
     ends_well(daemon);
     let settled = settled(&token.site);
     assert_eq!(settled.signed, tally.signed + 20, "{settled:?} {tally:?}");
+}
+
+/// It is killed under load, and nobody is refused anything.
+pub async fn one_of_two_processes_is_not_missed(kind: Kind) {
+    let token = Token::new(kind);
+    token.configure(&[("user-ca", P256)], "processes = 2");
+    let mut daemon = token.site.serve();
+    let load = load(&token, &daemon).await;
+    load.progress(2).await;
+    let [first, second] = daemon.token_processes()[..] else { panic!("one token, two processes") };
+    kill_process(first, Signal::KILL).unwrap();
+    daemon.wait_for("it is replaced");
+    load.progress(2).await;
+    daemon.wait_for("the token process is replaced");
+    load.progress(2).await;
+    let after = daemon.token_processes();
+    assert!(after.len() == 2 && after.contains(&second) && !after.contains(&first), "{after:?}");
+    let tally = load.stop().await;
+    assert_eq!((tally.wrong, &tally.errors), (0, &BTreeMap::new()));
+    if let Some(control) = &token.control {
+        assert_eq!(control.violations(), 0);
+    }
+    ends_well(daemon);
+    assert_eq!(settled(&token.site).signed, tally.signed);
 }
 
 /// And the right ones, once they are back, sign again.

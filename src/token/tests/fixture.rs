@@ -44,6 +44,7 @@ impl Fixture {
             label: "t".to_owned(),
             serial: None,
             pin_file: dir.path().join("pin"),
+            processes: 1,
             sessions: 2,
             queue: 64,
             deadline: Duration::from_secs(20),

@@ -1,0 +1,115 @@
+//! Several processes on one token.
+
+use countersign_faulty::{Action, Call, Control, On, Script, module};
+
+use super::fixture::{Fixture, signal};
+use super::*;
+
+const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+fn with_processes(processes: usize) -> Fixture {
+    let mut fixture = Fixture::with_key();
+    (fixture.config.processes, fixture.config.sessions) = (processes, 4);
+    fixture
+}
+
+/// Eight callers, each of whom signs so often, and none of whom may fail.
+fn load(tokens: &Tokens, times: usize) -> Vec<tokio::task::JoinHandle<()>> {
+    let caller = |tokens: Tokens| async move {
+        for _ in 0..times {
+            sign(&tokens, "ca", P256).await.unwrap();
+        }
+    };
+    (0..8).map(|_| tokio::spawn(caller(tokens.clone()))).collect()
+}
+
+async fn ends(load: Vec<tokio::task::JoinHandle<()>>) {
+    for caller in load {
+        caller.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_dies_under_load_costs_no_caller_anything() {
+    let fixture = with_processes(2);
+    let (tokens, _) = fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    reaches(&mut health, |health| health == Health::Ready).await;
+    let load = load(&tokens, 200);
+    let [first, _] = fixture.processes()[..] else { panic!("two processes") };
+    signal(first, Signal::KILL);
+    ends(load).await;
+    assert!(!health.has_changed().unwrap(), "the token was in service all the while");
+    while fixture.processes().len() < 3 {
+        sign(&tokens, "ca", P256).await.unwrap();
+    }
+    tokens.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_is_killed_and_the_other_signs_what_it_had() {
+    let mut fixture = with_processes(2);
+    let dir = fixture.path("faulty");
+    std::fs::create_dir(&dir).unwrap();
+    let control = Control::new(&dir.join("script.toml")).unwrap();
+    fixture.config.module = module().unwrap();
+    fixture.config.limits.writable = vec![dir, fixture.path("tokens")];
+    fixture.config.environment.extend(control.environment(REAL));
+    fixture.config.deadline = Duration::from_millis(500);
+    let (tokens, _) = fixture.start().await.unwrap();
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang).times(1))).unwrap();
+    ends(load(&tokens, 20)).await;
+    assert_eq!((control.hangs(Call::Sign), control.violations()), (1, 0));
+    while fixture.processes().len() < 3 {
+        sign(&tokens, "ca", P256).await.unwrap();
+    }
+    tokens.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_die_at_once_are_replaced_one_after_the_other() {
+    let fixture = with_processes(3);
+    let (tokens, _) = fixture.start().await.unwrap();
+    for round in 1..=3 {
+        let started = fixture.processes();
+        for process in &started[started.len() - 3..] {
+            signal(*process, Signal::KILL);
+        }
+        while fixture.processes().len() < 3 * (round + 1) {
+            // It is refused between the second death and the new process.
+            let _ = sign(&tokens, "ca", P256).await;
+        }
+    }
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    reaches(&mut health, |health| health == Health::Ready).await;
+    sign(&tokens, "ca", P256).await.unwrap();
+    tokens.shutdown().await;
+    assert_eq!(fixture.processes().len(), 12, "none was in another's way");
+}
+
+#[tokio::test]
+async fn a_token_of_several_processes_goes_down_with_the_last_one() {
+    let fixture = with_processes(2);
+    let (tokens, _) = fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    fixture.write_pin("0000");
+    for process in fixture.processes() {
+        signal(process, Signal::KILL);
+    }
+    reaches(&mut health, |health| health == Health::Down).await;
+    assert!(matches!(sign(&tokens, "ca", P256).await, Err(TokenError::PinRefused { .. })));
+    fixture.write_pin(fixture::PIN);
+    reaches(&mut health, |health| health == Health::Ready).await;
+    sign(&tokens, "ca", P256).await.unwrap();
+    tokens.shutdown().await;
+}
+
+#[test]
+fn sessions_are_split_to_the_last_one() {
+    for (processes, sessions, split) in [(1, 4, vec![4]), (2, 4, vec![2, 2]), (3, 4, vec![2, 1, 1])] {
+        let mut fixture = Fixture::new();
+        (fixture.config.processes, fixture.config.sessions) = (processes, sessions);
+        let found: Vec<_> = (0..processes).map(|place| fixture.config.sessions_of(place)).collect();
+        assert_eq!(found, split);
+    }
+}

@@ -123,7 +123,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
         Command::SignTbs(args) => runtime()?.block_on(sign_tbs::run(*args)),
         Command::Agent(args) => agent::run(&args),
-        Command::Bench(args) => runtime()?.block_on(bench::run(*args)),
+        Command::Bench(args) => {
+            let token = bench::prepare(&args)?;
+            runtime()?.block_on(bench::run(*args, token))
+        }
         Command::Token(command) => token::run(command),
         Command::Key(command) => key::run(command),
         Command::Policy(command) => command.run(&mut std::io::stdout().lock()),

@@ -14,6 +14,7 @@ use crate::config::Fault;
 use crate::ledger::entry::sha256;
 use crate::verify::{UnfitKey, Verifier};
 
+pub(crate) use certificate::read as read_certificate;
 pub use certificate::{CertificateFiles, KeyCertificate, UnfitCertificate};
 
 mod certificate;

@@ -1,39 +1,47 @@
 //! `countersign bench`: load on a running signer, and what it did with it.
 //!
 //! In: how many callers over how many connections, for how long. Out: signatures per second and a latency histogram,
-//! and with `--server-pid` the signer's CPU time for each signature. Every certificate that it has signed is in the
+//! and with `--server-pid` the signer's CPU time for each signature; with `--token` what part that is of what the token can do. Every certificate that it has signed is in the
 //! ledger, like any other: use a key that is for this, on a signer that is for this.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use countersign_proto::Client;
+use countersign_tbs::TbsKind;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::sign::ServerArgs;
-use crate::key::UnixTime;
+use super::token::environment;
+use crate::key::{Scheme, UnixTime};
+use crate::token::{self, process};
 
 mod cpu;
 mod load;
+mod raw;
 mod template;
 
 use cpu::CpuTime;
 use load::{Load, Shape, Tally};
+use raw::Raw;
 use template::Template;
 
 /// Arguments of `countersign bench`.
 #[derive(clap::Args)]
 pub(super) struct BenchArgs {
-    /// The key, an SSH user or host CA
+    /// The key, an SSH user or host CA or an X.509 CA
     key: String,
     #[command(flatten)]
     server: ServerArgs,
-    /// A principal that the key's profile allows
+    /// A principal that the key's profile allows; of an X.509 CA a TLS server's DNS name
     #[arg(long, value_name = "NAME")]
     principal: String,
+    /// The certificate of an X.509 CA, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    ca_certificate: Option<PathBuf>,
     /// How many requests are in flight at once
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     callers: u32,
@@ -52,27 +60,50 @@ pub(super) struct BenchArgs {
     /// The signer's process on this machine: its CPU time, with its token processes', for each signature
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+    /// This token's raw C_Sign loop in the same run, with keys made for it: the signer's rate is told as a part of it
+    #[arg(long, value_name = "NAME", requires = "config")]
+    token: Option<String>,
+    /// The configuration that has the token
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Gives this process what the token's module wants of its environment. Before there are threads.
+///
+/// # Errors
+/// A configuration at fault, or one without the token.
+pub(super) fn prepare(args: &BenchArgs) -> anyhow::Result<Option<(token::Config, Scheme)>> {
+    let (Some(name), Some(path)) = (&args.token, &args.config) else { return Ok(None) };
+    process::seal()?;
+    let config = super::load(path)?;
+    let (token, scheme) = raw::section(&config, name, &args.key)?;
+    environment::enter(std::slice::from_ref(token))?;
+    Ok(Some((token.clone(), scheme)))
 }
 
 /// Runs the load and prints what came of it.
 ///
 /// # Errors
 /// No connection, a key that cannot be used, or no signature at all.
-pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: BenchArgs, token: Option<(token::Config, Scheme)>) -> anyhow::Result<()> {
     let mut clients = Vec::new();
     for _ in 0..args.connections {
         clients.push(args.server.connect().await?);
     }
-    let template = template(&clients, &args).await?;
+    let key = clients.first().context("no connection")?.get_key(&args.key).await?;
+    let template = Template::new(&key, &args.principal, args.ca_certificate.as_ref())?;
+    let mut raw = token.as_ref().map(|(token, scheme)| Raw::open(token, *scheme)).transpose()?;
+    measure(&mut raw, &args)?;
     let shape = match (args.rate, args.stream) {
         (Some(rate), _) => Shape::Open { rate },
         (None, true) => Shape::Stream,
         (None, false) => Shape::Closed,
     };
     let next = Arc::new(AtomicU64::new(UnixTime::now().0 << 32));
+    let kind = template.kind;
     let load = Load { clients, template, callers: args.callers, shape, next };
     load.run(args.duration / 10, &mut |_| ()).await;
     let before = args.server_pid.map(CpuTime::of_tree).transpose()?;
@@ -82,14 +113,16 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         _ => None,
     };
     ensure!(tally.signed() > 0, "not one request was signed: {}", tally.errors_in_words());
-    print(&args, &report(&args, &tally, cpu));
+    let per_second = tally.rate();
+    measure(&mut raw, &args)?;
+    let raw = raw.map(|raw| raw.report(per_second)).transpose()?;
+    print(&args, &report(&args, &Measured { kind, tally, per_second, cpu, raw }));
     Ok(())
 }
 
-async fn template(clients: &[Client], args: &BenchArgs) -> anyhow::Result<Template> {
-    let client = clients.first().context("no connection")?;
-    let key = client.get_key(&args.key).await?;
-    Template::new(&key, &args.principal)
+/// Half of the raw runs, on this thread: nothing else is going on.
+fn measure(raw: &mut Option<Raw>, args: &BenchArgs) -> anyhow::Result<()> {
+    raw.as_mut().map_or(Ok(()), |raw| tokio::task::block_in_place(|| raw.run(args.duration / 5)))
 }
 
 #[expect(clippy::print_stderr, reason = "progress of a command that runs for a while")]
@@ -97,11 +130,21 @@ fn progress(so_far: &Tally) {
     eprintln!("{:>10} signed, {} errors", so_far.signed(), so_far.errors());
 }
 
-fn report(args: &BenchArgs, tally: &Tally, cpu: Option<Duration>) -> Value {
-    let per_second = tally.rate();
+/// What came of a run.
+struct Measured {
+    kind: TbsKind,
+    tally: Tally,
+    per_second: f64,
+    cpu: Option<Duration>,
+    raw: Option<Value>,
+}
+
+fn report(args: &BenchArgs, measured: &Measured) -> Value {
+    let Measured { kind, tally, per_second, cpu, raw } = measured;
     let micros = |quantile: f64| tally.latency.value_at_quantile(quantile);
     json!({
         "key": args.key,
+        "kind": kind.name(),
         "callers": args.callers,
         "connections": args.connections,
         "signed": tally.signed(),
@@ -111,6 +154,7 @@ fn report(args: &BenchArgs, tally: &Tally, cpu: Option<Duration>) -> Value {
             "p50": micros(0.5), "p90": micros(0.9), "p99": micros(0.99), "p999": micros(0.999), "max": tally.latency.max(),
         },
         "server_cpu_us_each": cpu.map(|cpu| per_signature(cpu, tally)),
+        "raw": raw,
     })
 }
 
@@ -124,7 +168,13 @@ fn print(args: &BenchArgs, report: &Value) {
         println!("{report}");
         return;
     }
-    let latency = &report["latency_us"];
+    let (latency, raw) = (&report["latency_us"], &report["raw"]);
+    if !raw.is_null() {
+        println!(
+            "{} of the token's raw C_Sign loop, {}/s at best with {} sessions (runs: {})",
+            raw["ratio"], raw["per_second"], raw["sessions"], raw["runs"]
+        );
+    }
     println!(
         "{} signed, {}/s with {} callers over {} connections",
         report["signed"], report["per_second"], args.callers, args.connections

@@ -244,7 +244,11 @@ fn holds_private_key(pem: &[u8]) -> bool {
     pem.split(|byte| *byte == b'\n').any(|line| is_begin(line.trim_ascii()))
 }
 
-fn read(path: &PathBuf) -> Result<(Vec<u8>, Certificate), UnfitCertificate> {
+/// Reads one certificate, in PEM or DER; its DER, and what that says.
+///
+/// # Errors
+/// [`UnfitCertificate`] if there is none.
+pub(crate) fn read(path: &PathBuf) -> Result<(Vec<u8>, Certificate), UnfitCertificate> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => UnfitCertificate::NotThere { path: path.clone() },
         _ => UnfitCertificate::Io { path: path.clone(), source },

@@ -29,6 +29,7 @@ mod ladder;
 mod mechanism;
 pub(crate) mod module;
 pub(crate) mod operator;
+pub(crate) mod raw;
 mod session;
 mod shared;
 

@@ -20,6 +20,7 @@ mod forge;
 mod site;
 
 mod agent;
+mod bench;
 mod blocklist;
 mod budget;
 mod cli;

@@ -1,62 +1,108 @@
 //! TBSs for load: alike but for their serials, so that making one costs next to nothing.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use countersign_proto::v1::sign_request::Tbs;
 use countersign_proto::v1::{Key, Priority, Purpose, SignRequest};
+use countersign_tbs::TbsKind;
+use countersign_tbs::der::{Oid, Time, oids};
 use countersign_tbs::key::PublicKey;
-use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
+use countersign_tbs::ssh::{self, CertificateType, SubjectKey};
+use countersign_tbs::x509::{
+    self, BasicConstraints, GeneralName, KeyUsage, SerialNumber, TbsCertificate, Validity,
+};
 
-use crate::key::UnixTime;
+use crate::key::{Scheme, UnixTime, read_certificate};
+
+/// Whom all of them are for.
+const SUBJECT: PublicKey = PublicKey::Ed25519([0x5a; 32]);
 
 /// How long the certificates live, in seconds.
 const LIFETIME: u64 = 300;
-/// A serial that stands nowhere else in the bytes.
+/// A serial that stands nowhere else in the bytes. Those in its place are times in seconds, above 2^30, and a number: as positive
+/// and as long.
 const MARK: u64 = 0x636f_756e_7465_7273;
 
 /// A TBS, and where its serial is.
 #[derive(Clone)]
 pub(super) struct Template {
     key: String,
+    pub(super) kind: TbsKind,
     before: Vec<u8>,
     after: Vec<u8>,
 }
 
 impl Template {
-    /// For certificates of `key` with one principal and no options.
-    pub(super) fn new(key: &Key, principal: &str) -> anyhow::Result<Self> {
-        let SubjectKey::Plain(ca_key) = SubjectKey::from_openssh_line(&key.openssh)? else {
-            anyhow::bail!("key {} is a security key", key.name)
+    /// For certificates of `key` with one name: of SSH with a principal and no options, of X.509 for a TLS server under the CA
+    /// whose certificate is in the file.
+    pub(super) fn new(key: &Key, name: &str, ca_certificate: Option<&PathBuf>) -> anyhow::Result<Self> {
+        let (kind, tbs) = match key.purpose() {
+            Purpose::SshUserCa => (TbsKind::SshCertificate, ssh(key, CertificateType::User, name)?),
+            Purpose::SshHostCa => (TbsKind::SshCertificate, ssh(key, CertificateType::Host, name)?),
+            Purpose::X509Ca => {
+                let ca = ca_certificate
+                    .context("an X.509 key needs --ca-certificate, the certificate of the CA")?;
+                (TbsKind::X509Certificate, x509(key, read_certificate(ca)?.1.tbs(), name)?)
+            }
+            other => anyhow::bail!("key {} is for {}, and no CA's", key.name, other.as_str_name()),
         };
-        let kind = match key.purpose() {
-            Purpose::SshHostCa => CertificateType::Host,
-            _ => CertificateType::User,
-        };
-        let now = UnixTime::now().0;
-        let tbs = CertificateBuilder::new(kind, SubjectKey::Plain(PublicKey::Ed25519([0x5a; 32])), ca_key)
-            .serial(MARK)
-            .key_id("countersign bench")
-            .principal(principal)
-            .valid_after(now)
-            .valid_before(now + LIFETIME)
-            .build()?;
         let mark = MARK.to_be_bytes();
-        let at = tbs.as_bytes().windows(mark.len()).position(|window| window == mark).context("no serial")?;
-        let (before, rest) = tbs.as_bytes().split_at(at);
-        Ok(Self {
-            key: key.name.clone(),
-            before: before.to_vec(),
-            after: rest.get(mark.len()..).context("no serial")?.to_vec(),
-        })
+        let at = tbs.windows(mark.len()).position(|window| window == mark).context("no serial")?;
+        let (before, rest) = tbs.split_at(at);
+        let after = rest.get(mark.len()..).context("no serial")?.to_vec();
+        Ok(Self { key: key.name.clone(), kind, before: before.to_vec(), after })
     }
 
     /// A request for the `n`th certificate.
     pub(super) fn request(&self, n: u64) -> SignRequest {
         let tbs = [self.before.as_slice(), &(n + 1).to_be_bytes(), &self.after].concat();
+        let tbs = if self.kind == TbsKind::X509Certificate {
+            Tbs::X509Certificate(tbs.into())
+        } else {
+            Tbs::SshCertificate(tbs.into())
+        };
         SignRequest {
             key: self.key.clone(),
-            tbs: Some(Tbs::SshCertificate(tbs.into())),
+            tbs: Some(tbs),
             request_id: n.to_string(),
             priority: Priority::Interactive.into(),
         }
     }
+}
+
+fn ssh(key: &Key, kind: CertificateType, principal: &str) -> anyhow::Result<Vec<u8>> {
+    let SubjectKey::Plain(ca_key) = SubjectKey::from_openssh_line(&key.openssh)? else {
+        anyhow::bail!("key {} is a security key", key.name)
+    };
+    let now = UnixTime::now().0;
+    let tbs = ssh::CertificateBuilder::new(kind, SubjectKey::Plain(SUBJECT), ca_key)
+        .serial(MARK)
+        .key_id("countersign bench")
+        .principal(principal)
+        .valid_after(now)
+        .valid_before(now + LIFETIME)
+        .build()?;
+    Ok(tbs.as_bytes().to_vec())
+}
+
+fn x509(key: &Key, ca: &TbsCertificate, dns_name: &str) -> anyhow::Result<Vec<u8>> {
+    let word = |scheme: &Scheme| format!("SCHEME_{}", scheme.name().to_uppercase().replace('-', "_"));
+    let scheme = Scheme::ALL.into_iter().find(|scheme| word(scheme) == key.scheme().as_str_name());
+    let scheme = scheme.with_context(|| format!("the scheme of key {} is not known here", key.name))?;
+    let now = UnixTime::now().0;
+    let time = |secs| Time::from_unix_secs(secs).context("the clock is beyond the year 9999");
+    let validity = Validity { not_before: time(now)?, not_after: time(now + LIFETIME)? };
+    let serial = SerialNumber::new(&MARK.to_be_bytes()).context("no serial")?;
+    let purpose = Oid::from_contents(oids::SERVER_AUTH).context("no purpose")?;
+    let authority = ca.subject_key_id().context("the CA's certificate has no subjectKeyIdentifier")?;
+    let tbs = x509::CertificateBuilder::new(scheme.into(), ca.subject().clone(), validity, SUBJECT)
+        .serial(serial)
+        .basic_constraints(BasicConstraints::Leaf)
+        .key_usage(KeyUsage::DIGITAL_SIGNATURE)
+        .ext_key_usage(vec![purpose])
+        .subject_alt_names(vec![GeneralName::Dns(dns_name.to_owned())])
+        .authority_key_id(authority.clone())
+        .build()?;
+    Ok(tbs.as_bytes().to_vec())
 }

@@ -1,6 +1,7 @@
 //! Generates a CA key on a token: sensitive, not extractable, for signing only.
 //!
-//! In: a label, an id and a kind. Out: the key as the token tells it when asked again. Never beside a key of the same
+//! In: a label, an id and a kind. Out: the key as the token tells it when asked again; or one for measurements, which no token
+//! keeps. Never beside a key of the same
 //! label or id, and never destroys anything, also not a key that turns out unfit (R44, R45).
 
 use countersign_tbs::key::Curve;
@@ -93,12 +94,36 @@ impl Console {
         if !same(None, Some(id))?.is_empty() {
             anyhow::bail!("a private key with id {} exists already; choose another `id`", key::hex(id));
         }
+        self.generate_pair(label, id, kind, |template| template)
+    }
+
+    /// Makes a key pair that is gone with the session, which needs no session that may write.
+    ///
+    /// # Errors
+    /// If the token refuses.
+    pub(super) fn generate_for_session(&self, label: &str, kind: KeyKind) -> anyhow::Result<ObjectHandle> {
+        let for_session = |attribute| match attribute {
+            Attribute::Token(_) => Attribute::Token(false),
+            other => other,
+        };
+        self.generate_pair(label, label.as_bytes(), kind, |template| {
+            template.into_iter().map(for_session).collect()
+        })
+    }
+
+    fn generate_pair(
+        &self,
+        label: &str,
+        id: &[u8],
+        kind: KeyKind,
+        change: impl Fn(Vec<Attribute>) -> Vec<Attribute>,
+    ) -> anyhow::Result<ObjectHandle> {
         let mut refused = None;
         for dialect in kind.dialects() {
             // Some tokens do not let the application say that nobody may change the key (krill#1018).
             for modifiable in [Some(Attribute::Modifiable(false)), None] {
-                let public = public_template(label, id, kind, &dialect, modifiable.as_ref());
-                let private = private_template(label, id, kind, modifiable.as_ref());
+                let public = change(public_template(label, id, kind, &dialect, modifiable.as_ref()));
+                let private = change(private_template(label, id, kind, modifiable.as_ref()));
                 match self.session.generate_key_pair(&kind.mechanism(), &public, &private) {
                     Ok((_, private)) => return Ok(private),
                     Err(error) if concerns_template(&error) => refused = Some(error),

@@ -1,0 +1,85 @@
+//! `countersign bench` against a real daemon: what it counts, and what it leaves.
+
+use countersign::key::Scheme;
+use countersign::ledger::Entry;
+use serde_json::Value;
+
+use crate::ca;
+use crate::site::{FRONT_END, Site, USER_CA, text};
+
+/// The load of these tests: small, and over in a moment.
+const LOAD: [&str; 7] = ["--callers", "4", "--connections", "2", "--duration", "2s", "--json"];
+const SSH: [&str; 4] = ["bench", "user-ca", "--principal", "alice"];
+
+fn bench(site: &Site, more: &[&str]) -> (Value, String) {
+    let daemon = site.serve();
+    let output = site.client_command(&daemon, FRONT_END, &[&SSH, &LOAD[..], more].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    daemon.stop();
+    (serde_json::from_slice(&output.stdout).unwrap(), text(&output.stderr))
+}
+
+#[test]
+fn counts_what_the_ledger_has() {
+    let site = Site::new(USER_CA);
+    let (report, progress) = bench(&site, &[]);
+    let signed = report["signed"].as_u64().unwrap();
+    let intents = site.entries().iter().filter(|entry| matches!(entry, Entry::Intent { .. })).count() as u64;
+    assert!(signed > 0 && intents >= signed, "{report}, {intents} intents");
+    assert_eq!((&report["errors"], &report["raw"]), (&serde_json::json!({}), &Value::Null));
+    assert!(progress.contains(" signed, 0 errors"), "progress while it runs: {progress}");
+}
+
+#[test]
+fn measures_the_token_in_the_same_run_with_keys_that_it_does_not_keep() {
+    let site = Site::new(USER_CA);
+    let before = site.run_ok(&["key", "list"]);
+    let (report, _) = bench(&site, &["--token", "soft"]);
+    let raw = &report["raw"];
+    let runs = raw["runs"].as_array().unwrap();
+    let rates: Vec<f64> = runs.iter().map(|run| run[1].as_f64().unwrap()).collect();
+    let sessions: Vec<u64> = runs.iter().map(|run| run[0].as_u64().unwrap()).collect();
+    assert_eq!(sessions, [1, 4, 1, 4], "one session and all, before the load and after it");
+    let best = rates.iter().copied().fold(0.0, f64::max);
+    assert_eq!(raw["per_second"].as_f64(), Some(best));
+    let ratio = report["per_second"].as_f64().unwrap() / best;
+    assert!((raw["ratio"].as_f64().unwrap() - ratio).abs() < 0.01, "{report}");
+    assert_eq!(site.run_ok(&["key", "list"]), before, "the token keeps none of its keys");
+    let uses = site.entries().iter().filter(|entry| matches!(entry, Entry::SelfTest { .. })).count();
+    assert_eq!(uses, 1, "the CA key was used by the daemon alone");
+}
+
+#[test]
+fn says_which_token_it_cannot_measure() {
+    let site = Site::new(USER_CA);
+    for (token, said) in
+        [("no-such-token", "there is no [token.no-such-token]"), ("", "there is no [token.]")]
+    {
+        let args = [&SSH, &LOAD[..], &["--server", "https://localhost:1", "--token", token]].concat();
+        let message = site.run_refused(&args, 1);
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+#[test]
+fn loads_an_x509_key_with_certificates_of_tls_servers() {
+    let profile = r#"
+[key.tls-ca.allow.servers]
+callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
+signs = "tls-server"
+dns_names = ["www.example.org"]
+max_lifetime = "1h"
+"#;
+    let site = ca::site(&(ca::key("tls-ca", Scheme::EcdsaP256Sha256) + profile));
+    let daemon = site.serve();
+    let args = [&["bench", "tls-ca", "--principal", "www.example.org"], &LOAD[..]].concat();
+    let missing = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
+    assert!(text(&missing.stderr).contains("needs --ca-certificate"), "{missing:?}");
+    let args = [&args[..], &["--ca-certificate", "tls-ca.pem"]].concat();
+    let output = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["kind"], &report["errors"]), (&"x509-certificate".into(), &serde_json::json!({})));
+    assert!(report["signed"].as_u64().unwrap() > 0, "{report}");
+}

@@ -2,7 +2,7 @@
 //!
 //! [`Signer::sign`] is the only way to a signature. Each step takes by value what only the step before it can build, so
 //! the order below cannot be changed: there is no [`Decision`](crate::policy::Decision) without a parsed TBS (or the
-//! reason why it is none), no [`Intent`](crate::ledger::Intent) without a durable entry, no
+//! reason why it is none), no [`Intent`] without a durable entry, no
 //! [`RawSignature`](crate::token::RawSignature) without an intent, and no [`Signed`] without verification and an outcome. A
 //! request that comes again, by its request id, is decided again and then answered from the ledger, not signed again.
 

@@ -287,7 +287,10 @@ async fn an_outcome_is_written_although_nobody_records_more() {
     drop(fixture.intent(&ledger).await);
     let since = Instant::now();
     while fixture.entries().len() < 2 {
-        assert!(since.elapsed() < Duration::from_secs(10), "the outcome waits for a record that nobody sends");
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "the outcome waits for a record that nobody sends"
+        );
         std::thread::yield_now();
     }
 }

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::config::blocklist::ReadFile;
-use crate::config::key::TokenNames;
+use crate::config::key::{Kind, TokenNames};
 use crate::config::section::{Faults, Section};
 use crate::policy::blocklist::Blocklist;
 use crate::policy::{KeyRules, Policy};
+use crate::token::{Device, Touch, YubiKey};
 
 mod blocklist;
 pub(crate) mod cases;
@@ -153,8 +154,12 @@ fn read_tokens(root: &mut Section<'_, '_>) -> (TokenNames, Option<Vec<crate::tok
         let Some(mut section) = all.child(&name) else { continue };
         names.known.insert(name.clone(), section.span());
         let token = token::read(&name, &mut section);
-        let identity =
-            token.as_ref().map(|token| (token.module.clone(), token.label.clone(), token.serial.clone()));
+        let identity = token.as_ref().map(|token| match &token.device {
+            Device::Pkcs11(device) => Device::Pkcs11(device.clone()),
+            // One card is one token, whoever is there to touch it.
+            Device::YubiKey(device) => Device::YubiKey(YubiKey { touch: Touch::Refused, ..*device }),
+        });
+        names.kinds.extend(token.as_ref().map(|token| (name.clone(), Kind::of(&token.device))));
         if let Some(other) = identity.and_then(|identity| seen.insert(identity, name)) {
             section
                 .fault(format!("is the same token as token.{other}: a token has one section, with one PIN"));
@@ -173,7 +178,7 @@ fn read_keys(
     for name in all.names() {
         let Some(mut section) = all.child(&name) else { continue };
         let key = key::read(&name, &mut tokens, &mut section);
-        for identity in key.iter().flat_map(|(config, _)| key::identities(config)) {
+        for identity in key.iter().flat_map(|(config, _)| key::identities(&tokens, config)) {
             if let Some(other) = seen.insert(identity, name.clone()) {
                 section
                     .fault(format!("is the same key as key.{other}: a key has one section, and one purpose"));

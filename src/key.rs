@@ -254,6 +254,8 @@ pub struct Config {
     pub label: String,
     /// `CKA_ID`, if the label alone is not enough.
     pub id: Option<Vec<u8>>,
+    /// Where it is on those of its tokens that are YubiKeys.
+    pub slot: Option<crate::token::Slot>,
     /// `SHA256:…` of the public key's SSH form; a key with another is refused at start.
     pub fingerprint: Option<String>,
     /// Where its certificate is, if its purpose is an X.509 one.

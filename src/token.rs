@@ -1,7 +1,7 @@
 //! Where keys live: token processes, their sessions, and the queue in front of them.
 //!
 //! In: an [`Intent`]. Out: a [`RawSignature`], which nobody can use before it is verified. The daemon itself never loads
-//! a PKCS#11 module and never sees a PIN: one or more child processes per token do (`token::process`). A child that dies or hangs is
+//! a PKCS#11 module, speaks to no YubiKey and never sees a PIN: one or more child processes per token do (`token::process`). A child that dies or hangs is
 //! replaced, and its keys are compared with those pinned at start-up before it signs anything.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use crate::key::{self, InvalidName, KeyName, Keys, is_name};
 use crate::ledger::Intent;
 
 mod child;
+mod device;
 mod error;
 mod frame;
 mod input;
@@ -24,6 +25,7 @@ mod isolate;
 pub(crate) mod latch;
 mod link;
 mod pin;
+pub(crate) mod piv;
 pub(crate) mod pkcs11;
 mod pool;
 pub mod probation;
@@ -38,6 +40,7 @@ mod supervise;
 mod tests;
 
 pub use child::Launch;
+pub use device::{Device, InvalidSlot, NoModule, Pkcs11, Slot, Touch, YubiKey};
 pub use error::{TokenError, TokenErrorClass};
 pub use isolate::{Limits, Network};
 pub(crate) use pin::Pin;
@@ -84,12 +87,8 @@ pub enum Health {
 pub struct Config {
     /// Its name.
     pub name: TokenName,
-    /// The vendor's PKCS#11 module.
-    pub module: PathBuf,
-    /// The token's label, without its padding.
-    pub label: String,
-    /// The token's serial number, without its padding; needed where two tokens have one label.
-    pub serial: Option<String>,
+    /// What it is.
+    pub device: Device,
     /// A file that holds the user PIN, mode 0600 or stricter, one trailing newline ignored.
     pub pin_file: PathBuf,
     /// How many processes: 1 to 8. Each has its part of the sessions, and what befalls one does not befall the others.

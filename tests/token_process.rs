@@ -10,7 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use countersign::key::{self, KeyName, KeyPurpose, Scheme};
-use countersign::token::{Absent, Config, Health, Launch, Limits, Network, TokenName, Tokens};
+use countersign::token::{
+    Absent, Config, Device, Health, Launch, Limits, Network, Pkcs11, TokenName, Tokens,
+};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN: &str = "83920174";
@@ -32,9 +34,7 @@ fn provision(dir: &Path) -> Config {
     fs::set_permissions(&pin_file, fs::Permissions::from_mode(0o400)).unwrap();
     Config {
         name: TokenName::new("t").unwrap(),
-        module: MODULE.into(),
-        label: "t".to_owned(),
-        serial: None,
+        device: Device::Pkcs11(Pkcs11 { module: MODULE.into(), label: "t".to_owned(), serial: None }),
         pin_file,
         processes: 1,
         sessions: 2,
@@ -94,7 +94,7 @@ async fn loads_hostile_module(network: Network) -> String {
     fs::create_dir(dir.path().join("own")).unwrap();
     let notes = dir.path().join("own/notes");
     let text = |path: &Path| path.display().to_string();
-    token.module = module;
+    token.device = Device::Pkcs11(Pkcs11 { module, label: "t".to_owned(), serial: None });
     token.limits = Limits { writable: vec![dir.path().join("own")], network };
     token.environment.extend([
         ("NOTES".to_owned(), text(&notes)),
@@ -158,6 +158,7 @@ async fn the_daemon_never_maps_the_module_nor_holds_the_pin_file_open() {
         token: token.name.clone(),
         label: "ca".to_owned(),
         id: None,
+        slot: None,
         fingerprint: None,
         copies: Vec::new(),
         certificate: None,

@@ -1,5 +1,6 @@
-//! `countersign key`: generates, lists and shows keys on tokens, in this very process, which loads the module.
+//! `countersign key`: generates, lists and shows keys on tokens, in this very process, which loads the module or speaks to the YubiKey.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -8,10 +9,11 @@ use super::token::environment;
 use super::{ConfigArgs, pem};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
+use crate::token::piv::operator;
 use crate::token::pkcs11::generate::KeyKind;
 use crate::token::pkcs11::key::hex;
 use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
-use crate::token::{self, TokenName, process};
+use crate::token::{self, Device, TokenName, YubiKey, process};
 
 /// What to do with keys.
 #[derive(clap::Subcommand)]
@@ -125,7 +127,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         anyhow::anyhow!("the key is made (id {}), but is not fit for service: {problem}", facts.id)
     })?;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &found.public_key, &facts))?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &found.public_key, Some(&facts)))?)?;
         return Ok(());
     }
     writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
@@ -160,7 +162,12 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     for token in &config.tokens {
         let keys: Vec<_> =
             config.keys.iter().filter(|key| key.tokens().any(|held| *held == token.name)).collect();
-        rows.extend(list_token(&Console::open(&mut modules, token, Access::Read)?, token, &keys)?);
+        match &token.device {
+            Device::Pkcs11(_) => {
+                rows.extend(list_token(&Console::open(&mut modules, token, Access::Read)?, token, &keys)?);
+            }
+            Device::YubiKey(card) => rows.extend(list_card(*card, token, &keys)),
+        }
     }
     let mut out = io::stdout().lock();
     if args.json {
@@ -178,16 +185,11 @@ fn list_token(console: &Console, token: &token::Config, keys: &[&key::Config]) -
     let mut rows = Vec::new();
     let mut known = Vec::new();
     for key in keys {
-        let (fingerprint, problem) = match console.find(key) {
-            Ok(found) => {
-                known.push(found.private);
-                let fingerprint = found.public_key.ssh_fingerprint();
-                let pinned = key.fingerprint.as_ref().is_none_or(|pinned| *pinned == fingerprint);
-                let problem = (!pinned).then(|| "not the key that `fingerprint` pins".to_owned());
-                (Some(fingerprint), problem)
-            }
-            Err(problem) => (None, Some(problem.to_string())),
-        };
+        let found = console.find(key).map(|found| {
+            known.push(found.private);
+            found.public_key
+        });
+        let (fingerprint, problem) = compare(key, found);
         rows.push(json!({
             "key": key.name.as_str(), "token": token.name.as_str(), "label": key.label,
             "id": key.id.as_deref().map(hex), "purpose": key.purpose.name(), "scheme": key.scheme.name(),
@@ -205,10 +207,41 @@ fn list_token(console: &Console, token: &token::Config, keys: &[&key::Config]) -
     Ok(rows)
 }
 
+/// The configured keys of one YubiKey.
+fn list_card(card: YubiKey, token: &token::Config, keys: &[&key::Config]) -> Vec<Value> {
+    let row = |key: &&key::Config| {
+        let (fingerprint, problem) = compare(key, operator::public_key(card, key));
+        json!({
+            "key": key.name.as_str(), "token": token.name.as_str(),
+            "slot": key.slot.map(|slot| slot.to_string()),
+            "purpose": key.purpose.name(), "scheme": key.scheme.name(),
+            "fingerprint": fingerprint, "problem": problem,
+        })
+    };
+    keys.iter().map(row).collect()
+}
+
+/// The fingerprint of a key that was looked for, and what is wrong with it.
+fn compare<E: Display>(key: &key::Config, found: Result<PublicKey, E>) -> (Option<String>, Option<String>) {
+    match found {
+        Ok(found) => {
+            let fingerprint = found.ssh_fingerprint();
+            let pinned = key.fingerprint.as_ref().is_none_or(|pinned| *pinned == fingerprint);
+            let problem = (!pinned).then(|| "not the key that `fingerprint` pins".to_owned());
+            (Some(fingerprint), problem)
+        }
+        Err(problem) => (None, Some(problem.to_string())),
+    }
+}
+
 fn print_row(out: &mut impl Write, row: &Value) -> io::Result<()> {
     let text = |key: &str| row.get(key).and_then(Value::as_str);
     let or_dash = |key: &str| text(key).unwrap_or("-");
-    write!(out, "{}: token {} label {:?}", or_dash("key"), or_dash("token"), or_dash("label"))?;
+    write!(out, "{}: token {}", or_dash("key"), or_dash("token"))?;
+    match text("slot") {
+        Some(slot) => write!(out, " slot {slot}")?,
+        None => write!(out, " label {:?}", or_dash("label"))?,
+    }
     for (name, word) in [("id", "id"), ("purpose", ""), ("scheme", ""), ("fingerprint", "")] {
         if let Some(value) = text(name) {
             let gap = if word.is_empty() { "" } else { " " };
@@ -225,41 +258,61 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let (key, token) = sections(&config, &args.name)?;
     environment::enter(std::slice::from_ref(token))?;
-    let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, Access::Read)?;
-    let found = console.find(key)?;
-    let facts = console.facts(found.private)?;
+    let (public_key, facts) = match &token.device {
+        Device::Pkcs11(_) => {
+            let mut modules = Modules::default();
+            let console = Console::open(&mut modules, token, Access::Read)?;
+            let found = console.find(key)?;
+            (found.public_key, Some(console.facts(found.private)?))
+        }
+        Device::YubiKey(card) => (operator::public_key(*card, key)?, None),
+    };
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &found.public_key, &facts))?)?;
+        let shown = shown(key, &public_key, facts.as_ref());
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
         return Ok(());
     }
     if args.openssh {
-        writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
+        writeln!(out, "{}", public_key.to_openssh_line(key.name.as_str()))?;
         return Ok(());
     }
     if args.pem {
-        write!(out, "{}", spki_pem(&found.public_key))?;
+        write!(out, "{}", spki_pem(&public_key))?;
         return Ok(());
     }
     writeln!(out, "{}: {} {} on token {}", key.name, key.purpose, key.scheme, token.name)?;
-    writeln!(out, "{}", found.public_key.ssh_fingerprint())?;
-    writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
-    write!(out, "{}", spki_pem(&found.public_key))?;
-    writeln!(out, "label {:?}, id {}", facts.label, facts.id)?;
-    print_attributes(&mut out, &facts)?;
+    writeln!(out, "{}", public_key.ssh_fingerprint())?;
+    writeln!(out, "{}", public_key.to_openssh_line(key.name.as_str()))?;
+    write!(out, "{}", spki_pem(&public_key))?;
+    if let Some(facts) = facts {
+        writeln!(out, "label {:?}, id {}", facts.label, facts.id)?;
+        print_attributes(&mut out, &facts)?;
+    } else if let Some(slot) = key.slot {
+        writeln!(out, "slot {slot}")?;
+    }
     Ok(())
 }
 
-fn shown(key: &key::Config, public_key: &PublicKey, facts: &KeyFacts) -> Value {
-    let attributes: serde_json::Map<_, _> =
-        facts.attributes.iter().map(|(name, value)| ((*name).to_owned(), Value::Bool(*value))).collect();
-    json!({
+/// What is printed as JSON; `facts` are those of a key behind a PKCS#11 module.
+fn shown(key: &key::Config, public_key: &PublicKey, facts: Option<&KeyFacts>) -> Value {
+    let mut shown = json!({
         "key": key.name.as_str(), "token": key.token.as_str(), "purpose": key.purpose.name(),
-        "scheme": key.scheme.name(), "label": facts.label, "id": facts.id,
-        "fingerprint": public_key.ssh_fingerprint(), "openssh": public_key.to_openssh_line(key.name.as_str()),
-        "spki_pem": spki_pem(public_key), "attributes": attributes,
-    })
+        "scheme": key.scheme.name(), "fingerprint": public_key.ssh_fingerprint(),
+        "openssh": public_key.to_openssh_line(key.name.as_str()), "spki_pem": spki_pem(public_key),
+    });
+    let of_kind = match facts {
+        Some(facts) => {
+            let attribute = |(name, value): &(&str, bool)| ((*name).to_owned(), Value::Bool(*value));
+            let attributes: serde_json::Map<_, _> = facts.attributes.iter().map(attribute).collect();
+            json!({ "label": facts.label, "id": facts.id, "attributes": attributes })
+        }
+        None => json!({ "slot": key.slot.map(|slot| slot.to_string()) }),
+    };
+    if let (Value::Object(shown), Value::Object(of_kind)) = (&mut shown, of_kind) {
+        shown.extend(of_kind);
+    }
+    shown
 }
 
 fn print_attributes(out: &mut impl Write, facts: &KeyFacts) -> io::Result<()> {

@@ -80,7 +80,8 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         (None, Some(config)) => {
             let config = super::load(config)?;
             environment::enter(&config.tokens)?;
-            let mut paths: Vec<_> = config.tokens.into_iter().map(|token| token.module).collect();
+            let modules = config.tokens.iter().filter_map(|token| token.pkcs11().ok());
+            let mut paths: Vec<_> = modules.map(|device| device.module.clone()).collect();
             paths.sort();
             paths.dedup();
             paths
@@ -171,7 +172,8 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
     let token = find(&config, &args.name)?.clone();
     environment::enter(std::slice::from_ref(&token))?;
     let mut modules = Modules::default();
-    init_token(modules.load(&token.module)?, &token, args)
+    let device = token.pkcs11()?;
+    init_token(modules.load(&device.module)?, device, &token, args)
 }
 
 /// The section of a token that was named on the command line.
@@ -180,8 +182,13 @@ fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a token::Config>
     found.ok_or_else(|| anyhow::anyhow!("there is no [token.{name}] in the configuration"))
 }
 
-fn init_token(module: &Module, config: &token::Config, args: &InitArgs) -> anyhow::Result<()> {
-    let free = init::free_slot(module, &config.label)?;
+fn init_token(
+    module: &Module,
+    device: &token::Pkcs11,
+    config: &token::Config,
+    args: &InitArgs,
+) -> anyhow::Result<()> {
+    let free = init::free_slot(module, &device.label)?;
     let mut out = io::stdout().lock();
     if args.generate_pins {
         for path in [&args.so_pin_file, &config.pin_file] {
@@ -200,17 +207,17 @@ fn init_token(module: &Module, config: &token::Config, args: &InitArgs) -> anyho
         }
     }
     let pins = Pins { so: Pin::read(&args.so_pin_file)?, user: Pin::read(&config.pin_file)? };
-    let made = init::init(module, &free, &config.label, &pins)?;
+    let made = init::init(module, &free, &device.label, &pins)?;
     let serial = trim(made.info.serial_number());
     if args.json {
         writeln!(
             out,
             "{}",
-            json!({ "token": config.name.as_str(), "label": config.label, "serial": serial })
+            json!({ "token": config.name.as_str(), "label": device.label, "serial": serial })
         )?;
         return Ok(());
     }
-    writeln!(out, "initialised token {:?}, serial {serial}", config.label)?;
+    writeln!(out, "initialised token {:?}, serial {serial}", device.label)?;
     writeln!(out, "to pin it, add to [token.{}]:\n  serial = {serial:?}", config.name)?;
     writeln!(out, "keep {} off this host", args.so_pin_file.display())?;
     Ok(())

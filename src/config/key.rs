@@ -14,7 +14,7 @@ use crate::config::profile;
 use crate::config::section::{Section, Text};
 use crate::key::{CertificateFiles, Config, KeyName, KeyPurpose, Scheme};
 use crate::policy::KeyRules;
-use crate::token::TokenName;
+use crate::token::{Device, TokenName};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +24,7 @@ pub(super) struct Raw {
     token: Option<Spanned<OneOrMore>>,
     label: Text,
     id: Text,
+    slot: Text,
     fingerprint: Text,
     certificate: Text,
     issuer_certificate: Text,
@@ -35,6 +36,26 @@ pub(super) struct TokenNames {
     /// Every `[token.NAME]`, at fault or not, and where it is in the file.
     pub(super) known: BTreeMap<String, Range<usize>>,
     used: BTreeSet<String>,
+    /// What those are that are not at fault.
+    pub(super) kinds: BTreeMap<String, Kind>,
+}
+
+/// What a key must say to be found on a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// A label, and perhaps an id.
+    Pkcs11,
+    /// A slot.
+    YubiKey,
+}
+
+impl Kind {
+    pub(super) fn of(device: &Device) -> Self {
+        match device {
+            Device::Pkcs11(_) => Self::Pkcs11,
+            Device::YubiKey(_) => Self::YubiKey,
+        }
+    }
 }
 
 /// Reads a key and its profiles.
@@ -53,8 +74,23 @@ pub(super) fn read(
     let key_name = KeyName::new(name).map_err(|error| section.fault(error)).ok();
     let scheme = section.required("scheme", raw.scheme, |name| scheme_for(purpose, name));
     let token = section.required("token", raw.token, |names| tokens.resolve_all(names));
-    let label = section.or("label", raw.label, name.to_owned(), text(255));
-    let id = section.or("id", raw.id, None, |hex| key_id(&hex).map(Some));
+    let kinds: Option<Vec<_>> = token.as_ref().and_then(|token| tokens.kinds_of(token));
+    let is_only = |kind| kinds.as_ref().is_some_and(|kinds| kinds.iter().all(|other| *other == kind));
+    let no_label = if is_only(Kind::YubiKey) { Err(NO_LABEL) } else { Ok(()) };
+    let label = section.or("label", raw.label, name.to_owned(), |label| {
+        no_label?;
+        text(255)(label)
+    });
+    let id = section.or("id", raw.id, None, |hex| {
+        no_label?;
+        key_id(&hex).map(Some)
+    });
+    let slot = if kinds.as_ref().is_some_and(|kinds| kinds.contains(&Kind::YubiKey)) {
+        section.required("slot", raw.slot, |slot| slot.parse()).map(Some)
+    } else {
+        let no_slot = if is_only(Kind::Pkcs11) { Err(NO_SLOT) } else { Ok(None) };
+        section.or("slot", raw.slot, None, |_| no_slot)
+    };
     let fingerprint = section.or("fingerprint", raw.fingerprint, None, |text| fingerprint(text).map(Some));
     let (own, issuer) = (raw.certificate, raw.issuer_certificate);
     let certificate = match purpose {
@@ -70,11 +106,15 @@ pub(super) fn read(
         copies: token.collect(),
         label: label?,
         id: id?,
+        slot: slot?,
         fingerprint: fingerprint?,
         certificate: certificate?,
     };
     Some((config, KeyRules { purpose: purpose?, profiles: profiles? }))
 }
+
+const NO_LABEL: &str = "is for tokens behind a PKCS#11 module: delete it, and name a `slot`";
+const NO_SLOT: &str = "is for YubiKeys: delete it";
 
 /// `"one"` or `["one", "two"]`.
 struct OneOrMore(Vec<String>);
@@ -131,6 +171,11 @@ impl TokenNames {
         TokenName::new(name).map_err(|error| error.to_string())
     }
 
+    /// What each of these is, unless one is at fault.
+    fn kinds_of(&self, tokens: &[TokenName]) -> Option<Vec<Kind>> {
+        tokens.iter().map(|token| self.kinds.get(token.as_str()).copied()).collect()
+    }
+
     /// Those that no key named.
     pub(super) fn unused(self) -> impl Iterator<Item = (String, Range<usize>)> {
         self.known.into_iter().filter(move |(name, _)| !self.used.contains(name))
@@ -177,8 +222,11 @@ fn scheme_for(purpose: Option<KeyPurpose>, name: String) -> Result<Scheme, Strin
 
 /// What two sections of one key have in common: its place on a token, or its fingerprint. Where one names an id and the
 /// other does not, only the token can tell.
-pub(super) fn identities(config: &Config) -> impl Iterator<Item = String> {
-    let place = |token| format!("{token} {:?} {:?}", config.label, config.id);
+pub(super) fn identities(tokens: &TokenNames, config: &Config) -> impl Iterator<Item = String> {
+    let place = |token: &TokenName| match (tokens.kinds.get(token.as_str()), config.slot) {
+        (Some(Kind::YubiKey), Some(slot)) => format!("{token} slot {slot}"),
+        _ => format!("{token} {:?} {:?}", config.label, config.id),
+    };
     config.tokens().map(place).chain(config.fingerprint.clone())
 }
 

@@ -11,10 +11,12 @@ use crate::config::{Config, Fault, blocklist, key, ledger, profile, server, toke
 
 mod faults;
 mod revocation;
+mod yubikey;
 
 const EXAMPLE: &str = concat!(
     include_str!("../../countersign.example.toml"),
-    include_str!("../../countersign.x509.example.toml")
+    include_str!("../../countersign.x509.example.toml"),
+    include_str!("../../countersign.yubikey.example.toml")
 );
 
 /// The least that is a configuration.
@@ -79,7 +81,7 @@ fn least_configuration_has_the_documented_defaults() {
         (token.processes, token.sessions, token.queue, token.deadline),
         (1, 4, 1024, Duration::from_secs(10))
     );
-    assert!(token.environment.is_empty() && token.serial.is_none());
+    assert!(token.environment.is_empty() && token.pkcs11().unwrap().serial.is_none());
     let key = &config.keys[0];
     assert_eq!((key.label.as_str(), &key.id, &key.fingerprint), ("user-ca", &None, &None));
     assert_eq!(
@@ -109,7 +111,7 @@ freeze_after 100/3600"#
 #[test]
 fn example_is_a_configuration() {
     let config = parse(EXAMPLE).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    assert_eq!(config.keys.len(), 5);
+    assert_eq!(config.keys.len(), 6);
 }
 
 #[test]
@@ -139,9 +141,10 @@ fn example_documents_every_key() {
     };
     let of_ca = ["max_path_length", "permitted_names", "excluded_names"];
     let of_others = ["max_path_length", "permitted_names", "excluded_names", "unconstrained"];
-    let of_x509 = ["certificate", "issuer_certificate"];
-    let of_tokens = ["label", "id", "fingerprint", "issuer_certificate"];
-    let of_all = ["label", "id", "fingerprint"];
+    let of_x509 = ["slot", "certificate", "issuer_certificate"];
+    let of_tokens = ["label", "id", "slot", "fingerprint", "issuer_certificate"];
+    let of_all = ["label", "id", "slot", "fingerprint"];
+    let of_modules = ["label", "id", "certificate", "issuer_certificate"];
     let lists = &table["key"]["tls-ca"]["allow"]["lists"];
     let responses = &table["key"]["tls-ocsp"]["allow"]["responses"];
     for (section, keys) in [
@@ -149,7 +152,9 @@ fn example_documents_every_key() {
         (&table["ledger"], keys_of::<ledger::Raw>().to_vec()),
         (&table["blocklist"], keys_of::<blocklist::Raw>().to_vec()),
         (&table["token"]["soft"], keys_of::<token::Raw>().to_vec()),
+        (&table["token"]["yubikey"], keys_of::<token::RawYubiKey>().to_vec()),
         (&table["key"]["user-ca"], without(keys_of::<key::Raw>(), &of_x509)),
+        (&table["key"]["small-ca"], without(keys_of::<key::Raw>(), &of_modules)),
         (&table["key"]["tls-ca"], without(keys_of::<key::Raw>(), &of_tokens)),
         (profile, keys_of::<profile::ssh::Raw>().to_vec()),
         (profile, keys_of::<profile::budget::Raw>().to_vec()),
@@ -163,7 +168,7 @@ fn example_documents_every_key() {
     ] {
         assert!(!keys.is_empty());
         for key in keys {
-            assert!(section.get(key).is_some(), "countersign.example.toml lacks {key}");
+            assert!(section.get(key).is_some(), "the example files lack {key}");
         }
     }
 }

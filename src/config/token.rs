@@ -8,8 +8,9 @@ use toml::Spanned;
 
 use crate::config::checks::{duration, integer, path, text};
 use crate::config::section::{List, Number, Section, Text};
-use crate::token::{Config, Limits, Network, TokenName};
+use crate::token::{Config, Device, Limits, Network, Pkcs11, TokenName, Touch, YubiKey};
 
+/// A token behind a PKCS#11 module.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
@@ -26,11 +27,27 @@ pub(super) struct Raw {
     environment: Option<BTreeMap<String, Spanned<String>>>,
 }
 
+/// A YubiKey.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawYubiKey {
+    yubikey: Number,
+    pin_file: Text,
+    interactive: Option<Spanned<bool>>,
+    queue: Number,
+    deadline: Text,
+    environment: Option<BTreeMap<String, Spanned<String>>>,
+}
+
 pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> {
+    let name = TokenName::new(name).map_err(|error| section.fault(error)).ok();
+    if section.has("yubikey") { yubikey(name, section) } else { pkcs11(name, section) }
+}
+
+fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Config> {
     let raw: Raw = section.read();
     let directory = section.directory();
     let here = path(&directory);
-    let name = TokenName::new(name).map_err(|error| section.fault(error)).ok();
     let module = section.required("module", raw.module, &here);
     // CK_TOKEN_INFO: 32 bytes of label and 16 of serial number, padded with spaces.
     let label = section.required("label", raw.label, text(32));
@@ -39,21 +56,14 @@ pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> 
     let processes = section.or("processes", raw.processes, 1, integer(1..=8));
     let least = processes.unwrap_or(1);
     let sessions = section.or("sessions", raw.sessions, least.max(4), integer(least..=64));
-    let queue = section.or("queue", raw.queue, 1024, integer(1..=65_536));
-    let deadline = section.or(
-        "deadline",
-        raw.deadline,
-        Duration::from_secs(10),
-        duration(Duration::from_millis(100)..=Duration::from_secs(300)),
-    );
+    let queue = queue(raw.queue, section);
+    let deadline = deadline(raw.deadline, Duration::from_secs(10), section);
     let writable = section.list("writable", raw.writable, &here);
     let network = if raw.network.is_some_and(Spanned::into_inner) { Network::Allowed } else { Network::None };
     let environment = environment(raw.environment.unwrap_or_default(), section);
     Some(Config {
         name: name?,
-        module: module?,
-        label: label?,
-        serial: serial?,
+        device: Device::Pkcs11(Pkcs11 { module: module?, label: label?, serial: serial? }),
         pin_file: pin_file?,
         processes: processes?,
         sessions: sessions?,
@@ -62,6 +72,44 @@ pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> 
         limits: Limits { writable: writable?.into_iter().collect(), network },
         environment: environment?,
     })
+}
+
+/// A card does one thing at a time, and its process needs nothing but pcscd's socket.
+fn yubikey(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Config> {
+    let raw: RawYubiKey = section.read();
+    let directory = section.directory();
+    let serial = section.required("yubikey", raw.yubikey, |serial| {
+        u32::try_from(serial).map_err(|_| "should be the serial number that is printed on the YubiKey")
+    });
+    let pin_file = section.required("pin_file", raw.pin_file, path(&directory));
+    // A card waits 15 seconds to be touched.
+    let (touch, longest) = match raw.interactive.map(Spanned::into_inner) {
+        Some(true) => (Touch::Interactive, Duration::from_secs(30)),
+        Some(false) | None => (Touch::Refused, Duration::from_secs(10)),
+    };
+    let queue = queue(raw.queue, section);
+    let deadline = deadline(raw.deadline, longest, section);
+    let environment = environment(raw.environment.unwrap_or_default(), section);
+    Some(Config {
+        name: name?,
+        device: Device::YubiKey(YubiKey { serial: serial?, touch }),
+        pin_file: pin_file?,
+        processes: 1,
+        sessions: 1,
+        queue: queue?,
+        deadline: deadline?,
+        limits: Limits::default(),
+        environment: environment?,
+    })
+}
+
+fn queue(raw: Number, section: &mut Section<'_, '_>) -> Option<usize> {
+    section.or("queue", raw, 1024, integer(1..=65_536))
+}
+
+fn deadline(raw: Text, default: Duration, section: &mut Section<'_, '_>) -> Option<Duration> {
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(300);
+    section.or("deadline", raw, default, duration(bounds))
 }
 
 fn environment(

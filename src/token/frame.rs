@@ -16,6 +16,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::device::{Device, Slot};
 use super::isolate::{Held, Limits};
 use super::latch::PinMark;
 use super::pin::InMemory;
@@ -30,9 +31,7 @@ pub(super) const MAX_SESSIONS: usize = 64;
 /// Everything that a token process must know, but for the PIN, which it reads itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Setup {
-    pub module: PathBuf,
-    pub label: String,
-    pub serial: Option<String>,
+    pub device: Device,
     pub pin_file: PathBuf,
     /// The PIN not to try, because the token refused it before.
     pub refused: Option<PinMark>,
@@ -46,6 +45,8 @@ pub(super) struct Setup {
 pub(super) struct WantedKey {
     pub label: String,
     pub id: Option<Vec<u8>>,
+    /// Where it is on a YubiKey.
+    pub slot: Option<Slot>,
     /// [`crate::key::Scheme::name`].
     pub scheme: String,
 }

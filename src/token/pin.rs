@@ -148,6 +148,15 @@ impl Pin {
         RawAuthPin::new(Box::new(copy))
     }
 
+    /// For PIV's VERIFY: filled up with FF (SP 800-73-4 part 2 §2.4.3). `None` if it has not 6 to 8 bytes. The caller wipes it.
+    pub(super) fn for_piv(&self) -> Option<Vec<u8>> {
+        let mut padded = Vec::with_capacity(8);
+        padded.extend_from_slice(&self.0);
+        lock(&padded);
+        padded.resize(8, 0xFF);
+        matches!(self.0.len(), 6..=8).then_some(padded)
+    }
+
     /// For `C_InitToken` and `C_InitPIN`, which `cryptoki` gives text only; `None` if it is not UTF-8. Wiped when dropped.
     pub(super) fn for_init(&self) -> Option<AuthPin> {
         std::str::from_utf8(&self.0).ok().map(|text| AuthPin::new(Box::from(text)))

@@ -13,6 +13,7 @@ use self::key::{FoundKey, KeyProblem};
 use self::module::Module;
 use self::session::Pkcs11Session;
 use self::shared::{First, Shared};
+use super::device::Pkcs11;
 use super::frame::{PinRefusal, Refusal, Setup, StartFault, TokenDescription};
 use super::latch::PinMark;
 use super::pin::Pin;
@@ -37,9 +38,9 @@ mod shared;
 ///
 /// # Errors
 /// The [`Refusal`] to report: every fault that can be found without the step that failed.
-pub(super) fn open(setup: &Setup) -> Result<Opened, Refusal> {
-    let module = Module::load(&setup.module).map_err(token_fault)?;
-    let First { shared, info, pin } = Shared::open(module, setup)?;
+pub(super) fn open(device: &Pkcs11, setup: &Setup) -> Result<Opened, Refusal> {
+    let module = Module::load(&device.module).map_err(token_fault)?;
+    let First { shared, info, pin } = Shared::open(module, device, setup)?;
     let shared = Arc::new(shared);
     let session = |index| -> Box<dyn Session> { Box::new(Pkcs11Session::new(shared.clone(), index)) };
     Ok(Opened {

@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
+use super::device::Device;
 use super::frame::{
     self, Answer, Ask, CallFailure, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
 };
 use super::input::Input;
 use super::isolate::{self, Held};
-use super::pkcs11;
 use super::session::{Opened, Session, SignError};
+use super::{piv, pkcs11};
 use crate::key::Scheme;
 
 /// The argument that makes `countersign` a token process.
@@ -98,9 +99,11 @@ fn hold(setup: &Setup) -> Result<Held, Refusal> {
         .map_err(|error| Refusal::Faults(vec![StartFault { key: None, message: error.to_string() }]))
 }
 
-/// One kind of token today; a native backend would be chosen here.
 fn open(setup: &Setup) -> Result<Opened, Refusal> {
-    pkcs11::open(setup)
+    match &setup.device {
+        Device::Pkcs11(device) => pkcs11::open(device, setup),
+        Device::YubiKey(device) => piv::open(*device, setup),
+    }
 }
 
 fn serve(control: &UnixStream, setup: &Setup, held: Held, opened: Opened) -> io::Result<()> {

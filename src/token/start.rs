@@ -170,12 +170,11 @@ fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMark>) -> Set
     let wanted = |key: &key::Config| WantedKey {
         label: key.label.clone(),
         id: key.id.clone(),
+        slot: key.slot,
         scheme: key.scheme.name().to_owned(),
     };
     Setup {
-        module: config.module.clone(),
-        label: config.label.clone(),
-        serial: config.serial.clone(),
+        device: config.device.clone(),
         pin_file: config.pin_file.clone(),
         refused,
         sessions: config.sessions,

@@ -376,9 +376,9 @@ async fn refuses_a_pin_file_that_others_may_read_and_never_shows_it() {
 #[tokio::test]
 async fn tells_a_missing_module_from_a_missing_token_and_names_those_present() {
     let mut fixture = Fixture::with_key();
-    fixture.config.label = "elsewhere".to_owned();
+    fixture.device().label = "elsewhere".to_owned();
     assert!(mentions(&faults(&fixture).await, &["token.t", "elsewhere", "there are: \"t\""]));
-    fixture.config.module = "/nonexistent.so".into();
+    fixture.device().module = "/nonexistent.so".into();
     assert!(mentions(&faults(&fixture).await, &["token.t", "/nonexistent.so"]));
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::desk::{Desk, SERIAL, write_pin};
 use crate::site::{Daemon, FRONT_END, Log, Site, free_port, ssh_keygen, text};
 
 /// A user CA and a host CA of one algorithm, for the user that runs the tests.
@@ -43,17 +44,20 @@ pub fn user() -> String {
 
 /// Logs in with a user key of `kind` to a host with a key of `kind`, both certified by CAs of `scheme`.
 fn logs_in(scheme: &str, kind: &[&str], ca_signature: &str) {
-    let site = Site::new(&keys(scheme));
+    logs_in_at(&Site::new(&keys(scheme)), kind, ca_signature);
+}
+
+fn logs_in_at(site: &Site, kind: &[&str], ca_signature: &str) {
     let daemon = site.serve();
     ssh_keygen(&site.path("id"), kind);
     ssh_keygen(&site.path("host_key"), kind);
     certify(
-        &site,
+        site,
         &daemon,
         &["user-ca", "--public-key", "id.pub", "--principal", &user(), "--lifetime", "10m"],
     );
     certify(
-        &site,
+        site,
         &daemon,
         &[
             "host-ca",
@@ -71,8 +75,8 @@ fn logs_in(scheme: &str, kind: &[&str], ca_signature: &str) {
         Command::new("ssh-keygen").args(["-L", "-f"]).arg(site.path("id-cert.pub")).output().unwrap();
     assert!(text(&listing.stdout).contains(&format!("(using {ca_signature})")), "{}", text(&listing.stdout));
 
-    let mut host = Sshd::start(&site);
-    let login = host.login(&site);
+    let mut host = Sshd::start(site);
+    let login = host.login(site);
     assert!(login.status.success(), "{}\n{}", text(&login.stderr), host.log.so_far());
     assert_eq!(text(&login.stdout), "it works\n");
 }
@@ -110,6 +114,29 @@ fn an_rsa_ca_logs_in_with_sha2_512() {
 #[test]
 fn an_rsa_ca_logs_in_with_sha2_256() {
     logs_in("rsa-pkcs1-sha256", &["-t", "ed25519"], "rsa-sha2-256");
+}
+
+/// Both CAs on one card: one that wants the PIN for each signature, and one that wants it once.
+#[test]
+fn a_ca_on_a_yubikey_logs_in() {
+    let site = Site::without_token("");
+    let desk = Desk::new(site.dir());
+    write_pin(&site.path("pin"));
+    let (variable, socket) = desk.pcscd.environment();
+    let token = format!(
+        "[token.yubi]\nyubikey = {SERIAL}\npin_file = \"pin\"\n[token.yubi.environment]\n{variable} = {socket:?}\n"
+    );
+    let keys = keys("ecdsa-p384-sha384");
+    let (user, host) = keys.split_once("[key.host-ca]").unwrap();
+    let at = |slot: &str| format!("token = \"yubi\"\nslot = {slot:?}");
+    let keys = [user.replace("token = \"soft\"", &at("9c")), host.replace("token = \"soft\"", &at("9a"))];
+    for slot in ["9c", "9a"] {
+        desk.generate(slot, "ecdsa-p384-sha384");
+    }
+    let base = site.base_config();
+    let base = base.split("[token.soft]").next().unwrap();
+    site.configure(&format!("{base}{token}{}", keys.join("[key.host-ca]")));
+    logs_in_at(&site, &["-t", "ed25519"], "ecdsa-sha2-nistp384");
 }
 
 #[test]

@@ -14,6 +14,9 @@
 mod ca;
 #[path = "../../examples/forge/corpus.rs"]
 mod corpus;
+#[allow(dead_code, reason = "the tests of YubiKeys need more of it")]
+#[path = "../yubikey/desk.rs"]
+mod desk;
 #[path = "../../examples/forge/file.rs"]
 mod file;
 mod forge;

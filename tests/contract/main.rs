@@ -10,6 +10,9 @@
     reason = "tests: a panic is how they fail, and nothing outside can reach them"
 )]
 
+#[allow(dead_code, reason = "the tests of YubiKeys need more of it")]
+#[path = "../yubikey/desk.rs"]
+mod desk;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/forge.rs"]
 mod forge;
@@ -31,12 +34,14 @@ macro_rules! contract {
         faulty: $faulty:ident $(($faulty_why:literal))?,
         p11_kit: $p11_kit:ident $(($p11_kit_why:literal))?,
         tpm: $tpm:ident $(($tpm_why:literal))?,
+        yubikey: $yubikey:ident $(($yubikey_why:literal))?,
     })*) => {
         $(mod $promise {
             cell!($promise softhsm SoftHsm $softhsm $($softhsm_why)?);
             cell!($promise faulty Faulty $faulty $($faulty_why)?);
             cell!($promise p11_kit P11Kit $p11_kit $($p11_kit_why)?);
             cell!($promise tpm Tpm $tpm $($tpm_why)?);
+            cell!($promise yubikey YubiKey $yubikey $($yubikey_why)?);
         })*
     };
 }
@@ -58,30 +63,35 @@ contract! {
         faulty: shows,
         p11_kit: shows,
         tpm: shows,
+        yubikey: shows,
     }
     a_hundred_callers_at_once_are_all_answered {
         softhsm: shows,
         faulty: shows,
         p11_kit: shows,
         tpm: shows,
+        yubikey: shows,
     }
     two_keys_of_one_label_are_refused_with_the_candidates {
         softhsm: shows,
         faulty: shows,
         p11_kit: shows,
         tpm: shows,
+        yubikey: cannot("a slot holds one key"),
     }
     a_wrong_pin_costs_one_try {
         softhsm: cannot("it counts no tries"),
         faulty: shows,
         p11_kit: cannot("the SoftHSM2 behind it counts no tries"),
         tpm: shows,
+        yubikey: shows,
     }
     a_token_process_killed_under_load_is_replaced {
         softhsm: shows,
         faulty: shows,
         p11_kit: shows,
         tpm: shows,
+        yubikey: shows,
     }
     one_of_two_processes_is_not_missed {
         softhsm: shows,
@@ -94,17 +104,20 @@ contract! {
         faulty: shows,
         p11_kit: shows,
         tpm: shows,
+        yubikey: shows,
     }
     an_hsm_that_died_under_load_comes_back_to_the_same_daemon {
         softhsm: cannot("it has no process of its own"),
         faulty: cannot("the SoftHSM2 behind it has no process of its own"),
         p11_kit: shows,
         tpm: shows,
+        yubikey: shows,
     }
     sigterm_under_load_settles_every_intent {
         softhsm: shows,
         faulty: shows,
         p11_kit: shows,
         tpm: shows,
+        yubikey: shows,
     }
 }

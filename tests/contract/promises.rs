@@ -88,7 +88,8 @@ pub async fn a_wrong_pin_costs_one_try(kind: Kind) {
     }
     let pin = std::fs::read_to_string(token.site.path("pin")).unwrap();
     let before = tries(&token);
-    std::fs::write(token.site.path("pin"), "not-the-pin").unwrap();
+    std::fs::write(token.site.path("pin"), if kind == Kind::YubiKey { "000000" } else { "not-the-pin" })
+        .unwrap();
     for _ in 0..2 {
         let message = token.site.run_refused(&["serve"], 2);
         assert!(message.contains("PIN"), "{message}");
@@ -102,10 +103,11 @@ pub async fn a_wrong_pin_costs_one_try(kind: Kind) {
 
 /// How many wrong PINs the token itself has counted.
 fn tries(token: &Token) -> u64 {
-    match (&token.control, &token.hsm) {
-        (Some(control), _) => control.wrong_pins(),
-        (None, Some(hsm)) => hsm.lockout_counter().into(),
-        (None, None) => panic!("{:?} counts no tries", token.kind),
+    match (&token.control, &token.hsm, &token.desk) {
+        (Some(control), _, _) => control.wrong_pins(),
+        (None, Some(hsm), _) => hsm.lockout_counter().into(),
+        (None, None, Some(desk)) => desk.card.counts().wrong_pins,
+        (None, None, None) => panic!("{:?} counts no tries", token.kind),
     }
 }
 
@@ -161,7 +163,7 @@ pub async fn one_of_two_processes_is_not_missed(kind: Kind) {
 
 /// And the right ones, once they are back, sign again.
 pub async fn other_keys_after_a_restart_sign_nothing(kind: Kind) {
-    let token = Token::new(kind);
+    let mut token = Token::new(kind);
     token.prepare_other();
     let mut daemon = token.site.serve();
     let caller = Caller::new(&token.site, &daemon, "user-ca").await;
@@ -183,11 +185,10 @@ pub async fn an_hsm_that_died_under_load_comes_back_to_the_same_daemon(kind: Kin
     let caller = Caller::new(&token.site, &daemon, "user-ca").await;
     let load = load(&token, &daemon).await;
     load.progress(2).await;
-    let hsm = token.hsm.as_mut().unwrap();
-    hsm.kill();
+    token.kill_hsm();
     let error = tokio::time::timeout(PATIENCE, fails_at_last(&caller)).await.expect("it is noticed");
     assert!(matches!(error.as_str(), "TOKEN_UNAVAILABLE" | "TOKEN_TIMED_OUT"), "{error}");
-    hsm.start();
+    token.start_hsm();
     load.progress(2).await;
     let tally = load.stop().await;
     assert_eq!(tally.wrong, 0);

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use countersign_faulty::{Control, module};
 
+use crate::desk::{Desk, SERIAL, write_pin};
 use crate::hsm::Hsm;
 use crate::site::{Site, text};
 
@@ -26,6 +27,8 @@ pub enum Kind {
     P11Kit,
     /// tpm2-pkcs11 with a TPM that is a process, swtpm, behind the resource manager tpm2-abrmd.
     Tpm,
+    /// A virtual YubiKey behind the real pcscd.
+    YubiKey,
 }
 
 /// A scheme that a kind has, by its name in the configuration, and the key for it, as pkcs11-tool says it.
@@ -39,13 +42,17 @@ const ED25519: Scheme = ("ed25519", "EC:ed25519");
 const RSA_SHA256: Scheme = ("rsa-pkcs1-sha256", "rsa:2048");
 const RSA_SHA512: Scheme = ("rsa-pkcs1-sha512", "rsa:2048");
 
+/// Where keys are in a YubiKey, in their order.
+const SLOTS: [&str; 5] = ["9c", "9a", "9d", "82", "95"];
+
 impl Kind {
-    /// The schemes for SSH that it has. p11-kit passes no EdDSA on; the TPM has neither Ed25519 nor P-521.
+    /// The schemes for SSH that it has. p11-kit passes no EdDSA on; the TPM has neither Ed25519 nor P-521, a YubiKey no P-521.
     pub fn schemes(self) -> &'static [Scheme] {
         match self {
             Self::SoftHsm | Self::Faulty => &[P256, P384, P521, ED25519, RSA_SHA256, RSA_SHA512],
             Self::P11Kit => &[P256, P384, P521, RSA_SHA256, RSA_SHA512],
             Self::Tpm => &[P256, P384, RSA_SHA256, RSA_SHA512],
+            Self::YubiKey => &[P256, P384, ED25519, RSA_SHA256, RSA_SHA512],
         }
     }
 
@@ -55,6 +62,7 @@ impl Kind {
             Self::Faulty => module().unwrap(),
             Self::P11Kit => P11_KIT_CLIENT.into(),
             Self::Tpm => TPM2.into(),
+            Self::YubiKey => panic!("a YubiKey has no module"),
         }
     }
 }
@@ -67,6 +75,8 @@ pub struct Token {
     pub hsm: Option<Hsm>,
     /// What drives the faulty module, where it is one.
     pub control: Option<Control>,
+    /// The card and its reader, where it is a YubiKey.
+    pub desk: Option<Desk>,
 }
 
 impl Token {
@@ -79,7 +89,10 @@ impl Token {
     pub fn with_keys(kind: Kind, keys: &[(&str, Scheme)]) -> Self {
         let token = Self::without_keys(kind, keys);
         for (number, (name, scheme)) in keys.iter().enumerate() {
-            token.generate(name, scheme, &format!("{:02x}", number + 1));
+            match &token.desk {
+                Some(desk) => desk.generate(SLOTS[number], scheme.0),
+                None => token.generate(name, scheme, &format!("{:02x}", number + 1)),
+            }
         }
         token
     }
@@ -106,7 +119,7 @@ impl Token {
     fn without_keys(kind: Kind, keys: &[(&str, Scheme)]) -> Self {
         let site = Site::without_token("");
         let hsm = match kind {
-            Kind::SoftHsm | Kind::Faulty => None,
+            Kind::SoftHsm | Kind::Faulty | Kind::YubiKey => None,
             Kind::P11Kit => Some(Hsm::p11_kit(site.dir(), SOFTHSM)),
             Kind::Tpm => Some(Hsm::swtpm(site.dir())),
         };
@@ -114,8 +127,13 @@ impl Token {
             fs::create_dir(site.path("script")).unwrap();
             Control::new(&site.path("script/script.toml")).unwrap()
         });
-        let token = Self { site, kind, hsm, control };
+        let desk = (kind == Kind::YubiKey).then(|| Desk::new(site.dir()));
+        let token = Self { site, kind, hsm, control, desk };
         token.configure(keys, "");
+        if token.desk.is_some() {
+            write_pin(&token.site.path("pin"));
+            return token;
+        }
         let so_pin = token.site.path("so-pin");
         let init = ["token", "init", "soft", "--generate-pins", "--so-pin-file", so_pin.to_str().unwrap()];
         token.site.run_ok(&init);
@@ -126,7 +144,14 @@ impl Token {
     pub fn configure(&self, keys: &[(&str, Scheme)], more: &str) {
         let base = self.site.base_config();
         let base = base.split("[token.soft]").next().unwrap();
-        let keys: String = keys.iter().map(|(name, (scheme, _))| key_section(name, scheme)).collect();
+        let slot = |number: usize| match self.kind {
+            Kind::YubiKey => format!("slot = {:?}\n", SLOTS[number]),
+            _ => String::new(),
+        };
+        let section = |(number, (name, (scheme, _))): (usize, &(&str, Scheme))| {
+            key_section(name, scheme, &slot(number))
+        };
+        let keys: String = keys.iter().enumerate().map(section).collect();
         self.site.configure(&format!("{base}{}{keys}", self.section(more)));
     }
 
@@ -137,6 +162,12 @@ impl Token {
             Kind::SoftHsm | Kind::P11Kit => &[],
             Kind::Faulty => &["script"],
             Kind::Tpm => &["tokens"],
+            Kind::YubiKey => {
+                return format!(
+                    "[token.soft]\nyubikey = {SERIAL}\npin_file = \"pin\"\n{more}\n\
+                     [token.soft.environment]\n{environment}"
+                );
+            }
         };
         format!(
             "[token.soft]\nmodule = {module:?}\nlabel = \"test\"\npin_file = \"pin\"\nsessions = 4\n\
@@ -156,6 +187,7 @@ impl Token {
                 control.into_iter().chain([softhsm]).collect()
             }
             Kind::P11Kit | Kind::Tpm => self.hsm.as_ref().unwrap().environment(),
+            Kind::YubiKey => vec![self.desk.as_ref().unwrap().pcscd.environment()],
         }
     }
 
@@ -173,8 +205,31 @@ impl Token {
         assert!(output.status.success(), "pkcs11-tool {args:?}: {}", text(&output.stderr));
     }
 
+    /// Kills the HSM's process, or pcscd.
+    pub fn kill_hsm(&mut self) {
+        match (&mut self.hsm, &mut self.desk) {
+            (Some(hsm), _) => hsm.kill(),
+            (None, Some(desk)) => desk.pcscd.kill(),
+            (None, None) => panic!("{:?} has no process of its own", self.kind),
+        }
+    }
+
+    /// Starts it again.
+    pub fn start_hsm(&mut self) {
+        match (&mut self.hsm, &mut self.desk) {
+            (Some(hsm), _) => hsm.start(),
+            (None, Some(desk)) => desk.start_pcscd(),
+            (None, None) => panic!("{:?} has no process of its own", self.kind),
+        }
+    }
+
     /// Makes another token of the same label and PIN, with another key of the same label, to be put in this one's place.
-    pub fn prepare_other(&self) {
+    pub fn prepare_other(&mut self) {
+        if let Some(desk) = &mut self.desk {
+            desk.prepare_other();
+            desk.generate(SLOTS[0], P256.0);
+            return desk.exchange();
+        }
         self.exchange();
         fs::create_dir(self.site.path("tokens")).unwrap();
         self.site.run_ok(&["token", "init", "soft", "--so-pin-file", "so-pin"]);
@@ -183,7 +238,10 @@ impl Token {
     }
 
     /// Puts the other token in this one's place, or back. Processes that hold the old one open go on with it.
-    pub fn exchange(&self) {
+    pub fn exchange(&mut self) {
+        if let Some(desk) = &mut self.desk {
+            return desk.exchange();
+        }
         let path = |name| self.site.path(name);
         fs::rename(path("tokens"), path("between")).unwrap();
         if path("other").exists() {
@@ -193,9 +251,9 @@ impl Token {
     }
 }
 
-fn key_section(name: &str, scheme: &str) -> String {
+fn key_section(name: &str, scheme: &str, slot: &str) -> String {
     format!(
-        "[key.{name}]\npurpose = \"ssh-user-ca\"\nscheme = {scheme:?}\ntoken = \"soft\"\n\
+        "[key.{name}]\npurpose = \"ssh-user-ca\"\nscheme = {scheme:?}\ntoken = \"soft\"\n{slot}\
          [key.{name}.allow.staff]\ncallers = [\"spiffe://countersign.example/front-end\"]\n\
          principals = [\"alice\"]\nmax_lifetime = \"1h\"\nbudget = \"1000000/m\"\nextensions = [\"permit-pty\"]\n"
     )

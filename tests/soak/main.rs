@@ -12,6 +12,9 @@
     reason = "tests: a panic is how they fail, and nothing outside can reach them"
 )]
 
+#[allow(dead_code, reason = "the contract needs more of it")]
+#[path = "../yubikey/desk.rs"]
+mod desk;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/forge.rs"]
 mod forge;

@@ -58,13 +58,36 @@ pub struct Reader {
     pub(crate) port: u16,
     /// The file of the network namespace in which it listens, if it is another one.
     pub(crate) network: Option<PathBuf>,
+    /// Its name, and the log of its pcscd, if that is known.
+    pub(crate) log: Option<(String, PathBuf)>,
 }
 
 impl Reader {
     /// One that listens on loopback here.
     #[must_use]
     pub fn on_port(port: u16) -> Self {
-        Self { port, network: None }
+        Self { port, network: None, log: None }
+    }
+
+    /// Waits until pcscd has seen that the last card is out: it looks every 400 ms, and would take the next one for the same.
+    fn wait_until_empty(&self) -> io::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while self.holds_a_card()? {
+            if Instant::now() >= end {
+                return Err(io::Error::other("there is a card in the reader"));
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// What pcscd has seen last.
+    fn holds_a_card(&self) -> io::Result<bool> {
+        let Some((name, log)) = &self.log else { return Ok(false) };
+        let said = std::fs::read_to_string(log)?;
+        let (inserted, removed) = (format!("Card inserted into {name}"), format!("Card Removed From {name}"));
+        let last = said.lines().rfind(|line| line.ends_with(&inserted) || line.ends_with(&removed));
+        Ok(last.is_some_and(|line| line.ends_with(&inserted)))
     }
 
     /// Changes the network namespace of the calling thread, which must be one of its own.
@@ -125,6 +148,7 @@ impl VirtualYubiKey {
     /// If nobody listens there, or no power comes.
     pub fn insert(&mut self, reader: &Reader) -> io::Result<()> {
         self.remove();
+        reader.wait_until_empty()?;
         self.touch.set_gone(false);
         let (connected, connection) = channel();
         let (shared, reader) = (self.shared.clone(), reader.clone());

@@ -23,7 +23,7 @@ pub const READER: &str = "Yubico YubiKey OTP+FIDO+CCID";
 
 /// The daemon has no option for its socket's directory: in its own view of the file system, that directory is another.
 const START: &str = "ip link set lo up && mount -t tmpfs none /run && mkdir /run/pcscd && \
-                     mount --bind \"$1/run\" /run/pcscd && exec pcscd --foreground --config \"$1/readers\"";
+                     mount --bind \"$1/run\" /run/pcscd && exec pcscd --foreground --info --config \"$1/readers\"";
 
 /// A running pcscd. Dropped, it is killed.
 pub struct Pcscd {
@@ -93,18 +93,19 @@ impl Pcscd {
     /// The first of its readers, `… 00 00` by name.
     #[must_use]
     pub fn first(&self) -> Reader {
-        self.reader(PORT)
+        self.reader(PORT, "00")
     }
 
     /// The second, `… 00 01`.
     #[must_use]
     pub fn second(&self) -> Reader {
-        self.reader(PORT + 1)
+        self.reader(PORT + 1, "01")
     }
 
-    fn reader(&self, port: u16) -> Reader {
+    fn reader(&self, port: u16, number: &str) -> Reader {
         let network = self.child.as_ref().map(|child| format!("/proc/{}/ns/net", child.id()).into());
-        Reader { port, network }
+        let log = Some((format!("{READER} 00 {number}"), self.dir.join("log")));
+        Reader { port, network, log }
     }
 }
 

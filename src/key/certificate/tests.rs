@@ -57,6 +57,7 @@ fn load(
         copies: Vec::new(),
         label: "responder".to_owned(),
         id: None,
+        slot: None,
         fingerprint: None,
         certificate: Some(CertificateFiles { own, issuer: Some(root) }),
     })

@@ -93,8 +93,9 @@ impl Console {
     /// # Errors
     /// What is wrong, and what to do.
     pub(crate) fn open(modules: &mut Modules, config: &Config, access: Access) -> anyhow::Result<Self> {
-        let module = modules.load(&config.module)?;
-        let token = module.token(&config.label, config.serial.as_deref())?;
+        let device = config.pkcs11()?;
+        let module = modules.load(&device.module)?;
+        let token = module.token(&device.label, device.serial.as_deref())?;
         let pin = Pin::read(&config.pin_file)?;
         let session = match access {
             Access::Read => module.context().open_ro_session(token.slot),

@@ -18,6 +18,7 @@ use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
 use super::{call_fault, log_in, search, token_fault};
 use crate::key::PublicKey;
+use crate::token::device::Pkcs11;
 use crate::token::frame::{Refusal, Setup};
 use crate::token::pin::{InMemory, Pin};
 
@@ -26,6 +27,7 @@ const NEVER: u64 = u64::MAX;
 
 /// A token and its sessions.
 pub(super) struct Shared {
+    device: Pkcs11,
     setup: Setup,
     /// The public keys that were found first.
     pinned: Vec<PublicKey>,
@@ -81,8 +83,8 @@ impl Shared {
     ///
     /// # Errors
     /// Every fault that can be found without the step that failed.
-    pub(super) fn open(module: Module, setup: &Setup) -> Result<First, Refusal> {
-        let token = module.token(&setup.label, setup.serial.as_deref()).map_err(token_fault)?;
+    pub(super) fn open(module: Module, device: &Pkcs11, setup: &Setup) -> Result<First, Refusal> {
+        let token = module.token(&device.label, device.serial.as_deref()).map_err(token_fault)?;
         let pin = Pin::read(&setup.pin_file).map_err(token_fault)?;
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
         log_in(&session, &token.info, &pin, setup.refused.as_ref())?;
@@ -109,8 +111,13 @@ impl Shared {
             ),
             places,
         };
-        let shared =
-            Self { setup: setup.clone(), pinned, loaded: RwLock::new(loaded), allowance: Mutex::default() };
+        let shared = Self {
+            device: device.clone(),
+            setup: setup.clone(),
+            pinned,
+            loaded: RwLock::new(loaded),
+            allowance: Mutex::default(),
+        };
         Ok(First { shared, info: token.info, pin: in_memory })
     }
 
@@ -212,7 +219,7 @@ impl Shared {
         loaded.close_all();
         loaded.generation += 1;
         loaded.module.reinitialize()?;
-        let token = loaded.module.token(&self.setup.label, self.setup.serial.as_deref());
+        let token = loaded.module.token(&self.device.label, self.device.serial.as_deref());
         loaded.slot = token.map_err(|error| Trouble::Keys(error.to_string()))?.slot;
         let mut open = loaded.open_session()?;
         self.authenticate(&loaded, &open.session)?;

@@ -32,7 +32,7 @@ impl Broken {
         let dir = fixture.path("faulty");
         std::fs::create_dir(&dir).unwrap();
         let control = Control::new(&dir.join("script.toml")).unwrap();
-        fixture.config.module = module().unwrap();
+        fixture.device().module = module().unwrap();
         fixture.config.limits.writable = vec![dir, fixture.path("tokens")];
         fixture.config.environment.extend(control.environment(REAL));
         Self { fixture, control }

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::config::Fault;
 use crate::key::{self, KeyName, KeyPurpose, Keys, Scheme};
-use crate::token::{Absent, Config, Launch, Limits, TokenName, Tokens};
+use crate::token::{Absent, Config, Device, Launch, Limits, Pkcs11, TokenName, Tokens};
 
 /// Marks the environment of a token process of these tests.
 pub(super) const MARK: &str = "COUNTERSIGN_TEST_TOKEN_PROCESS";
@@ -40,9 +40,7 @@ impl Fixture {
         fs::write(&conf, text).unwrap();
         let config = Config {
             name: TokenName::new("t").unwrap(),
-            module: MODULE.into(),
-            label: "t".to_owned(),
-            serial: None,
+            device: Device::Pkcs11(Pkcs11 { module: MODULE.into(), label: "t".to_owned(), serial: None }),
             pin_file: dir.path().join("pin"),
             processes: 1,
             sessions: 2,
@@ -59,6 +57,14 @@ impl Fixture {
         fixture.init_token();
         fixture.write_wrapper();
         fixture
+    }
+
+    /// What its section says of the module.
+    pub(super) fn device(&mut self) -> &mut Pkcs11 {
+        match &mut self.config.device {
+            Device::Pkcs11(device) => device,
+            Device::YubiKey(_) => panic!("every fixture is SoftHSM2"),
+        }
     }
 
     /// A token with one P-256 key, `ca`, which is configured.
@@ -126,6 +132,7 @@ impl Fixture {
             token: self.config.name.clone(),
             label: label.to_owned(),
             id: None,
+            slot: None,
             fingerprint: None,
             copies: Vec::new(),
             certificate: None,

@@ -1,0 +1,221 @@
+//! Finds a key in its slot, and checks that it is fit to be a CA key.
+//!
+//! In: a slot and a scheme. Out: a [`FoundKey`], or the [`KeyProblem`] that an operator must solve. What the card says of a key is
+//! its metadata (firmware 5.3 and later), or else its attestation, which only keys have that were made in the card.
+
+use std::fmt;
+
+use countersign_tbs::key::{Curve, EcPoint, KeyError, RsaPublicKey};
+use x509_cert::Certificate;
+use x509_cert::der::{Decode, Encode};
+
+use super::apdu::Command;
+use super::card::{Firmware, Talk, Trouble};
+use super::classify::{Said, said};
+use super::tlv;
+use crate::key::{PublicKey, Scheme};
+use crate::token::device::{Slot, Touch};
+use crate::token::frame::{Setup, StartFault};
+use crate::token::process::scheme;
+
+/// A key on the card.
+#[derive(Clone)]
+pub(super) struct FoundKey {
+    pub(super) slot: Slot,
+    pub(super) scheme: Scheme,
+    /// PIV's number for its algorithm.
+    pub(super) algorithm: u8,
+    pub(super) public_key: PublicKey,
+    /// Whether each signature wants a touch.
+    pub(super) touch: bool,
+}
+
+/// What a card says of a key.
+struct Facts {
+    public_key: PublicKey,
+    pin_policy: u8,
+    touch_policy: u8,
+}
+
+/// Why a key cannot be used, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyProblem {
+    #[error("no slot is named; set `slot`")]
+    NoSlot,
+    #[error("unknown scheme {0:?}")]
+    Scheme(String),
+    #[error("slot {slot} of the YubiKey holds no key; make one there (`ykman piv keys generate`)")]
+    Empty { slot: Slot },
+    #[error(
+        "the key in slot {slot} was imported, and firmware {firmware} tells nothing of such keys: make one in the card"
+    )]
+    Untold { slot: Slot, firmware: Firmware },
+    #[error("what the YubiKey tells of the key in slot {slot} cannot be used: {why}")]
+    Unreadable { slot: Slot, why: String },
+    #[error("the public key in slot {slot} cannot be used: {error}")]
+    PublicKey { slot: Slot, error: KeyError },
+    #[error("scheme {scheme} does not fit the key in slot {slot}; correct `scheme`, or make a key that fits")]
+    Unfit { slot: Slot, scheme: Scheme },
+    #[error(
+        "the key in slot {slot} wants no PIN, so that every program on the host can sign with it; make one of PIN policy \"once\" or \"always\""
+    )]
+    NoPin { slot: Slot },
+    #[error("the key in slot {slot} has the PIN policy {policy}, which this program does not know")]
+    PinPolicy { slot: Slot, policy: u8 },
+    #[error(
+        "the key in slot {slot} wants to be touched, and nobody is there to do so; make one of touch policy \"never\", or set `interactive = true` if somebody is"
+    )]
+    Touch { slot: Slot },
+    #[error("{0}")]
+    Card(String),
+}
+
+const NEVER: u8 = 1;
+const ONCE: u8 = 2;
+const ALWAYS: u8 = 3;
+
+/// Finds and checks every key of the setup.
+///
+/// # Errors
+/// A fault for each that is not fit.
+pub(super) fn find_all(
+    talk: &mut Talk<'_>,
+    setup: &Setup,
+    touch: Touch,
+) -> Result<Vec<FoundKey>, Vec<StartFault>> {
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for (index, wanted) in setup.keys.iter().enumerate() {
+        let key = scheme(&wanted.scheme)
+            .ok_or_else(|| KeyProblem::Scheme(wanted.scheme.clone()))
+            .and_then(|scheme| find(talk, wanted.slot.ok_or(KeyProblem::NoSlot)?, scheme, touch));
+        match key {
+            Ok(key) => found.push(key),
+            Err(problem) => faults.push(StartFault { key: Some(index), message: problem.to_string() }),
+        }
+    }
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+/// Finds and checks one key.
+///
+/// # Errors
+/// [`KeyProblem`]
+pub(super) fn find(
+    talk: &mut Talk<'_>,
+    slot: Slot,
+    scheme: Scheme,
+    touch: Touch,
+) -> Result<FoundKey, KeyProblem> {
+    let Facts { public_key, pin_policy, touch_policy } = match metadata(talk, slot)? {
+        Some(facts) => facts,
+        None => attestation(talk, slot)?,
+    };
+    if !scheme.fits(&public_key) {
+        return Err(KeyProblem::Unfit { slot, scheme });
+    }
+    match pin_policy {
+        ONCE | ALWAYS => {}
+        NEVER => return Err(KeyProblem::NoPin { slot }),
+        policy => return Err(KeyProblem::PinPolicy { slot, policy }),
+    }
+    if touch_policy != NEVER && touch == Touch::Refused {
+        return Err(KeyProblem::Touch { slot });
+    }
+    let algorithm = algorithm(&public_key).ok_or(KeyProblem::Unfit { slot, scheme })?;
+    Ok(FoundKey { slot, scheme, algorithm, public_key, touch: touch_policy != NEVER })
+}
+
+/// PIV's number for a key's algorithm (SP 800-78-4 table 6-2, and Yubico's for what is newer).
+fn algorithm(key: &PublicKey) -> Option<u8> {
+    match key {
+        PublicKey::Ecdsa(point) => match point.curve() {
+            Curve::P256 => Some(0x11),
+            Curve::P384 => Some(0x14),
+            Curve::P521 => None,
+        },
+        PublicKey::Ed25519(_) => Some(0xE0),
+        PublicKey::Rsa(key) => match key.bits() {
+            2048 => Some(0x07),
+            3072 => Some(0x05),
+            4096 => Some(0x16),
+            _ => None,
+        },
+    }
+}
+
+/// What GET METADATA says; nothing if the firmware does not know that.
+fn metadata(talk: &mut Talk<'_>, slot: Slot) -> Result<Option<Facts>, KeyProblem> {
+    let command = Command::new("GET METADATA", 0xF7, 0, slot.number(), Vec::new());
+    let response = talk.send(&command).map_err(|trouble| card(&trouble))?;
+    match said(response.status) {
+        Said::Done => {}
+        Said::NoSuchKey => return Err(KeyProblem::Empty { slot }),
+        Said::Unknown => return Ok(None),
+        _ => return Err(card(&Trouble::Refused { command: command.name, status: response.status })),
+    }
+    let unreadable = |why: &str| KeyProblem::Unreadable { slot, why: why.to_owned() };
+    let find = |tag| tlv::find(&response.data, tag);
+    let (Some(&[algorithm]), Some(&[pin_policy, touch_policy]), Some(parts)) =
+        (find(0x01), find(0x02), find(0x04))
+    else {
+        return Err(unreadable("algorithm, policies or public key are missing in its metadata"));
+    };
+    let public_key = public_key(algorithm, parts)
+        .ok_or_else(|| unreadable("it is of an algorithm that CA keys do not have"))?
+        .map_err(|error| KeyProblem::PublicKey { slot, error })?;
+    Ok(Some(Facts { public_key, pin_policy, touch_policy }))
+}
+
+/// A public key from its parts; none for algorithms that CA keys do not have.
+fn public_key(algorithm: u8, parts: &[u8]) -> Option<Result<PublicKey, KeyError>> {
+    let point = |curve| EcPoint::new(curve, tlv::find(parts, 0x86)?.to_vec()).map(PublicKey::Ecdsa).into();
+    match algorithm {
+        0x11 => point(Curve::P256),
+        0x14 => point(Curve::P384),
+        0xE0 => Some(Ok(PublicKey::Ed25519(tlv::find(parts, 0x86)?.try_into().ok()?))),
+        0x07 | 0x05 | 0x16 => {
+            let (modulus, exponent) = (tlv::find(parts, 0x81)?, tlv::find(parts, 0x82)?);
+            Some(RsaPublicKey::new(significant(modulus), significant(exponent)).map(PublicKey::Rsa))
+        }
+        _ => None,
+    }
+}
+
+fn significant(number: &[u8]) -> Vec<u8> {
+    number.iter().copied().skip_while(|byte| *byte == 0).collect()
+}
+
+/// What the card's own certificate of a key says: the key, and the policies in Yubico's extension.
+fn attestation(talk: &mut Talk<'_>, slot: Slot) -> Result<Facts, KeyProblem> {
+    const POLICIES: &str = "1.3.6.1.4.1.41482.3.8";
+    let command = Command::new("ATTEST", 0xF9, slot.number(), 0, Vec::new());
+    let response = talk.send(&command).map_err(|trouble| card(&trouble))?;
+    match response.status {
+        0x9000 => {}
+        0x6A80 => return Err(KeyProblem::Untold { slot, firmware: talk.firmware() }),
+        _ if said(response.status) == Said::NoSuchKey => return Err(KeyProblem::Empty { slot }),
+        status => return Err(card(&Trouble::Refused { command: command.name, status })),
+    }
+    let unreadable = |why: String| KeyProblem::Unreadable { slot, why };
+    let certificate = Certificate::from_der(&response.data).map_err(|error| unreadable(error.to_string()))?;
+    let tbs = certificate.tbs_certificate();
+    let extensions = tbs.extensions().map(Vec::as_slice).unwrap_or_default();
+    let policies = extensions.iter().find(|extension| extension.extn_id.to_string() == POLICIES);
+    let Some(&[pin_policy, touch_policy]) = policies.map(|extension| extension.extn_value.as_bytes()) else {
+        return Err(unreadable("its attestation has no policies".to_owned()));
+    };
+    let spki = tbs.subject_public_key_info().to_der().map_err(|error| unreadable(error.to_string()))?;
+    let public_key =
+        PublicKey::from_spki_der(&spki).map_err(|error| KeyProblem::PublicKey { slot, error })?;
+    Ok(Facts { public_key, pin_policy, touch_policy })
+}
+
+fn card(trouble: &Trouble) -> KeyProblem {
+    KeyProblem::Card(trouble.advice())
+}
+
+impl fmt::Debug for FoundKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slot {}", self.slot)
+    }
+}

@@ -15,6 +15,10 @@ use crate::token::pkcs11::key::hex;
 use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
 use crate::token::{self, Device, TokenName, YubiKey, process};
 
+mod attest;
+
+use attest::AttestArgs;
+
 /// What to do with keys.
 #[derive(clap::Subcommand)]
 pub(crate) enum KeyCommand {
@@ -24,6 +28,8 @@ pub(crate) enum KeyCommand {
     List(ListArgs),
     /// Show one configured key: its public half in every encoding, and what the token says of it
     Show(ShowArgs),
+    /// Check what a YubiKey attests of one configured key: that it was made in the card, and how it may be used
+    Attest(AttestArgs),
 }
 
 /// Which key to make.
@@ -89,6 +95,7 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Generate(args) => generate(&args),
         KeyCommand::List(args) => list(&args),
         KeyCommand::Show(args) => show(&args),
+        KeyCommand::Attest(args) => attest::run(&args),
     }
 }
 

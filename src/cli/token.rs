@@ -13,8 +13,10 @@ use crate::token::pkcs11::{classify, operator::Modules};
 use crate::token::{self, Pin, process};
 
 pub(super) mod environment;
+mod info;
 mod unlatch;
 
+use info::InfoArgs;
 use unlatch::UnlatchArgs;
 
 /// What to do with tokens.
@@ -24,6 +26,8 @@ pub(crate) enum TokenCommand {
     List(ListArgs),
     /// Initialise a blank token with a label and PINs from the configuration; refuses to touch any other
     Init(InitArgs),
+    /// Show what a YubiKey says of itself and its keys: firmware, tries left, policies; asks for no PIN
+    Info(InfoArgs),
     /// Let the daemon try a PIN once more that the token refused, which costs a try if it is still wrong
     Unlatch(UnlatchArgs),
 }
@@ -69,6 +73,7 @@ pub(super) fn run(command: TokenCommand) -> anyhow::Result<()> {
     match command {
         TokenCommand::List(args) => list(&args),
         TokenCommand::Init(args) => init(&args),
+        TokenCommand::Info(args) => info::run(&args),
         TokenCommand::Unlatch(args) => unlatch::run(&args),
     }
 }

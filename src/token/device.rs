@@ -76,6 +76,11 @@ pub struct Slot(u8);
 pub struct InvalidSlot;
 
 impl Slot {
+    /// Every slot.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        [0x9A, 0x9C, 0x9D, 0x9E].into_iter().chain(0x82..=0x95).map(Self)
+    }
+
     /// Its number, as commands have it.
     pub(super) fn number(self) -> u8 {
         self.0

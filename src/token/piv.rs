@@ -14,12 +14,14 @@ use super::frame::{Refusal, Setup, StartFault, TokenDescription};
 use super::session::Opened;
 
 mod apdu;
+mod attestation;
 mod card;
 mod classify;
 mod key;
 mod login;
 pub(crate) mod operator;
 mod padding;
+mod policy;
 mod session;
 mod signature;
 mod tlv;

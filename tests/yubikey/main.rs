@@ -19,6 +19,7 @@ mod keys;
 #[allow(dead_code, reason = "the contract needs more of it")]
 #[path = "../contract/load.rs"]
 mod load;
+mod operator;
 mod others;
 mod pin;
 #[allow(dead_code, reason = "the black-box tests need more of it")]

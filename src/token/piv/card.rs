@@ -35,7 +35,14 @@ pub(super) enum Trouble {
 
 /// A firmware's version.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Firmware(pub(super) [u8; 3]);
+pub(crate) struct Firmware(pub(super) [u8; 3]);
+
+impl Firmware {
+    /// Whether its ECDSA keys can be worked out by who has it in hand for a while (EUCLEAK, YSA-2024-03).
+    pub(crate) fn has_eucleak(self) -> bool {
+        self < Self([5, 7, 0])
+    }
+}
 
 /// One card, and the handle that it is spoken to through.
 pub(super) struct Card {

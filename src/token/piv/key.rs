@@ -7,11 +7,12 @@ use std::fmt;
 
 use countersign_tbs::key::{Curve, EcPoint, KeyError, RsaPublicKey};
 use x509_cert::Certificate;
-use x509_cert::der::{Decode, Encode};
 
 use super::apdu::Command;
+use super::attestation::{self, Attestation, AttestationError};
 use super::card::{Firmware, Talk, Trouble};
 use super::classify::{Said, said};
+use super::policy::{PinPolicy, TouchPolicy};
 use super::tlv;
 use crate::key::{PublicKey, Scheme};
 use crate::token::device::{Slot, Touch};
@@ -33,8 +34,8 @@ pub(super) struct FoundKey {
 /// What a card says of a key.
 struct Facts {
     public_key: PublicKey,
-    pin_policy: u8,
-    touch_policy: u8,
+    pin_policy: PinPolicy,
+    touch_policy: TouchPolicy,
 }
 
 /// Why a key cannot be used, and what to do.
@@ -61,7 +62,7 @@ pub(crate) enum KeyProblem {
     )]
     NoPin { slot: Slot },
     #[error("the key in slot {slot} has the PIN policy {policy}, which this program does not know")]
-    PinPolicy { slot: Slot, policy: u8 },
+    PinPolicy { slot: Slot, policy: PinPolicy },
     #[error(
         "the key in slot {slot} wants to be touched, and nobody is there to do so; make one of touch policy \"never\", or set `interactive = true` if somebody is"
     )]
@@ -69,10 +70,6 @@ pub(crate) enum KeyProblem {
     #[error("{0}")]
     Card(String),
 }
-
-const NEVER: u8 = 1;
-const ONCE: u8 = 2;
-const ALWAYS: u8 = 3;
 
 /// Finds and checks every key of the setup.
 ///
@@ -114,15 +111,15 @@ pub(super) fn find(
         return Err(KeyProblem::Unfit { slot, scheme });
     }
     match pin_policy {
-        ONCE | ALWAYS => {}
-        NEVER => return Err(KeyProblem::NoPin { slot }),
+        PinPolicy::ONCE | PinPolicy::ALWAYS => {}
+        PinPolicy::NEVER => return Err(KeyProblem::NoPin { slot }),
         policy => return Err(KeyProblem::PinPolicy { slot, policy }),
     }
-    if touch_policy != NEVER && touch == Touch::Refused {
+    if touch_policy != TouchPolicy::NEVER && touch == Touch::Refused {
         return Err(KeyProblem::Touch { slot });
     }
     let algorithm = algorithm(&public_key).ok_or(KeyProblem::Unfit { slot, scheme })?;
-    Ok(FoundKey { slot, scheme, algorithm, public_key, touch: touch_policy != NEVER })
+    Ok(FoundKey { slot, scheme, algorithm, public_key, touch: touch_policy != TouchPolicy::NEVER })
 }
 
 /// PIV's number for a key's algorithm (SP 800-78-4 table 6-2, and Yubico's for what is newer).
@@ -155,15 +152,13 @@ fn metadata(talk: &mut Talk<'_>, slot: Slot) -> Result<Option<Facts>, KeyProblem
     }
     let unreadable = |why: &str| KeyProblem::Unreadable { slot, why: why.to_owned() };
     let find = |tag| tlv::find(&response.data, tag);
-    let (Some(&[algorithm]), Some(&[pin_policy, touch_policy]), Some(parts)) =
-        (find(0x01), find(0x02), find(0x04))
-    else {
+    let (Some(&[algorithm]), Some(&[pin, touch]), Some(parts)) = (find(0x01), find(0x02), find(0x04)) else {
         return Err(unreadable("algorithm, policies or public key are missing in its metadata"));
     };
     let public_key = public_key(algorithm, parts)
         .ok_or_else(|| unreadable("it is of an algorithm that CA keys do not have"))?
         .map_err(|error| KeyProblem::PublicKey { slot, error })?;
-    Ok(Some(Facts { public_key, pin_policy, touch_policy }))
+    Ok(Some(Facts { public_key, pin_policy: PinPolicy(pin), touch_policy: TouchPolicy(touch) }))
 }
 
 /// A public key from its parts; none for algorithms that CA keys do not have.
@@ -185,9 +180,19 @@ fn significant(number: &[u8]) -> Vec<u8> {
     number.iter().copied().skip_while(|byte| *byte == 0).collect()
 }
 
-/// What the card's own certificate of a key says: the key, and the policies in Yubico's extension.
+/// What the card's own certificate of a key says.
 fn attestation(talk: &mut Talk<'_>, slot: Slot) -> Result<Facts, KeyProblem> {
-    const POLICIES: &str = "1.3.6.1.4.1.41482.3.8";
+    let unreadable = |error: AttestationError| KeyProblem::Unreadable { slot, why: error.to_string() };
+    let attestation = Attestation::read(&attest(talk, slot)?).map_err(unreadable)?;
+    let Attestation { public_key, pin_policy, touch_policy, .. } = attestation;
+    Ok(Facts { public_key, pin_policy, touch_policy })
+}
+
+/// Has the card attest a key.
+///
+/// # Errors
+/// [`KeyProblem::Untold`] if it was not made there.
+pub(super) fn attest(talk: &mut Talk<'_>, slot: Slot) -> Result<Certificate, KeyProblem> {
     let command = Command::new("ATTEST", 0xF9, slot.number(), 0, Vec::new());
     let response = talk.send(&command).map_err(|trouble| card(&trouble))?;
     match response.status {
@@ -196,18 +201,8 @@ fn attestation(talk: &mut Talk<'_>, slot: Slot) -> Result<Facts, KeyProblem> {
         _ if said(response.status) == Said::NoSuchKey => return Err(KeyProblem::Empty { slot }),
         status => return Err(card(&Trouble::Refused { command: command.name, status })),
     }
-    let unreadable = |why: String| KeyProblem::Unreadable { slot, why };
-    let certificate = Certificate::from_der(&response.data).map_err(|error| unreadable(error.to_string()))?;
-    let tbs = certificate.tbs_certificate();
-    let extensions = tbs.extensions().map(Vec::as_slice).unwrap_or_default();
-    let policies = extensions.iter().find(|extension| extension.extn_id.to_string() == POLICIES);
-    let Some(&[pin_policy, touch_policy]) = policies.map(|extension| extension.extn_value.as_bytes()) else {
-        return Err(unreadable("its attestation has no policies".to_owned()));
-    };
-    let spki = tbs.subject_public_key_info().to_der().map_err(|error| unreadable(error.to_string()))?;
-    let public_key =
-        PublicKey::from_spki_der(&spki).map_err(|error| KeyProblem::PublicKey { slot, error })?;
-    Ok(Facts { public_key, pin_policy, touch_policy })
+    attestation::certificate(&response.data)
+        .map_err(|error| KeyProblem::Unreadable { slot, why: error.to_string() })
 }
 
 fn card(trouble: &Trouble) -> KeyProblem {

@@ -16,8 +16,10 @@ use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
 use crate::token::{self, Device, TokenName, YubiKey, process};
 
 mod attest;
+mod slot;
 
 use attest::AttestArgs;
+use slot::{DeleteArgs, MoveArgs, SlotArgs};
 
 /// What to do with keys.
 #[derive(clap::Subcommand)]
@@ -30,6 +32,10 @@ pub(crate) enum KeyCommand {
     Show(ShowArgs),
     /// Check what a YubiKey attests of one configured key: that it was made in the card, and how it may be used
     Attest(AttestArgs),
+    /// Move a key to another slot of its YubiKey (firmware 5.7)
+    Move(MoveArgs),
+    /// Delete a key from its YubiKey, for good (firmware 5.7)
+    Delete(DeleteArgs),
 }
 
 /// Which key to make.
@@ -42,6 +48,8 @@ pub(crate) struct GenerateArgs {
     /// The modulus of an RSA key in bits
     #[arg(long, value_name = "BITS", default_value_t = 3072, value_parser = rsa_bits)]
     rsa_bits: u16,
+    #[command(flatten)]
+    slot: SlotArgs,
     /// Print JSON, as `key show` does
     #[arg(long)]
     json: bool,
@@ -96,6 +104,8 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::List(args) => list(&args),
         KeyCommand::Show(args) => show(&args),
         KeyCommand::Attest(args) => attest::run(&args),
+        KeyCommand::Move(args) => slot::relocate(&args),
+        KeyCommand::Delete(args) => slot::delete(&args),
     }
 }
 
@@ -116,6 +126,9 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let (key, token) = sections(&config, &args.name)?;
     environment::enter(std::slice::from_ref(token))?;
+    if let Device::YubiKey(card) = token.device {
+        return slot::generate(args, key, card);
+    }
     let mut modules = Modules::default();
     let console = Console::open(&mut modules, token, Access::Write)?;
     let id = match &key.id {

@@ -157,6 +157,17 @@ impl Pin {
         matches!(self.0.len(), 6..=8).then_some(padded)
     }
 
+    /// The bytes that it is the hexadecimal form of, if it is one.
+    pub(super) fn decoded_hex(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let (pairs, rest) = self.0.as_chunks::<2>();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
+        for [high, low] in pairs {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            bytes.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
+        }
+        rest.is_empty().then_some(bytes)
+    }
+
     /// For `C_InitToken` and `C_InitPIN`, which `cryptoki` gives text only; `None` if it is not UTF-8. Wiped when dropped.
     pub(super) fn for_init(&self) -> Option<AuthPin> {
         std::str::from_utf8(&self.0).ok().map(|text| AuthPin::new(Box::from(text)))

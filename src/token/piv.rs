@@ -3,7 +3,7 @@
 //! In: a [`Setup`]. Out: an [`Opened`] token: the card of the configured serial number, every key found in its slot and
 //! checked, the PIN verified once; or everything that is wrong with it at once. Promised: no signature and no PIN goes to a card
 //! of another serial number, and what is unlocked is locked again before another program may speak to the card. Not done here:
-//! nothing on a card is changed.
+//! nothing on a card is changed but by an operator's commands (`management`).
 
 use self::card::{Card, Trouble};
 use self::key::FoundKey;
@@ -19,9 +19,10 @@ mod card;
 mod classify;
 mod key;
 mod login;
+pub(crate) mod management;
 pub(crate) mod operator;
 mod padding;
-mod policy;
+pub(crate) mod policy;
 mod session;
 mod signature;
 mod tlv;

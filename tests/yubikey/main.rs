@@ -19,6 +19,7 @@ mod keys;
 #[allow(dead_code, reason = "the contract needs more of it")]
 #[path = "../contract/load.rs"]
 mod load;
+mod manage;
 mod operator;
 mod others;
 mod pin;

@@ -32,7 +32,7 @@ pub(super) struct FoundKey {
 }
 
 /// What a card says of a key.
-struct Facts {
+pub(super) struct Facts {
     public_key: PublicKey,
     pin_policy: PinPolicy,
     touch_policy: TouchPolicy,
@@ -45,7 +45,7 @@ pub(crate) enum KeyProblem {
     NoSlot,
     #[error("unknown scheme {0:?}")]
     Scheme(String),
-    #[error("slot {slot} of the YubiKey holds no key; make one there (`ykman piv keys generate`)")]
+    #[error("slot {slot} of the YubiKey holds no key; make one there with `countersign key generate NAME`")]
     Empty { slot: Slot },
     #[error(
         "the key in slot {slot} was imported, and firmware {firmware} tells nothing of such keys: make one in the card"
@@ -103,10 +103,7 @@ pub(super) fn find(
     scheme: Scheme,
     touch: Touch,
 ) -> Result<FoundKey, KeyProblem> {
-    let Facts { public_key, pin_policy, touch_policy } = match metadata(talk, slot)? {
-        Some(facts) => facts,
-        None => attestation(talk, slot)?,
-    };
+    let Facts { public_key, pin_policy, touch_policy } = facts(talk, slot)?;
     if !scheme.fits(&public_key) {
         return Err(KeyProblem::Unfit { slot, scheme });
     }
@@ -120,6 +117,17 @@ pub(super) fn find(
     }
     let algorithm = algorithm(&public_key).ok_or(KeyProblem::Unfit { slot, scheme })?;
     Ok(FoundKey { slot, scheme, algorithm, public_key, touch: touch_policy != TouchPolicy::NEVER })
+}
+
+/// What the card says of the key in a slot.
+///
+/// # Errors
+/// [`KeyProblem::Empty`] if there is none, or why nothing is known of it.
+pub(super) fn facts(talk: &mut Talk<'_>, slot: Slot) -> Result<Facts, KeyProblem> {
+    match metadata(talk, slot)? {
+        Some(facts) => Ok(facts),
+        None => attestation(talk, slot),
+    }
 }
 
 /// PIV's number for a key's algorithm (SP 800-78-4 table 6-2, and Yubico's for what is newer).

@@ -1,6 +1,7 @@
 //! When a key wants the PIN, and when it wants to be touched: Yubico's numbers, and their words.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// When a key wants the PIN.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,6 +19,36 @@ impl PinPolicy {
 
 impl TouchPolicy {
     pub(super) const NEVER: Self = Self(1);
+}
+
+/// Not a policy that a CA key can have.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UnknownPolicy(&'static str);
+
+impl FromStr for PinPolicy {
+    type Err = UnknownPolicy;
+
+    fn from_str(word: &str) -> Result<Self, UnknownPolicy> {
+        match word {
+            "once" => Ok(Self::ONCE),
+            "always" => Ok(Self::ALWAYS),
+            _ => Err(UnknownPolicy("once or always: a key that wants no PIN is not fit for service")),
+        }
+    }
+}
+
+impl FromStr for TouchPolicy {
+    type Err = UnknownPolicy;
+
+    fn from_str(word: &str) -> Result<Self, UnknownPolicy> {
+        match word {
+            "never" => Ok(Self::NEVER),
+            "always" => Ok(Self(2)),
+            "cached" => Ok(Self(3)),
+            _ => Err(UnknownPolicy("never, always or cached")),
+        }
+    }
 }
 
 impl fmt::Display for PinPolicy {

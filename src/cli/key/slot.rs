@@ -1,0 +1,128 @@
+//! `countersign key generate`, `move` and `delete` for keys in a YubiKey's slots.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::{GenerateArgs, sections, shown};
+use crate::cli::ConfigArgs;
+use crate::cli::token::environment;
+use crate::key::{self, PublicKey};
+use crate::token::piv::management::{self, Making, ManagementKey};
+use crate::token::piv::operator;
+use crate::token::piv::policy::{PinPolicy, TouchPolicy};
+use crate::token::{self, Device, Slot, YubiKey};
+
+/// How a key in a YubiKey is made.
+#[derive(clap::Args)]
+pub(super) struct SlotArgs {
+    /// For YubiKeys: a file with the management key in hexadecimal, mode 0600
+    #[arg(long, value_name = "FILE")]
+    management_key_file: Option<PathBuf>,
+    /// For YubiKeys: when the key wants the PIN, once or always
+    #[arg(long, value_name = "POLICY", default_value = "always")]
+    pin_policy: PinPolicy,
+    /// For YubiKeys: when the key wants to be touched, never, always or cached
+    #[arg(long, value_name = "POLICY", default_value = "never")]
+    touch_policy: TouchPolicy,
+}
+
+/// Which key goes where.
+#[derive(clap::Args)]
+pub(crate) struct MoveArgs {
+    /// The key's name in the configuration
+    name: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The slot that it is to be in; which must be empty
+    #[arg(long, value_name = "SLOT")]
+    to: Slot,
+    /// A file with the management key in hexadecimal, mode 0600
+    #[arg(long, value_name = "FILE")]
+    management_key_file: PathBuf,
+}
+
+/// Which key goes.
+#[derive(clap::Args)]
+pub(crate) struct DeleteArgs {
+    /// The key's name in the configuration
+    name: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The fingerprint of the key that is to go, as `key show` prints it: what is deleted is lost for good
+    #[arg(long, value_name = "SHA256:…")]
+    fingerprint: String,
+    /// A file with the management key in hexadecimal, mode 0600
+    #[arg(long, value_name = "FILE")]
+    management_key_file: PathBuf,
+}
+
+/// Makes the key in its slot, and looks at it by the rules of the service.
+///
+/// # Errors
+/// What is wrong, and whether there is a key now.
+pub(super) fn generate(args: &GenerateArgs, key: &key::Config, card: YubiKey) -> anyhow::Result<()> {
+    let slot = slot(key)?;
+    let SlotArgs { management_key_file, pin_policy, touch_policy } = &args.slot;
+    let file = management_key_file.as_ref();
+    let file = file.ok_or_else(|| anyhow::anyhow!("a YubiKey wants --management-key-file"))?;
+    let making = Making {
+        scheme: key.scheme,
+        rsa_bits: args.rsa_bits,
+        pin_policy: *pin_policy,
+        touch_policy: *touch_policy,
+    };
+    management::generate(card, slot, making, &ManagementKey::read(file)?)?;
+    let public_key = operator::public_key(card, key)
+        .map_err(|problem| anyhow::anyhow!("the key is made, but is not fit for service: {problem}"))?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &public_key, None))?)?;
+        return Ok(());
+    }
+    writeln!(out, "generated key {} in slot {slot} of YubiKey {}", key.name, card.serial)?;
+    writeln!(out, "{}", public_key.to_openssh_line(key.name.as_str()))?;
+    writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
+    writeln!(out, "  fingerprint = {:?}", public_key.ssh_fingerprint())?;
+    Ok(())
+}
+
+/// # Errors
+/// What is wrong; the key is where it was.
+pub(super) fn relocate(args: &MoveArgs) -> anyhow::Result<()> {
+    let (config, key) = (args.config.load()?, args.name.as_str());
+    let (key, token) = sections(&config, key)?;
+    let (card, _) = look(key, token)?;
+    management::relocate(card, slot(key)?, args.to, &ManagementKey::read(&args.management_key_file)?)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "moved key {}; in [key.{}], set:\n  slot = \"{}\"", key.name, key.name, args.to)?;
+    Ok(())
+}
+
+/// # Errors
+/// What is wrong; the key is still there.
+pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    let (key, token) = sections(&config, &args.name)?;
+    let (card, public_key) = look(key, token)?;
+    let (found, slot) = (public_key.ssh_fingerprint(), slot(key)?);
+    anyhow::ensure!(
+        found == args.fingerprint,
+        "slot {slot} holds {found}, which is not the key to delete; nothing was changed"
+    );
+    management::delete(card, slot, &ManagementKey::read(&args.management_key_file)?)?;
+    writeln!(io::stdout().lock(), "deleted key {} from slot {slot}", key.name)?;
+    Ok(())
+}
+
+/// The card, and the key that is in the slot now.
+fn look(key: &key::Config, token: &token::Config) -> anyhow::Result<(YubiKey, PublicKey)> {
+    environment::enter(std::slice::from_ref(token))?;
+    let Device::YubiKey(card) = token.device else {
+        anyhow::bail!("token {} is not a YubiKey: its keys have no slots", token.name);
+    };
+    Ok((card, operator::public_key(card, key)?))
+}
+
+fn slot(key: &key::Config) -> anyhow::Result<Slot> {
+    key.slot.ok_or_else(|| anyhow::anyhow!("[key.{}] names no `slot`", key.name))
+}

@@ -1,0 +1,132 @@
+//! What an operator changes on a card: keys made, moved and deleted, by who has the management key.
+
+use std::os::unix::fs::PermissionsExt;
+
+use virtual_yubikey::{Firmware, Settings};
+
+use crate::desk::{MANAGEMENT_KEY, SERIAL};
+use crate::{Place, write};
+
+/// A card without a key, and a file with its management key.
+fn place(scheme: &str) -> Place {
+    let place = Place::without_key(Settings::of(SERIAL), ("9c", scheme, &[]), "");
+    management_key(&place, MANAGEMENT_KEY);
+    place
+}
+
+fn management_key(place: &Place, hex: &str) {
+    let path = place.site.path("management-key");
+    write(&path, hex);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn with_key<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [args, &["--management-key-file", "management-key"]].concat()
+}
+
+fn generate() -> Vec<&'static str> {
+    with_key(&["key", "generate", "user-ca"])
+}
+
+/// The fingerprint of the key in the slot.
+fn fingerprint(place: &Place) -> String {
+    let shown = place.site.run_ok(&["key", "show", "user-ca", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    shown["fingerprint"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn keys_of_every_scheme_are_made_with_management_keys_of_every_aes() {
+    let ciphers = [("AES128", 32), ("AES192", 48), ("AES256", 64)];
+    let schemes = ["ecdsa-p256-sha256", "ed25519", "rsa-pkcs1-sha512"];
+    for (scheme, (cipher, digits)) in schemes.into_iter().zip(ciphers) {
+        let place = place(scheme);
+        let new = "a1b2c3d4".repeat(digits / 8);
+        let change =
+            ["piv", "access", "change-management-key", "-f", "-m", MANAGEMENT_KEY, "-a", cipher, "-n"];
+        place.desk.ykman_ok(&[&change[..], &[&new]].concat());
+        management_key(&place, &new);
+        let said = place.site.run_ok(&generate());
+        assert!(said.contains(&format!("fingerprint = \"{}\"", fingerprint(&place))), "{said}");
+        assert!(place.site.run_ok(&["check"]).contains("no faults"));
+        let info = place.site.run_ok(&["token", "info", "yubi"]);
+        assert!(info.contains("PIN policy always, touch policy never, made in the card"), "{info}");
+    }
+}
+
+#[test]
+fn a_key_is_made_with_the_policies_that_are_asked_for() {
+    let place = place("ecdsa-p384-sha384");
+    let policies = ["--pin-policy", "once", "--touch-policy", "cached"];
+    let message = place.site.run_refused(&[&generate()[..], &policies].concat(), 1);
+    assert!(message.contains("the key is made, but is not fit for service"), "nobody is there: {message}");
+    let info = place.site.run_ok(&["token", "info", "yubi"]);
+    assert!(info.contains("slot 9c: P-384, PIN policy once, touch policy cached"), "{info}");
+    let never = place.site.run_refused(&[&generate()[..], &["--pin-policy", "never"]].concat(), 2);
+    assert!(never.contains("once or always"), "{never}");
+}
+
+#[test]
+fn no_key_is_made_over_another() {
+    let place = place("ecdsa-p256-sha256");
+    place.site.run_ok(&generate());
+    let before = fingerprint(&place);
+    let message = place.site.run_refused(&generate(), 1);
+    assert!(message.contains("slot 9c holds a key already"), "{message}");
+    assert_eq!(fingerprint(&place), before);
+}
+
+#[test]
+fn a_wrong_management_key_changes_nothing() {
+    let place = place("ecdsa-p256-sha256");
+    management_key(&place, &"00".repeat(24));
+    let message = place.site.run_refused(&generate(), 1);
+    assert!(message.contains("the management key is another one; nothing was changed"), "{message}");
+    management_key(&place, "not hexadecimal");
+    let message = place.site.run_refused(&generate(), 1);
+    assert!(message.contains("32, 48 or 64 hexadecimal digits") && !message.contains("not hex"), "{message}");
+    assert!(place.site.run_refused(&["check"], 2).contains("holds no key"));
+}
+
+#[test]
+fn a_3des_management_key_is_named() {
+    let settings = Settings { firmware: Firmware::V5_4_3, ..Settings::of(SERIAL) };
+    let place = Place::without_key(settings, ("9c", "ecdsa-p256-sha256", &[]), "");
+    management_key(&place, MANAGEMENT_KEY);
+    let message = place.site.run_refused(&generate(), 1);
+    assert!(message.contains("the management key is a 3DES one; change it"), "{message}");
+    let change = ["piv", "access", "change-management-key", "-f", "-m", MANAGEMENT_KEY, "-a", "AES192", "-n"];
+    place.desk.ykman_ok(&[&change[..], &[MANAGEMENT_KEY]].concat());
+    place.site.run_ok(&generate());
+    let moved = place.site.run_refused(&with_key(&["key", "move", "user-ca", "--to", "82"]), 1);
+    assert!(moved.contains("firmware 5.4.3 moves and deletes no keys"), "{moved}");
+}
+
+#[test]
+fn a_key_moves_to_an_empty_slot_and_is_the_same_there() {
+    let place = place("ecdsa-p256-sha256");
+    place.site.run_ok(&generate());
+    let before = fingerprint(&place);
+    place.desk.generate("9a", "ecdsa-p256-sha256");
+    let taken = place.site.run_refused(&with_key(&["key", "move", "user-ca", "--to", "9a"]), 1);
+    assert!(taken.contains("slot 9a holds a key already"), "{taken}");
+    let said = place.site.run_ok(&with_key(&["key", "move", "user-ca", "--to", "82"]));
+    assert!(said.contains("slot = \"82\""), "{said}");
+    assert!(place.site.run_refused(&["check"], 2).contains("slot 9c of the YubiKey holds no key"));
+    let config = std::fs::read_to_string(place.site.path("countersign.toml")).unwrap();
+    place.site.configure(&config.replace("slot = \"9c\"", "slot = \"82\""));
+    assert_eq!(fingerprint(&place), before);
+}
+
+#[test]
+fn only_the_key_that_is_named_is_deleted() {
+    let place = place("ecdsa-p256-sha256");
+    place.site.run_ok(&generate());
+    let found = fingerprint(&place);
+    let delete = |fingerprint| with_key(&["key", "delete", "user-ca", "--fingerprint", fingerprint]);
+    let message = place.site.run_refused(&delete("SHA256:other"), 1);
+    assert!(message.contains("which is not the key to delete; nothing was changed"), "{message}");
+    assert_eq!(fingerprint(&place), found);
+    place.site.run_ok(&delete(&found));
+    assert!(place.site.run_refused(&["check"], 2).contains("slot 9c of the YubiKey holds no key"));
+}

@@ -20,6 +20,7 @@ mod keys;
 #[path = "../contract/load.rs"]
 mod load;
 mod manage;
+mod modules;
 mod operator;
 mod others;
 mod pin;

@@ -135,11 +135,16 @@ pub(super) fn scheme(name: &str) -> Option<Scheme> {
     Scheme::ALL.into_iter().find(|scheme| scheme.name() == name)
 }
 
-/// One session's life: read, sign, write. The answers to a chunk go back together: a wake-up costs the daemon more than the
+/// How long an answer may wait for those after it. The daemon waits for each as long as its deadline, and what it was not told
+/// of is lost if a later call hangs or crashes.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// One session's life: read, sign, write. Quick answers to a chunk go back together: a wake-up costs the daemon more than that
 /// millisecond costs the first of them.
 fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream) -> io::Result<()> {
     let mut asks = BufReader::new(socket.try_clone()?);
     let mut replies = BufWriter::new(socket);
+    let mut oldest = None;
     while let Some(body) = frame::read(&mut asks)? {
         let mut recovered = None;
         let since = Instant::now();
@@ -149,8 +154,10 @@ fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream
         let reply = Reply { recovered, took_us, answer };
         frame::write(&mut replies, &reply)?;
         let ends = matches!(reply.answer, Answer::Broken(_) | Answer::PinRefused(_));
-        if ends || asks.buffer().is_empty() {
+        let is_late = oldest.get_or_insert(since).elapsed() >= TOGETHER;
+        if ends || is_late || asks.buffer().is_empty() {
             replies.flush()?;
+            oldest = None;
         }
         if ends {
             exit(1);

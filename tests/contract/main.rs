@@ -98,6 +98,7 @@ contract! {
         faulty: shows,
         p11_kit: shows,
         tpm: shows,
+        yubikey: cannot("a card has one process"),
     }
     other_keys_after_a_restart_sign_nothing {
         softhsm: shows,

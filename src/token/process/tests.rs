@@ -60,3 +60,39 @@ fn a_module_that_hangs_in_finalize_does_not_keep_the_process() {
     }));
     drop(hang);
 }
+
+/// Takes longer than an answer may wait, then, for the next, until it is told to go on.
+struct Slow(mpsc::Receiver<()>, usize);
+
+impl Session for Slow {
+    fn sign(&mut self, _: usize, _: &Input, _: &mut dyn FnMut(Recovery)) -> Result<Vec<u8>, SignError> {
+        self.1 += 1;
+        if self.1 == 1 {
+            thread::sleep(2 * TOGETHER);
+        } else {
+            self.0.recv().unwrap();
+        }
+        Ok(vec![1])
+    }
+}
+
+#[test]
+fn an_answer_of_a_slow_token_does_not_wait_for_the_rest_of_its_chunk() {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let (go_on, told) = mpsc::channel();
+    let answering = thread::spawn(move || answer_all(&mut Slow(told, 0), &[Scheme::Ed25519], &theirs));
+    let mut chunk = Vec::new();
+    for _ in 0..2 {
+        frame::encode(&Ask { key: 0, input: b"message" }, &mut chunk).unwrap();
+    }
+    ours.write_all(&chunk).unwrap();
+    for _ in 0..2 {
+        let body = frame::read(&mut ours).unwrap().unwrap();
+        let reply: Reply = frame::decode(&body).unwrap();
+        assert!(matches!(reply.answer, Answer::Signature(_)));
+        go_on.send(()).unwrap();
+    }
+    drop(ours);
+    answering.join().unwrap().unwrap();
+}

@@ -52,7 +52,7 @@ async fn one_that_hangs_is_killed_and_the_other_signs_what_it_had() {
     let dir = fixture.path("faulty");
     std::fs::create_dir(&dir).unwrap();
     let control = Control::new(&dir.join("script.toml")).unwrap();
-    fixture.config.module = module().unwrap();
+    fixture.device().module = module().unwrap();
     fixture.config.limits.writable = vec![dir, fixture.path("tokens")];
     fixture.config.environment.extend(control.environment(REAL));
     fixture.config.deadline = Duration::from_millis(500);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::config::blocklist::ReadFile;
-use crate::config::key::{Kind, TokenNames};
+use crate::config::key::{Kind, KnownKeys, TokenNames};
 use crate::config::section::{Faults, Section};
 use crate::policy::blocklist::Blocklist;
 use crate::policy::{KeyRules, Policy};
@@ -126,17 +126,27 @@ impl Config {
 /// Every section, and what they say about each other.
 fn gather(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Config> {
     let server = root.required_child("server").and_then(|mut section| server::read(&mut section));
-    let ledger = root.required_child("ledger").and_then(|mut section| ledger::read(&mut section));
     let blocklist = read_blocklist(root, read_file);
     let (names, tokens) = read_tokens(root);
-    let keys = read_keys(names, root);
+    let (mut known, keys) = read_keys(names, root);
+    let ledger = root.required_child("ledger").and_then(|mut section| ledger::read(&mut known, &mut section));
+    for (name, span) in known.unused() {
+        root.fault_at(
+            &format!("key.{name}"),
+            &span,
+            "signs no checkpoints: name it in `ledger.checkpoint_key`, or delete it",
+        );
+    }
     root.refuse_others(
         "is not a section: there are [server], [ledger], [blocklist], [token.NAME] and [key.NAME]",
     );
-    let (keys, rules): (Vec<_>, BTreeMap<_, _>) =
-        keys?.into_iter().map(|(key, rules)| (key.clone(), (key.name, rules))).unzip();
+    let (mut all, mut rules) = (Vec::new(), BTreeMap::new());
+    for (key, own) in keys? {
+        rules.extend(own.map(|own| (key.name.clone(), own)));
+        all.push(key);
+    }
     let policy = Policy::new(rules, blocklist?);
-    Some(Config { server: server?, ledger: ledger?, tokens: tokens?, keys, policy })
+    Some(Config { server: server?, ledger: ledger?, tokens: tokens?, keys: all, policy })
 }
 
 fn read_blocklist(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Blocklist> {
@@ -169,15 +179,15 @@ fn read_tokens(root: &mut Section<'_, '_>) -> (TokenNames, Option<Vec<crate::tok
     (names, tokens.into_iter().collect())
 }
 
-fn read_keys(
-    mut tokens: TokenNames,
-    root: &mut Section<'_, '_>,
-) -> Option<Vec<(crate::key::Config, KeyRules)>> {
-    let (mut keys, mut seen) = (Vec::new(), BTreeMap::new());
-    let mut all = root.required_child("key")?;
+/// A key, and who may use it; the log's own key has nobody.
+type ReadKey = (crate::key::Config, Option<KeyRules>);
+
+fn read_keys(mut tokens: TokenNames, root: &mut Section<'_, '_>) -> (KnownKeys, Option<Vec<ReadKey>>) {
+    let (mut keys, mut seen, mut known) = (Vec::new(), BTreeMap::new(), KnownKeys::default());
+    let Some(mut all) = root.required_child("key") else { return (known, None) };
     for name in all.names() {
         let Some(mut section) = all.child(&name) else { continue };
-        let key = key::read(&name, &mut tokens, &mut section);
+        let key = key::read(&name, &mut tokens, &mut known, &mut section);
         for identity in key.iter().flat_map(|(config, _)| key::identities(&tokens, config)) {
             if let Some(other) = seen.insert(identity, name.clone()) {
                 section
@@ -193,7 +203,7 @@ fn read_keys(
             "holds no key of [key.NAME]: delete it, or add its key",
         );
     }
-    keys.into_iter().collect()
+    (known, keys.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The composition root: puts the stages together, runs them, and takes them down in order.
 //!
 //! In: a checked [`Config`]. Out: a running service, or every [`Fault`] that kept it from starting, at once. Promised:
-//! nothing listens before every key was found, pinned and has signed a challenge that verified.
+//! nothing listens before every key was found, pinned and has signed a challenge that verified, and before the ledger was
+//! compared with the newest checkpoint of it.
 
 use std::error::Error;
 use std::future::Future;
@@ -13,11 +14,16 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, Fault};
 use crate::key::{Key, Keys, UnixTime};
+use crate::ledger::checkpoints::Checkpoints;
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::{self, Listener};
 use crate::sign::{self, Failure, Signer};
 use crate::token::probation::{Patience, Probation, Verdict};
 use crate::token::{Absent, TokenName, Tokens};
+
+use checkpoints::Checkpointer;
+
+mod checkpoints;
 
 /// How long the ledger is left alone between two tries.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
@@ -26,6 +32,9 @@ const LEDGER_RETRY: Duration = Duration::from_secs(1);
 pub struct Daemon {
     signer: Signer,
     listener: Listener,
+    /// Every key, the log's own too, for what the daemon has signed by itself.
+    all_keys: Keys,
+    checkpointer: Option<Checkpointer>,
 }
 
 impl Daemon {
@@ -60,13 +69,34 @@ impl Daemon {
                 return Err(faults);
             }
         };
-        let signer = Signer { keys, policy: config.policy.clone(), ledger, tokens };
-        let faults = self_test(&signer).await;
-        if faults.is_empty() {
-            return Ok(Self { signer, listener });
+        let mut signer = Signer { keys, policy: config.policy.clone(), ledger, tokens };
+        match Self::proven(config, &signer).await {
+            Ok(checkpointer) => {
+                let all_keys = std::mem::take(&mut signer.keys);
+                signer.keys = all_keys.for_callers();
+                Ok(Self { signer, listener, all_keys, checkpointer })
+            }
+            Err(faults) => {
+                stop(Some(signer.tokens), Some(signer.ledger)).await;
+                Err(faults)
+            }
         }
-        stop(Some(signer.tokens), Some(signer.ledger)).await;
-        Err(faults)
+    }
+
+    /// Compares the log with what was signed of it before anything is appended, tests every key, and signs the first
+    /// checkpoint; that one may fail.
+    async fn proven(config: &Config, signer: &Signer) -> Result<Option<Checkpointer>, Vec<Fault>> {
+        let checkpoints = open_checkpoints(config, signer).await.map_err(|fault| vec![fault])?;
+        let faults = self_test(signer).await;
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let Some((checkpoints, config)) = checkpoints.zip(config.ledger.checkpoints.as_ref()) else {
+            return Ok(None);
+        };
+        let mut checkpointer = Checkpointer::new(checkpoints, signer.tokens.clone(), config);
+        checkpointer.sign().await;
+        Ok(Some(checkpointer))
     }
 
     /// What reads the TLS files again while the daemon runs.
@@ -83,8 +113,12 @@ impl Daemon {
         let Signer { tokens, ledger, .. } = self.signer.clone();
         let (stop, stopping) = watch::channel(false);
         let mut wardens = JoinSet::new();
+        let own = Signer { keys: self.all_keys, ..self.signer.clone() };
         for probation in tokens.probations() {
-            wardens.spawn(readmit(self.signer.clone(), probation, Stop(stopping.clone())));
+            wardens.spawn(readmit(own.clone(), probation, Stop(stopping.clone())));
+        }
+        if let Some(checkpointer) = self.checkpointer {
+            wardens.spawn(checkpointer.run(Stop(stopping.clone())));
         }
         wardens.spawn(retry_ledger(self.signer.clone(), Stop(stopping)));
         let served = self.listener.serve(self.signer, stopped).await;
@@ -110,9 +144,27 @@ pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
         keep(Tokens::start(&config.tokens, &config.keys, config.state(), Absent::Fault).await, &mut faults);
     let Some((tokens, keys)) = started else { return Err(faults) };
     tokens.shutdown().await;
+    let log_key = config.ledger.checkpoints.as_ref().and_then(|of| Some((of, keys.get(&of.key)?)));
+    if let Some((of, key)) = log_key {
+        let checked = Checkpoints::check(&config.ledger, of, key);
+        keep(checked.map_err(|error| vec![ledger_fault(&error)]), &mut faults);
+    }
     match keep(keys.certified(&config.keys, UnixTime::now()), &mut faults) {
         Some(keys) if faults.is_empty() => Ok(keys),
         _ => Err(faults),
+    }
+}
+
+/// Compares the log with what was signed of it, if checkpoints are to be.
+async fn open_checkpoints(config: &Config, signer: &Signer) -> Result<Option<Checkpoints>, Fault> {
+    let Some(config) = config.ledger.checkpoints.clone() else { return Ok(None) };
+    let key = signer.keys.get(&config.key).cloned();
+    let key = key.ok_or_else(|| Fault::new("ledger.checkpoint_key", "no token holds this key"))?;
+    let ledger = signer.ledger.clone();
+    let opened = tokio::task::spawn_blocking(move || Checkpoints::open(&ledger, &config, &key)).await;
+    match opened {
+        Ok(opened) => opened.map(Some).map_err(|error| ledger_fault(&error)),
+        Err(error) => Err(Fault::new("ledger.checkpoint_file", format!("cannot be compared: {error}"))),
     }
 }
 

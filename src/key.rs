@@ -70,11 +70,14 @@ pub enum KeyPurpose {
     X509Crl,
     /// OCSP responses, by the CA's delegation (RFC 6960 §4.2.2.2).
     Ocsp,
+    /// Checkpoints of the signer's own ledger, and nothing that a caller asks for.
+    Ledger,
 }
 
 impl KeyPurpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [Self::SshUserCa, Self::SshHostCa, Self::X509Ca, Self::X509Crl, Self::Ocsp];
+    pub const ALL: [Self; 6] =
+        [Self::SshUserCa, Self::SshHostCa, Self::X509Ca, Self::X509Crl, Self::Ocsp, Self::Ledger];
 
     /// The word in configuration and ledger entries: `ssh-user-ca`.
     #[must_use]
@@ -85,6 +88,7 @@ impl KeyPurpose {
             Self::X509Ca => "x509-ca",
             Self::X509Crl => "x509-crl",
             Self::Ocsp => "ocsp",
+            Self::Ledger => "ledger",
         }
     }
 
@@ -96,6 +100,7 @@ impl KeyPurpose {
             Self::X509Ca => &[TbsKind::X509Certificate, TbsKind::X509Crl, TbsKind::OcspResponse],
             Self::X509Crl => &[TbsKind::X509Crl],
             Self::Ocsp => &[TbsKind::OcspResponse],
+            Self::Ledger => &[],
         }
     }
 
@@ -103,7 +108,7 @@ impl KeyPurpose {
     #[must_use]
     pub const fn is_x509(self) -> bool {
         match self {
-            Self::SshUserCa | Self::SshHostCa => false,
+            Self::SshUserCa | Self::SshHostCa | Self::Ledger => false,
             Self::X509Ca | Self::X509Crl | Self::Ocsp => true,
         }
     }
@@ -121,7 +126,7 @@ impl fmt::Display for KeyPurpose {
     }
 }
 
-/// A CA key in service: its configuration and the public key that was found on its token and pinned at start-up.
+/// A key in service: its configuration and the public key that was found on its token and pinned at start-up.
 #[derive(Clone, Debug)]
 pub struct Key {
     /// Its name.
@@ -174,6 +179,13 @@ impl Keys {
     #[must_use]
     pub fn get(&self, name: &KeyName) -> Option<&Arc<Key>> {
         self.0.get(name)
+    }
+
+    /// These without the log's own, which no caller may know of.
+    #[must_use]
+    pub fn for_callers(&self) -> Self {
+        let keys = self.0.iter().filter(|(_, key)| key.purpose != KeyPurpose::Ledger);
+        Self(Arc::new(keys.map(|(name, key)| (name.clone(), Arc::clone(key))).collect()))
     }
 
     /// Reads the certificate of every X.509 key.

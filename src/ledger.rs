@@ -4,7 +4,7 @@
 //! signs, or the [`Replay`] of an answer that was given before. [`Ledger::settle`] appends the outcome and is the only way
 //! from a verified signature to an answer; a replay verifies the recorded signature again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ pub mod audit;
 mod bucket;
 mod budget;
 pub mod checkpoint;
+pub mod checkpoints;
 mod claim;
 mod clock;
 mod crl_number;
@@ -40,6 +41,7 @@ pub mod tiles;
 mod writer;
 
 pub use admit::Thaw;
+pub use checkpoints::{Checkpointing, SignedCheckpoint};
 pub use entry::{Entry, leaf_hash};
 pub use error::{LedgerError, StoreError};
 pub use index::RecordedTiles;
@@ -51,7 +53,7 @@ use claim::{Claim, Conflict, Unique};
 use clock::LogClock;
 use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
-use index::Limits;
+use index::{Limits, TileFiles};
 use leaf::Leaf;
 use sqlite::Store;
 use writer::Queue;
@@ -63,6 +65,10 @@ pub struct Ledger {
     /// Whether the newest record was taken.
     writable: watch::Sender<bool>,
     origin: Arc<str>,
+    path: Arc<Path>,
+    tiles: Arc<TileFiles>,
+    checkpoint: watch::Sender<Option<Arc<SignedCheckpoint>>>,
+    checkpointing: watch::Sender<Checkpointing>,
     /// [`UnixMillis::now`], but in tests of a clock that is wrong.
     now: fn() -> UnixMillis,
 }
@@ -133,12 +139,18 @@ impl Ledger {
     }
 
     fn open_by(config: &Config, now: fn() -> UnixMillis, limits: Limits) -> Result<Self, LedgerError> {
-        let store = Store::open(config, limits)?;
+        Self::start(Store::open(config, limits)?, config, now)
+    }
+
+    fn start(store: Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
+        let tiles = store.tiles();
         let queue = Queue::start(store, clock)?;
-        let origin = Arc::from(config.origin.as_str());
-        Ok(Self { queue, writable: watch::Sender::new(true), origin, now })
+        let (origin, path) = (Arc::from(config.origin.as_str()), Arc::from(config.path.as_path()));
+        let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));
+        let checkpointing = watch::Sender::default();
+        Ok(Self { queue, writable, origin, path, tiles, checkpoint, checkpointing, now })
     }
 
     /// Whether [`Self::open`] would find its log, as far as that can be told without the lock and without writing.
@@ -148,7 +160,7 @@ impl Ledger {
     pub fn check(config: &Config) -> Result<(), LedgerError> {
         let path = config.path.clone();
         if !path.exists() {
-            let has_directory = path.parent().is_some_and(std::path::Path::is_dir);
+            let has_directory = path.parent().is_some_and(Path::is_dir);
             return if has_directory { Ok(()) } else { Err(LedgerError::NoDirectory { path }) };
         }
         let stored = Reader::open(&path)?.origin().to_owned();
@@ -160,6 +172,35 @@ impl Ledger {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many entries are in the log, durably, as it grows.
+    #[must_use]
+    pub fn watch_size(&self) -> watch::Receiver<u64> {
+        self.queue.size()
+    }
+
+    /// The newest signed checkpoint, if there is one.
+    #[must_use]
+    pub fn latest_checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
+        self.checkpoint.borrow().clone()
+    }
+
+    /// The same, as they follow each other; whoever looks seldom sees the newest alone.
+    #[must_use]
+    pub fn watch_checkpoints(&self) -> watch::Receiver<Option<Arc<SignedCheckpoint>>> {
+        self.checkpoint.subscribe()
+    }
+
+    /// How the signing of checkpoints goes, as it changes.
+    #[must_use]
+    pub fn watch_checkpointing(&self) -> watch::Receiver<Checkpointing> {
+        self.checkpointing.subscribe()
     }
 
     /// Whether the ledger took the newest record that it was asked for, as it changes. It asks for none by itself.
@@ -176,11 +217,21 @@ impl Ledger {
 
     /// Takes note of what became of a record.
     fn noted<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
-        let takes = result.is_ok();
-        if *self.writable.borrow() != takes {
-            self.writable.send_replace(takes);
-        }
+        self.writable.send_if_modified(|writable| {
+            // Looked at here, so that none who was before `condemn` has the last word.
+            let takes = result.is_ok() && !self.queue.is_condemned();
+            std::mem::replace(writable, takes) != takes
+        });
         result
+    }
+
+    /// Takes no entries any more but outcomes, and says why to all who have one.
+    fn condemn(&self, error: LedgerError) {
+        if !self.queue.is_condemned() {
+            tracing::error!("THE SIGNER SIGNS NOTHING ANY MORE: {error}");
+        }
+        self.queue.condemn(error);
+        self.writable.send_replace(false);
     }
 
     /// Records a decision and returns once it is durable.
@@ -267,7 +318,7 @@ impl Ledger {
             challenge: challenge.clone(),
         };
         let debt = Debt::new(self.append(&entry).await?, entry.time(), self.queue.clone());
-        let order = Order::self_test(Arc::clone(key), challenge);
+        let order = Order::own(Arc::clone(key), challenge);
         Ok(SelfTest(Intent { order, priority: Priority::Interactive, deadline: None, debt }))
     }
 
@@ -422,10 +473,12 @@ fn word(failure: &Failure) -> &'static str {
 pub struct Config {
     /// The SQLite file; made if it is missing. Its directory must exist.
     pub path: PathBuf,
-    /// The log's name in receipts and, later, checkpoints: a schema-less URL, `signer-1.example.org/countersign`.
+    /// The log's name in receipts and checkpoints: a schema-less URL, `signer-1.example.org/countersign`.
     pub origin: String,
     /// By how much the clock may be behind the newest entry before nothing is signed any more.
     pub clock_tolerance: Duration,
+    /// How checkpoints are signed, if they are.
+    pub checkpoints: Option<checkpoints::Config>,
 }
 
 #[cfg(test)]

@@ -16,7 +16,12 @@ use countersign::ledger::{Config, Entry, Ledger, Reader, leaf_hash};
 const CHILD: &str = "COUNTERSIGN_TEST_LEDGER";
 
 fn config(path: PathBuf) -> Config {
-    Config { path, origin: "test.example/log".to_owned(), clock_tolerance: Duration::from_secs(5) }
+    Config {
+        path,
+        origin: "test.example/log".to_owned(),
+        clock_tolerance: Duration::from_secs(5),
+        checkpoints: None,
+    }
 }
 
 fn key() -> Arc<Key> {

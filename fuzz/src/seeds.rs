@@ -335,6 +335,12 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
         Entry::Intent { time, asked: whole, policy, rule, ca_key: ca_key() },
         refusal,
         Entry::SelfTest { time, key: "user-ca".to_owned(), ca_key: ca_key(), challenge },
+        Entry::Checkpoint {
+            time,
+            key: "log".to_owned(),
+            ca_key: ca_key(),
+            text: "log.example/one\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n".to_owned(),
+        },
     ];
     others.into_iter().chain(outcomes).map(|entry| entry.encode().unwrap()).collect()
 }

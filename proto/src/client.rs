@@ -180,6 +180,23 @@ impl Client {
         Ok(HealthChanges(self.health.clone().watch(health_of(key)).await?.into_inner()))
     }
 
+    /// Whether the newest checkpoint of the signer's ledger is as new as it is to be.
+    ///
+    /// # Errors
+    /// [`CallError`] with reason `SERVICE_UNKNOWN` if the signer signs no checkpoints.
+    pub async fn checkpoint_health(&self) -> Result<Health, CallError> {
+        let response = self.health.clone().check(self.timed(health_of_checkpoints())).await?;
+        Ok(response.into_inner().into())
+    }
+
+    /// The same, as it changes; as [`Self::watch_health`].
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub async fn watch_checkpoint_health(&self) -> Result<HealthChanges, CallError> {
+        Ok(HealthChanges(self.health.clone().watch(health_of_checkpoints()).await?.into_inner()))
+    }
+
     /// As the signer's operator, over its Unix socket: lets a caller use a key again that it was frozen for. Where that is recorded.
     ///
     /// # Errors
@@ -196,6 +213,10 @@ impl Client {
         }
         request
     }
+}
+
+fn health_of_checkpoints() -> HealthCheckRequest {
+    HealthCheckRequest { service: "ledger/checkpoints".to_owned() }
 }
 
 fn health_of(key: Option<&str>) -> HealthCheckRequest {

@@ -13,11 +13,15 @@ use super::sign::ServerArgs;
 
 /// Whom to ask, and about what.
 ///
-/// Exit status: 0 it can sign; 1 it cannot; 2 it could not be asked, or there is no such key for this caller.
+/// Exit status: 0 it can sign; 1 it cannot; 2 it could not be asked, there is no such key for this caller, or it signs no
+/// checkpoints.
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthArgs {
     /// The key's name in the signer's configuration [default: the signer as a whole]
     key: Option<String>,
+    /// Whether checkpoints of the ledger are signed, instead
+    #[arg(long, conflicts_with = "key")]
+    checkpoints: bool,
     #[command(flatten)]
     server: ServerArgs,
     /// Go on, and print each change
@@ -33,16 +37,23 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
     let key = args.key.as_deref();
     let client = args.server.connect().await.map_err(NoAnswer)?;
     if args.watch {
-        let mut changes = client.watch_health(key).await.map_err(no_answer)?;
+        let changes = if args.checkpoints {
+            client.watch_checkpoint_health().await
+        } else {
+            client.watch_health(key).await
+        };
+        let mut changes = changes.map_err(no_answer)?;
         while let Some(health) = changes.next().await.map_err(no_answer)? {
             print(health)?;
         }
         bail!("the signer stops");
     }
-    let health = client.health(key).await.map_err(no_answer)?;
+    let health = if args.checkpoints { client.checkpoint_health().await } else { client.health(key).await };
+    let health = health.map_err(no_answer)?;
     print(health)?;
     match (health, key) {
         (Health::Serving, _) => Ok(()),
+        _ if args.checkpoints => bail!("no checkpoint can be signed now; the signer's log says why"),
         (Health::NotServing | Health::Unknown, None) => bail!("the signer cannot sign now; its log says why"),
         (Health::NotServing | Health::Unknown, Some(key)) => {
             bail!("the signer cannot sign with key {key} now; its log says why")

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::token::environment;
 use super::{ConfigArgs, pem};
 use crate::config::Config;
-use crate::key::{self, PublicKey};
+use crate::key::{self, KeyPurpose, PublicKey};
+use crate::ledger::checkpoints::verifier_key;
 use crate::token::piv::operator;
 use crate::token::pkcs11::generate::KeyKind;
 use crate::token::pkcs11::key::hex;
@@ -127,7 +128,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let (key, token) = sections(&config, &args.name)?;
     environment::enter(std::slice::from_ref(token))?;
     if let Device::YubiKey(card) = token.device {
-        return slot::generate(args, key, card);
+        return slot::generate(args, &config, key, card);
     }
     let mut modules = Modules::default();
     let console = Console::open(&mut modules, token, Access::Write)?;
@@ -147,13 +148,17 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         anyhow::anyhow!("the key is made (id {}), but is not fit for service: {problem}", facts.id)
     })?;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &found.public_key, Some(&facts)))?)?;
+        let shown = shown(&config, key, &found.public_key, Some(&facts));
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
         return Ok(());
     }
     writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
     if !key.copies.is_empty() {
         let others: Vec<_> = key.copies.iter().map(TokenName::as_str).collect();
         writeln!(out, "copy it to {} by the vendor's means, with its label and id", others.join(", "))?;
+    }
+    if let Some(verifier) = verifier(&config, key, &found.public_key) {
+        writeln!(out, "to all who verify checkpoints, give {verifier}")?;
     }
     writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
     if key.id.is_none() {
@@ -289,7 +294,7 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     };
     let mut out = io::stdout().lock();
     if args.json {
-        let shown = shown(key, &public_key, facts.as_ref());
+        let shown = shown(&config, key, &public_key, facts.as_ref());
         writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
         return Ok(());
     }
@@ -305,6 +310,9 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     writeln!(out, "{}", public_key.ssh_fingerprint())?;
     writeln!(out, "{}", public_key.to_openssh_line(key.name.as_str()))?;
     write!(out, "{}", spki_pem(&public_key))?;
+    if let Some(verifier) = verifier(&config, key, &public_key) {
+        writeln!(out, "verifies checkpoints: {verifier}")?;
+    }
     if let Some(facts) = facts {
         writeln!(out, "label {:?}, id {}", facts.label, facts.id)?;
         print_attributes(&mut out, &facts)?;
@@ -314,8 +322,15 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What verifies the checkpoints that this key signs; `None` for a key of another purpose.
+fn verifier(config: &Config, key: &key::Config, public_key: &PublicKey) -> Option<String> {
+    let signs = key.purpose == KeyPurpose::Ledger;
+    let verifier = signs.then(|| verifier_key(&config.ledger.origin, public_key));
+    Some(verifier?.ok()?.to_string())
+}
+
 /// What is printed as JSON; `facts` are those of a key behind a PKCS#11 module.
-fn shown(key: &key::Config, public_key: &PublicKey, facts: Option<&KeyFacts>) -> Value {
+fn shown(config: &Config, key: &key::Config, public_key: &PublicKey, facts: Option<&KeyFacts>) -> Value {
     let mut shown = json!({
         "key": key.name.as_str(), "token": key.token.as_str(), "purpose": key.purpose.name(),
         "scheme": key.scheme.name(), "fingerprint": public_key.ssh_fingerprint(),
@@ -329,8 +344,10 @@ fn shown(key: &key::Config, public_key: &PublicKey, facts: Option<&KeyFacts>) ->
         }
         None => json!({ "slot": key.slot.map(|slot| slot.to_string()) }),
     };
+    let verifier = verifier(config, key, public_key).map(|key| ("verifier_key".to_owned(), key.into()));
     if let (Value::Object(shown), Value::Object(of_kind)) = (&mut shown, of_kind) {
         shown.extend(of_kind);
+        shown.extend(verifier);
     }
     shown
 }

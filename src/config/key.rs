@@ -1,4 +1,4 @@
-//! `[key.NAME]`: a CA key, where it is and what it is for.
+//! `[key.NAME]`: a CA key or the log's own, where it is and what it is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -58,17 +58,31 @@ impl Kind {
     }
 }
 
-/// Reads a key and its profiles.
+/// The names of the keys, for the ledger to refer to.
+#[derive(Default)]
+pub(super) struct KnownKeys {
+    /// Every `[key.NAME]`, at fault or not: what it seems to be for, and where it is in the file.
+    known: BTreeMap<String, (Option<KeyPurpose>, Range<usize>)>,
+    /// That of the ledger.
+    used: Option<String>,
+}
+
+/// Reads a key and its profiles; the log's own has none.
 pub(super) fn read(
     name: &str,
     tokens: &mut TokenNames,
+    known: &mut KnownKeys,
     section: &mut Section<'_, '_>,
-) -> Option<(Config, KeyRules)> {
+) -> Option<(Config, Option<KeyRules>)> {
     let purposes = KeyPurpose::ALL.map(|purpose| (purpose.name(), purpose));
     let says = |purpose: &&(&str, KeyPurpose)| section.peek("purpose") == Some(purpose.0);
     let likely = purposes.iter().find(says).map(|(_, purpose)| *purpose);
+    known.known.insert(name.to_owned(), (likely, section.span()));
     // The profiles are read even if the key is at fault, so that one fault never hides another.
-    let profiles = profile::read_all(likely, section);
+    let profiles = match likely {
+        Some(KeyPurpose::Ledger) => has_no_profiles(section).then_some(None),
+        likely => profile::read_all(likely, section).map(Some),
+    };
     let raw: Raw = section.read();
     let purpose = section.required("purpose", raw.purpose, word(purposes));
     let key_name = KeyName::new(name).map_err(|error| section.fault(error)).ok();
@@ -110,7 +124,19 @@ pub(super) fn read(
         fingerprint: fingerprint?,
         certificate: certificate?,
     };
-    Some((config, KeyRules { purpose: purpose?, profiles: profiles? }))
+    let rules = profiles?.map(|profiles| KeyRules { purpose: config.purpose, profiles });
+    Some((config, rules))
+}
+
+/// Whether nobody may have anything signed with the key.
+fn has_no_profiles(section: &mut Section<'_, '_>) -> bool {
+    if section.child("allow").is_none() {
+        return true;
+    }
+    let message = "allows callers to use it, and a key of purpose ledger signs checkpoints alone: delete its profiles, or \
+                   take another key for them";
+    section.fault(message);
+    false
 }
 
 const NO_LABEL: &str = "is for tokens behind a PKCS#11 module: delete it, and name a `slot`";
@@ -182,6 +208,29 @@ impl TokenNames {
     }
 }
 
+impl KnownKeys {
+    /// The key that signs checkpoints.
+    pub(super) fn for_ledger(&mut self, name: &str) -> Result<KeyName, String> {
+        self.used = Some(name.to_owned());
+        match self.known.get(name) {
+            None => Err(format!("is {name:?}, but there is no section [key.{name}]")),
+            Some((Some(KeyPurpose::Ledger) | None, _)) => {
+                KeyName::new(name).map_err(|error| error.to_string())
+            }
+            Some((Some(purpose), _)) => Err(format!(
+                "is {name:?}, whose purpose is {purpose}: checkpoints take a key of their own, of purpose \"ledger\""
+            )),
+        }
+    }
+
+    /// Those for checkpoints that the ledger does not name.
+    pub(super) fn unused(self) -> impl Iterator<Item = (String, Range<usize>)> {
+        let is_for_ledger = |purpose| purpose == Some(KeyPurpose::Ledger);
+        let known = self.known.into_iter().filter(move |(_, (purpose, _))| is_for_ledger(*purpose));
+        known.filter(move |(name, _)| self.used.as_ref() != Some(name)).map(|(name, (_, span))| (name, span))
+    }
+}
+
 /// The files of an X.509 key.
 fn certificate_files(
     purpose: KeyPurpose,
@@ -201,7 +250,7 @@ fn certificate_files(
     Some(CertificateFiles { own: own?, issuer: issuer? })
 }
 
-/// Whether an SSH key names no files.
+/// Whether a key that is not for X.509 names no files.
 fn has_no_files(own: Text, issuer: Text, section: &mut Section<'_, '_>) -> bool {
     let why = "is for X.509 keys: delete it";
     let own = section.or("certificate", own, (), |_| Err(why));
@@ -213,6 +262,9 @@ fn has_no_files(own: Text, issuer: Text, section: &mut Section<'_, '_>) -> bool 
 fn scheme_for(purpose: Option<KeyPurpose>, name: String) -> Result<Scheme, String> {
     let scheme = word(Scheme::ALL.map(|scheme| (scheme.name(), scheme)))(name)?;
     match purpose {
+        Some(KeyPurpose::Ledger) if !matches!(scheme, Scheme::Ed25519 | Scheme::EcdsaP256Sha256) => {
+            Err(format!("is {scheme}; checkpoints are signed with \"ed25519\" or \"ecdsa-p256-sha256\""))
+        }
         Some(purpose) if !purpose.is_x509() && scheme.ssh_name().is_none() => {
             Err(format!("is {scheme}, which SSH does not have; an RSA key takes \"rsa-pkcs1-sha512\" there"))
         }

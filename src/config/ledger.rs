@@ -1,12 +1,14 @@
-//! `[ledger]`: where the record is, and its name.
+//! `[ledger]`: where the record is, its name, and how checkpoints of it are signed.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::checks::{duration, path};
-use crate::config::section::{Section, Text};
-use crate::ledger::Config;
+use crate::config::checks::{duration, integer, path};
+use crate::config::key::KnownKeys;
+use crate::config::section::{Number, Section, Text};
+use crate::ledger::checkpoint::file;
+use crate::ledger::{Config, checkpoints};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,11 +16,17 @@ pub(super) struct Raw {
     path: Text,
     origin: Text,
     clock_tolerance: Text,
+    checkpoint_key: Text,
+    checkpoint_interval: Text,
+    checkpoint_entries: Number,
+    checkpoint_file: Text,
 }
 
-pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Config> {
+pub(super) fn read(keys: &mut KnownKeys, section: &mut Section<'_, '_>) -> Option<Config> {
     let raw: Raw = section.read();
-    let path = section.required("path", raw.path, path(&section.directory()));
+    let directory = section.directory();
+    let here = path(&directory);
+    let path = section.required("path", raw.path, &here);
     let origin = section.required("origin", raw.origin, origin);
     let clock_tolerance = section.or(
         "clock_tolerance",
@@ -26,7 +34,20 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Config> {
         Duration::from_secs(5),
         duration(Duration::ZERO..=Duration::from_secs(3653 * 86_400)),
     );
-    Some(Config { path: path?, origin: origin?, clock_tolerance: clock_tolerance? })
+    let key = section.or("checkpoint_key", raw.checkpoint_key, None, |name| keys.for_ledger(&name).map(Some));
+    let interval = section.or(
+        "checkpoint_interval",
+        raw.checkpoint_interval,
+        Duration::from_secs(10),
+        duration(Duration::from_millis(100)..=Duration::from_secs(86_400)),
+    );
+    let entries = section.or("checkpoint_entries", raw.checkpoint_entries, 1000, integer(1..=1_000_000_000));
+    let file = section.or("checkpoint_file", raw.checkpoint_file, None, |text| here(text).map(Some));
+    let path = path?;
+    let file = file?.unwrap_or_else(|| file::beside(&path));
+    let (interval, entries) = (interval?, u64::try_from(entries?).ok()?);
+    let checkpoints = key?.map(|key| checkpoints::Config { key, interval, entries, file });
+    Some(Config { path, origin: origin?, clock_tolerance: clock_tolerance?, checkpoints })
 }
 
 /// A checkpoint's first line and a key name in it (C2SP tlog-checkpoint, signed-note): no white space and no `+`.

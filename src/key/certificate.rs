@@ -183,6 +183,7 @@ impl KeyCertificate {
         let usable = |usage| own.key_usage().is_none_or(|allowed| allowed.contains(usage));
         match purpose {
             KeyPurpose::SshUserCa | KeyPurpose::SshHostCa => unfit("SSH has no X.509 certificates"),
+            KeyPurpose::Ledger => unfit("checkpoints have no X.509 certificates"),
             KeyPurpose::X509Ca if !is_ca(own) => unfit("it is not a CA's (basicConstraints)"),
             KeyPurpose::X509Ca if !usable(KeyUsage::KEY_CERT_SIGN) => unfit("its keyUsage lacks keyCertSign"),
             KeyPurpose::X509Crl if !usable(KeyUsage::CRL_SIGN) => unfit("its keyUsage lacks cRLSign"),

@@ -8,7 +8,9 @@ use std::fmt;
 use base64ct::{Base64, Encoding};
 
 use crate::ledger::merkle::Hash;
-use crate::ledger::note::{Note, NoteError, VerifierKey, decode};
+use crate::ledger::note::{Note, NoteError, SignerName, VerifierKey, decode};
+
+pub(crate) mod file;
 
 /// The longest origin, in bytes: witnesses cannot sign for a longer one.
 pub const MAX_ORIGIN: usize = 255;
@@ -55,6 +57,11 @@ impl Checkpoint {
             ));
         }
         Ok(Self { origin, size, root, extensions: Vec::new() })
+    }
+
+    /// A checkpoint of the log that `name` signs for.
+    pub(super) fn signed_by(name: &SignerName, size: u64, root: Hash) -> Self {
+        Self { origin: name.as_str().to_owned(), size, root, extensions: Vec::new() }
     }
 
     /// Reads the text of a note.

@@ -32,6 +32,9 @@ pub const MAX_MESSAGE: usize = 1024;
 /// The first byte of every entry in this format.
 const VERSION: u8 = 0x01;
 
+/// What the entry of every checkpoint begins with, and no other: the version, an array of two, the kind.
+pub(super) const CHECKPOINT: [u8; 3] = [VERSION, 0x82, 0x08];
+
 /// What one entry says. On the wire: `[kind, {field: value}]` with the numbers below.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
 #[cbor(map)]
@@ -77,13 +80,13 @@ pub enum Entry {
         #[n(5)]
         message: String,
     },
-    /// What became of an intent or a self-test. There is at most one for each.
+    /// What became of an intent, a self-test or a checkpoint. There is at most one for each.
     #[n(3)]
     Outcome {
         /// When it was recorded.
         #[n(0)]
         time: UnixMillis,
-        /// The index of the intent's or the self-test's entry.
+        /// The index of that entry.
         #[n(1)]
         intent: u64,
         /// What became of it.
@@ -169,6 +172,22 @@ pub enum Entry {
         #[cbor(n(5), with = "minicbor::bytes")]
         why: Vec<u8>,
     },
+    /// The log's own key is about to sign a checkpoint of the entries before this one, or of fewer.
+    #[n(8)]
+    Checkpoint {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// The key's name.
+        #[n(1)]
+        key: String,
+        /// The key that is to sign.
+        #[n(2)]
+        ca_key: CaKey,
+        /// The exact text that is to be signed (C2SP tlog-checkpoint).
+        #[n(3)]
+        text: String,
+    },
 }
 
 /// What a caller asked for.
@@ -204,7 +223,7 @@ pub enum AskedTbs {
     Digest(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32], #[n(1)] u64),
 }
 
-/// A CA key, without its name.
+/// A CA key, or the log's own, without its name.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
 #[cbor(map)]
 pub struct CaKey {
@@ -318,7 +337,8 @@ impl Entry {
             | Self::SelfTest { time, .. }
             | Self::Refusals { time, .. }
             | Self::Freeze { time, .. }
-            | Self::Thaw { time, .. } => *time,
+            | Self::Thaw { time, .. }
+            | Self::Checkpoint { time, .. } => *time,
         }
     }
 }

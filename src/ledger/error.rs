@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::key::KeyName;
+use crate::ledger::checkpoint::CheckpointError;
 use crate::ledger::entry::{DecodeError, EntryTooLong};
+use crate::ledger::note::NoteKeyError;
 
 /// Why the ledger could not be opened, written or read. Cloned to everybody whose record was in the same transaction.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -154,6 +157,54 @@ pub enum LedgerError {
         /// The first entry that is known to differ.
         entry: u64,
     },
+    /// More was signed of the log than is here: somebody restored an older copy of it, with its index.
+    #[error(
+        "ledger {path} has {entries} entries, and the checkpoint in {file} is of {signed}: this is an older copy of it, from a \
+         backup, and what was signed since is missing; put the newest copy in its place, or see \"An older copy\" in \
+         docs/ledger.md"
+    )]
+    OlderThanCheckpoint {
+        /// The log's file.
+        path: PathBuf,
+        /// How many entries it has.
+        entries: u64,
+        /// Where the checkpoint is.
+        file: PathBuf,
+        /// How many entries it says that there are.
+        signed: u64,
+    },
+    /// The log has other entries than were signed.
+    #[error(
+        "the first {signed} entries of ledger {path} are not those of the checkpoint in {file}: one was changed, or this is \
+         another copy that was written on; put the right one in its place, or see \"An older copy\" in docs/ledger.md"
+    )]
+    OtherThanCheckpoint {
+        /// The log's file.
+        path: PathBuf,
+        /// Where the checkpoint is.
+        file: PathBuf,
+        /// How many entries it says that there are.
+        signed: u64,
+    },
+    /// What was signed last cannot be told.
+    #[error(
+        "the newest checkpoint of the log, in {file}, cannot be trusted; put the right file in its place, or see \
+         \"Checkpoints\" in docs/ledger.md"
+    )]
+    Checkpoint {
+        /// Where it is.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// Another algorithm, or a log's name that no notes are signed in.
+    #[error("key {key} cannot sign checkpoints")]
+    CheckpointKey {
+        /// The key.
+        key: KeyName,
+        /// Why not.
+        source: NoteKeyError,
+    },
     /// A row that is not an entry.
     #[error(
         "ledger {path}: entry {index} is not one; keep a copy of the file, then restore it from a backup"
@@ -189,6 +240,11 @@ impl LedgerError {
             Self::OtherOrigin { .. } => "LEDGER_OTHER_ORIGIN",
             Self::OlderThanIndex { .. } => "LEDGER_OLDER_COPY",
             Self::OtherThanIndexed { .. } => "LEDGER_OTHER_COPY",
+            Self::OlderThanCheckpoint { .. } | Self::OtherThanCheckpoint { .. } => {
+                "LEDGER_CONTRADICTS_CHECKPOINT"
+            }
+            Self::Checkpoint { .. } => "LEDGER_CHECKPOINT",
+            Self::CheckpointKey { .. } => "LEDGER_CHECKPOINT_KEY",
         }
     }
 }

@@ -29,10 +29,10 @@ mod waiting;
 pub(super) use open::Log;
 pub use recorded::RecordedTiles;
 pub(super) use term::{Term, TermKey, parsed};
+pub(super) use tiles::TileFiles;
 
 use files::Claims;
 use thread::{Attempt, Thread};
-use tiles::TileFiles;
 use waiting::Waiting;
 
 /// How much waits before it is written, and how much may.
@@ -82,6 +82,11 @@ impl Index {
     /// What its terms are hashed with.
     pub(super) fn key(&self) -> TermKey {
         self.key
+    }
+
+    /// The tiles of all entries that are in the log.
+    pub(super) fn tiles(&self) -> Arc<TileFiles> {
+        Arc::clone(&self.tiles)
     }
 
     /// How many entries it knows.

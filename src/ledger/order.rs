@@ -1,6 +1,6 @@
 //! What is to be signed, and with which key; and what was, for a caller who asks again.
 //!
-//! In: a key and a TBS that policy permits together, or a challenge. Out: the finished object for a [`Signature`], which
+//! In: a key and a TBS that policy permits together, a challenge, or a checkpoint. Out: the finished object for a [`Signature`], which
 //! only verification makes. An [`Order`] alone gets nothing signed: an [`Intent`](super::Intent) does.
 
 use std::sync::Arc;
@@ -25,8 +25,8 @@ pub(crate) struct Order {
 #[expect(clippy::large_enum_variant, reason = "all but a few at start-up are the large one")]
 enum Work {
     Tbs(Tbs),
-    /// A challenge that no certificate's TBS can equal.
-    SelfTest(Vec<u8>),
+    /// What this signer asks for itself: a challenge that no certificate's TBS can equal, or the text of a checkpoint.
+    Own(Vec<u8>),
 }
 
 /// An answer that was given before, to the same caller for the same request. No token can be asked with it.
@@ -42,8 +42,8 @@ impl Order {
         Self { key, work: Work::Tbs(tbs) }
     }
 
-    pub(super) fn self_test(key: Arc<Key>, challenge: Vec<u8>) -> Self {
-        Self { key, work: Work::SelfTest(challenge) }
+    pub(super) fn own(key: Arc<Key>, message: Vec<u8>) -> Self {
+        Self { key, work: Work::Own(message) }
     }
 
     /// The key that is to sign.
@@ -55,7 +55,7 @@ impl Order {
     pub(crate) fn message(&self) -> &[u8] {
         match &self.work {
             Work::Tbs(tbs) => tbs.as_bytes(),
-            Work::SelfTest(challenge) => challenge,
+            Work::Own(message) => message,
         }
     }
 
@@ -94,8 +94,8 @@ impl Work {
                 let object = tbs.response(scheme.into(), &signature, delegation(key).as_slice());
                 Some((signature, object))
             }
-            // Not asked for: a `SelfTest` keeps its intent. A challenge is part of no object.
-            Self::SelfTest(_) => Some((raw.to_vec(), Vec::new())),
+            // Not asked for: a `SelfTest` and a `CheckpointIntent` keep their intents. These are part of no object.
+            Self::Own(_) => Some((raw.to_vec(), Vec::new())),
         }
     }
 }

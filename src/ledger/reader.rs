@@ -7,9 +7,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{iter, vec};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::ledger::RecordedTiles;
+use crate::ledger::entry::CHECKPOINT;
 use crate::ledger::sqlite::{connect, len, origin, unreadable};
 use crate::ledger::{Entry, LedgerError};
 
@@ -85,6 +86,19 @@ impl Reader {
             failed = matches!(next, Some(Err(_)));
             next
         })
+    }
+
+    /// The index of the newest entry before `end` that is of a checkpoint. Looks at all entries between.
+    pub(super) fn newest_checkpoint(&self, end: u64) -> Result<Option<u64>, LedgerError> {
+        let select =
+            "SELECT idx FROM entry WHERE idx < ?1 AND substr(leaf, 1, 3) = ?2 ORDER BY idx DESC LIMIT 1";
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        let found = self
+            .connection
+            .query_row(select, (end, CHECKPOINT), |row| row.get::<_, i64>(0))
+            .optional()
+            .map_err(|source| unreadable(&self.path, source))?;
+        Ok(found.map(i64::cast_unsigned))
     }
 
     fn decode(&self, index: u64, leaf: &[u8]) -> Result<Entry, LedgerError> {

@@ -2,7 +2,7 @@
 //!
 //! In: a path. Out: the [`Store`], and of it one [`Batch`] after another, which is on the disk or not at all. Opening checks
 //! that the file is this log. The schema refuses change and removal of rows; what somebody does who drops its triggers,
-//! readers and (in a later version) checkpoints find out. What finds entries again is beside it, in the
+//! readers and checkpoints find out. What finds entries again is beside it, in the
 //! [index](super::index). Not done here: threads, queues, retries.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::error::StoreError;
-use crate::ledger::index::{Index, Limits, Log, TermKey};
+use crate::ledger::index::{Index, Limits, Log, TermKey, TileFiles};
 use crate::ledger::{Config, Entry, LedgerError};
 
 /// "csgn": SQLite's `application_id` of a ledger.
@@ -140,6 +140,16 @@ impl Store {
     /// What the terms of its entries are hashed with.
     pub(super) fn term_key(&self) -> TermKey {
         self.index.key()
+    }
+
+    /// How many entries are in the log.
+    pub(super) fn entries(&self) -> u64 {
+        self.index.entries()
+    }
+
+    /// The tiles of all entries that are in the log.
+    pub(super) fn tiles(&self) -> Arc<TileFiles> {
+        self.index.tiles()
     }
 
     /// As if the disk had room for no more than `pages`.

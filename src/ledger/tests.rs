@@ -219,14 +219,7 @@ async fn a_full_disk_stops_the_record_and_the_next_start_goes_on() {
     let fixture = Fixture::new();
     let store = Store::open(&fixture.config, Limits::default()).unwrap();
     store.limit_pages(12);
-    let clock = LogClock::new(fixture.config.path.clone(), store.newest(), Duration::ZERO);
-    let queue = Queue::start(store, clock).unwrap();
-    let ledger = Ledger {
-        queue,
-        writable: tokio::sync::watch::Sender::new(true),
-        origin: Arc::from("test.example/log"),
-        now: UnixMillis::now,
-    };
+    let ledger = Ledger::start(store, &fixture.config, UnixMillis::now).unwrap();
     let mut recorded = 0;
     let error = loop {
         match ledger.record_self_test(fixture.key()).await {

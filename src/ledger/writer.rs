@@ -10,12 +10,12 @@
 //! write gets no more.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{io, iter, thread};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Claim;
@@ -48,6 +48,9 @@ pub(super) struct Queue {
     jobs: mpsc::Sender<Job>,
     places: Arc<Semaphore>,
     key: TermKey,
+    size: watch::Receiver<u64>,
+    /// Why nothing is recorded any more.
+    condemned: Arc<OnceLock<LedgerError>>,
 }
 
 #[derive(Debug)]
@@ -89,7 +92,9 @@ impl Queue {
         let (jobs, queue) = mpsc::channel();
         let (path, key) = (store.path().to_owned(), store.term_key());
         let (outcomes, failures, counted) = (Outcomes::default(), 0, UnixMillis(0));
-        let writer = Writer { store, clock, path: path.clone(), queue, outcomes, failures, counted };
+        let (sender, size) = watch::channel(store.tiles().entries());
+        let writer =
+            Writer { store, clock, path: path.clone(), queue, outcomes, failures, counted, size: sender };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
             |source: io::Error| LedgerError::Io {
                 doing: "starting the writer of",
@@ -97,7 +102,23 @@ impl Queue {
                 source: Arc::new(source),
             },
         )?;
-        Ok(Self { jobs, places: Arc::new(Semaphore::new(PLACES)), key })
+        Ok(Self { jobs, places: Arc::new(Semaphore::new(PLACES)), key, size, condemned: Arc::default() })
+    }
+
+    /// How many entries are in the log, durably, as it grows.
+    pub(super) fn size(&self) -> watch::Receiver<u64> {
+        self.size.clone()
+    }
+
+    /// Has every record answered with `error` from now on. Outcomes of what was recorded are written all the same.
+    pub(super) fn condemn(&self, error: LedgerError) {
+        // What was first is told.
+        let _ = self.condemned.set(error);
+    }
+
+    /// Whether nothing is recorded any more.
+    pub(super) fn is_condemned(&self) -> bool {
+        self.condemned.get().is_some()
     }
 
     /// What the terms of an entry are hashed with.
@@ -156,6 +177,9 @@ impl Queue {
         what: W,
         job: impl FnOnce(Waiting<W, T>) -> Job,
     ) -> Result<T, LedgerError> {
+        if let Some(error) = self.condemned.get() {
+            return Err(error.clone());
+        }
         let closed = |_| LedgerError::Closed;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(closed)?;
         let (answer, told) = oneshot::channel();
@@ -185,6 +209,7 @@ struct Writer {
     failures: u64,
     /// When refusals that were only counted were last recorded.
     counted: UnixMillis,
+    size: watch::Sender<u64>,
 }
 
 /// The outcomes that are not written yet: first in the next transaction.
@@ -285,6 +310,7 @@ impl Writer {
                 self.outcomes = Outcomes::default();
                 round.times().for_each(|time| self.clock.appended(time));
                 self.counted = if count { now } else { self.counted };
+                self.size.send_replace(self.store.entries());
                 round.tell(written);
             }
             Err(source) => {

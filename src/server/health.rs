@@ -1,6 +1,6 @@
 //! `grpc.health.v1.Health`: whether the signer, or one key of it, can sign now.
 //!
-//! In: no name for the signer as a whole, or `key/NAME`. Out: a status, once or whenever it changes. It is put together from what
+//! In: no name for the signer as a whole, `key/NAME`, or that of the checkpoints. Out: a status, once or whenever it changes. It is put together from what
 //! the stages know already: no token and no ledger is asked, so that it is answered whatever they do. Who may not use a key
 //! learns nothing of it: neither that it exists nor how it is.
 
@@ -21,9 +21,12 @@ use super::share::{Share, ShareLimits, Shares};
 use super::status::{Fault, Rejection};
 use crate::caller::Caller;
 use crate::key::KeyName;
+use crate::ledger::Checkpointing;
 use crate::sign::Signer;
 use crate::token;
 
+/// The name of the signing of checkpoints.
+const CHECKPOINTS: &str = "ledger/checkpoints";
 /// How many calls may watch. Each is a task for as long as its client likes.
 const MAX_WATCHES: ShareLimits = ShareLimits { total: 1024, per_caller: 64 };
 /// The longest question: a name, and what is around it.
@@ -44,6 +47,8 @@ enum Subject {
     Signer,
     /// One key.
     Key(KeyName),
+    /// Whether the newest checkpoint is as new as it is to be.
+    Checkpoints,
 }
 
 type Answer = Result<HealthCheckResponse, Status>;
@@ -59,21 +64,32 @@ impl Health {
         if service.is_empty() || service == SERVICE_NAME {
             return Some(Subject::Signer);
         }
+        if service == CHECKPOINTS {
+            return (self.checkpointing() != Checkpointing::Off).then_some(Subject::Checkpoints);
+        }
         let key = KeyName::new(service.strip_prefix("key/")?).ok()?;
         let usable = self.signer.policy.may_use(caller, &key) && self.signer.keys.get(&key).is_some();
         usable.then_some(Subject::Key(key))
+    }
+
+    fn checkpointing(&self) -> Checkpointing {
+        *self.signer.ledger.watch_checkpointing().borrow()
     }
 
     fn keys(&self, subject: &Subject) -> Vec<KeyName> {
         match subject {
             Subject::Signer => self.signer.keys.iter().map(|key| key.name.clone()).collect(),
             Subject::Key(key) => vec![key.clone()],
+            Subject::Checkpoints => Vec::new(),
         }
     }
 
     fn status(&self, subject: &Subject) -> ServingStatus {
         let is_ready = |key: &KeyName| self.signer.tokens.health(key) == Some(token::Health::Ready);
-        let can_sign = self.keys(subject).iter().any(is_ready);
+        let can_sign = match subject {
+            Subject::Checkpoints => self.checkpointing() == Checkpointing::Current,
+            Subject::Signer | Subject::Key(_) => self.keys(subject).iter().any(is_ready),
+        };
         if can_sign && self.signer.ledger.is_writable() && !*self.stopping.borrow() {
             ServingStatus::Serving
         } else {
@@ -114,7 +130,9 @@ impl Health {
         let keys = self.keys(subject);
         let tokens = keys.iter().filter_map(|key| self.signer.tokens.watch_health(key)).map(changes_of);
         let mut changes = StreamMap::new();
-        for each in tokens.chain([changes_of(self.signer.ledger.watch_writable())]) {
+        let ledger = &self.signer.ledger;
+        let ledger = [changes_of(ledger.watch_writable()), changes_of(ledger.watch_checkpointing())];
+        for each in tokens.chain(ledger) {
             changes.insert(changes.len(), each);
         }
         changes

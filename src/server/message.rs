@@ -121,6 +121,8 @@ fn purpose(purpose: KeyPurpose) -> v1::Purpose {
         KeyPurpose::X509Crl => v1::Purpose::X509Crl,
         KeyPurpose::Ocsp => v1::Purpose::Ocsp,
         KeyPurpose::SshHostCa => v1::Purpose::SshHostCa,
+        // No caller is told of such a key.
+        KeyPurpose::Ledger => v1::Purpose::Unspecified,
     }
 }
 

@@ -178,6 +178,13 @@ impl From<Failure> for Rejection {
                 "the signer's clock is behind its ledger, so it signs nothing; tell its operator, and try again later",
             )
             .retry_after(Duration::from_secs(5)),
+            Failure::Ledger(
+                LedgerError::OlderThanCheckpoint { .. } | LedgerError::OtherThanCheckpoint { .. },
+            ) => Self::new(
+                Code::Internal,
+                "LEDGER_CONTRADICTS_CHECKPOINT",
+                "the signer's record is not the one that it has signed, so it signs nothing; tell its operator at once",
+            ),
             Failure::Ledger(_) => Self::new(
                 Code::Unavailable,
                 "LEDGER_UNAVAILABLE",

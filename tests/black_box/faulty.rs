@@ -67,7 +67,7 @@ pub fn faulty(config: &str, control: &Control) -> String {
     config.replace("[token.soft.environment]\n", &format!("[token.soft.environment]\n{environment}"))
 }
 
-fn other_token(dir: &Path) -> String {
+pub fn other_token(dir: &Path) -> String {
     format!(
         "\n[token.other]\nmodule = {REAL:?}\nlabel = \"other\"\npin_file = \"other-pin\"\n\
          [token.other.environment]\nSOFTHSM2_CONF = \"{}/softhsm2.conf\"\n",
@@ -87,15 +87,20 @@ impl Caller {
     }
 
     pub async fn sign(&self, key: &str) -> Result<v1::SignResponse, CallError> {
+        self.sign_as(key, key).await
+    }
+
+    /// Asks for a certificate of the CA `key` by the name of another.
+    pub async fn sign_as(&self, key: &str, name: &str) -> Result<v1::SignResponse, CallError> {
         let openssh = self.client.get_key(key).await.unwrap().openssh;
         let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let tbs = Forgery { serial, ..Forgery::user(ca_key, now()) };
-        self.client.sign(request(key, tbs.encode())).await
+        self.client.sign(request(name, tbs.encode())).await
     }
 
     /// Asks until it is signed; how long that took.
-    async fn sign_at_last(&self, key: &str) -> Duration {
+    pub async fn sign_at_last(&self, key: &str) -> Duration {
         let since = Instant::now();
         while let Err(error) = self.sign(key).await {
             assert!(since.elapsed() < PATIENCE, "{error}");

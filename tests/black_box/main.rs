@@ -26,6 +26,7 @@ mod agent;
 mod bench;
 mod blocklist;
 mod budget;
+mod checkpoints;
 mod cli;
 mod crl_ocsp;
 mod faulty;

@@ -182,8 +182,12 @@ pub fn settled(site: &Site) -> Settled {
                     count(&mut settled, outcome);
                 }
             }
-            Entry::Refusal { .. } | Entry::Refusals { .. } | Entry::Freeze { .. } | Entry::Thaw { .. } => {
-                panic!("nothing here refuses: entry {index} is {entry:?}")
+            Entry::Refusal { .. }
+            | Entry::Refusals { .. }
+            | Entry::Freeze { .. }
+            | Entry::Thaw { .. }
+            | Entry::Checkpoint { .. } => {
+                panic!("nothing here refuses, or signs checkpoints: entry {index} is {entry:?}")
             }
         }
     }

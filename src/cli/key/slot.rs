@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{GenerateArgs, sections, shown};
 use crate::cli::ConfigArgs;
 use crate::cli::token::environment;
+use crate::config::Config;
 use crate::key::{self, PublicKey};
 use crate::token::piv::management::{self, Making, ManagementKey};
 use crate::token::piv::operator;
@@ -60,7 +61,12 @@ pub(crate) struct DeleteArgs {
 ///
 /// # Errors
 /// What is wrong, and whether there is a key now.
-pub(super) fn generate(args: &GenerateArgs, key: &key::Config, card: YubiKey) -> anyhow::Result<()> {
+pub(super) fn generate(
+    args: &GenerateArgs,
+    config: &Config,
+    key: &key::Config,
+    card: YubiKey,
+) -> anyhow::Result<()> {
     let slot = slot(key)?;
     let SlotArgs { management_key_file, pin_policy, touch_policy } = &args.slot;
     let file = management_key_file.as_ref();
@@ -76,7 +82,7 @@ pub(super) fn generate(args: &GenerateArgs, key: &key::Config, card: YubiKey) ->
         .map_err(|problem| anyhow::anyhow!("the key is made, but is not fit for service: {problem}"))?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown(key, &public_key, None))?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown(config, key, &public_key, None))?)?;
         return Ok(());
     }
     writeln!(out, "generated key {} in slot {slot} of YubiKey {}", key.name, card.serial)?;

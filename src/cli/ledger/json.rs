@@ -43,6 +43,9 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
             json!({ "kind": "thaw", "caller": utf8(caller), "key": utf8(key), "freeze": freeze }),
             json!({ "by": utf8(by), "why": utf8(why) }),
         ]),
+        Entry::Checkpoint { key, ca_key, text, .. } => {
+            merged([key_fields(ca_key), json!({ "kind": "checkpoint", "key": key, "text": text })])
+        }
     };
     object.insert("index".to_owned(), index.into());
     object.insert("time".to_owned(), time(entry.time()).into());

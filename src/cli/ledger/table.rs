@@ -8,6 +8,7 @@ use countersign_tbs::x509::TbsCertificate;
 
 use crate::cli::ledger::{hex, parsed, seconds, time};
 use crate::ledger::Entry;
+use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::entry::{Asked, AskedTbs, Outcome};
 
 /// The line of one entry.
@@ -40,8 +41,26 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             let what = format!("of entry {freeze} by {}: \"{}\"", word(by), why.escape_ascii());
             ("thaw", word(caller), word(key), what)
         }
+        Entry::Checkpoint { key, text, .. } => {
+            ("checkpoint", "-".to_owned(), word(key.as_bytes()), checkpoint(text))
+        }
     };
-    format!("{index:>8}  {}  {kind:<9}  {caller:<24}  {key:<12}  {what}", time(entry.time()))
+    format!("{index:>8}  {}  {kind:<10}  {caller:<24}  {key:<12}  {what}", time(entry.time()))
+}
+
+/// What is to be signed, or the text itself, if it is no checkpoint.
+fn checkpoint(signed: &str) -> String {
+    Checkpoint::parse(signed).map_or_else(
+        |_| format!("\"{}\"", text(signed)),
+        |found| {
+            format!(
+                "of {} entries, root {}, of log {}",
+                found.size(),
+                hex(found.root()),
+                text(found.origin())
+            )
+        },
+    )
 }
 
 fn ending(outcome: &Outcome) -> String {

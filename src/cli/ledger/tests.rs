@@ -54,7 +54,7 @@ async fn shows_the_certificate_and_its_outcome_while_the_signer_runs() {
     assert!(text.starts_with(&live) && live.lines().count() >= 4, "{live}");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 5);
-    assert!(lines[0].contains("  intent     uid:1000"), "{text}");
+    assert!(lines[0].contains("  intent      uid:1000"), "{text}");
     let what = "key id \"alice smith\", principals \"alice\", valid ";
     assert!(lines[0].contains(what), "{text}");
     assert!(lines[0].contains(", request request-"), "{text}");
@@ -106,7 +106,14 @@ fn every_field_of_an_entry_is_escaped() {
     let rule = evil.to_owned();
     let freeze = Entry::Freeze { time, caller: bytes(), key: bytes(), rule, requests: 1, since: time };
     let thaw = Entry::Thaw { time, caller: bytes(), key: bytes(), freeze: 0, by: bytes(), why: bytes() };
-    for entry in [refusal, outcome, refusals, freeze, thaw] {
+    let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
+    let checkpoint = |text| Entry::Checkpoint { time, key: evil.to_owned(), ca_key: ca_key.clone(), text };
+    let no_checkpoint = checkpoint(evil.to_owned());
+    // An origin may have anything but control characters of ASCII.
+    let origin = "\u{9b}31m\u{202e}";
+    let checkpoint = checkpoint(format!("{origin}\n1\n{}\n", "A".repeat(43) + "="));
+    assert!(super::table::line(0, &checkpoint).contains("of 1 entries, root 0000"));
+    for entry in [refusal, outcome, refusals, freeze, thaw, checkpoint, no_checkpoint] {
         let line = super::table::line(0, &entry);
         assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
         let value = super::json::line(0, &entry);

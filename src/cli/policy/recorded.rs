@@ -18,6 +18,8 @@ pub(super) enum NoRequest {
     Outcome(u64),
     #[error("is a self-test of the signer, which no policy decides")]
     SelfTest,
+    #[error("is of a checkpoint of the log, which no policy decides")]
+    Checkpoint,
     #[error("counts refusals that have no entries of their own")]
     Refusals,
     #[error("is of a freeze, which no policy decides")]
@@ -53,5 +55,6 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::SelfTest { .. } => Err(NoRequest::SelfTest),
         Entry::Refusals { .. } => Err(NoRequest::Refusals),
         Entry::Freeze { .. } | Entry::Thaw { .. } => Err(NoRequest::Freeze),
+        Entry::Checkpoint { .. } => Err(NoRequest::Checkpoint),
     }
 }

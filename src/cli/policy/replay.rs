@@ -229,6 +229,7 @@ impl From<NoRequest> for Why {
             | NoRequest::SelfTest
             | NoRequest::Refusals
             | NoRequest::Freeze
+            | NoRequest::Checkpoint
             | NoRequest::Kind(_)
             | NoRequest::Caller(_) => Self::Unknown,
         }

@@ -21,6 +21,11 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("test.example/log", "https://test.example/log", "10: ledger.origin: should be a URL without its scheme"),
     ("test.example/log", "test example", "10: ledger.origin: should be"),
     ("[token.one]", "clock_tolerance = \"11years\"\n[token.one]", "12: ledger.clock_tolerance: is \"11years\"; 0s to"),
+    ("[token.one]", "checkpoint_key = \"log\"\n[token.one]", "12: ledger.checkpoint_key: is \"log\", but there is no section [key.log]"),
+    ("[token.one]", "checkpoint_key = \"user-ca\"\n[token.one]", "12: ledger.checkpoint_key: is \"user-ca\", whose purpose is ssh-user-ca"),
+    ("[token.one]", "checkpoint_interval = \"1ms\"\n[token.one]", "12: ledger.checkpoint_interval: is \"1ms\"; 100ms to 1day"),
+    ("[token.one]", "checkpoint_entries = 0\n[token.one]", "12: ledger.checkpoint_entries: is 0; 1 to"),
+    ("[token.one]", "checkpoint_file = \"\"\n[token.one]", "12: ledger.checkpoint_file: should be the path of a file"),
     ("label = \"one\"", "label = \"one \"", "14: token.one.label: should be 1 to 32 bytes"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nserial = \"12345678901234567\"", "16: token.one.serial: should be 1 to 16"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nprocesses = 0", "16: token.one.processes: is 0; 1 to 8 is allowed"),
@@ -151,6 +156,59 @@ fn profile_of_an_x509_key_that_allows_more_than_its_kind_is_a_fault() {
         let [fault] = &*faults else { panic!("{signs}: one fault, not {faults:#?}") };
         let fault = fault.to_string().replace("/etc/cs/cs.toml:", "");
         assert!(fault.starts_with(expected), "{signs}:\n{fault}\n{expected}");
+    }
+}
+
+/// A configuration that signs checkpoints, with one text replaced, and how its one fault begins.
+const LOG_KEYS: &[(&str, &str, &str)] = &[
+    (
+        "checkpoint_key = \"log\"\n",
+        "",
+        "17: key.log: signs no checkpoints: name it in `ledger.checkpoint_key`",
+    ),
+    (
+        "\"ed25519\"",
+        "\"ecdsa-p384-sha384\"",
+        "20: key.log.scheme: is ecdsa-p384-sha384; checkpoints are signed with",
+    ),
+    (
+        "\"ed25519\"",
+        "\"rsa-pkcs1-sha256\"",
+        "20: key.log.scheme: is rsa-pkcs1-sha256; checkpoints are signed with",
+    ),
+    ("\"log-1\"", "\"user-ca\"", "23: key.user-ca: is the same key as key.log"),
+    (
+        "\"log-1\"",
+        "\"log-1\"\ncertificate = \"log.pem\"",
+        "23: key.log.certificate: is for X.509 keys: delete it",
+    ),
+    (
+        "\"log-1\"",
+        "\"log-1\"\nallow.all = { callers = [\"uid:0\"] }",
+        "18: key.log: allows callers to use it, and a key of purpose ledger signs checkpoints alone",
+    ),
+    ("\"ledger\"", "\"ssh-host-ca\"", "12: ledger.checkpoint_key: is \"log\", whose purpose is ssh-host-ca"),
+];
+
+#[test]
+fn the_logs_key_is_no_others_and_nobodys() {
+    let signing = LEAST.replace("[token.one]", "checkpoint_key = \"log\"\n[token.one]").replace(
+        "[key.user-ca]\n",
+        "[key.log]\npurpose = \"ledger\"\nscheme = \"ed25519\"\ntoken = \"one\"\nlabel = \"log-1\"\n[key.user-ca]\n",
+    );
+    let config = parse(&signing).unwrap();
+    let checkpoints = config.ledger.checkpoints.unwrap();
+    assert_eq!(
+        (checkpoints.key.as_str(), checkpoints.interval.as_secs(), checkpoints.entries),
+        ("log", 10, 1000)
+    );
+    assert_eq!(checkpoints.file, std::path::Path::new("/etc/cs/ledger.sqlite-checkpoint"));
+    assert_eq!(config.policy.digest(), parse(LEAST).unwrap().policy.digest(), "no rule is about it");
+    for (from, to, expected) in LOG_KEYS {
+        let faults = parse(&signing.replacen(from, to, 1)).unwrap_err();
+        let faults: Vec<_> =
+            faults.iter().map(|fault| fault.to_string().replace("/etc/cs/cs.toml:", "")).collect();
+        assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{to}:\n{faults:#?}\n{expected}");
     }
 }
 

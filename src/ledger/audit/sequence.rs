@@ -37,7 +37,7 @@ pub(super) struct Sequence<'scope> {
     pool: Pool<'scope>,
 }
 
-/// An intent or a self-test that waits for its outcome.
+/// An intent, a self-test or a checkpoint that waits for its outcome.
 #[derive(Debug)]
 struct Open {
     time: UnixMillis,
@@ -108,6 +108,13 @@ impl<'scope> Sequence<'scope> {
                 self.time(index, time);
                 let (key, scheme) = (self.keys.place(&ca_key), self.scheme(index, &ca_key));
                 self.wait(index, Open { time, key, scheme, message: Message::Here(challenge), claim: None });
+            }
+            Entry::Checkpoint { time, ca_key, text, .. } => {
+                self.counts.others += 1;
+                self.time(index, time);
+                let (key, scheme) = (self.keys.place(&ca_key), self.scheme(index, &ca_key));
+                let message = Message::Here(text.into_bytes());
+                self.wait(index, Open { time, key, scheme, message, claim: None });
             }
             Entry::Refusal { time, .. } => {
                 self.counts.refusals += 1;
@@ -270,6 +277,7 @@ impl<'scope> Sequence<'scope> {
         };
         let message = source.leaf(intent).and_then(|leaf| match Entry::decode(&leaf) {
             Ok(Entry::SelfTest { challenge, .. }) => Some(challenge),
+            Ok(Entry::Checkpoint { text, .. }) => Some(text.into_bytes()),
             Ok(Entry::Intent { asked: Asked { tbs: AskedTbs::Whole(bytes), .. }, .. }) => Some(bytes),
             _ => None,
         });

@@ -53,6 +53,12 @@ fn entry() -> impl Strategy<Value = Entry> {
         (time(), any::<u64>(), outcome, any::<u64>()).prop_map(|(time, intent, outcome, latency_us)| {
             Entry::Outcome { time, intent, outcome, latency_us }
         }),
+        (time(), ".*", ca_key(), ".*").prop_map(|(time, key, ca_key, text)| Entry::Checkpoint {
+            time,
+            key,
+            ca_key,
+            text,
+        }),
         (time(), ".*", ca_key(), bytes()).prop_map(|(time, key, ca_key, challenge)| Entry::SelfTest {
             time,
             key,

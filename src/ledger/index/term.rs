@@ -32,7 +32,7 @@ pub(in crate::ledger) enum Kind {
     Request = 1,
     /// An intent's CA key and serial.
     Taken = 2,
-    /// The index of an intent or a self-test; on its outcome.
+    /// The index of an intent, a self-test or a checkpoint; on its outcome.
     Outcome = 3,
     /// A certificate's serial, of an intent or a refusal; so are the kinds that follow.
     Serial = 16,
@@ -119,7 +119,9 @@ impl TermKey {
             Entry::Intent { asked, ca_key, .. } => self.intent(asked, ca_key, parsed(asked).as_ref()),
             Entry::Refusal { asked, .. } => self.asked(asked, parsed(asked).as_ref()),
             Entry::Outcome { intent, .. } => vec![self.outcome(*intent)],
-            Entry::SelfTest { key, .. } => vec![self.term(Kind::Key, &[key.as_bytes()])],
+            Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => {
+                vec![self.term(Kind::Key, &[key.as_bytes()])]
+            }
             Entry::Refusals { caller, .. } => vec![self.term(Kind::Caller, &[caller])],
             Entry::Freeze { caller, key, .. } | Entry::Thaw { caller, key, .. } => {
                 vec![self.term(Kind::Caller, &[caller]), self.term(Kind::Key, &[key])]

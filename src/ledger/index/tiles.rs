@@ -66,6 +66,11 @@ impl TileFiles {
         }
     }
 
+    /// How many entries have their hashes here.
+    pub(in crate::ledger) fn entries(&self) -> u64 {
+        self.levels().first().map_or(0, Level::len)
+    }
+
     /// Writes the hashes of the entries before `entries`, and returns once the disk has them.
     pub(super) fn write(&self, entries: u64) -> io::Result<()> {
         let mut len = entries;

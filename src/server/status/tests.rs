@@ -35,6 +35,11 @@ fn failures() -> Vec<Failure> {
             behind: Duration::from_secs(60),
             tolerance: Duration::from_secs(5),
         }),
+        Failure::Ledger(LedgerError::OtherThanCheckpoint {
+            path: "/ledger".into(),
+            file: "/ledger-checkpoint".into(),
+            signed: 7,
+        }),
         Failure::Verify(VerifyError { scheme: Scheme::Ed25519 }),
         Failure::TooLate,
     ]

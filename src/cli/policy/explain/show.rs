@@ -53,7 +53,8 @@ fn recorded(report: &Report) -> String {
         | Entry::SelfTest { .. }
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
-        | Entry::Thaw { .. } => return String::new(),
+        | Entry::Thaw { .. }
+        | Entry::Checkpoint { .. } => return String::new(),
     };
     let policy = if *policy == report.policy_digest { "this policy" } else { "another policy than this" };
     format!("entry {index} was {said}, under {policy}\n")

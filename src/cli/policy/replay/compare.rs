@@ -135,7 +135,8 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
         | Entry::SelfTest { .. }
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
-        | Entry::Thaw { .. } => Err(Why::Unknown),
+        | Entry::Thaw { .. }
+        | Entry::Checkpoint { .. } => Err(Why::Unknown),
     }
 }
 

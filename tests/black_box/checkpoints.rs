@@ -10,7 +10,7 @@ use countersign::ledger::checkpoint::Checkpoint;
 use countersign::ledger::entry::Outcome;
 use countersign::ledger::note::{Note, VerifierKey};
 use countersign_faulty::{Action, Call, Control, On, Script};
-use countersign_proto::client::Health;
+use countersign_proto::client::{Health, HealthChanges};
 use serde_json::Value;
 
 use crate::faulty::{Caller, faulty, other_token};
@@ -75,6 +75,11 @@ fn wait_for(site: &Site, key: &VerifierKey, entries: u64) -> Checkpoint {
         assert!(since.elapsed() < PATIENCE, "{} of {entries} entries", found.size());
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The next health that is told.
+async fn told(changes: &mut HealthChanges) -> Option<Health> {
+    tokio::time::timeout(PATIENCE, changes.next()).await.expect("a change").unwrap()
 }
 
 fn checkpoints(site: &Site) -> usize {
@@ -229,30 +234,36 @@ async fn a_restored_backup_is_refused_though_its_index_agrees() {
     assert_eq!(site.entries().len(), before, "nothing was signed or written");
 }
 
-/// Two tokens: the log's key behind the faulty module, and a user CA behind none.
-fn broken() -> (Site, Control) {
+/// Which key is behind the faulty module; the other is on a token that is well.
+enum Behind {
+    Log,
+    UserCa,
+}
+
+/// Two tokens with a key each.
+fn broken(behind: &Behind) -> (Site, Control) {
     let site = Site::without_token("");
     std::fs::create_dir(site.path("script")).unwrap();
     let control = Control::new(&site.path("script/script.toml")).unwrap();
-    let user_ca = USER_CA.replace("\"soft\"", "\"other\"");
-    let config = format!(
-        "{}{}{user_ca}{}",
-        faulty(&site.base_config(), &control),
-        other_token(site.dir()),
-        log_key("ed25519")
-    );
+    let well = |keys: &str| keys.replace("\"soft\"", "\"other\"");
+    let (user_ca, log) = match behind {
+        Behind::Log => (well(USER_CA), log_key("ed25519")),
+        Behind::UserCa => (USER_CA.to_owned(), well(&log_key("ed25519"))),
+    };
+    let tokens = format!("{}{}", faulty(&site.base_config(), &control), other_token(site.dir()));
+    let config = format!("{tokens}{user_ca}{log}");
     make(&site, &with_checkpoints(&config, "checkpoint_interval = \"100ms\""), &["soft", "other"]);
     (site, control)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_cannot_sign_them_stops_nobody_else() {
-    let (site, control) = broken();
+    let (site, control) = broken(&Behind::Log);
     let mut daemon = site.serve();
     let (key, caller) = (verifier(&site), Caller::new(&site, &daemon).await);
     let client = site.client(&daemon, FRONT_END).await;
     let mut health = client.watch_checkpoint_health().await.unwrap();
-    assert_eq!(health.next().await.unwrap(), Some(Health::Serving));
+    assert_eq!(told(&mut health).await, Some(Health::Serving));
     control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
     caller.sign("user-ca").await.unwrap();
     assert!(control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) == 1));
@@ -260,12 +271,12 @@ async fn a_token_that_cannot_sign_them_stops_nobody_else() {
         caller.sign("user-ca").await.expect("its own token is well");
     }
     daemon.wait_for("NO CHECKPOINT CAN BE SIGNED");
-    assert_eq!(health.next().await.unwrap(), Some(Health::NotServing));
+    assert_eq!(told(&mut health).await, Some(Health::NotServing));
     assert_eq!(client.health(None).await.unwrap(), Health::Serving);
     let old = newest(&site, &key).size();
     control.clear().unwrap();
     daemon.wait_for("checkpoints are signed again");
-    assert_eq!(health.next().await.unwrap(), Some(Health::Serving));
+    assert_eq!(told(&mut health).await, Some(Health::Serving));
     assert!(newest(&site, &key).size() > old + 40);
 
     control.set(&Script::on(On::call(Call::Sign, Action::WrongSignature).times(1))).unwrap();
@@ -283,7 +294,7 @@ async fn a_token_that_cannot_sign_them_stops_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_the_intent_and_the_file_leaves_what_was_given_out() {
-    let (site, control) = broken();
+    let (site, control) = broken(&Behind::Log);
     let daemon = site.serve();
     let (key, caller) = (verifier(&site), Caller::new(&site, &daemon).await);
     let old = newest(&site, &key);
@@ -300,4 +311,17 @@ async fn a_kill_between_the_intent_and_the_file_leaves_what_was_given_out() {
     let daemon = site.serve();
     assert!(newest(&site, &key).size() > old.size());
     drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_logs_key_is_none_that_the_signer_can_sign_with() {
+    let (site, control) = broken(&Behind::UserCa);
+    let daemon = site.serve();
+    let (caller, client) = (Caller::new(&site, &daemon).await, site.client(&daemon, FRONT_END).await);
+    let mut health = client.watch_health(None).await.unwrap();
+    assert_eq!(told(&mut health).await, Some(Health::Serving));
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    assert_eq!(caller.sign("user-ca").await.unwrap_err().reason, "TOKEN_TIMED_OUT");
+    assert_eq!(told(&mut health).await, Some(Health::NotServing));
+    assert_eq!(client.checkpoint_health().await.unwrap(), Health::Serving);
 }

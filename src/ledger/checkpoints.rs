@@ -233,6 +233,8 @@ impl Checkpoints {
 
     /// What is to be signed next: it continues what was signed last.
     async fn next(&self) -> Result<Checkpoint, LedgerError> {
+        // Else what is on its way would be new again, and have another one signed.
+        self.ledger.queue.settled().await;
         let (tiles, last) = (Arc::clone(&self.ledger.tiles), self.last.clone());
         let name = self.verifier.name().clone();
         let proven = spawn_blocking(move || proven(&tiles, &name, last.as_ref()));

@@ -60,6 +60,8 @@ enum Job {
     Intent(Waiting<Box<Wanted>, Claimed>),
     Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
     Outcome(Leaf),
+    /// Dropped after the next commit, which has all outcomes before it.
+    Settle(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -189,6 +191,15 @@ impl Queue {
         told.await.map_err(|_| LedgerError::Closed)?
     }
 
+    /// Returns once every outcome until now is in the log, or the transaction that was to have it failed.
+    pub(super) async fn settled(&self) {
+        let (dropped, committed) = oneshot::channel();
+        if self.jobs.send(Job::Settle(dropped)).is_ok() {
+            // The writer answers by dropping it.
+            let _ = committed.await;
+        }
+    }
+
     /// Has everything that waits written, and returns once the file is closed.
     pub(super) async fn close(&self) {
         let (answer, closed) = oneshot::channel();
@@ -248,6 +259,7 @@ impl Writer {
         loop {
             let next = self.next(!closers.is_empty());
             let (mut round, is_last) = (Round::default(), matches!(next, Next::End));
+            let mut settled = Vec::new();
             let mut is_due = !matches!(next, Next::Job(_));
             if let Next::Job(first) = next {
                 // Who is ready to send more may do so first: on a busy machine one commit is for many.
@@ -259,14 +271,16 @@ impl Writer {
                         Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
                         Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
                         Job::Outcome(outcome) => self.outcomes.push(outcome),
+                        Job::Settle(answer) => settled.push(answer),
                         Job::Close(answer) => closers.push(answer),
                     }
                 }
-                is_due = !round.is_empty();
+                is_due = !round.is_empty() || !settled.is_empty();
             }
             if is_due {
                 self.commit(round, is_last);
             }
+            drop(settled);
             if is_last {
                 break;
             }

@@ -14,7 +14,7 @@ use countersign_proto::client::{Health, HealthChanges};
 use serde_json::Value;
 
 use crate::faulty::{Caller, faulty, other_token};
-use crate::site::{FRONT_END, PATIENCE, Site, USER_CA, key_sections, text};
+use crate::site::{FRONT_END, PATIENCE, Site, USER_CA, at, key_sections, text};
 
 const ORIGIN: &str = "test.countersign.example/ledger";
 
@@ -86,6 +86,14 @@ fn checkpoints(site: &Site) -> usize {
     site.entries().iter().filter(|entry| matches!(entry, Entry::Checkpoint { .. })).count()
 }
 
+/// What became of the entry at `index`.
+fn outcome_of(entries: &[Entry], index: usize) -> Option<&Outcome> {
+    entries.iter().find_map(|entry| match entry {
+        Entry::Outcome { intent, outcome, .. } if at(*intent) == index => Some(outcome),
+        _ => None,
+    })
+}
+
 /// As a stranger verifies it, who has our public key, openssl and the specification.
 fn openssl_verifies(site: &Site, scheme: &str) {
     let note = Note::parse(&std::fs::read(site.path("ledger.sqlite-checkpoint")).unwrap()).unwrap();
@@ -139,15 +147,8 @@ async fn they_come_by_count_and_openssl_verifies_them() {
         let entries = site.entries();
         let signed =
             entries.iter().enumerate().filter(|(_, entry)| matches!(entry, Entry::Checkpoint { .. }));
-        let outcome = |index: usize| {
-            entries.iter().find_map(|entry| match entry {
-                Entry::Outcome { intent, outcome, .. } if usize::try_from(*intent) == Ok(index) => {
-                    Some(outcome)
-                }
-                _ => None,
-            })
-        };
-        let unsigned = signed.filter(|(index, _)| !matches!(outcome(*index), Some(Outcome::Signed(_))));
+        let unsigned =
+            signed.filter(|(index, _)| !matches!(outcome_of(&entries, *index), Some(Outcome::Signed(_))));
         assert_eq!(unsigned.count(), 0, "each use of the key is in the log");
     }
 }
@@ -297,14 +298,12 @@ async fn a_kill_between_the_intent_and_the_file_leaves_what_was_given_out() {
     let (site, control) = broken(&Behind::Log);
     let daemon = site.serve();
     let (key, caller) = (verifier(&site), Caller::new(&site, &daemon).await);
-    let old = newest(&site, &key);
     control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
     caller.sign("user-ca").await.unwrap();
     assert!(control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) == 1));
-    assert!(matches!(
-        site.entries().iter().rev().find(|entry| !matches!(entry, Entry::Outcome { .. })),
-        Some(Entry::Checkpoint { .. })
-    ));
+    let (old, entries) = (newest(&site, &key), site.entries());
+    let begun = entries.iter().rposition(|entry| matches!(entry, Entry::Checkpoint { .. })).unwrap();
+    assert!(outcome_of(&entries, begun).is_none());
     daemon.kill();
     assert_eq!(newest(&site, &key), old);
     control.clear().unwrap();

@@ -111,7 +111,7 @@ freeze_after 100/3600"#
 #[test]
 fn example_is_a_configuration() {
     let config = parse(EXAMPLE).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    assert_eq!(config.keys.len(), 6);
+    assert_eq!(config.keys.len(), 7);
 }
 
 #[test]

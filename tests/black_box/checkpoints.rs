@@ -144,6 +144,8 @@ async fn they_come_by_count_and_openssl_verifies_them() {
         openssl_verifies(&site, scheme);
         let (status, log) = daemon.stop();
         assert!(status.success(), "{log}");
+        let (log_key, newest) = (key.to_string(), "ledger.sqlite-checkpoint");
+        site.run_ok(&["ledger", "verify", "--log-key", &log_key, "--checkpoint", newest, "--key", "log.pem"]);
         let entries = site.entries();
         let signed =
             entries.iter().enumerate().filter(|(_, entry)| matches!(entry, Entry::Checkpoint { .. }));

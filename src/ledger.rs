@@ -4,6 +4,7 @@
 //! signs, or the [`Replay`] of an answer that was given before. [`Ledger::settle`] appends the outcome and is the only way
 //! from a verified signature to an answer; a replay verifies the recorded signature again.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,12 +12,14 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand;
 use tokio::sync::watch;
 
+use crate::caller::{Caller, CallerName};
 use crate::key::Key;
 use crate::policy::{Decision, Refusal};
 use crate::sign::{Failure, Priority, Request, Signed};
 use crate::verify::Signature;
 
 mod admit;
+mod archive;
 pub mod audit;
 mod bucket;
 mod budget;
@@ -28,26 +31,33 @@ mod crl_number;
 mod debt;
 pub mod entry;
 mod error;
+mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod index;
 mod leaf;
+mod live;
 pub mod merkle;
 pub mod note;
 mod order;
 mod reader;
+mod search;
 mod sqlite;
 pub mod tiles;
 mod writer;
 
 pub use admit::Thaw;
+pub use archive::{Archive, ArchiveError, Consistency, Inclusion, Page, RawEntry};
 pub use checkpoints::{Checkpointing, SignedCheckpoint};
 pub use entry::{Entry, leaf_hash};
 pub use error::{LedgerError, StoreError};
+pub use filter::{Filter, NoSerial, Serial};
 pub use index::RecordedTiles;
+pub use live::{Growth, Live};
 pub(crate) use order::Order;
 pub use order::Replay;
 pub use reader::Reader;
+pub use search::Search;
 
 use claim::{Claim, Conflict, Unique};
 use clock::LogClock;
@@ -62,6 +72,8 @@ use writer::Queue;
 #[derive(Clone, Debug)]
 pub struct Ledger {
     queue: Queue,
+    live: Live,
+    readers: Arc<BTreeSet<CallerName>>,
     /// Whether the newest record was taken.
     writable: watch::Sender<bool>,
     origin: Arc<str>,
@@ -145,12 +157,13 @@ impl Ledger {
     fn start(store: Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
-        let tiles = store.tiles();
+        let (tiles, live) = (store.tiles(), Live::new(config.path.clone(), store.view()));
         let queue = Queue::start(store, clock)?;
         let (origin, path) = (Arc::from(config.origin.as_str()), Arc::from(config.path.as_path()));
+        let readers = Arc::new(config.readers.clone());
         let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));
         let checkpointing = watch::Sender::default();
-        Ok(Self { queue, writable, origin, path, tiles, checkpoint, checkpointing, now })
+        Ok(Self { queue, live, readers, writable, origin, path, tiles, checkpoint, checkpointing, now })
     }
 
     /// Whether [`Self::open`] would find its log, as far as that can be told without the lock and without writing.
@@ -172,6 +185,18 @@ impl Ledger {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// What reads it while it is written.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Whether the configuration lets a caller read it.
+    #[must_use]
+    pub fn may_be_read_by(&self, caller: &Caller) -> bool {
+        self.readers.contains(caller.name())
     }
 
     /// The file.
@@ -356,6 +381,8 @@ impl Ledger {
 
     /// Writes all that waits, closes the file and gives up its lock. Later records fail; settle what was recorded first.
     pub async fn close(&self) {
+        // Whoever has the file open when its writer closes it leaves its write-ahead log behind.
+        self.live.close().await;
         self.queue.close().await;
     }
 
@@ -479,6 +506,8 @@ pub struct Config {
     pub clock_tolerance: Duration,
     /// How checkpoints are signed, if they are.
     pub checkpoints: Option<checkpoints::Config>,
+    /// Who may read it over the network.
+    pub readers: BTreeSet<CallerName>,
 }
 
 #[cfg(test)]

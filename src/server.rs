@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use countersign_proto::v1::ledger_server::LedgerServer;
 use countersign_proto::v1::operator_server::OperatorServer;
 use countersign_proto::v1::signer_server::SignerServer;
 use countersign_tbs::ssh::CertificateTbs;
@@ -19,6 +20,7 @@ use tonic::service::Routes;
 
 use crate::caller::Caller;
 use crate::config::Fault;
+use crate::ledger::Ledger;
 use crate::policy::{Policy, crl};
 use crate::sign::Signer;
 
@@ -26,6 +28,7 @@ mod api;
 mod coalesce;
 mod connection;
 mod health;
+mod ledger;
 mod message;
 mod operator;
 mod share;
@@ -148,26 +151,28 @@ impl Listener {
         let grace = limits.grace;
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
-        let policy = signer.policy.clone();
-        let operator = OperatorServer::new(operator::Operator::new(signer.ledger.clone()));
+        let (policy, ledger) = (signer.policy.clone(), signer.ledger.clone());
+        let operator = OperatorServer::new(operator::Operator::new(ledger.clone()));
+        let reading = ledger::Reading::service(ledger.clone(), stopping.clone());
         let health = health::Health::service(signer.clone(), stopping.clone());
         let api = api::Api::new(signer, work.clone(), stopping.clone());
         let up_to = |max| {
             let signer = SignerServer::new(api.clone()).max_decoding_message_size(max);
             Routes::new(signer).add_service(health.clone())
         };
-        let (usual, with_crls) = (up_to(MAX_REQUEST_BYTES), up_to(MAX_CRL_REQUEST_BYTES));
+        let by_tls = ForCaller::new(&up_to, policy, &reading, ledger);
         // Only here: over TLS a caller cannot even learn that there is such a service.
-        let by_socket = |routes: &Routes| routes.clone().add_service(operator.clone());
-        let unix_routes = for_caller(policy.clone(), by_socket(&usual), by_socket(&with_crls));
-        let routes = for_caller(policy, usual, with_crls);
+        let up_to = |max| up_to(max).add_service(operator.clone());
+        let by_unix = by_tls.with(&up_to, &reading);
 
         let serving = async {
             let by_unix = async {
                 if let Some(door) = unix {
-                    connection::serve(door, unix_routes, limits, stopping.clone()).await;
+                    let routes = move |caller: &Caller| by_unix.routes(caller);
+                    connection::serve(door, routes, limits, stopping.clone()).await;
                 }
             };
+            let routes = move |caller: &Caller| by_tls.routes(caller);
             tokio::join!(connection::serve(tls, routes, limits, stopping.clone()), by_unix);
             // A request whose connection is gone may not have begun yet. It must not: the ledger is about to be closed.
             work.close().await;
@@ -193,14 +198,47 @@ impl Listener {
     }
 }
 
-/// The methods for each caller, who may have CRLs signed or not.
-fn for_caller(
+/// The methods for each caller, who may have CRLs signed or not, and may read the ledger or not. Where a caller's routes have no
+/// service, it is answered as if there were none.
+#[derive(Clone)]
+struct ForCaller {
     policy: Policy,
-    usual: Routes,
-    with_crls: Routes,
-) -> impl Fn(&Caller) -> Routes + Clone + Send + 'static {
-    let (usual, with_crls) = (usual.prepare(), with_crls.prepare());
-    move |caller| if policy.may_have_crls(caller) { with_crls.clone() } else { usual.clone() }
+    ledger: Ledger,
+    usual: [Routes; 2],
+    for_readers: [Routes; 2],
+}
+
+impl ForCaller {
+    fn new(
+        up_to: &impl Fn(usize) -> Routes,
+        policy: Policy,
+        reading: &LedgerServer<ledger::Reading>,
+        ledger: Ledger,
+    ) -> Self {
+        let (usual, for_readers) = Self::both(up_to, reading);
+        Self { policy, ledger, usual, for_readers }
+    }
+
+    /// The same callers, other routes.
+    fn with(&self, up_to: &impl Fn(usize) -> Routes, reading: &LedgerServer<ledger::Reading>) -> Self {
+        Self::new(up_to, self.policy.clone(), reading, self.ledger.clone())
+    }
+
+    fn both(
+        up_to: &impl Fn(usize) -> Routes,
+        reading: &LedgerServer<ledger::Reading>,
+    ) -> ([Routes; 2], [Routes; 2]) {
+        let usual = [MAX_REQUEST_BYTES, MAX_CRL_REQUEST_BYTES].map(up_to);
+        let for_readers = usual.clone().map(|routes| routes.add_service(reading.clone()).prepare());
+        (usual.map(Routes::prepare), for_readers)
+    }
+
+    fn routes(&self, caller: &Caller) -> Routes {
+        // By TLS nobody is an operator: only the kernel names users.
+        let reads = self.ledger.may_be_read_by(caller) || operator::operator(caller).is_ok();
+        let [usual, with_crls] = if reads { &self.for_readers } else { &self.usual };
+        if self.policy.may_have_crls(caller) { with_crls.clone() } else { usual.clone() }
+    }
 }
 
 /// Reads and checks the TLS files, and takes no address: what a daemon that runs already would not mind.

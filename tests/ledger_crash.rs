@@ -1,6 +1,7 @@
 //! A signer that is killed: what it was told to be durable is there, and the next one goes on after it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write, stdout};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -21,6 +22,7 @@ fn config(path: PathBuf) -> Config {
         origin: "test.example/log".to_owned(),
         clock_tolerance: Duration::from_secs(5),
         checkpoints: None,
+        readers: BTreeSet::new(),
     }
 }
 

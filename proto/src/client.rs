@@ -16,11 +16,15 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::service_fn;
 
+use crate::v1::ledger_client::LedgerClient;
 use crate::v1::operator_client::OperatorClient;
 use crate::v1::sign_stream_response::Result as Outcome;
 use crate::v1::signer_client::SignerClient;
 use crate::v1::{
-    GetKeyRequest, Key, ListKeysRequest, Receipt, SignRequest, SignResponse, SignStreamResponse, ThawRequest,
+    ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetKeyRequest, GetTreeRequest,
+    InclusionProof, Key, ListEntriesRequest, ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest,
+    ProveInclusionRequest, Receipt, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
+    WatchRequest, WatchResponse,
 };
 
 mod error;
@@ -41,6 +45,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     inner: SignerClient<Channel>,
     operator: OperatorClient<Channel>,
+    ledger: LedgerClient<Channel>,
     health: HealthClient<Channel>,
     deadline: Option<Duration>,
 }
@@ -68,6 +73,10 @@ pub enum Health {
 /// A health, and each that follows it.
 #[derive(Debug)]
 pub struct HealthChanges(Streaming<HealthCheckResponse>);
+
+/// A ledger's entries, as they become durable.
+#[derive(Debug)]
+pub struct NewEntries(Streaming<WatchResponse>);
 
 /// A stream's answers, in the order in which they finish.
 #[derive(Debug)]
@@ -110,7 +119,8 @@ impl Client {
 
     fn over(channel: Channel) -> Self {
         let (operator, health) = (OperatorClient::new(channel.clone()), HealthClient::new(channel.clone()));
-        Self { inner: SignerClient::new(channel), operator, health, deadline: None }
+        let ledger = LedgerClient::new(channel.clone());
+        Self { inner: SignerClient::new(channel), operator, ledger, health, deadline: None }
     }
 
     /// Gives every later call this long; after that the signer no longer gives its work to the token.
@@ -206,6 +216,57 @@ impl Client {
         response.into_inner().receipt.ok_or_else(CallError::empty_answer)
     }
 
+    /// As a reader of the ledger: its size and root.
+    ///
+    /// # Errors
+    /// [`CallError`], with code UNIMPLEMENTED for somebody who is no reader.
+    pub async fn ledger_tree(&self, request: GetTreeRequest) -> Result<Tree, CallError> {
+        Ok(self.ledger.clone().get_tree(self.timed(request)).await?.into_inner())
+    }
+
+    /// As a reader of the ledger: entries from an index on.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_tree`].
+    pub async fn list_entries(&self, request: ListEntriesRequest) -> Result<ListEntriesResponse, CallError> {
+        Ok(self.ledger.clone().list_entries(self.timed(request)).await?.into_inner())
+    }
+
+    /// As a reader of the ledger: some of the entries that a filter lets pass, newest first.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_tree`].
+    pub async fn find_entries(&self, request: FindEntriesRequest) -> Result<FindEntriesResponse, CallError> {
+        Ok(self.ledger.clone().find_entries(self.timed(request)).await?.into_inner())
+    }
+
+    /// As a reader of the ledger: the proof that an entry is in it. Nothing is checked here.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_tree`], and with reason `NO_SUCH_ENTRY`.
+    pub async fn prove_inclusion(&self, request: ProveInclusionRequest) -> Result<InclusionProof, CallError> {
+        Ok(self.ledger.clone().prove_inclusion(self.timed(request)).await?.into_inner())
+    }
+
+    /// As a reader of the ledger: the proof that it continues what it was. Nothing is checked here.
+    ///
+    /// # Errors
+    /// As [`Self::prove_inclusion`].
+    pub async fn prove_consistency(
+        &self,
+        request: ProveConsistencyRequest,
+    ) -> Result<ConsistencyProof, CallError> {
+        Ok(self.ledger.clone().prove_consistency(self.timed(request)).await?.into_inner())
+    }
+
+    /// As a reader of the ledger: entries from `from` on, or the next to come, as they become durable; no deadline holds for it.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_tree`].
+    pub async fn watch_ledger(&self, from: Option<u64>) -> Result<NewEntries, CallError> {
+        Ok(NewEntries(self.ledger.clone().watch(WatchRequest { from }).await?.into_inner()))
+    }
+
     fn timed<M>(&self, message: M) -> Request<M> {
         let mut request = message.into_request();
         if let Some(deadline) = self.deadline {
@@ -240,6 +301,16 @@ impl HealthChanges {
     /// [`CallError`] if the call broke: nothing is known any more.
     pub async fn next(&mut self) -> Result<Option<Health>, CallError> {
         Ok(self.0.message().await?.map(Health::from))
+    }
+}
+
+impl NewEntries {
+    /// The next entries, at least one; none once the signer stops.
+    ///
+    /// # Errors
+    /// [`CallError`] if the call broke.
+    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, CallError> {
+        Ok(self.0.message().await?.map(|response| response.entries))
     }
 }
 

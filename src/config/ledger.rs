@@ -1,12 +1,13 @@
-//! `[ledger]`: where the record is, its name, and how checkpoints of it are signed.
+//! `[ledger]`: where the record is, its name, who may read it, and how checkpoints of it are signed.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::caller::CallerName;
 use crate::config::checks::{duration, integer, path};
 use crate::config::key::KnownKeys;
-use crate::config::section::{Number, Section, Text};
+use crate::config::section::{List, Number, Section, Text};
 use crate::ledger::checkpoint::file;
 use crate::ledger::{Config, checkpoints};
 
@@ -20,6 +21,7 @@ pub(super) struct Raw {
     checkpoint_interval: Text,
     checkpoint_entries: Number,
     checkpoint_file: Text,
+    readers: List,
 }
 
 pub(super) fn read(keys: &mut KnownKeys, section: &mut Section<'_, '_>) -> Option<Config> {
@@ -43,11 +45,12 @@ pub(super) fn read(keys: &mut KnownKeys, section: &mut Section<'_, '_>) -> Optio
     );
     let entries = section.or("checkpoint_entries", raw.checkpoint_entries, 1000, integer(1..=1_000_000_000));
     let file = section.or("checkpoint_file", raw.checkpoint_file, None, |text| here(text).map(Some));
+    let readers = section.optional_list("readers", raw.readers, |text| CallerName::parse(&text));
     let path = path?;
     let file = file?.unwrap_or_else(|| file::beside(&path));
     let (interval, entries) = (interval?, u64::try_from(entries?).ok()?);
     let checkpoints = key?.map(|key| checkpoints::Config { key, interval, entries, file });
-    Some(Config { path, origin: origin?, clock_tolerance: clock_tolerance?, checkpoints })
+    Some(Config { path, origin: origin?, clock_tolerance: clock_tolerance?, checkpoints, readers: readers? })
 }
 
 /// A checkpoint's first line and a key name in it (C2SP tlog-checkpoint, signed-note): no white space and no `+`.

@@ -13,25 +13,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use crate::ledger::Leaf;
 use crate::ledger::error::StoreError;
 use crate::ledger::merkle::Hash;
 
 mod files;
+mod find;
 mod open;
 mod recorded;
 mod run;
 mod term;
 mod thread;
 mod tiles;
+mod view;
 mod waiting;
 
 pub(super) use open::Log;
 pub use recorded::RecordedTiles;
-pub(super) use term::{Term, TermKey, parsed};
+pub(super) use term::{Kind, Term, TermKey, parsed};
 pub(super) use tiles::TileFiles;
+pub(super) use view::{Meeting, Step, View, Word};
 
-use files::Claims;
+use files::Runs;
 use thread::{Attempt, Thread};
 use waiting::Waiting;
 
@@ -71,11 +76,13 @@ pub(super) struct Index {
     writing: Option<Arc<Waiting>>,
     /// Why it could not be written the last time.
     failure: Option<Arc<io::Error>>,
-    claims: Claims,
+    runs: Runs,
     tiles: Arc<TileFiles>,
     /// The hashes of the transaction that is not committed.
     hashes: Vec<Hash>,
     thread: Thread,
+    /// What readers see.
+    view: watch::Sender<View>,
 }
 
 impl Index {
@@ -92,6 +99,16 @@ impl Index {
     /// How many entries it knows.
     pub(super) fn entries(&self) -> u64 {
         self.active.entries().end
+    }
+
+    /// What it knows, as it changes, for those who read: no reader holds it up.
+    pub(super) fn view(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    fn publish(&self) {
+        let writing = self.writing.as_deref();
+        self.view.send_modify(|view| view.update(&self.active, writing, &self.runs));
     }
 
     /// Prepares for the next transaction: forgets what the last one left, if it failed.
@@ -128,6 +145,7 @@ impl Index {
         self.tiles.append(&self.hashes);
         self.hashes.clear();
         self.hand_over_if_due();
+        self.publish();
     }
 
     /// What `judge` makes of the newest of the entries that `term` leads to for which it makes anything.
@@ -143,7 +161,7 @@ impl Index {
                 }
             }
         }
-        for run in &self.claims {
+        for run in &self.runs.claims {
             if let Some(found) = run.newest(term.hash, &mut judge)? {
                 return Ok(Some(found));
             }
@@ -171,8 +189,9 @@ impl Index {
     /// One line when it begins and one when it ends, as the log's own writer has them.
     fn took(&mut self, attempt: Attempt) {
         match attempt {
-            Ok(claims) => {
-                (self.claims, self.writing) = (claims, None);
+            Ok(runs) => {
+                (self.runs, self.writing) = (runs, None);
+                self.publish();
                 if self.failure.take().is_some() {
                     tracing::warn!("index {} of the ledger is written again", self.path.display());
                 }

@@ -10,6 +10,7 @@ use std::{iter, vec};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::ledger::RecordedTiles;
+use crate::ledger::archive::{Page, RawEntry};
 use crate::ledger::entry::CHECKPOINT;
 use crate::ledger::sqlite::{connect, len, origin, unreadable};
 use crate::ledger::{Entry, LedgerError};
@@ -41,6 +42,12 @@ impl Reader {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let origin = origin(&connection, path)?;
         Ok(Self { connection, path: path.to_owned(), origin })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The log's name.
@@ -105,20 +112,64 @@ impl Reader {
         Entry::decode(leaf).map_err(|source| LedgerError::Entry { path: self.path.clone(), index, source })
     }
 
+    /// The entry at `index`, as it is stored.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be read, or is missing.
+    pub fn leaf(&self, index: u64) -> Result<RawEntry, LedgerError> {
+        let page = Page { entries: 1, bytes: 1 };
+        let leaf = self.page(index..index.saturating_add(1), page)?.pop();
+        leaf.ok_or_else(|| LedgerError::Gap { path: self.path.clone(), index })
+    }
+
+    /// The entries of `range`, which the log has, as they are stored; up to a page of them.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if they cannot be read, or one is missing.
+    pub fn page(&self, range: Range<u64>, page: Page) -> Result<Vec<RawEntry>, LedgerError> {
+        let mut leaves = Vec::new();
+        let mut bytes = 0;
+        let mut read = || -> rusqlite::Result<()> {
+            let mut select = self.connection.prepare_cached(SELECT)?;
+            let mut rows = select.query(bounds(&range, page.entries))?;
+            while bytes < page.bytes
+                && let Some(row) = rows.next()?
+            {
+                let leaf = RawEntry { index: row.get::<_, i64>(0)?.cast_unsigned(), bytes: row.get(1)? };
+                bytes += leaf.bytes.len();
+                leaves.push(leaf);
+            }
+            Ok(())
+        };
+        read().map_err(|source| unreadable(&self.path, source))?;
+        let gap = |index| LedgerError::Gap { path: self.path.clone(), index };
+        match range.clone().zip(&leaves).find(|(index, leaf)| leaf.index != *index) {
+            Some((index, _)) => Err(gap(index)),
+            None if leaves.is_empty() && !range.is_empty() => Err(gap(range.start)),
+            None => Ok(leaves),
+        }
+    }
+
     /// Up to [`CHUNK`] rows of `range`.
     fn chunk(&self, range: &Range<u64>) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
         let read = || -> rusqlite::Result<Vec<_>> {
-            let select = "SELECT idx, leaf FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx LIMIT ?3";
-            let bound = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
             self.connection
-                .prepare_cached(select)?
-                .query_map([range.start, range.end, CHUNK].map(bound), |row| {
+                .prepare_cached(SELECT)?
+                .query_map(bounds(range, CHUNK), |row| {
                     Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
                 })?
                 .collect()
         };
         read().map_err(|source| unreadable(&self.path, source))
     }
+}
+
+/// Some rows, in order.
+const SELECT: &str = "SELECT idx, leaf FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx LIMIT ?3";
+
+/// The values of [`SELECT`].
+fn bounds(range: &Range<u64>, most: u64) -> [i64; 3] {
+    [range.start, range.end, most].map(|bound| i64::try_from(bound).unwrap_or(i64::MAX))
 }
 
 struct Leaves<'a> {

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use tokio::sync::watch;
 
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::error::StoreError;
-use crate::ledger::index::{Index, Limits, Log, TermKey, TileFiles};
+use crate::ledger::index::{Index, Limits, Log, TermKey, TileFiles, View};
 use crate::ledger::{Config, Entry, LedgerError};
 
 /// "csgn": SQLite's `application_id` of a ledger.
@@ -135,6 +136,11 @@ impl Store {
         }
         let (index, opened_at, rows) = (&mut self.index, self.opened_at, Rows::default());
         Ok(Batch { transaction, index, next, opened_at, rows })
+    }
+
+    /// What readers see of it.
+    pub(super) fn view(&self) -> watch::Receiver<View> {
+        self.index.view()
     }
 
     /// What the terms of its entries are hashed with.

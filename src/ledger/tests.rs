@@ -18,6 +18,7 @@ mod clock;
 mod crl;
 mod identity;
 mod index;
+mod reading;
 mod schema;
 
 fn outcome_of(entry: &Entry) -> (u64, &Outcome) {

@@ -17,6 +17,7 @@ use crate::key::{Key, KeyPurpose, Scheme};
 use crate::ledger::Receipt;
 use crate::sign::{Priority, Request, RequestId, Signed};
 
+pub(super) mod log;
 #[cfg(test)]
 mod tests;
 

@@ -56,7 +56,7 @@ impl operator_server::Operator for Operator {
 }
 
 /// The name of a caller that is the operator.
-fn operator(caller: &Caller) -> Result<CallerName, Fault> {
+pub(super) fn operator(caller: &Caller) -> Result<CallerName, Fault> {
     let operators = [0, geteuid().as_raw()].map(|uid| Caller::from_uid(uid).name().clone());
     let found = operators.into_iter().find(|operator| operator == caller.name());
     found.ok_or(Fault::OperatorOnly)

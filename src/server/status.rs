@@ -11,7 +11,7 @@ use countersign_proto::{ERROR_DOMAIN, v1};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::ledger::{LedgerError, Refused};
+use crate::ledger::{ArchiveError, LedgerError, NoSerial, Refused};
 use crate::policy::ReasonClass;
 use crate::sign::{Failure, InvalidRequestId};
 use crate::token::TokenErrorClass;
@@ -55,7 +55,7 @@ pub(super) enum Fault {
     ServiceUnknown,
     /// This caller, or all callers together, have as many requests in work as they may.
     TooManyRequests,
-    /// The same, of calls that watch the signer's health.
+    /// The same, of calls that watch the signer's health, or its ledger.
     TooManyWatches,
     /// The server is shutting down.
     ShuttingDown,
@@ -65,6 +65,12 @@ pub(super) enum Fault {
     ThawInvalid,
     /// A thaw of a caller that is not frozen for the key.
     NotFrozen,
+    /// A search for what cannot be.
+    FilterInvalid,
+    /// An entry or a size that the ledger does not have.
+    NoSuchEntry,
+    /// The ledger cannot be read.
+    LedgerUnreadable,
     /// A bug.
     Internal,
 }
@@ -72,7 +78,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -87,6 +93,9 @@ impl Fault {
         Self::OperatorOnly,
         Self::ThawInvalid,
         Self::NotFrozen,
+        Self::FilterInvalid,
+        Self::NoSuchEntry,
+        Self::LedgerUnreadable,
         Self::Internal,
     ];
 }
@@ -135,7 +144,7 @@ impl From<Fault> for Rejection {
             Fault::TooManyWatches => Self::new(
                 Code::ResourceExhausted,
                 "TOO_MANY_WATCHES",
-                "this caller, or all, watch the signer's health too often; end the calls that nobody reads",
+                "this caller, or all, have too many calls that watch; end those that nobody reads",
             )
             .retry_after(Duration::from_secs(1)),
             Fault::TooManyRequests => Self::new(
@@ -163,7 +172,38 @@ impl From<Fault> for Rejection {
                 "NOT_FROZEN",
                 "this caller is not frozen for this key; `countersign ledger show` has each freeze",
             ),
+            Fault::FilterInvalid => Self::new(
+                Code::InvalidArgument,
+                "FILTER_INVALID",
+                &format!("the filter's serial is none: {NoSerial}"),
+            ),
+            Fault::NoSuchEntry => Self::new(
+                Code::OutOfRange,
+                "NO_SUCH_ENTRY",
+                "the ledger has no such entry, or no such size, yet; GetTree says how many entries it has",
+            ),
+            Fault::LedgerUnreadable => Self::new(
+                Code::Unavailable,
+                "LEDGER_UNREADABLE",
+                "the ledger or its index cannot be read; the signer's log says why",
+            )
+            .retry_after(Duration::from_secs(5)),
             Fault::Internal => Self::new(Code::Internal, "INTERNAL", "the signer failed; its log says how"),
+        }
+    }
+}
+
+/// Logs what a reader is not told.
+impl From<ArchiveError> for Rejection {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::NoSuchEntry { .. } | ArchiveError::NoSuchSize { .. } => Fault::NoSuchEntry.into(),
+            ArchiveError::Closed => Fault::ShuttingDown.into(),
+            ArchiveError::Ledger(_) | ArchiveError::Index(_) | ArchiveError::Disagree { .. } => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(cause, "{error}");
+                Fault::LedgerUnreadable.into()
+            }
         }
     }
 }

@@ -38,6 +38,7 @@ mod ledger;
 mod limits;
 mod login;
 mod pki;
+mod reading;
 mod readme;
 mod refusals;
 mod replay;

@@ -26,6 +26,8 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("[token.one]", "checkpoint_interval = \"1ms\"\n[token.one]", "12: ledger.checkpoint_interval: is \"1ms\"; 100ms to 1day"),
     ("[token.one]", "checkpoint_entries = 0\n[token.one]", "12: ledger.checkpoint_entries: is 0; 1 to"),
     ("[token.one]", "checkpoint_file = \"\"\n[token.one]", "12: ledger.checkpoint_file: should be the path of a file"),
+    ("[token.one]", "readers = []\n[token.one]", "12: ledger.readers: is empty: list at least one"),
+    ("[token.one]", "readers = [\"auditor\"]\n[token.one]", "12: ledger.readers: \"auditor\" is no caller"),
     ("label = \"one\"", "label = \"one \"", "14: token.one.label: should be 1 to 32 bytes"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nserial = \"12345678901234567\"", "16: token.one.serial: should be 1 to 16"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nprocesses = 0", "16: token.one.processes: is 0; 1 to 8 is allowed"),

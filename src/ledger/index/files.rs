@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::index::find::FindRun;
 use crate::ledger::index::run::{self, Run, Sorted};
 use crate::ledger::index::term::{Family, TermKey};
 use crate::ledger::index::tiles::TileFiles;
@@ -52,15 +53,21 @@ struct Named {
     rows: u64,
 }
 
-/// The runs that the writer looks into, those of the newest entries first.
-pub(super) type Claims = Vec<Arc<Run>>;
+/// The runs that are looked into, in each family those of the newest entries first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runs {
+    /// By the writer.
+    pub(super) claims: Vec<Arc<Run>>,
+    /// By those who read.
+    pub(super) find: Arc<[Arc<FindRun>]>,
+}
 
 /// An index's files, for the one who writes them.
 #[derive(Debug)]
 pub(super) struct Files {
     path: PathBuf,
     manifest: Manifest,
-    claims: Claims,
+    runs: Runs,
     tiles: Arc<TileFiles>,
     /// The rows that the first level may have, before the next begins.
     first_level: u64,
@@ -105,13 +112,9 @@ impl Files {
     /// Opens the index at `path` of the log named `origin`.
     pub(super) fn open(path: &Path, origin: &str, first_level: u64) -> Result<Self, Unusable> {
         let manifest = manifest(path, origin)?;
-        let claims = manifest.claims.iter().flatten();
-        let claims: Claims = claims.map(|named| named.open(path).map(Arc::new)).collect::<Result<_, _>>()?;
-        for named in manifest.find.iter().flatten() {
-            run::check(&path.join(&named.file), named.rows)?;
-        }
+        let runs = Runs::default().for_manifest(path, None, &manifest)?;
         let tiles = Arc::new(TileFiles::open(path, manifest.entries)?);
-        let files = Self { path: path.to_owned(), manifest, claims, tiles, first_level };
+        let files = Self { path: path.to_owned(), manifest, runs, tiles, first_level };
         files.remove_strangers()?;
         Ok(files)
     }
@@ -127,7 +130,7 @@ impl Files {
         // First of all: while the files go, nothing may count on them.
         replace_manifest(path, &manifest)?;
         let tiles = Arc::new(TileFiles::open(path, 0)?);
-        let files = Self { path: path.to_owned(), manifest, claims: Vec::new(), tiles, first_level };
+        let files = Self { path: path.to_owned(), manifest, runs: Runs::default(), tiles, first_level };
         files.remove_strangers()?;
         Ok(files)
     }
@@ -143,8 +146,8 @@ impl Files {
     }
 
     /// The runs to look into.
-    pub(super) fn claims(&self) -> Claims {
-        self.claims.clone()
+    pub(super) fn runs(&self) -> Runs {
+        self.runs.clone()
     }
 
     pub(super) fn tiles(&self) -> Arc<TileFiles> {
@@ -168,10 +171,10 @@ impl Files {
         let (rows, find) = waiting.find();
         self.merge(Family::Find, &mut next, rows, Box::new(find.map(Ok)))?;
         self.tiles.write(next.entries)?;
-        let claims = self.reopen(&next)?;
+        let runs = self.runs.for_manifest(&self.path, Some(&self.manifest), &next)?;
         replace_manifest(&self.path, &next)?;
         self.tiles.forget(next.entries);
-        (self.manifest, self.claims) = (next, claims);
+        (self.manifest, self.runs) = (next, runs);
         Ok(())
     }
 
@@ -211,16 +214,6 @@ impl Files {
         Ok(())
     }
 
-    /// The claims' runs of `next`: those that are open already, and the new one.
-    fn reopen(&self, next: &Manifest) -> io::Result<Claims> {
-        let before = self.manifest.claims.iter().flatten().zip(&self.claims);
-        let open = |named: &Named| {
-            let run = before.clone().find(|(old, _)| old.file == named.file).map(|(_, run)| Arc::clone(run));
-            run.map_or_else(|| named.open(&self.path).map(Arc::new), Ok)
-        };
-        next.claims.iter().flatten().map(open).collect()
-    }
-
     /// Removes the runs that the manifest does not name, and an unfinished manifest.
     fn remove_strangers(&self) -> io::Result<()> {
         let named = || self.manifest.claims.iter().chain(&self.manifest.find).flatten();
@@ -236,9 +229,65 @@ impl Files {
     }
 }
 
+impl Runs {
+    /// Those of `next`; what is open already, by the manifest before it, is not opened again.
+    fn for_manifest(&self, directory: &Path, before: Option<&Manifest>, next: &Manifest) -> io::Result<Self> {
+        let open = |levels: fn(&Manifest) -> &Levels| before.into_iter().flat_map(levels).flatten();
+        let open_claims = open(|manifest| &manifest.claims).zip(&self.claims);
+        let open_find = open(|manifest| &manifest.find).zip(self.find.iter());
+        let claims =
+            next.claims.iter().flatten().map(|named| named.reopen(directory, open_claims.clone(), Run::open));
+        let find =
+            next.find.iter().flatten().map(|named| named.reopen(directory, open_find.clone(), FindRun::open));
+        Ok(Self { claims: claims.collect::<Result<_, _>>()?, find: find.collect::<Result<_, _>>()? })
+    }
+}
+
 impl Named {
-    fn open(&self, directory: &Path) -> io::Result<Run> {
-        Run::open(&directory.join(&self.file), self.rows)
+    /// The run of this name, among those that are open or from its file.
+    fn reopen<'a, R: 'a>(
+        &self,
+        directory: &Path,
+        mut open: impl Iterator<Item = (&'a Self, &'a Arc<R>)>,
+        from_file: impl FnOnce(&Path, u64) -> io::Result<R>,
+    ) -> io::Result<Arc<R>> {
+        match open.find(|(named, _)| named.file == self.file) {
+            Some((_, run)) => Ok(Arc::clone(run)),
+            None => from_file(&directory.join(&self.file), self.rows).map(Arc::new),
+        }
+    }
+}
+
+/// An index's files, for somebody who only reads them, maybe while a signer writes.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) key: TermKey,
+    pub(super) entries: u64,
+    pub(super) find: Arc<[Arc<FindRun>]>,
+    pub(super) tiles: TileFiles,
+}
+
+impl Known {
+    /// Reads the index at `path` of the log named `origin`.
+    pub(super) fn read(path: &Path, origin: &str) -> Result<Self, Unusable> {
+        let mut named = manifest(path, origin)?;
+        loop {
+            let open = |run: &Named| FindRun::open(&path.join(&run.file), run.rows).map(Arc::new);
+            match named.find.iter().flatten().map(open).collect::<Result<_, _>>() {
+                Ok(find) => {
+                    let (key, entries) = (named.key, named.entries);
+                    return Ok(Self { key, entries, find, tiles: TileFiles::read(path, entries)? });
+                }
+                Err(error) => {
+                    // The signer has replaced it meanwhile.
+                    let again = manifest(path, origin)?;
+                    if again.generation == named.generation {
+                        return Err(error.into());
+                    }
+                    named = again;
+                }
+            }
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 use crate::ledger::entry::{Entry, leaf_hash};
 use crate::ledger::index::files::{Files, Unusable};
 use crate::ledger::index::thread::Thread;
 use crate::ledger::index::waiting::Waiting;
-use crate::ledger::index::{Index, Limits, TermKey, path};
+use crate::ledger::index::{Index, Limits, TermKey, View, path};
 use crate::ledger::merkle::{Hash, Tiles as _};
 use crate::ledger::{LedgerError, sqlite};
 
@@ -23,6 +24,9 @@ const PROGRESS: Duration = Duration::from_secs(5);
 
 /// How many of the newest entries that the index knows are compared with the log, at most twice as many.
 const COMPARED: u64 = 256;
+
+/// How many entries are confirmed at once.
+const TOGETHER: u64 = 256;
 
 /// The log, and whose it is.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +48,8 @@ impl Index {
         };
         compare(&path, &files, log)?;
         let active = catch_up(&path, &mut files, log, limits)?;
-        let (key, claims, tiles) = (files.key(), files.claims(), files.tiles());
+        let (key, runs, tiles) = (files.key(), files.runs(), files.tiles());
+        let view = watch::Sender::new(View::new(key, &active, &runs, &tiles));
         let thread =
             Thread::start(files, limits.pause).map_err(|source| failed("writing index", &path, source))?;
         let (since, hashes) = (Instant::now(), Vec::new());
@@ -56,10 +61,11 @@ impl Index {
             since,
             writing: None,
             failure: None,
-            claims,
+            runs,
             tiles,
             hashes,
             thread,
+            view,
         })
     }
 }
@@ -116,9 +122,12 @@ fn catch_up(path: &Path, files: &mut Files, log: Log<'_>, limits: Limits) -> Res
             source,
         })?;
         waiting.append(&key.terms(&entry));
-        waiting.confirm();
         hashes.push(leaf_hash(leaf));
+        if waiting.fresh() >= TOGETHER {
+            waiting.confirm();
+        }
         if waiting.weight() >= limits.bound {
+            waiting.confirm();
             tiles.append(&std::mem::take(&mut hashes));
             files.write(&waiting).map_err(|source| failed("writing index", path, source))?;
             waiting = Waiting::new(index + 1);
@@ -129,6 +138,7 @@ fn catch_up(path: &Path, files: &mut Files, log: Log<'_>, limits: Limits) -> Res
         }
         Ok(Next::More)
     })?;
+    waiting.confirm();
     tiles.append(&hashes);
     Ok(waiting)
 }

@@ -13,10 +13,10 @@ use std::path::Path;
 use crate::ledger::index::waiting::Posting;
 
 /// The bytes of a row.
-const ROW: usize = 16;
+pub(super) const ROW: usize = 16;
 
 /// How many rows are read at once, at least: 4 KiB.
-const BLOCK: u64 = 256;
+pub(super) const BLOCK: u64 = 256;
 
 /// The most blocks of a run, each with its first hash in memory: half a MiB for the longest run, and larger blocks from
 /// 16 million rows on.
@@ -76,10 +76,7 @@ impl Run {
     }
 
     fn read(&self, rows: Range<u64>) -> io::Result<Vec<[u8; ROW]>> {
-        let count = usize::try_from(rows.end - rows.start).map_err(io::Error::other)?;
-        let mut buffer = vec![[0; ROW]; count];
-        self.file.read_exact_at(buffer.as_flattened_mut(), bytes(rows.start))?;
-        Ok(buffer)
+        read(&self.file, rows)
     }
 
     /// Every row, in order.
@@ -94,6 +91,14 @@ impl Run {
             }
         }))
     }
+}
+
+/// These rows of a run.
+pub(super) fn read(file: &File, rows: Range<u64>) -> io::Result<Vec<[u8; ROW]>> {
+    let count = usize::try_from(rows.end - rows.start).map_err(io::Error::other)?;
+    let mut buffer = vec![[0; ROW]; count];
+    file.read_exact_at(buffer.as_flattened_mut(), bytes(rows.start))?;
+    Ok(buffer)
 }
 
 /// The file at `path`, if it has `rows` rows.
@@ -141,7 +146,7 @@ fn lowest(sources: &mut [Peekable<Sorted<'_>>]) -> io::Result<Option<Posting>> {
     sources.get_mut(at).and_then(Iterator::next).transpose()
 }
 
-fn posting(row: &[u8; ROW]) -> Posting {
+pub(super) fn posting(row: &[u8; ROW]) -> Posting {
     let row = u128::from_be_bytes(*row);
     let half = |half: u128| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default();
     Posting { hash: half(row >> 64), index: half(row) }

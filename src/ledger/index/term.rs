@@ -82,6 +82,11 @@ impl TermKey {
         Ok(Self(key))
     }
 
+    /// For an index without entries, in which nothing is found.
+    pub(super) const fn of_nothing() -> Self {
+        Self([0; 16])
+    }
+
     /// A word of several parts; each is hashed with its length, so that none runs into the next.
     pub(in crate::ledger) fn term(self, kind: Kind, parts: &[&[u8]]) -> Term {
         let mut hasher = SipHasher13::new_with_key(&self.0);

@@ -1,6 +1,6 @@
 //! The one thread that writes the index's files, behind the writer of the log.
 //!
-//! In: what waits, one range of entries at a time. Out: the files' new claims, or why they could not be written; then it
+//! In: what waits, one range of entries at a time. Out: the files' new runs, or why they could not be written; then it
 //! is tried again, now and then and when it is asked to, until it succeeds or nobody waits any more.
 
 use std::io;
@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crate::ledger::index::files::{Claims, Files};
+use crate::ledger::index::files::{Files, Runs};
 use crate::ledger::index::waiting::Waiting;
 
 /// What became of an attempt to write what waits.
-pub(super) type Attempt = io::Result<Claims>;
+pub(super) type Attempt = io::Result<Runs>;
 
 /// The thread, and the way to it and back.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ fn run(mut files: Files, pause: Duration, queue: &Receiver<Job>, answers: &SyncS
                 return;
             }
         }
-        if answers.send(Ok(files.claims())).is_err() {
+        if answers.send(Ok(files.runs())).is_err() {
             return;
         }
     }

@@ -42,6 +42,24 @@ struct Level {
 impl TileFiles {
     /// Those of a log that is known up to `entries`.
     pub(super) fn open(directory: &Path, entries: u64) -> io::Result<Self> {
+        Self::levels_of(directory, entries, open)
+    }
+
+    /// The same, for somebody who has them written nowhere.
+    pub(super) fn read(directory: &Path, entries: u64) -> io::Result<Self> {
+        Self::levels_of(directory, entries, |directory, number| File::open(path(directory, number)))
+    }
+
+    /// Those of a log without entries, for somebody who has them written nowhere.
+    pub(super) fn empty() -> Self {
+        Self { directory: PathBuf::new(), levels: RwLock::default() }
+    }
+
+    fn levels_of(
+        directory: &Path,
+        entries: u64,
+        open: impl Fn(&Path, usize) -> io::Result<File>,
+    ) -> io::Result<Self> {
         let mut levels = Vec::new();
         let mut len = entries;
         while len > 0 {
@@ -52,7 +70,7 @@ impl TileFiles {
     }
 
     /// The entries that follow have these hashes.
-    pub(super) fn append(&self, hashes: &[Hash]) {
+    pub(in crate::ledger) fn append(&self, hashes: &[Hash]) {
         let mut levels = self.levels_mut();
         for hash in hashes {
             let (mut next, mut number) = (Some(*hash), 0);
@@ -121,9 +139,12 @@ impl Tiles for TileFiles {
     type Error = io::Error;
 
     fn tile(&self, level: u8, n: u64, width: u16) -> io::Result<Vec<Hash>> {
-        match self.levels().get(usize::from(level)) {
-            Some(level) => level.read(n * TILE, width),
-            None => Err(missing()),
+        let place = self.levels().get(usize::from(level)).map(|level| level.place(n * TILE, width));
+        // Without the lock, so that whoever appends does not wait for the disk.
+        match place.ok_or_else(missing)? {
+            Place::Memory(hashes) if hashes.len() == usize::from(width) => Ok(hashes),
+            Place::File(Some(file)) => stored(&file, n * TILE, width.into()),
+            Place::Memory(_) | Place::File(None) => Err(missing()),
         }
     }
 }
@@ -132,9 +153,8 @@ impl Level {
     /// The level of which `len` hashes are in `file`.
     fn open(file: File, len: u64) -> io::Result<Self> {
         let first = len / TILE * TILE;
-        let mut level = Self { file: Some(Arc::new(file)), first, hashes: VecDeque::new() };
-        level.hashes = level.stored(first, len - first)?.into();
-        Ok(level)
+        let hashes = stored(&file, first, len - first)?.into();
+        Ok(Self { file: Some(Arc::new(file)), first, hashes })
     }
 
     fn len(&self) -> u64 {
@@ -164,27 +184,37 @@ impl Level {
         self.first = self.first.max(full);
     }
 
-    /// `width` hashes from `start` on, where a tile begins: such are in the file all, or in memory all.
-    fn read(&self, start: u64, width: u16) -> io::Result<Vec<Hash>> {
-        let Some(skip) = start.checked_sub(self.first) else { return self.stored(start, width.into()) };
+    /// Where the `width` hashes from `start` on are, where a tile begins: such are in the file all, or in memory all.
+    fn place(&self, start: u64, width: u16) -> Place {
+        let Some(skip) = start.checked_sub(self.first) else { return Place::File(self.file.clone()) };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let hashes: Vec<_> = self.hashes.iter().skip(skip).take(width.into()).copied().collect();
-        if hashes.len() == usize::from(width) { Ok(hashes) } else { Err(missing()) }
+        Place::Memory(self.hashes.iter().skip(skip).take(width.into()).copied().collect())
     }
+}
 
-    fn stored(&self, start: u64, count: u64) -> io::Result<Vec<Hash>> {
-        let len = usize::try_from(count * HASH).map_err(io::Error::other)?;
-        let mut bytes = vec![0; len];
-        self.file.as_ref().ok_or_else(missing)?.read_exact_at(&mut bytes, start * HASH)?;
-        let (hashes, _) = bytes.as_chunks();
-        Ok(hashes.to_vec())
-    }
+/// Where the hashes of a tile are.
+enum Place {
+    Memory(Vec<Hash>),
+    File(Option<Arc<File>>),
+}
+
+/// The `count` hashes of a file from `start` on.
+fn stored(file: &File, start: u64, count: u64) -> io::Result<Vec<Hash>> {
+    let len = usize::try_from(count * HASH).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, start * HASH)?;
+    let (hashes, _) = bytes.as_chunks();
+    Ok(hashes.to_vec())
 }
 
 /// The file of the level with this number.
 fn open(directory: &Path, number: usize) -> io::Result<File> {
-    let path = directory.join(format!("tiles-{number}"));
+    let path = path(directory, number);
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn path(directory: &Path, number: usize) -> PathBuf {
+    directory.join(format!("tiles-{number}"))
 }
 
 /// The root over a full tile.

@@ -1,10 +1,12 @@
 //! What entries are found by, of those that are in the log and not yet in the index's files.
 //!
 //! In: each entry's terms, as it is appended. Out: the entries that a claim leads to, and all of it in order, for the
-//! files. What a transaction appends can be taken back until it is committed.
+//! files. What a transaction appends can be taken back until it is committed. What people look for is kept in a list whose
+//! beginning is all that a reader needs of it, so that nobody who reads holds up the writer.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::ledger::index::term::{Family, Term};
 
@@ -20,9 +22,35 @@ pub(super) struct Posting {
 pub(super) struct Waiting {
     entries: Range<u64>,
     claims: BTreeSet<Posting>,
-    /// Not in order: nobody looks here.
-    find: Vec<Posting>,
+    find: Option<Arc<Gathered>>,
+    /// How many terms `find` has.
+    terms: u64,
     fresh: Fresh,
+}
+
+/// What people look for, of one transaction, and of those before it. Not in order.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    postings: Vec<Posting>,
+    before: Option<Arc<Gathered>>,
+}
+
+impl Gathered {
+    /// The transactions', newest first.
+    pub(super) fn all(newest: Option<&Self>) -> impl Iterator<Item = &[Posting]> {
+        std::iter::successors(newest, |gathered| gathered.before.as_deref())
+            .map(|gathered| &*gathered.postings)
+    }
+}
+
+impl Drop for Gathered {
+    /// One after the other: each would drop the one before it, thousands deep.
+    fn drop(&mut self) {
+        let mut before = self.before.take();
+        while let Some(gathered) = before {
+            before = Arc::into_inner(gathered).and_then(|mut gathered| gathered.before.take());
+        }
+    }
 }
 
 /// What the transaction that is not committed has added.
@@ -30,13 +58,14 @@ pub(super) struct Waiting {
 struct Fresh {
     entries: u64,
     claims: Vec<Posting>,
-    find: usize,
+    find: Vec<Posting>,
 }
 
 impl Waiting {
     /// For entries from `first` on.
     pub(super) fn new(first: u64) -> Self {
-        Self { entries: first..first, claims: BTreeSet::new(), find: Vec::new(), fresh: Fresh::default() }
+        let (claims, fresh) = (BTreeSet::new(), Fresh::default());
+        Self { entries: first..first, claims, find: None, terms: 0, fresh }
     }
 
     /// The next entry is found by `terms`.
@@ -49,20 +78,28 @@ impl Waiting {
                     self.claims.insert(posting);
                     self.fresh.claims.push(posting);
                 }
-                Family::Find => {
-                    self.find.push(posting);
-                    self.fresh.find += 1;
-                }
+                Family::Find => self.fresh.find.push(posting),
             }
         }
         self.entries.end += 1;
         self.fresh.entries += 1;
     }
 
+    /// As if one more entry had one term that people look for.
+    #[cfg(test)]
+    pub(super) fn append_posting(&mut self, posting: Posting) {
+        self.fresh.find.push(posting);
+    }
+
     /// What was appended is in the log.
     pub(super) fn confirm(&mut self) {
         self.fresh.claims.clear();
-        (self.fresh.entries, self.fresh.find) = (0, 0);
+        self.fresh.entries = 0;
+        let postings = std::mem::take(&mut self.fresh.find);
+        if !postings.is_empty() {
+            self.terms += u64::try_from(postings.len()).unwrap_or(u64::MAX);
+            self.find = Some(Arc::new(Gathered { postings, before: self.find.take() }));
+        }
     }
 
     /// What was appended is not in the log.
@@ -70,9 +107,14 @@ impl Waiting {
         for posting in self.fresh.claims.drain(..) {
             self.claims.remove(&posting);
         }
-        self.find.truncate(self.find.len() - self.fresh.find);
+        self.fresh.find.clear();
         self.entries.end -= self.fresh.entries;
-        (self.fresh.entries, self.fresh.find) = (0, 0);
+        self.fresh.entries = 0;
+    }
+
+    /// How many entries were appended and are neither confirmed nor taken back.
+    pub(super) fn fresh(&self) -> u64 {
+        self.fresh.entries
     }
 
     /// Which entries.
@@ -82,8 +124,7 @@ impl Waiting {
 
     /// How many entries, or as many as take as much memory as its terms do.
     pub(super) fn weight(&self) -> u64 {
-        let terms = u64::try_from(self.find.len()).unwrap_or(u64::MAX);
-        (self.entries.end - self.entries.start).max(terms / TERMS)
+        (self.entries.end - self.entries.start).max(self.terms / TERMS)
     }
 
     /// The entries that `hash` leads to, newest first.
@@ -97,9 +138,14 @@ impl Waiting {
         (u64::try_from(self.claims.len()).unwrap_or(u64::MAX), self.claims.iter().copied())
     }
 
-    /// The same of what people look for.
+    /// What people look for, as it was appended.
+    pub(super) fn gathered(&self) -> Option<Arc<Gathered>> {
+        self.find.clone()
+    }
+
+    /// How many of what people look for there are, and they in order.
     pub(super) fn find(&self) -> (u64, impl Iterator<Item = Posting> + use<>) {
-        let mut sorted = self.find.clone();
+        let mut sorted: Vec<_> = Gathered::all(self.find.as_deref()).flatten().copied().collect();
         sorted.sort_unstable();
         sorted.dedup();
         (u64::try_from(sorted.len()).unwrap_or(u64::MAX), sorted.into_iter())

@@ -105,6 +105,7 @@ fn code_name(code: Code) -> &'static str {
         Code::Internal => "INTERNAL",
         Code::InvalidArgument => "INVALID_ARGUMENT",
         Code::NotFound => "NOT_FOUND",
+        Code::OutOfRange => "OUT_OF_RANGE",
         Code::PermissionDenied => "PERMISSION_DENIED",
         Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
         Code::Unauthenticated => "UNAUTHENTICATED",

@@ -1,0 +1,192 @@
+//! What people look for in a log: entries that have all of some words, and a time.
+//!
+//! In: what somebody asks. Out: the words that the index has lists of, and whether an entry is meant: a list may have others,
+//! whose words have the same hash. Text is compared whole, byte for byte.
+
+use countersign_tbs::Tbs;
+use countersign_tbs::ssh::CertificateTbs;
+use countersign_tbs::x509::{SerialNumber, TbsCertificate};
+
+use crate::ledger::Entry;
+use crate::ledger::entry::{Asked, UnixMillis};
+use crate::ledger::index::{Kind, Word, parsed};
+
+/// Entries that are all of what is set. Outcomes have nothing but a time.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// The key's name, as it was asked for.
+    pub key: Option<String>,
+    /// Who asked.
+    pub caller: Option<String>,
+    /// The serial of a certificate.
+    pub serial: Option<Serial>,
+    /// An SSH certificate's key id.
+    pub key_id: Option<String>,
+    /// A principal, a subject alternative name or a subject, as `ledger show --json` writes it.
+    pub name: Option<String>,
+    /// The fingerprint of the certified key, as OpenSSH writes it.
+    pub subject_key: Option<String>,
+    /// At this time or later.
+    pub since: Option<UnixMillis>,
+    /// Before this time.
+    pub until: Option<UnixMillis>,
+}
+
+/// A certificate's serial as people write it: of SSH decimal, of X.509 hexadecimal. Some texts are both.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Serial {
+    ssh: Option<u64>,
+    x509: Option<SerialNumber>,
+}
+
+/// Text that is no serial.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "a serial is decimal (SSH, below 2^64) or hexadecimal (X.509, 1 to 20 octets, with or without colons), and not zero"
+)]
+pub struct NoSerial;
+
+impl std::str::FromStr for Serial {
+    type Err = NoSerial;
+
+    fn from_str(text: &str) -> Result<Self, NoSerial> {
+        let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let ssh = if is_decimal { text.parse().ok() } else { None };
+        let x509 = hexadecimal(text).and_then(|octets| SerialNumber::new(&octets));
+        if ssh.is_none() && x509.is_none() { Err(NoSerial) } else { Ok(Self { ssh, x509 }) }
+    }
+}
+
+impl Filter {
+    /// Of each kind that is asked for, the words that will do; the rarest first.
+    pub(super) fn words(&self) -> Vec<Vec<Word>> {
+        let serials = self.serial.iter().map(|Serial { ssh, x509 }| {
+            let ssh = ssh.map(|serial| serial.to_be_bytes().to_vec());
+            let x509 = x509.as_ref().map(|serial| serial.as_bytes().to_vec());
+            let mut octets: Vec<_> = ssh.into_iter().chain(x509).collect();
+            octets.dedup();
+            octets.into_iter().map(|octets| (Kind::Serial, octets)).collect()
+        });
+        let texts = [
+            (Kind::SubjectKey, &self.subject_key),
+            (Kind::KeyId, &self.key_id),
+            (Kind::Name, &self.name),
+            (Kind::Caller, &self.caller),
+            (Kind::Key, &self.key),
+        ];
+        let texts = texts.into_iter().filter_map(|(kind, text)| Some((kind, text.as_ref()?)));
+        serials.chain(texts.map(|(kind, text)| vec![(kind, text.as_bytes().to_vec())])).collect()
+    }
+
+    /// Whether `entry` is meant.
+    #[must_use]
+    pub fn matches(&self, entry: &Entry) -> bool {
+        let time = entry.time();
+        self.since.is_none_or(|since| time >= since)
+            && self.until.is_none_or(|until| time < until)
+            && is(self.caller.as_ref(), caller(entry))
+            && is(self.key.as_ref(), key(entry))
+            && self.matches_tbs(entry)
+    }
+
+    fn matches_tbs(&self, entry: &Entry) -> bool {
+        let Self { serial, key_id, name, subject_key, .. } = self;
+        if serial.is_none() && key_id.is_none() && name.is_none() && subject_key.is_none() {
+            return true;
+        }
+        match asked(entry).and_then(parsed) {
+            Some(Tbs::Ssh(certificate)) => self.matches_ssh(&certificate),
+            Some(Tbs::X509(certificate)) => self.matches_x509(&certificate),
+            // These name other certificates, of which there are entries.
+            Some(Tbs::Crl(_) | Tbs::Ocsp(_)) | None => false,
+        }
+    }
+
+    fn matches_ssh(&self, certificate: &CertificateTbs) -> bool {
+        let fingerprint = certificate.subject_key().fingerprint();
+        self.serial.as_ref().is_none_or(|wanted| wanted.ssh == Some(certificate.serial()))
+            && is(self.key_id.as_ref(), Some(certificate.key_id().as_bytes()))
+            && is(self.subject_key.as_ref(), Some(fingerprint.as_bytes()))
+            && self.name.as_ref().is_none_or(|name| certificate.principals().contains(name))
+    }
+
+    fn matches_x509(&self, certificate: &TbsCertificate) -> bool {
+        let fingerprint = certificate.public_key().ssh_fingerprint();
+        let has = |wanted: &String| {
+            let mut names = certificate.subject_alt_names().iter().map(ToString::to_string);
+            certificate.subject().to_string() == *wanted || names.any(|name| name == *wanted)
+        };
+        self.serial.as_ref().is_none_or(|wanted| wanted.x509.as_ref() == Some(certificate.serial()))
+            && self.key_id.is_none()
+            && is(self.subject_key.as_ref(), Some(fingerprint.as_bytes()))
+            && self.name.as_ref().is_none_or(has)
+    }
+}
+
+/// Whether what is wanted, if anything is, is there.
+fn is(wanted: Option<&String>, there: Option<&[u8]>) -> bool {
+    wanted.is_none_or(|wanted| there == Some(wanted.as_bytes()))
+}
+
+fn asked(entry: &Entry) -> Option<&Asked> {
+    match entry {
+        Entry::Intent { asked, .. } | Entry::Refusal { asked, .. } => Some(asked),
+        Entry::Outcome { .. }
+        | Entry::SelfTest { .. }
+        | Entry::Refusals { .. }
+        | Entry::Freeze { .. }
+        | Entry::Thaw { .. }
+        | Entry::Checkpoint { .. } => None,
+    }
+}
+
+fn caller(entry: &Entry) -> Option<&[u8]> {
+    match entry {
+        Entry::Intent { asked, .. } | Entry::Refusal { asked, .. } => Some(&asked.caller),
+        Entry::Refusals { caller, .. } | Entry::Freeze { caller, .. } | Entry::Thaw { caller, .. } => {
+            Some(caller)
+        }
+        Entry::Outcome { .. } | Entry::SelfTest { .. } | Entry::Checkpoint { .. } => None,
+    }
+}
+
+fn key(entry: &Entry) -> Option<&[u8]> {
+    match entry {
+        Entry::Intent { asked, .. } | Entry::Refusal { asked, .. } => Some(&asked.key),
+        Entry::Freeze { key, .. } | Entry::Thaw { key, .. } => Some(key),
+        Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => Some(key.as_bytes()),
+        Entry::Outcome { .. } | Entry::Refusals { .. } => None,
+    }
+}
+
+/// The octets of a number in hexadecimal, without leading zeros.
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("0x").unwrap_or(text).replace(':', "");
+    let digits = digits.trim_start_matches('0');
+    let even = if digits.len().is_multiple_of(2) { digits.to_owned() } else { format!("0{digits}") };
+    let octets = (0..even.len()).step_by(2).map(|at| u8::from_str_radix(even.get(at..at + 2)?, 16).ok());
+    let is_number = !even.is_empty() && even.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_number { octets.collect() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_serial_is_what_show_prints_of_either_kind() {
+        let serial = |text: &str| text.parse::<Serial>();
+        let x509 = |octets: &[u8]| SerialNumber::new(octets);
+        assert_eq!(serial("10").unwrap(), Serial { ssh: Some(10), x509: x509(&[0x10]) });
+        assert_eq!(serial("0a"), serial("A"));
+        assert_eq!(serial("00:Ff:01").unwrap(), Serial { ssh: None, x509: x509(&[0xff, 1]) });
+        assert_eq!(serial("0x1ff").unwrap(), Serial { ssh: None, x509: x509(&[1, 0xff]) });
+        assert_eq!(serial(&u64::MAX.to_string()).unwrap().ssh, Some(u64::MAX));
+        for none in ["", "x", "0x", "-1", "+1", "1 ", "g0", "é", &"f".repeat(41), "0x0"] {
+            assert_eq!(serial(none), Err(NoSerial), "{none:?}");
+        }
+        assert_eq!(serial("0").unwrap(), Serial { ssh: Some(0), x509: None });
+    }
+}

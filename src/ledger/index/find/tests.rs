@@ -1,0 +1,100 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A run of these postings, in order.
+fn run(directory: &TempDir, name: &str, postings: impl Iterator<Item = (u64, u64)>) -> Arc<FindRun> {
+    let path: PathBuf = directory.path().join(name);
+    let sorted = postings.map(|(hash, index)| Ok(Posting { hash, index }));
+    let rows = run::write(&path, vec![Box::new(sorted)]).unwrap();
+    Arc::new(FindRun::open(&path, rows).unwrap())
+}
+
+fn cursor(hash: u64, runs: &[Arc<FindRun>]) -> Cursor {
+    Cursor::new(hash, std::iter::empty(), runs)
+}
+
+/// All that a cursor leads to, from `bound` down.
+fn all(mut cursor: Cursor, bound: u64) -> Vec<u64> {
+    let mut found = Vec::new();
+    let mut next = Some(bound);
+    while let Some(bound) = next {
+        let Some(index) = cursor.at_most(bound).unwrap() else { break };
+        found.push(index);
+        next = index.checked_sub(1);
+    }
+    found
+}
+
+#[test]
+fn finds_what_a_hash_leads_to_across_blocks_and_runs_newest_first() {
+    let directory = TempDir::new().unwrap();
+    // Hash 7 has more than a block in the older run, from the middle of one on; 8 begins where a block does.
+    let older = (0..100).map(|at| (3, at)).chain((0..1000).map(|at| (7, 2 * at))).chain([(9, 5)]);
+    let newer = [(1, 2000), (7, 2001), (7, 2003), (u64::MAX, 2004)];
+    let runs = [run(&directory, "newer", newer.into_iter()), run(&directory, "older", older)];
+    let expected: Vec<u64> = [2003, 2001].into_iter().chain((0..1000).rev().map(|at| 2 * at)).collect();
+    assert_eq!(all(cursor(7, &runs), u64::MAX), expected);
+    assert_eq!(all(cursor(7, &runs), 1001), &expected[501..]);
+    assert_eq!(all(cursor(3, &runs), u64::MAX), (0..100).rev().collect::<Vec<_>>());
+    assert_eq!((all(cursor(9, &runs), 9), all(cursor(1, &runs), u64::MAX)), (vec![5], vec![2000]));
+    assert_eq!(all(cursor(u64::MAX, &runs), u64::MAX), [2004]);
+    for none in [0, 2, 8, 10] {
+        assert_eq!(all(cursor(none, &runs), u64::MAX), [0; 0], "{none}");
+    }
+}
+
+#[test]
+fn what_waits_comes_before_the_runs() {
+    let directory = TempDir::new().unwrap();
+    let runs = [run(&directory, "run", [(7, 1), (7, 2)].into_iter())];
+    let gathered = |indexes: &[u64]| {
+        let mut waiting = crate::ledger::index::waiting::Waiting::new(0);
+        for index in indexes {
+            waiting.append_posting(Posting { hash: 7, index: *index });
+            waiting.confirm();
+        }
+        waiting.gathered()
+    };
+    let (newest, before) = (gathered(&[5, 6]), gathered(&[3, 4]));
+    let waiting = [newest.as_deref(), None, before.as_deref()];
+    assert_eq!(all(Cursor::new(7, waiting.into_iter(), &runs), u64::MAX), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(all(Cursor::new(8, waiting.into_iter(), &runs), u64::MAX), [0; 0]);
+}
+
+#[test]
+fn a_lookup_in_a_long_run_reads_as_often_as_its_length_can_be_halved() {
+    const ROWS: u64 = 1 << 20;
+    let directory = TempDir::new().unwrap();
+    let runs = [run(&directory, "long", (0..ROWS).map(|row| (row / 4 * 10, row)))];
+    for hash in [0, 10, 500_000, (ROWS / 4 - 1) * 10] {
+        let mut one = cursor(hash, &runs);
+        assert_eq!(one.at_most(u64::MAX).unwrap(), Some(hash / 10 * 4 + 3));
+        // 4,096 blocks: twelve halvings and the block, or one more.
+        assert!(one.reads() <= 14, "{}", one.reads());
+    }
+    // What is asked for next is mostly there, and a leap is no dearer than the first.
+    let many = [run(&directory, "many", (0..ROWS).map(|row| (7, row)))];
+    let mut one = cursor(7, &many);
+    for index in (ROWS - 1000..ROWS).rev() {
+        assert_eq!(one.at_most(index).unwrap(), Some(index));
+    }
+    assert!(one.reads() <= 14 + 1000 / BLOCK + 1, "{}", one.reads());
+    let before = one.reads();
+    assert_eq!(one.at_most(12).unwrap(), Some(12));
+    assert!(one.reads() - before <= 15, "{}", one.reads());
+}
+
+#[test]
+fn a_long_list_of_what_waits_is_dropped_without_a_deep_stack() {
+    let mut waiting = crate::ledger::index::waiting::Waiting::new(0);
+    for index in 0..200_000 {
+        waiting.append_posting(Posting { hash: 1, index });
+        waiting.confirm();
+    }
+    drop(waiting);
+}

@@ -1,0 +1,54 @@
+//! What readers of the ledger ask, and what they are told.
+
+use bytes::Bytes;
+use countersign_proto::v1;
+
+use super::super::status::Fault;
+use crate::ledger::entry::UnixMillis;
+use crate::ledger::merkle::Hash;
+use crate::ledger::{Consistency, Filter, Inclusion, RawEntry};
+
+/// Reads a filter; what is empty is not asked for.
+///
+/// # Errors
+/// [`Fault::FilterInvalid`] if its serial is none.
+pub(in crate::server) fn filter(filter: v1::Filter) -> Result<Filter, Fault> {
+    let v1::Filter { key, caller, serial, key_id, name, subject_key, since_ms, until_ms } = filter;
+    let given = |text: String| if text.is_empty() { None } else { Some(text) };
+    let serial = given(serial).map(|text| text.parse().map_err(|_| Fault::FilterInvalid)).transpose()?;
+    Ok(Filter {
+        key: given(key),
+        caller: given(caller),
+        serial,
+        key_id: given(key_id),
+        name: given(name),
+        subject_key: given(subject_key),
+        since: since_ms.map(UnixMillis),
+        until: until_ms.map(UnixMillis),
+    })
+}
+
+pub(in crate::server) fn entries(entries: Vec<RawEntry>) -> Vec<v1::Entry> {
+    let entry = |RawEntry { index, bytes }| v1::Entry { index, leaf: bytes.into() };
+    entries.into_iter().map(entry).collect()
+}
+
+pub(in crate::server) fn tree(log_origin: String, size: u64, root: Hash) -> v1::Tree {
+    v1::Tree { log_origin, size, root: hash(&root) }
+}
+
+pub(in crate::server) fn inclusion(log_origin: String, proof: Inclusion) -> v1::InclusionProof {
+    let Inclusion { index, leaf_hash, size, root, hashes } = proof;
+    let (leaf_hash, tree) = (hash(&leaf_hash), Some(tree(log_origin, size, root)));
+    v1::InclusionProof { index, leaf_hash, tree, hashes: hashes.iter().map(hash).collect() }
+}
+
+pub(in crate::server) fn consistency(log_origin: &str, proof: Consistency) -> v1::ConsistencyProof {
+    let Consistency { old, new, hashes } = proof;
+    let tree = |(size, root)| Some(tree(log_origin.to_owned(), size, root));
+    v1::ConsistencyProof { old: tree(old), tree: tree(new), hashes: hashes.iter().map(hash).collect() }
+}
+
+fn hash(hash: &Hash) -> Bytes {
+    Bytes::copy_from_slice(hash)
+}

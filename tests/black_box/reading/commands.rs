@@ -1,0 +1,1 @@
+//! The commands that read a ledger, of a file and of a signer that runs.

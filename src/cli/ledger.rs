@@ -1,7 +1,7 @@
 //! `countersign ledger`: shows, exports and verifies the record, of a signer that runs or of one that does not.
 //!
-//! In: a ledger's file. Out: a line per entry, for people, or a JSON object per line, for programs. Promised: no text from
-//! outside reaches a terminal unescaped.
+//! In: a ledger's file, or a signer that lets this caller read its ledger. Out: a line per entry, for people, or a JSON object
+//! per line, for programs. Promised: no text from outside reaches a terminal unescaped.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -11,15 +11,21 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::Context;
 use countersign_tbs::{Tbs, TbsKind};
 
+use crate::cli::runtime;
 use crate::config::Config;
 use crate::ledger::entry::{Asked, AskedTbs, UnixMillis};
 use crate::ledger::{Entry, Reader};
 
 mod export;
+mod find;
 mod json;
 mod keys;
 mod progress;
+mod prove;
+mod source;
+mod stats;
 pub(super) mod table;
+mod tail;
 mod verify;
 
 /// How many of the newest entries are shown if nothing else is asked for.
@@ -34,6 +40,14 @@ pub(super) enum Command {
     Export(export::Export),
     /// Check every entry, signature and hash of a ledger, while its signer runs, or of an export
     Verify(Box<verify::Verify>),
+    /// Find entries by what they say, newest first: in a file, or at a running signer
+    Find(Box<find::Find>),
+    /// Show the newest entries of a running signer, and with --follow those that come
+    Tail(Box<tail::Tail>),
+    /// Prove that an entry is in the log, as JSON; a receipt suffices
+    Prove(Box<prove::Prove>),
+    /// Count entries by kind, key, caller, reason and day
+    Stats(stats::Stats),
 }
 
 /// Which ledger.
@@ -58,9 +72,26 @@ pub(super) struct Show {
     /// Show the newest N entries only [default: 20, unless --from is given]
     #[arg(long, value_name = "N")]
     last: Option<u64>,
+    #[command(flatten)]
+    style: Style,
+}
+
+/// How entries are printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Style {
     /// Print one JSON object per line; docs/ledger.md lists its fields
     #[arg(long)]
     json: bool,
+}
+
+impl Style {
+    fn print(self, index: u64, entry: &Entry, out: &mut impl Write) -> std::io::Result<()> {
+        if self.json {
+            writeln!(out, "{}", ascii(&json::line(index, entry).to_string()))
+        } else {
+            writeln!(out, "{}", table::line(index, entry))
+        }
+    }
 }
 
 impl Command {
@@ -73,6 +104,10 @@ impl Command {
             Self::Show(show) => show.run(out),
             Self::Export(export) => export.run(out),
             Self::Verify(verify) => verify.run(out),
+            Self::Find(find) => runtime()?.block_on(find.run(out)),
+            Self::Tail(tail) => runtime()?.block_on(tail.run(out)),
+            Self::Stats(stats) => stats.run(out),
+            Self::Prove(prove) => runtime()?.block_on(prove.run(out)),
         }
     }
 }
@@ -83,19 +118,11 @@ impl Show {
         let len = reader.len()?;
         let last = self.last.or(if self.from.is_some() { None } else { Some(LAST) });
         let newest = last.map_or(0, |last| len.saturating_sub(last));
-        let mut print = || -> anyhow::Result<()> {
-            for entry in reader.entries(self.from.unwrap_or(0).max(newest)..len) {
-                let (index, entry) = entry?;
-                let line = if self.json {
-                    ascii(&json::line(index, &entry).to_string())
-                } else {
-                    table::line(index, &entry)
-                };
-                writeln!(out, "{line}")?;
-            }
-            Ok(out.flush()?)
-        };
-        print()
+        for entry in reader.entries(self.from.unwrap_or(0).max(newest)..len) {
+            let (index, entry) = entry?;
+            self.style.print(index, &entry, out)?;
+        }
+        Ok(out.flush()?)
     }
 }
 
@@ -115,6 +142,11 @@ impl Log {
             anyhow::anyhow!("{}\ncorrect the configuration, or give --ledger FILE", faults.join("\n"))
         })
     }
+}
+
+/// Something that whoever reads the output should know, beside it.
+fn note(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stderr(), "countersign: {text}")
 }
 
 /// What was asked for, if it was recorded whole and is what it was said to be.

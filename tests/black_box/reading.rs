@@ -245,13 +245,16 @@ async fn each_filter_finds_what_was_signed_and_refused_and_nothing_else() {
     let everything = found(&reader, &v1::Filter::default(), None, 7).await;
     assert!(everything.iter().rev().copied().eq(0..everything.len() as u64), "{everything:?}");
     daemon.stop();
-    let size = site.entries().len() as u64;
+    let stopped_at = site.entries().len() as u64;
     let daemon = site.serve();
     let manifest = std::fs::read_to_string(site.path("ledger.sqlite-index/manifest.json")).unwrap();
-    assert!(manifest.contains(&format!("\"entries\": {size},")), "it was written at the stop: {manifest}");
+    assert!(
+        manifest.contains(&format!("\"entries\": {stopped_at},")),
+        "it was written at the stop: {manifest}"
+    );
     let reader = site.client(&daemon, READER).await;
     for (filter, indexes) in &expected {
-        assert_eq!(found(&reader, filter, Some(size), 100).await, *indexes, "{filter:?}");
+        assert_eq!(found(&reader, filter, Some(stopped_at), 100).await, *indexes, "{filter:?}");
     }
     let nonsense = v1::Filter { serial: "no".to_owned(), ..Default::default() };
     let request = v1::FindEntriesRequest { filter: Some(nonsense), before: None, limit: 0 };
@@ -283,11 +286,11 @@ async fn the_receipt_of_an_answer_is_proven_later_and_a_flipped_bit_is_not() {
     let newest = reader.ledger_tree(v1::GetTreeRequest::default()).await.unwrap();
     for _ in 0..40 {
         let random: u64 = rand();
-        let size = 1 + random % newest.size;
-        let index = (random >> 32) % size;
-        let proof = v1::ProveInclusionRequest { index, size: Some(size) };
+        let entries = 1 + random % newest.size;
+        let index = (random >> 32) % entries;
+        let proof = v1::ProveInclusionRequest { index, size: Some(entries) };
         let mut proof = reader.prove_inclusion(proof).await.unwrap();
-        assert_eq!(check(&proof, &stored[at(index)]), Ok(()), "{index} of {size}");
+        assert_eq!(check(&proof, &stored[at(index)]), Ok(()), "{index} of {entries}");
         if let Some(first) = proof.hashes.first_mut() {
             let mut flipped = first.to_vec();
             flipped[(random % 32) as usize] ^= 1 << (random % 8);

@@ -1,0 +1,86 @@
+//! Which ledger a command reads: a file, or that of a signer that runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use countersign_proto::Client;
+
+use crate::agent::Address;
+use crate::cli::ledger::Log;
+
+/// A signer whose ledger this caller may read.
+#[derive(Debug, clap::Args)]
+pub(super) struct Server {
+    /// The client certificate's chain, PEM
+    #[arg(long, env = "COUNTERSIGN_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The client certificate's private key, PEM
+    #[arg(long, env = "COUNTERSIGN_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// The CA certificates that the signer's own certificate must chain to, PEM
+    #[arg(long, env = "COUNTERSIGN_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// How long to wait for the signer
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// Either of them.
+#[derive(Debug, clap::Args)]
+pub(super) struct Source {
+    /// The ledger's file, instead of the one that a configuration names
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["config", "server"])]
+    ledger: Option<PathBuf>,
+    /// The signer's configuration, which names the ledger
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Ask a running signer instead, as one of its `ledger.readers`: https://HOST:PORT, or unix:PATH as its operator
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "ledger")]
+    server: Option<String>,
+    #[command(flatten)]
+    tls: Server,
+}
+
+/// What a command reads from.
+pub(super) enum Opened {
+    File(PathBuf),
+    Signer(Box<Client>),
+}
+
+impl Server {
+    /// A connection to the signer at `address`.
+    pub(super) async fn connect(&self, address: &str) -> anyhow::Result<Client> {
+        let address = if let Some(path) = address.strip_prefix("unix:") {
+            Address::Unix(path.into())
+        } else {
+            let (Some(cert), Some(key), Some(ca)) = (&self.tls_cert, &self.tls_key, &self.tls_ca) else {
+                bail!("{address} needs --tls-cert, --tls-key and --tls-ca");
+            };
+            let (cert, key, ca) = (cert.clone(), key.clone(), ca.clone());
+            Address::Tls { url: address.to_owned(), cert, key, ca }
+        };
+        Ok(address.connect().await?.with_deadline(self.timeout))
+    }
+}
+
+impl Source {
+    pub(super) async fn open(&self) -> anyhow::Result<Opened> {
+        match &self.server {
+            Some(address) => Ok(Opened::Signer(Box::new(self.tls.connect(address).await?))),
+            None => {
+                Ok(Opened::File(Log { ledger: self.ledger.clone(), config: self.config.clone() }.path()?))
+            }
+        }
+    }
+}
+
+/// What a signer's refusal means to whoever wants to read its ledger.
+pub(super) fn refused(error: countersign_proto::client::CallError) -> anyhow::Error {
+    if error.code == tonic::Code::Unimplemented {
+        return anyhow::anyhow!(
+            "the signer lets this caller read no ledger: its `ledger.readers` must list the caller"
+        );
+    }
+    crate::cli::sign::refused(error)
+}

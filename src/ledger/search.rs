@@ -12,7 +12,7 @@ use crate::ledger::index::{Meeting, Step};
 use crate::ledger::{Entry, LedgerError};
 
 /// By how much times in the log run backwards at most: far more than `clock_tolerance` is, but where it was raised.
-const DISORDER_MS: u64 = 3_600_000;
+const DISORDER_MS: u64 = 60_000;
 
 /// A search that is under way.
 #[derive(Debug)]

@@ -12,8 +12,10 @@ use crate::ledger::entry::{Entry, UnixMillis};
 use crate::ledger::filter::Filter;
 use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::index::Limits;
+use crate::ledger::leaf::Leaf;
 use crate::ledger::merkle::{check_consistency, check_inclusion};
 use crate::ledger::search::Search;
+use crate::ledger::sqlite::Store;
 use crate::ledger::{Ledger, leaf_hash};
 
 /// Written often, so that some is in runs, some is being written, and some waits.
@@ -152,6 +154,39 @@ async fn a_serial_is_looked_up_without_reading_the_log() {
     assert_eq!((found, examined), (1, 1), "one row of the log");
     assert!(reads <= 40, "a few of each of some runs: {reads}");
     ledger.close().await;
+}
+
+#[test]
+fn a_time_is_found_by_halving_though_times_run_backwards_a_little() {
+    let fixture = Fixture::new();
+    let mut store = Store::open(&fixture.config, LATE).unwrap();
+    let key = store.term_key();
+    let mut batch = store.begin().unwrap();
+    // An entry every ten seconds, and each seventh is fifty late.
+    let times: Vec<_> =
+        (0..4000_u64).map(|at| 10_000_000 + at * 10_000 - 50_000 * u64::from(at % 7 == 0)).collect();
+    for time in &times {
+        let (time, caller) = (UnixMillis(*time), b"uid:7".to_vec());
+        let entry = Entry::Refusals { time, caller, since: time, count: 1 };
+        batch.append(&Leaf::of(&entry, key).unwrap()).unwrap();
+    }
+    batch.commit().unwrap();
+    drop(store);
+    let (archive, _) = Archive::open(&fixture.config.path).unwrap();
+    let entries = fixture.entries();
+    for at in [0, 1, 7, 1000, 2001, 3996, 3999] {
+        let (since, until) = (UnixMillis(times[at]), UnixMillis(times[at] + 60_000));
+        let caller = Some("uid:7".to_owned());
+        for caller in [None, caller] {
+            let filter = Filter { since: Some(since), until: Some(until), caller, ..Filter::default() };
+            assert_eq!(found(&archive, &filter, None), meant(&entries, &filter), "{at}");
+            let mut search = Search::new(&archive, filter, None).unwrap();
+            while search.next().is_some() {
+                search.step(&archive, 100, 3).unwrap();
+            }
+            assert!(search.examined() < 60, "{} of 4000", search.examined());
+        }
+    }
 }
 
 #[tokio::test]

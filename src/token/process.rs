@@ -28,6 +28,9 @@ use crate::key::Scheme;
 /// The argument that makes `countersign` a token process.
 pub(crate) const WORD: &str = "token-process";
 
+/// The exit status of a process whose last answer is that the PIN was refused.
+pub(super) const PIN_REFUSED: i32 = 3;
+
 /// How long sessions may finish, and then the module: less than the daemon waits before it kills.
 const FINISH: Duration = Duration::from_secs(2);
 
@@ -153,14 +156,18 @@ fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream
         let took_us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
         let reply = Reply { recovered, took_us, answer };
         frame::write(&mut replies, &reply)?;
-        let ends = matches!(reply.answer, Answer::Broken(_) | Answer::PinRefused(_));
+        let status = match reply.answer {
+            Answer::Signature(_) | Answer::Failed(_) => None,
+            Answer::Broken(_) => Some(1),
+            Answer::PinRefused(_) => Some(PIN_REFUSED),
+        };
         let is_late = oldest.get_or_insert(since).elapsed() >= TOGETHER;
-        if ends || is_late || asks.buffer().is_empty() {
+        if status.is_some() || is_late || asks.buffer().is_empty() {
             replies.flush()?;
             oldest = None;
         }
-        if ends {
-            exit(1);
+        if let Some(status) = status {
+            exit(status);
         }
     }
     Ok(())

@@ -4,6 +4,8 @@
 //! itself broken or gives a signature that does not verify is killed and replaced, with back-off. Promised: a replacement signs nothing before its public keys
 //! equal the pinned ones, and a PIN that was refused is not tried again before there is another or an operator says so (R9).
 
+use std::io;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,7 @@ use super::latch::Latch;
 use super::link::{End, Link};
 use super::pin::Stamp;
 use super::pool::Pool;
+use super::process::PIN_REFUSED;
 use super::start::{released, unreadable};
 
 /// How long a call into the module may still take once the tokens are to stop.
@@ -102,9 +105,7 @@ impl Supervisor {
             Some(end) = sessions.join_next() => self.report_end(end),
             // Whatever makes it sign wrongly, a process that begins anew may not have it.
             () = self.pool.doubted(doubts) => {}
-            status = process.ended() => {
-                tracing::error!(token = %self.pool.config.name, status, "the token process ended; it is replaced");
-            }
+            status = process.ended() => self.report_exit(status, &mut sessions).await,
             () = stopped(&mut stop) => {
                 self.give_up(&self.unavailable());
                 let last = async { while sessions.join_next().await.is_some() {} };
@@ -123,6 +124,21 @@ impl Supervisor {
         process.kill().await;
         sessions.shutdown().await;
         Service::Lost
+    }
+
+    /// That the PIN was refused may still be in a session's socket, and nothing else keeps it from being tried again.
+    async fn report_exit(&self, status: io::Result<ExitStatus>, sessions: &mut JoinSet<End>) {
+        if status.as_ref().is_ok_and(|status| status.code() == Some(PIN_REFUSED)) {
+            while let Ok(Some(end)) = tokio::time::timeout(LAST_CALL, sessions.join_next()).await {
+                let is_refusal = matches!(end, Ok(End::PinRefused(_)));
+                self.report_end(end);
+                if is_refusal {
+                    return;
+                }
+            }
+        }
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        tracing::error!(token = %self.pool.config.name, status, "the token process ended; it is replaced");
     }
 
     fn report_end(&self, end: Result<End, tokio::task::JoinError>) {

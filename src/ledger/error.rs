@@ -205,6 +205,30 @@ pub enum LedgerError {
         /// Why not.
         source: NoteKeyError,
     },
+    /// The certificate of an intent cannot be read: its serial could be signed again, so nothing is.
+    #[error(
+        "entry {entry} of ledger {path} is an intent for a certificate that this countersign cannot read, so that its \
+         serial could be signed again; start the version that wrote it, and report this"
+    )]
+    UnknownSerial {
+        /// The file.
+        path: PathBuf,
+        /// The intent.
+        entry: u64,
+    },
+    /// What an older schema knows to be taken, the index does not.
+    #[error(
+        "ledger {path} has an older schema, and is not brought up to date: by its table {table}, entry {entry} has taken \
+         what the index does not find there; keep a copy of it, start the version that wrote it, and report this"
+    )]
+    LostClaim {
+        /// The file.
+        path: PathBuf,
+        /// Which of its tables knows.
+        table: &'static str,
+        /// The intent, by that table.
+        entry: u64,
+    },
     /// A row that is not an entry.
     #[error(
         "ledger {path}: entry {index} is not one; keep a copy of the file, then restore it from a backup"
@@ -245,6 +269,8 @@ impl LedgerError {
             }
             Self::Checkpoint { .. } => "LEDGER_CHECKPOINT",
             Self::CheckpointKey { .. } => "LEDGER_CHECKPOINT_KEY",
+            Self::UnknownSerial { .. } => "LEDGER_UNKNOWN_SERIAL",
+            Self::LostClaim { .. } => "LEDGER_LOST_CLAIM",
         }
     }
 }

@@ -46,17 +46,6 @@ const SCHEMA_2: &str = "
     CREATE INDEX tally_open ON tally (caller) WHERE count > 0;
 ";
 
-/// What a log has that was begun before there were CRLs, too.
-const CRL_NUMBERS: &str = "
-    CREATE TABLE IF NOT EXISTS crl_number (ca_key BLOB, series TEXT, number BLOB NOT NULL, intent INTEGER NOT NULL,
-                                           PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
-";
-
-/// What schemas before 3 had, and the index has now.
-const BEFORE_SCHEMA_3: &str = "
-    DROP TABLE IF EXISTS outcome; DROP TABLE IF EXISTS request; DROP TABLE IF EXISTS serial;
-";
-
 /// How many of the newest entries opening counts: some 50 ms on a log of any length.
 const TAIL: i64 = 65_536;
 
@@ -72,6 +61,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 mod account;
 mod batch;
+mod upgrade;
 
 use account::Rows;
 pub(super) use account::{Account, Party};
@@ -118,7 +108,7 @@ impl Store {
         let (origin, entries) = (stored.as_str(), opened_at.cast_unsigned());
         let index = Index::open(Log { path, origin, connection: &connection, entries }, limits)?;
         // After the index, so that where it cannot be made the version before this one still finds what it wants.
-        upgrade(&mut connection).map_err(|source| unreadable(path, source))?;
+        upgrade::upgrade(&mut connection, &index, path)?;
         forget_full_tallies(&connection, newest).map_err(|source| unreadable(path, source))?;
         Ok(Self { index, connection, _lock: lock, path: path.clone(), opened_at, newest })
     }
@@ -214,23 +204,6 @@ fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result
         transaction.execute(meta, (origin, SCHEMA_VERSION.to_string()))?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
-    transaction.commit()
-}
-
-/// Brings an older schema up to date, all of it or nothing.
-fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let meta = "SELECT value FROM meta WHERE name = 'schema'";
-    let found: String = transaction.query_row(meta, (), |row| row.get(0))?;
-    if found == "1" {
-        transaction.execute_batch(SCHEMA_2)?;
-    }
-    if matches!(&*found, "1" | "2") {
-        transaction.execute_batch(BEFORE_SCHEMA_3)?;
-        let version = "UPDATE meta SET value = ?1 WHERE name = 'schema'";
-        transaction.execute(version, [SCHEMA_VERSION.to_string()])?;
-    }
-    transaction.execute_batch(CRL_NUMBERS)?;
     transaction.commit()
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::ledger::entry::{Entry, leaf_hash};
 use crate::ledger::index::files::{Files, Unusable};
+use crate::ledger::index::term::UnknownSerial;
 use crate::ledger::index::thread::Thread;
 use crate::ledger::index::waiting::Waiting;
 use crate::ledger::index::{Index, Limits, TermKey, View, path};
@@ -121,7 +122,11 @@ fn catch_up(path: &Path, files: &mut Files, log: Log<'_>, limits: Limits) -> Res
             index,
             source,
         })?;
-        waiting.append(&key.terms(&entry));
+        let terms = key.recorded(&entry).map_err(|UnknownSerial| LedgerError::UnknownSerial {
+            path: log.path.to_owned(),
+            entry: index,
+        })?;
+        waiting.append(&terms);
         hashes.push(leaf_hash(leaf));
         if waiting.fresh() >= TOGETHER {
             waiting.confirm();

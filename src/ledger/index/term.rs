@@ -59,6 +59,10 @@ pub(in crate::ledger) struct Term {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(in crate::ledger) struct TermKey([u8; 16]);
 
+/// An intent whose certificate cannot be read, so that nobody can tell which serial it has taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnknownSerial;
+
 /// The system gives no random bytes.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the system gives no random bytes")]
@@ -109,13 +113,22 @@ impl TermKey {
     }
 
     /// What a CA key's serial leads to.
-    pub(in crate::ledger) fn taken(self, ca_key: &CaKey, serial: &[u8]) -> Term {
-        self.term(Kind::Taken, &[&ca_key.spki_sha256, serial])
+    pub(in crate::ledger) fn taken(self, spki_sha256: &[u8], serial: &[u8]) -> Term {
+        self.term(Kind::Taken, &[spki_sha256, serial])
     }
 
     /// What leads from an intent to its outcome.
     pub(in crate::ledger) fn outcome(self, intent: u64) -> Term {
         self.term(Kind::Outcome, &[&intent.to_be_bytes()])
+    }
+
+    /// All that finds `entry`, which is in the log: if it has taken a serial, that is among it.
+    pub(super) fn recorded(self, entry: &Entry) -> Result<Vec<Term>, UnknownSerial> {
+        let Entry::Intent { asked, ca_key, .. } = entry else { return Ok(self.terms(entry)) };
+        match parsed(asked) {
+            None if takes_serial(asked) => Err(UnknownSerial),
+            tbs => Ok(self.intent(asked, ca_key, tbs.as_ref())),
+        }
     }
 
     /// All that finds `entry`, as it can be told from its bytes alone.
@@ -139,7 +152,7 @@ impl TermKey {
         let mut terms = self.asked(asked, tbs);
         terms.extend(asked.request_id.as_deref().map(|id| self.request(&asked.caller, id)));
         if let Some(serial) = tbs.and_then(Serial::of) {
-            terms.push(self.taken(ca_key, serial.as_bytes()));
+            terms.push(self.taken(&ca_key.spki_sha256, serial.as_bytes()));
         }
         terms
     }
@@ -182,5 +195,13 @@ pub(in crate::ledger) fn parsed(asked: &Asked) -> Option<Tbs> {
     match &asked.tbs {
         AskedTbs::Whole(bytes) => Tbs::parse(TbsKind::from_name(&asked.kind)?, bytes).ok(),
         AskedTbs::Digest(..) => None,
+    }
+}
+
+/// Whether an intent for it takes a serial, as far as its kind tells; one that is not known here may.
+pub(in crate::ledger) fn takes_serial(asked: &Asked) -> bool {
+    match TbsKind::from_name(&asked.kind) {
+        Some(TbsKind::SshCertificate | TbsKind::X509Certificate) | None => true,
+        Some(TbsKind::X509Crl | TbsKind::OcspResponse) => false,
     }
 }

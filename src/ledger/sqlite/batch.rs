@@ -11,7 +11,7 @@ use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Serial, Uni
 use crate::ledger::crl_number::{ListNumber, Newest, Series};
 use crate::ledger::entry::{Asked, CaKey, Entry, Outcome};
 use crate::ledger::error::StoreError;
-use crate::ledger::index::{Index, Term, parsed};
+use crate::ledger::index::{Index, Term, parsed, takes_serial};
 use crate::ledger::sqlite::Stored;
 use crate::ledger::sqlite::account::Rows;
 use crate::ledger::{Leaf, Receipt, leaf_hash};
@@ -65,14 +65,16 @@ impl Batch<'_> {
         })
     }
 
-    /// The newest intent that has this claim's serial.
+    /// The newest intent that has this claim's serial, or has its hash and cannot be read.
     pub(in crate::ledger) fn by_serial(&self, claim: &Claim) -> Stored<Option<Earlier>> {
         let Unique::Serial(serial) = &claim.unique else { return Ok(None) };
-        let ca_key = &claim.ca_key;
-        self.newest(self.index.key().taken(ca_key, serial.as_bytes()), |asked, earlier| {
-            let other = parsed(asked).as_ref().and_then(Serial::of);
-            let is_serial = other.is_some_and(|other| other.as_bytes() == serial.as_bytes());
-            is_serial && earlier.spki_sha256 == ca_key.spki_sha256
+        let spki_sha256 = &claim.ca_key.spki_sha256;
+        self.newest(self.index.key().taken(spki_sha256, serial.as_bytes()), |asked, ca_key| {
+            let is_serial = match parsed(asked) {
+                Some(tbs) => Serial::of(&tbs).is_some_and(|other| other.as_bytes() == serial.as_bytes()),
+                None => takes_serial(asked),
+            };
+            is_serial && ca_key.spki_sha256 == *spki_sha256
         })
     }
 

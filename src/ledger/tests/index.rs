@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::ledger::entry::{AskedTbs, Entry};
 use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::index::Limits;
 use crate::ledger::{Config, Ledger, LedgerError, Permitted};
@@ -325,4 +326,59 @@ async fn another_logs_index_is_not_believed() {
     copy(&other.index(), &fixture.index());
     let ledger = fixture.open();
     all_are_known(&fixture, &ledger, &requests).await;
+}
+
+/// The first entry, an intent, with another kind and TBS.
+fn altered(fixture: &Fixture, kind: &str, edit: impl FnOnce(&mut Vec<u8>) -> AskedTbs) -> Vec<u8> {
+    let mut entry = fixture.entries().swap_remove(0);
+    let Entry::Intent { asked, .. } = &mut entry else { panic!("{entry:?}") };
+    let AskedTbs::Whole(bytes) = &mut asked.tbs else { panic!("{asked:?}") };
+    (asked.tbs, asked.kind) = (edit(bytes), kind.to_owned());
+    entry.encode().unwrap()
+}
+
+/// A certificate without its end.
+fn cut(bytes: &mut Vec<u8>) -> AskedTbs {
+    bytes.pop();
+    AskedTbs::Whole(bytes.clone())
+}
+
+#[tokio::test]
+async fn an_intent_whose_serial_cannot_be_read_is_not_passed_over() {
+    for (kind, readable) in [("ssh-certificate", false), ("x509-certificate", false), ("x509-crl", true)] {
+        let fixture = Fixture::new();
+        let ledger = fixture.open();
+        signed(&fixture, &ledger, 1).await;
+        ledger.close().await;
+        let connection = fixture.sql("");
+        let leaf = altered(&fixture, kind, cut);
+        connection.execute("INSERT INTO entry (idx, leaf) VALUES (2, ?1)", (leaf,)).unwrap();
+        for anew in [false, true] {
+            if anew {
+                fixture.remove_index();
+            }
+            match Ledger::open(&fixture.config) {
+                Ok(ledger) => {
+                    assert!(readable, "{kind}");
+                    ledger.close().await;
+                }
+                Err(error) => {
+                    assert!(matches!(error, LedgerError::UnknownSerial { entry: 2, .. }), "{error}");
+                    assert_eq!((error.word(), readable), ("LEDGER_UNKNOWN_SERIAL", false));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_serial_stays_taken_by_an_intent_that_cannot_be_read() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    signed(&fixture, &ledger, 1).await;
+    let leaf = altered(&fixture, "ssh-certificate", cut);
+    let connection = fixture.sql("DROP TRIGGER entry_is_never_changed");
+    connection.execute("UPDATE entry SET leaf = ?1 WHERE idx = 0", (leaf,)).unwrap();
+    assert_eq!(word(&fixture, &ledger, &same_serial(&fixture, 1)).await, "SERIAL_REUSED");
+    ledger.close().await;
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::tests::with_entries;
-use crate::ledger::{Ledger, Reader};
+use crate::ledger::{Ledger, LedgerError, Reader};
 
 /// What schema 2 had beside what schema 3 has.
 const SCHEMA_2: &str = "
@@ -57,5 +57,36 @@ async fn an_older_schema_stays_as_it_was_if_the_index_cannot_be_made() {
     let stored: i64 = fixture.sql("").query_row("SELECT idx FROM outcome", (), |row| row.get(0)).unwrap();
     assert_eq!(stored, 1);
     fs::remove_file(fixture.index()).unwrap();
+    fixture.open().close().await;
+}
+
+#[tokio::test]
+async fn an_older_schema_stays_as_it_was_if_the_index_misses_a_claim_of_it() {
+    let fixture = Fixture::new();
+    let request = fixture.request_with_serial(7);
+    let ledger = fixture.open();
+    std::mem::forget(intent(fixture.record(&ledger, request).await));
+    ledger.close().await;
+    let ca_key = fixture.key().spki_sha256();
+    let connection = fixture.sql(SCHEMA_2);
+    let serial = "INSERT INTO serial VALUES (?1, ?2, ?3)";
+    let request = "INSERT INTO request VALUES (?1, ?2, ?3)";
+    connection.execute(serial, (ca_key, 7_u64.to_be_bytes(), 0)).unwrap();
+    connection.execute(request, ("uid:1000".as_bytes(), "request-7".as_bytes(), 0)).unwrap();
+    for (table, insert, delete, whose) in [
+        ("serial", serial, "DELETE FROM serial WHERE serial = ?1", &ca_key[..]),
+        ("request", request, "DELETE FROM request WHERE id = ?1", "uid:1000".as_bytes()),
+    ] {
+        connection.execute(insert, (whose, 8_u64.to_be_bytes(), 0)).unwrap();
+        let error = Ledger::open(&fixture.config).unwrap_err();
+        assert!(
+            matches!(error, LedgerError::LostClaim { table: found, entry: 0, .. } if found == table),
+            "{error}"
+        );
+        assert_eq!(error.word(), "LEDGER_LOST_CLAIM");
+        let rows = format!("SELECT count(*) FROM {table}");
+        assert_eq!(connection.query_row(&rows, (), |row| row.get::<_, i64>(0)).unwrap(), 2);
+        connection.execute(delete, (8_u64.to_be_bytes(),)).unwrap();
+    }
     fixture.open().close().await;
 }

@@ -15,16 +15,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::index::find::FindRun;
-use crate::ledger::index::run::{self, Run, Sorted};
+use crate::ledger::index::run::{self, Contents, Rows, Run, Sorted};
 use crate::ledger::index::term::{Family, TermKey};
 use crate::ledger::index::tiles::TileFiles;
 use crate::ledger::index::waiting::Waiting;
 
 /// The layout of the directory. Any other is made anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const MANIFEST: &str = "manifest.json";
 const NEW_MANIFEST: &str = "manifest.new";
+
+/// Is there once a run was found to be damaged, and says which.
+const DAMAGED: &str = "damaged";
 
 /// What the manifest says.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -50,7 +53,7 @@ type Levels = Vec<Option<Named>>;
 #[serde(deny_unknown_fields)]
 struct Named {
     file: String,
-    rows: u64,
+    contents: Contents,
 }
 
 /// The runs that are looked into, in each family those of the newest entries first.
@@ -84,6 +87,8 @@ pub(super) enum Unusable {
     Malformed(#[from] serde_json::Error),
     #[error("it has format {0}, this countersign knows {FORMAT}")]
     Format(u32),
+    #[error("{0}")]
+    Damaged(String),
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -112,6 +117,9 @@ impl Files {
     /// Opens the index at `path` of the log named `origin`.
     pub(super) fn open(path: &Path, origin: &str, first_level: u64) -> Result<Self, Unusable> {
         let manifest = manifest(path, origin)?;
+        if let Some(damage) = damage(path)? {
+            return Err(Unusable::Damaged(damage));
+        }
         let runs = Runs::default().for_manifest(path, None, &manifest)?;
         let tiles = Arc::new(TileFiles::open(path, manifest.entries)?);
         let files = Self { path: path.to_owned(), manifest, runs, tiles, first_level };
@@ -129,6 +137,9 @@ impl Files {
         let manifest = Manifest { format: FORMAT, origin, key, entries: 0, generation: 0, claims, find };
         // First of all: while the files go, nothing may count on them.
         replace_manifest(path, &manifest)?;
+        if damage(path)?.is_some() {
+            fs::remove_file(path.join(DAMAGED))?;
+        }
         let tiles = Arc::new(TileFiles::open(path, 0)?);
         let files = Self { path: path.to_owned(), manifest, runs: Runs::default(), tiles, first_level };
         files.remove_strangers()?;
@@ -154,12 +165,27 @@ impl Files {
         Arc::clone(&self.tiles)
     }
 
-    /// Adds what waits, and returns once the disk has it. If it fails, all is as before.
+    /// Adds what waits, and returns once the disk has it. If it fails, all is as before; if it fails because a run is damaged,
+    /// it fails until the index is made anew.
     pub(super) fn write(&mut self, waiting: &Waiting) -> io::Result<()> {
-        let written = self.written(waiting);
+        if let Some(damage) = damage(&self.path)? {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, damage));
+        }
+        let written = self.written(waiting).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => self.condemn(&error),
+            _ => error,
+        });
         // What is left is in nobody's way, and goes at the next start at the latest.
         let _ = self.remove_strangers();
         written
+    }
+
+    /// Has the next start make the index anew, because of `damage`.
+    fn condemn(&self, damage: &io::Error) -> io::Error {
+        let damage = format!("{damage}; restart the signer, which makes its index anew");
+        // If that fails, the next attempt meets the damage again.
+        let _ = fs::write(self.path.join(DAMAGED), &damage);
+        io::Error::new(io::ErrorKind::InvalidData, damage)
     }
 
     fn written(&mut self, waiting: &Waiting) -> io::Result<()> {
@@ -200,13 +226,13 @@ impl Files {
             }
             let Some(place) = levels.get_mut(level) else { break };
             if let Some(named) = place.take() {
-                rows += named.rows;
-                sources.push(Box::new(Run::all(&self.path.join(&named.file))?));
+                rows += named.contents.rows;
+                sources.push(Box::new(Rows::open(&self.path.join(&named.file), &named.contents)?));
             }
             if rows <= most {
                 let file = format!("{name}-{}", next.generation);
-                let rows = run::write(&self.path.join(&file), sources)?;
-                *place = Some(Named { file, rows });
+                let contents = run::write(&self.path.join(&file), sources)?;
+                *place = Some(Named { file, contents });
                 break;
             }
             (level, most) = (level + 1, most.saturating_mul(growth));
@@ -249,11 +275,11 @@ impl Named {
         &self,
         directory: &Path,
         mut open: impl Iterator<Item = (&'a Self, &'a Arc<R>)>,
-        from_file: impl FnOnce(&Path, u64) -> io::Result<R>,
+        from_file: impl FnOnce(&Path, &Contents) -> io::Result<R>,
     ) -> io::Result<Arc<R>> {
         match open.find(|(named, _)| named.file == self.file) {
             Some((_, run)) => Ok(Arc::clone(run)),
-            None => from_file(&directory.join(&self.file), self.rows).map(Arc::new),
+            None => from_file(&directory.join(&self.file), &self.contents).map(Arc::new),
         }
     }
 }
@@ -272,7 +298,7 @@ impl Known {
     pub(super) fn read(path: &Path, origin: &str) -> Result<Self, Unusable> {
         let mut named = manifest(path, origin)?;
         loop {
-            let open = |run: &Named| FindRun::open(&path.join(&run.file), run.rows).map(Arc::new);
+            let open = |run: &Named| FindRun::open(&path.join(&run.file), &run.contents).map(Arc::new);
             match named.find.iter().flatten().map(open).collect::<Result<_, _>>() {
                 Ok(find) => {
                     let (key, entries) = (named.key, named.entries);
@@ -288,6 +314,14 @@ impl Known {
                 }
             }
         }
+    }
+}
+
+/// Which run of the index at `path` was found to be damaged.
+fn damage(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path.join(DAMAGED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        damage => damage.map(Some),
     }
 }
 

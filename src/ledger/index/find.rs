@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::ledger::index::run::{self, BLOCK, ROW, posting};
+use crate::ledger::index::run::{self, BLOCK, Contents, ROW, posting};
 use crate::ledger::index::waiting::{Gathered, Posting};
 
 /// A run that is read without fences.
@@ -42,8 +42,9 @@ pub(super) struct Cursor {
 }
 
 impl FindRun {
-    /// Opens the run of `rows` rows at `path`.
-    pub(super) fn open(path: &Path, rows: u64) -> io::Result<Self> {
+    /// Opens the run at `path`; whoever merges it finds out whether it is what was written.
+    pub(super) fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
+        let rows = contents.rows;
         Ok(Self { file: run::check(path, rows)?, rows })
     }
 

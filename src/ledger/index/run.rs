@@ -1,10 +1,10 @@
 //! A run: postings in order, in a file that is written once.
 //!
 //! In: postings in order. Out: the entries that a hash leads to, newest first, with one or two reads of a few KiB. A row has
-//! 16 bytes: the hash and the entry's index, big-endian. Nothing here knows whether a file is whole: the manifest does.
+//! 16 bytes: the hash and the entry's index, big-endian. Promised: a run that is opened or merged is what was written.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::iter::Peekable;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -25,6 +25,12 @@ const BLOCKS: u64 = 65_536;
 /// How much is read or written at once when a run is made.
 const BUFFER: usize = 128 * 1024;
 
+mod whole;
+
+pub(super) use whole::{Contents, Rows, check};
+
+use whole::Hashed;
+
 /// A run that is looked into.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -37,17 +43,18 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Opens the run of `rows` rows at `path`.
-    pub(super) fn open(path: &Path, rows: u64) -> io::Result<Self> {
-        let file = check(path, rows)?;
-        let block = rows.div_ceil(BLOCKS).max(BLOCK);
-        let mut run = Self { file, rows, block, fences: Vec::new() };
-        for block in 0..rows.div_ceil(run.block) {
-            let first = block * run.block;
-            let row = run.read(first..first + 1)?;
-            run.fences.extend(row.first().map(|row| posting(row).hash));
+    /// Opens the run at `path`, and reads all of it once.
+    pub(super) fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
+        let rows = contents.rows;
+        let (file, block) = (File::open(path)?, rows.div_ceil(BLOCKS).max(BLOCK));
+        let mut fences = Vec::new();
+        for (row, at) in Rows::open(path, contents)?.zip(0_u64..) {
+            let hash = row?.hash;
+            if at.is_multiple_of(block) {
+                fences.push(hash);
+            }
         }
-        Ok(run)
+        Ok(Self { file, rows, block, fences })
     }
 
     /// What `judge` makes of the newest of the entries that `hash` leads to for which it makes anything.
@@ -78,19 +85,6 @@ impl Run {
     fn read(&self, rows: Range<u64>) -> io::Result<Vec<[u8; ROW]>> {
         read(&self.file, rows)
     }
-
-    /// Every row, in order.
-    pub(super) fn all(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Posting>> + use<>> {
-        let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
-        Ok(std::iter::from_fn(move || {
-            let mut row = [0; ROW];
-            match file.read_exact(&mut row) {
-                Ok(()) => Some(Ok(posting(&row))),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
-                Err(error) => Some(Err(error)),
-            }
-        }))
-    }
 }
 
 /// These rows of a run.
@@ -101,23 +95,13 @@ pub(super) fn read(file: &File, rows: Range<u64>) -> io::Result<Vec<[u8; ROW]>> 
     Ok(buffer)
 }
 
-/// The file at `path`, if it has `rows` rows.
-pub(super) fn check(path: &Path, rows: u64) -> io::Result<File> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() == bytes(rows) {
-        return Ok(file);
-    }
-    let other = format!("{} has another length than the manifest says", path.display());
-    Err(io::Error::new(io::ErrorKind::InvalidData, other))
-}
-
 /// Postings in order, from a run or from memory.
 pub(super) type Sorted<'a> = Box<dyn Iterator<Item = io::Result<Posting>> + 'a>;
 
-/// Writes one run of all that `sources` have, each in order, and returns once the disk has it; how many rows it has.
-pub(super) fn write(path: &Path, sources: Vec<Sorted<'_>>) -> io::Result<u64> {
+/// Writes one run of all that `sources` have, each in order, and returns once the disk has it; what is in it.
+pub(super) fn write(path: &Path, sources: Vec<Sorted<'_>>) -> io::Result<Contents> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    let mut out = BufWriter::with_capacity(BUFFER, file);
+    let mut out = BufWriter::with_capacity(BUFFER, Hashed::new(file));
     let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
     let mut rows = 0;
     while let Some(posting) = lowest(&mut sources)? {
@@ -125,8 +109,9 @@ pub(super) fn write(path: &Path, sources: Vec<Sorted<'_>>) -> io::Result<u64> {
         out.write_all(&posting.index.to_be_bytes())?;
         rows += 1;
     }
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
-    Ok(rows)
+    let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    out.file().sync_data()?;
+    Ok(Contents { rows, sha256: out.sha256() })
 }
 
 /// The lowest of what the sources have next.

@@ -132,13 +132,19 @@ async fn an_index_that_is_missing_or_of_no_use_is_made_anew() {
             .find_map(|run| run["file"].as_str().map(str::to_owned));
         named.unwrap()
     };
-    let spoil: [&dyn Fn(); 8] = [
+    let changed = |file: &str| {
+        let mut bytes = fs::read(fixture.index().join(file)).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        spoilt(file, &bytes);
+    };
+    let spoil: [&dyn Fn(); 9] = [
         &|| fixture.remove_index(),
         &|| fs::remove_file(fixture.index().join("manifest.json")).unwrap(),
         &|| spoilt("manifest.json", b"{"),
-        &|| of_another("format", json!(2)),
+        &|| of_another("format", json!(3)),
         &|| of_another("origin", json!("other.example/log")),
         &|| spoilt(&run("claims"), b"too short"),
+        &|| changed(&run("claims")),
         &|| fs::remove_file(fixture.index().join(run("find"))).unwrap(),
         &|| spoilt("tiles-0", b"too short"),
     ];
@@ -292,7 +298,8 @@ async fn refusals_are_not_among_what_an_intent_is_judged_by() {
     let manifest = manifest(&fixture);
     assert_eq!((&manifest["entries"], &manifest["claims"]), (&json!(40), &json!([])));
     // Caller, key, serial, key id, subject key and principal of each.
-    let rows: u64 = manifest["find"].as_array().unwrap().iter().filter_map(|run| run["rows"].as_u64()).sum();
+    let runs = manifest["find"].as_array().unwrap();
+    let rows: u64 = runs.iter().filter_map(|run| run["contents"]["rows"].as_u64()).sum();
     assert_eq!(rows, 40 * 6);
 }
 
@@ -381,4 +388,40 @@ async fn a_serial_stays_taken_by_an_intent_that_cannot_be_read() {
     connection.execute("UPDATE entry SET leaf = ?1 WHERE idx = 0", (leaf,)).unwrap();
     assert_eq!(word(&fixture, &ledger, &same_serial(&fixture, 1)).await, "SERIAL_REUSED");
     ledger.close().await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_changed_is_not_merged_and_the_index_is_made_anew() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    let requests = signed(&fixture, &ledger, 10).await;
+    ledger.close().await;
+    let index = fixture.index();
+    let is_find = |file: &fs::DirEntry| file.file_name().to_string_lossy().starts_with("find-");
+    for file in fs::read_dir(&index).unwrap().map(Result::unwrap).filter(is_find) {
+        let mut bytes = fs::read(file.path()).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(file.path(), bytes).unwrap();
+    }
+    let known = manifest(&fixture)["entries"].clone();
+    let ledger = fixture.open_with(OFTEN);
+    let mut recorded = 0;
+    let error = loop {
+        match ledger.record_self_test(fixture.key()).await {
+            Ok(test) => std::mem::forget(test),
+            Err(error) => break error,
+        }
+        recorded += 1;
+        assert!(recorded < 1000, "the bound was never met");
+    };
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("has other bytes") && cause.contains("restart the signer"), "{cause}");
+    ledger.close().await;
+    assert_eq!(manifest(&fixture)["entries"], known);
+
+    let ledger = fixture.open_with(OFTEN);
+    all_are_known(&fixture, &ledger, &requests).await;
+    ledger.close().await;
+    assert_eq!(manifest(&fixture)["entries"], fixture.entries().len());
+    assert!(!index.join("damaged").exists());
 }

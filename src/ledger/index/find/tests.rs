@@ -10,8 +10,8 @@ use super::*;
 fn run(directory: &TempDir, name: &str, postings: impl Iterator<Item = (u64, u64)>) -> Arc<FindRun> {
     let path: PathBuf = directory.path().join(name);
     let sorted = postings.map(|(hash, index)| Ok(Posting { hash, index }));
-    let rows = run::write(&path, vec![Box::new(sorted)]).unwrap();
-    Arc::new(FindRun::open(&path, rows).unwrap())
+    let contents = run::write(&path, vec![Box::new(sorted)]).unwrap();
+    Arc::new(FindRun::open(&path, &contents).unwrap())
 }
 
 fn cursor(hash: u64, runs: &[Arc<FindRun>]) -> Cursor {

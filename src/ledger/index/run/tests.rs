@@ -1,6 +1,7 @@
 //! Runs: merged in order, and looked into.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -11,11 +12,11 @@ fn sorted(postings: &[(u64, u64)]) -> Sorted<'_> {
     Box::new(postings.iter().map(|&(hash, index)| Ok(Posting { hash, index })))
 }
 
-fn run(directory: &TempDir, name: &str, postings: &[(u64, u64)]) -> (PathBuf, Run) {
+fn run(directory: &TempDir, name: &str, postings: &[(u64, u64)]) -> (PathBuf, Contents, Run) {
     let path = directory.path().join(name);
-    let rows = write(&path, vec![sorted(postings)]).unwrap();
-    let run = Run::open(&path, rows).unwrap();
-    (path, run)
+    let contents = write(&path, vec![sorted(postings)]).unwrap();
+    let run = Run::open(&path, &contents).unwrap();
+    (path, contents, run)
 }
 
 /// All that `hash` leads to, as far as `enough`.
@@ -39,7 +40,7 @@ fn a_hash_leads_to_its_entries_newest_first() {
     postings.extend((0..1000).map(|n| (6, n)));
     postings.extend((7..300).map(|n| (n * 2, n)));
     postings.push((u64::MAX, 1));
-    let (_, run) = run(&directory, "run", &postings);
+    let (_, _, run) = run(&directory, "run", &postings);
     assert_eq!(found(&run, 6, 3), [999, 998, 997]);
     assert!(found(&run, 6, usize::MAX).into_iter().eq((0..1000).rev()));
     assert!(found(&run, 5, usize::MAX).into_iter().eq((0..100).rev()));
@@ -54,7 +55,7 @@ fn a_hash_leads_to_its_entries_newest_first() {
 #[test]
 fn an_empty_run_leads_nowhere() {
     let directory = TempDir::new().unwrap();
-    let (_, run) = run(&directory, "run", &[]);
+    let (_, _, run) = run(&directory, "run", &[]);
     assert!(found(&run, 0, usize::MAX).is_empty());
 }
 
@@ -64,21 +65,60 @@ fn merging_keeps_every_posting_in_order() {
     let thirds: Vec<Vec<_>> =
         (0..3).map(|third| (third..1000).step_by(3).map(|n| (n / 10, n)).collect()).collect();
     let names = ["0", "1", "2"];
-    let paths: Vec<_> =
-        names.iter().zip(&thirds).map(|(name, third)| run(&directory, name, third).0).collect();
+    let runs: Vec<_> = names.iter().zip(&thirds).map(|(name, third)| run(&directory, name, third)).collect();
     let merged = directory.path().join("merged");
-    let all = |path: &PathBuf| -> Sorted<'_> { Box::new(Run::all(path).unwrap()) };
-    let sources = paths.iter().map(all).collect();
-    assert_eq!(write(&merged, sources).unwrap(), 1000);
-    let rows = Run::all(&merged).unwrap().map(Result::unwrap);
+    let sources = runs
+        .iter()
+        .map(|(path, contents, _)| -> Sorted<'_> { Box::new(Rows::open(path, contents).unwrap()) });
+    let contents = write(&merged, sources.collect()).unwrap();
+    assert_eq!(contents.rows, 1000);
+    let rows = Rows::open(&merged, &contents).unwrap().map(Result::unwrap);
     assert!(rows.eq((0..1000).map(|n| Posting { hash: n / 10, index: n })));
 }
 
 #[test]
 fn a_run_of_another_length_is_refused() {
     let directory = TempDir::new().unwrap();
-    let (path, _) = run(&directory, "run", &[(1, 1), (2, 2)]);
+    let (path, contents, _) = run(&directory, "run", &[(1, 1), (2, 2)]);
     for rows in [1, 3] {
-        assert_eq!(Run::open(&path, rows).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let other = Contents { rows, ..contents.clone() };
+        assert_eq!(Run::open(&path, &other).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
+}
+
+#[test]
+fn a_run_with_other_bytes_or_another_order_is_not_merged() {
+    let directory = TempDir::new().unwrap();
+    let postings: Vec<_> = (1..1000).map(|n| (n, n)).collect();
+    let (path, contents, _) = run(&directory, "run", &postings);
+    let whole = fs::read(&path).unwrap();
+    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+        ("has other bytes", &|bytes| *bytes.last_mut().unwrap() ^= 1),
+        ("has other bytes", &|bytes| *bytes.get_mut(8).unwrap() ^= 1),
+        ("has rows in another order", &|bytes| bytes.rotate_left(16)),
+        ("has another length", &|bytes| bytes.truncate(bytes.len() - 8)),
+    ];
+    for (how, damage) in damages {
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        let merged =
+            || write(&directory.path().join("merged"), vec![Box::new(Rows::open(&path, &contents)?)]);
+        for error in [merged().unwrap_err(), Run::open(&path, &contents).unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains(how), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_becomes_shorter_while_it_is_read_is_not_at_its_end() {
+    let directory = TempDir::new().unwrap();
+    // More than is read at once.
+    let postings: Vec<_> = (1..20_000).map(|n| (n, n)).collect();
+    let (path, contents, _) = run(&directory, "run", &postings);
+    let rows = Rows::open(&path, &contents).unwrap();
+    fs::write(&path, &fs::read(&path).unwrap()[..160_008]).unwrap();
+    let last = rows.last().unwrap().unwrap_err();
+    assert!(last.to_string().contains("is shorter"), "{last}");
 }

@@ -98,6 +98,28 @@ pub(super) fn known(path: &Path, origin: &str) -> Result<u64, Unusable> {
     manifest(path, origin).map(|manifest| manifest.entries)
 }
 
+/// What an index says against its log, though it cannot be used: what manifests of every format say.
+#[derive(Debug, Deserialize)]
+pub(super) struct Witness {
+    format: u32,
+    origin: String,
+    /// How many entries it knows.
+    pub(super) entries: u64,
+}
+
+impl Witness {
+    /// The one at `path`, of the log named `origin`.
+    pub(super) fn read(path: &Path, origin: &str) -> Option<Self> {
+        let text = fs::read(path.join(MANIFEST)).ok()?;
+        serde_json::from_slice(&text).ok().filter(|witness: &Self| witness.origin == origin)
+    }
+
+    /// Whether its tiles are where they are known to be here.
+    pub(super) fn has_tiles(&self) -> bool {
+        self.format <= FORMAT
+    }
+}
+
 fn manifest(path: &Path, origin: &str) -> Result<Manifest, Unusable> {
     let text = match fs::read(path.join(MANIFEST)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Missing),

@@ -1,7 +1,8 @@
 //! An index at start-up: compared with its log, and brought up to it.
 //!
 //! In: a log that is open. Out: an index that knows all of it. An index that cannot be used is made anew from the log. One that
-//! knows more than the log, or other entries, is a witness against it: the signer does not start.
+//! knows more than the log, or other entries, is a witness against it, whether it can be used or not: the signer does not
+//! start.
 
 use std::io;
 use std::path::Path;
@@ -12,11 +13,11 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::ledger::entry::{Entry, leaf_hash};
-use crate::ledger::index::files::{Files, Unusable};
+use crate::ledger::index::files::{Files, Unusable, Witness};
 use crate::ledger::index::term::UnknownSerial;
 use crate::ledger::index::thread::Thread;
 use crate::ledger::index::waiting::Waiting;
-use crate::ledger::index::{Index, Limits, TermKey, View, path};
+use crate::ledger::index::{Index, Limits, RecordedTiles, TermKey, View, path};
 use crate::ledger::merkle::{Hash, Tiles as _};
 use crate::ledger::{LedgerError, sqlite};
 
@@ -44,10 +45,16 @@ impl Index {
     pub(in crate::ledger) fn open(log: Log<'_>, limits: Limits) -> Result<Self, LedgerError> {
         let path = path(log.path);
         let mut files = match Files::open(&path, log.origin, limits.flush) {
-            Ok(files) => files,
-            Err(unusable) => begin(&path, log, limits, &unusable)?,
+            Ok(files) => {
+                let tile = |n, width| files.tiles().tile(0, n, width).map(Some);
+                compare(&path, files.entries(), log, tile)?;
+                files
+            }
+            Err(unusable) => {
+                hear(&path, log)?;
+                begin(&path, log, limits, &unusable)?
+            }
         };
-        compare(&path, &files, log)?;
         let active = catch_up(&path, &mut files, log, limits)?;
         let (key, runs, tiles) = (files.key(), files.runs(), files.tiles());
         let view = watch::Sender::new(View::new(key, &active, &runs, &tiles));
@@ -81,20 +88,35 @@ fn begin(path: &Path, log: Log<'_>, limits: Limits, unusable: &Unusable) -> Resu
     Files::begin(path, log.origin, key, limits.flush).map_err(|source| failed("making index", path, source))
 }
 
-/// Whether the log is the one that the index was made of, or a later state of it.
-fn compare(index: &Path, files: &Files, log: Log<'_>) -> Result<(), LedgerError> {
-    let known = files.entries();
+/// Has an index that cannot be used say what it knows against the log, before it goes.
+fn hear(path: &Path, log: Log<'_>) -> Result<(), LedgerError> {
+    let Some(witness) = Witness::read(path, log.origin) else { return Ok(()) };
+    let tiles = witness.has_tiles().then(|| RecordedTiles::of(path.to_owned(), witness.entries));
+    // Its tiles may be what is wrong with it.
+    compare(path, witness.entries, log, |n, width| {
+        Ok(tiles.as_ref().and_then(|tiles| tiles.tile(0, n, width).ok()))
+    })
+}
+
+/// Whether the log is the one that the index was made of, or a later state of it. The index knows `known` entries, and their
+/// hashes by `tile`, as far as that has any.
+fn compare(
+    index: &Path,
+    known: u64,
+    log: Log<'_>,
+    tile: impl Fn(u64, u16) -> io::Result<Option<Vec<Hash>>>,
+) -> Result<(), LedgerError> {
     if known > log.entries {
         let (path, index, entries) = (log.path.to_owned(), index.to_owned(), log.entries);
         return Err(LedgerError::OlderThanIndex { path, index, entries, known });
     }
     let Some(last) = known.checked_sub(1) else { return Ok(()) };
     let newest = last / COMPARED;
-    for tile in newest.saturating_sub(1)..=newest {
-        let first = tile * COMPARED;
+    for n in newest.saturating_sub(1)..=newest {
+        let first = n * COMPARED;
         let width = u16::try_from((known - first).min(COMPARED)).unwrap_or(u16::MAX);
-        let hashes =
-            files.tiles().tile(0, tile, width).map_err(|source| failed("reading index", index, source))?;
+        let hashes = tile(n, width).map_err(|source| failed("reading index", index, source))?;
+        let Some(hashes) = hashes else { continue };
         each(log, first, |at, leaf| {
             let hash = usize::try_from(at - first).ok().and_then(|at| hashes.get(at));
             match hash {

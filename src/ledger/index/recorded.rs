@@ -27,7 +27,12 @@ impl RecordedTiles {
     pub fn open(ledger: &Path, origin: &str) -> Option<Self> {
         let directory = path(ledger);
         let entries = files::known(&directory, origin).ok()?;
-        Some(Self { directory, entries })
+        Some(Self::of(directory, entries))
+    }
+
+    /// Those of the first `entries` entries, in `directory`.
+    pub(super) fn of(directory: PathBuf, entries: u64) -> Self {
+        Self { directory, entries }
     }
 
     /// The index's directory.

@@ -185,6 +185,44 @@ async fn an_older_copy_of_the_log_is_refused_until_its_index_is_removed() {
 }
 
 #[tokio::test]
+async fn an_index_that_cannot_be_used_is_a_witness_against_its_log() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    signed(&fixture, &ledger, 3).await;
+    ledger.close().await;
+    let (log, backup) = (fixture.config.path.clone(), fixture.directory().join("backup"));
+    fs::copy(&log, &backup).unwrap();
+    let ledger = fixture.open();
+    sign(&fixture, &ledger, &fixture.request_with_serial(4)).await;
+    ledger.close().await;
+    fs::copy(&backup, &log).unwrap();
+    let run = manifest(&fixture)["claims"][0]["file"].as_str().unwrap().to_owned();
+    fs::remove_file(fixture.index().join(run)).unwrap();
+    let with_format = |format: u32| {
+        let mut other = manifest(&fixture);
+        (other["format"], other["other"]) = (json!(format), json!(format));
+        fs::write(fixture.index().join("manifest.json"), other.to_string()).unwrap();
+    };
+    for spoil in [&|| {}, &(|| with_format(1)) as &dyn Fn(), &|| with_format(3)] {
+        spoil();
+        let error = Ledger::open(&fixture.config).unwrap_err();
+        assert!(matches!(error, LedgerError::OlderThanIndex { entries: 6, known: 8, .. }), "{error}");
+    }
+    // With as many entries, of which the last are others.
+    let connection = fixture.sql("");
+    for idx in [6, 7] {
+        let repeat = "INSERT INTO entry (idx, leaf) SELECT ?1, leaf FROM entry WHERE idx = ?1 - 2";
+        connection.execute(repeat, [idx]).unwrap();
+    }
+    with_format(1);
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(matches!(error, LedgerError::OtherThanIndexed { entry: 6, .. }), "{error}");
+    // Where such a format has its tiles is not known here.
+    with_format(3);
+    fixture.open().close().await;
+}
+
+#[tokio::test]
 async fn a_log_that_went_another_way_than_its_index_is_refused() {
     let fixture = Fixture::new();
     let ledger = fixture.open();

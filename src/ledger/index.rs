@@ -19,6 +19,7 @@ use crate::ledger::Leaf;
 use crate::ledger::error::StoreError;
 use crate::ledger::merkle::Hash;
 
+mod directory;
 mod files;
 mod find;
 mod open;

@@ -23,7 +23,7 @@ use crate::ledger::index::waiting::Waiting;
 /// The layout of the directory. Any other is made anew.
 const FORMAT: u32 = 2;
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 const NEW_MANIFEST: &str = "manifest.new";
 
 /// Is there once a run was found to be damaged, and says which.
@@ -87,6 +87,8 @@ pub(super) enum Unusable {
     Malformed(#[from] serde_json::Error),
     #[error("it has format {0}, this countersign knows {FORMAT}")]
     Format(u32),
+    #[error("others could read its key, or write in it")]
+    Exposed,
     #[error("{0}")]
     Damaged(String),
     #[error("it cannot be read: {0}")]

@@ -13,7 +13,8 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::ledger::entry::{Entry, leaf_hash};
-use crate::ledger::index::files::{Files, Unusable, Witness};
+use crate::ledger::index::directory::{self, Access};
+use crate::ledger::index::files::{Files, MANIFEST, Unusable, Witness};
 use crate::ledger::index::term::UnknownSerial;
 use crate::ledger::index::thread::Thread;
 use crate::ledger::index::waiting::Waiting;
@@ -44,7 +45,13 @@ impl Index {
     /// Opens the index of `log`, or makes it, and has it know all entries.
     pub(in crate::ledger) fn open(log: Log<'_>, limits: Limits) -> Result<Self, LedgerError> {
         let path = path(log.path);
-        let mut files = match Files::open(&path, log.origin, limits.flush) {
+        let access =
+            directory::close(&path, MANIFEST).map_err(|source| failed("opening index", &path, source))?;
+        let opened = match access {
+            Access::Private => Files::open(&path, log.origin, limits.flush),
+            Access::Exposed => Err(Unusable::Exposed),
+        };
+        let mut files = match opened {
             Ok(files) => {
                 let tile = |n, width| files.tiles().tile(0, n, width).map(Some);
                 compare(&path, files.entries(), log, tile)?;

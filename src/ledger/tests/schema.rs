@@ -53,7 +53,7 @@ async fn an_older_schema_stays_as_it_was_if_the_index_cannot_be_made() {
     fixture.remove_index();
     fs::write(fixture.index(), "in the way").unwrap();
     let error = Ledger::open(&fixture.config).unwrap_err();
-    assert!(error.to_string().starts_with("making index"), "{error}");
+    assert!(error.to_string().starts_with("opening index"), "{error}");
     let stored: i64 = fixture.sql("").query_row("SELECT idx FROM outcome", (), |row| row.get(0)).unwrap();
     assert_eq!(stored, 1);
     fs::remove_file(fixture.index()).unwrap();

@@ -86,13 +86,15 @@ fn a_run_of_another_length_is_refused() {
     }
 }
 
+type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 #[test]
 fn a_run_with_other_bytes_or_another_order_is_not_merged() {
     let directory = TempDir::new().unwrap();
     let postings: Vec<_> = (1..1000).map(|n| (n, n)).collect();
     let (path, contents, _) = run(&directory, "run", &postings);
     let whole = fs::read(&path).unwrap();
-    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    let damages: [(&str, Damage<'_>); 4] = [
         ("has other bytes", &|bytes| *bytes.last_mut().unwrap() ^= 1),
         ("has other bytes", &|bytes| *bytes.get_mut(8).unwrap() ^= 1),
         ("has rows in another order", &|bytes| bytes.rotate_left(16)),

@@ -150,7 +150,9 @@ async fn verify_says_which_entry_was_changed_and_its_status_tells_scripts() {
     // Who signed the checkpoint cannot be told without the key: that is not "all is well".
     let message = site.run_refused(&["ledger", "verify", "--export", "export"], 2);
     assert!(message.contains("not every signature could be checked"), "{message}");
-    site.run_ok(&["ledger", "verify", "--export", "export", "--skip-signatures"]);
+    let message = site.run_refused(&["ledger", "verify", "--export", "export", "--skip-signatures"], 2);
+    assert!(message.contains("nothing vouches"), "{message}");
+    site.run_ok(&["ledger", "verify", "--export", "export", "--accept-uncovered"]);
 
     let sql = "DROP TRIGGER entry_is_never_changed;
                UPDATE entry SET leaf = CAST(replace(leaf, x'616c696365', x'616c696d65') AS BLOB) WHERE idx = 300;";
@@ -169,6 +171,40 @@ async fn verify_says_which_entry_was_changed_and_its_status_tells_scripts() {
     assert!(findings.contains(&(last, "OTHER_ROOT")), "{findings:?}");
     let refused = site.run_refused(&["ledger", "export", "export"], 1);
     assert!(refused.contains("entry 300 "), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_nobody_vouches_for_are_not_called_right() {
+    let written = Written::new().await;
+    let (site, [key, _]) = (&written.site, written.keys());
+    std::fs::remove_file(written.export().join("checkpoint")).unwrap();
+    let (entries, key) = (site.entries().len(), key.to_string());
+    let export = ["ledger", "verify", "--export", "export"];
+
+    let message = site.run_refused(&[&export[..], &["--log-key", &key]].concat(), 2);
+    assert!(message.contains("no checkpoint was there for --log-key to verify"), "{message}");
+    site.run_refused(&[&export[..], &["--log-key", &key, "--accept-uncovered"]].concat(), 2);
+    let message = site.run_refused(&export, 2);
+    assert!(message.contains("nothing vouches"), "{message}");
+    let out = site.run_ok(&[&export[..], &["--accept-uncovered"]].concat());
+    assert!(out.contains(&format!("nothing covers {entries} entries")), "{out}");
+    let out = site.run_ok(&[&export[..], &["--log-key", &key, "--checkpoint", "signed"]].concat());
+    assert!(out.contains(&format!("a verified checkpoint covers {entries} entries")), "{out}");
+    assert!(!out.contains("nothing covers"), "{out}");
+
+    std::fs::create_dir(site.path("empty")).unwrap();
+    let message = site.run_refused(&["ledger", "verify", "--against", "empty"], 2);
+    assert!(message.contains("has no entries to compare with"), "{message}");
+    let out = site.run_ok(&["ledger", "verify"]);
+    assert!(out.contains("compared with the hashes that were known"), "{out}");
+    std::fs::remove_dir_all(site.path("ledger.sqlite-index")).unwrap();
+    let message = site.run_refused(&["ledger", "verify"], 2);
+    assert!(message.contains("nothing vouches"), "{message}");
+    let message = site.run_refused(&["ledger", "verify", "--log-key", &key], 2);
+    assert!(message.contains("no checkpoint was there"), "{message}");
+    let out = site.run_ok(&["ledger", "verify", "--json", "--accept-uncovered"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["uncovered"], &report["covered_by_checkpoint"]), (&entries.into(), &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +228,7 @@ async fn a_log_is_verified_and_exported_while_its_signer_writes_it() {
     for _ in 0..3 {
         site.run_ok(&["ledger", "export", "export"]);
         site.run_ok(&["ledger", "verify", "--against", "export"]);
-        site.run_ok(&["ledger", "verify", "--export", "export"]);
+        site.run_ok(&["ledger", "verify", "--export", "export", "--accept-uncovered"]);
     }
     stop.send(()).unwrap();
     assert!(load.await.unwrap() > 0);

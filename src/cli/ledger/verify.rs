@@ -1,7 +1,8 @@
 //! `countersign ledger verify`: checks a whole log, and says which entry is wrong.
 //!
 //! In: a ledger's file or an export, and the public keys that an auditor trusts. Out: what was found, for people or as JSON,
-//! and an exit status: 0 if everything was checked and is right, 1 if something is wrong, 2 if something could not be checked.
+//! and an exit status: 0 if everything was checked and is right, 1 if something is wrong, 2 if something could
+//! not be checked, or nothing vouches for the entries.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::{Note, VerifierKey};
 use crate::ledger::tiles::Directory;
 
+mod coverage;
 mod show;
+
+use coverage::{Coverage, Subject};
 
 /// If neither an option nor a configuration says otherwise: the configuration's default.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
@@ -52,6 +56,9 @@ pub(in crate::cli) struct Verify {
     /// Verify no signatures, which take most of the time
     #[arg(long)]
     skip_signatures: bool,
+    /// Accept entries that nothing covers, neither a checkpoint that --log-key verifies nor known hashes
+    #[arg(long)]
+    accept_uncovered: bool,
     /// By how much an entry may be older than one before it [default: the configuration's, or 5s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     clock_tolerance: Option<Duration>,
@@ -71,11 +78,19 @@ struct Wrong(u64);
 struct NotChecked(&'static str);
 
 /// A log, as far as it is known before it is read.
-struct Subject {
+struct Job {
     name: String,
     source: Source,
     len: u64,
     options: Options,
+    /// Checkpoints whose signatures nobody could check.
+    unsigned: Vec<PathBuf>,
+}
+
+/// What was found, of what.
+struct Verified {
+    report: Report,
+    coverage: Coverage,
     /// Checkpoints whose signatures nobody could check.
     unsigned: Vec<PathBuf>,
 }
@@ -90,35 +105,58 @@ struct Checkpoints<'a> {
 
 impl Verify {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let (report, unsigned) = self.verify(out).map_err(NoAnswer)?;
-        if report.findings.total() > 0 {
-            return Err(Wrong(report.findings.total()).into());
+        let verified = self.verify(out).map_err(NoAnswer)?;
+        if verified.report.findings.total() > 0 {
+            return Err(Wrong(verified.report.findings.total()).into());
         }
-        if report.unchecked.is_empty() && (unsigned == 0 || self.skip_signatures) {
-            return Ok(());
+        match self.not_checked(&verified) {
+            Some(what) => Err(NoAnswer(NotChecked(what).into()).into()),
+            None => Ok(()),
         }
-        let what =
-            "not every signature could be checked; give the keys that are missing, or --skip-signatures";
-        Err(NoAnswer(NotChecked(what).into()).into())
     }
 
-    /// What was found, and how many checkpoints nobody could check the signature of.
-    fn verify(&self, out: &mut impl Write) -> anyhow::Result<(Report, usize)> {
-        let Subject { name, source, len, options, unsigned } = self.subject()?;
+    /// What could not be checked, though nothing says that it need not be.
+    fn not_checked(&self, verified: &Verified) -> Option<&'static str> {
+        let Verified { report, coverage, unsigned } = verified;
+        if self.log_key.is_some() && coverage.signed().is_none() {
+            return Some(
+                "no checkpoint was there for --log-key to verify; give one with --checkpoint FILE, or get the export again with its own",
+            );
+        }
+        let unsigned = !(unsigned.is_empty() || self.skip_signatures || self.accept_uncovered);
+        if unsigned || !report.unchecked.is_empty() {
+            return Some(
+                "not every signature could be checked; give the keys that are missing, or --skip-signatures",
+            );
+        }
+        if !self.accept_uncovered && !coverage.suffices() {
+            return Some(
+                "nothing vouches that the entries are those that were written; give a checkpoint of all of them and \
+                 --log-key KEY, for a ledger also --against DIR, or --accept-uncovered if that is known",
+            );
+        }
+        None
+    }
+
+    fn verify(&self, out: &mut impl Write) -> anyhow::Result<Verified> {
+        let Job { name, source, len, options, unsigned } = self.job()?;
         let signatures = options.signatures;
         let mut progress = Progress::new("verifying");
         let report = audit(source, len, options, |done| progress.show(done, len))?;
         drop(progress);
+        let subject = if self.export.is_some() { Subject::Export } else { Subject::Ledger };
+        let coverage = Coverage::of(&report, subject, self.log_key.as_ref());
+        let verified = Verified { report, coverage, unsigned };
         if self.json {
-            writeln!(out, "{}", ascii(&show::json(&name, &report, signatures, &unsigned).to_string()))?;
+            writeln!(out, "{}", ascii(&show::json(&name, &verified, signatures).to_string()))?;
         } else {
-            write!(out, "{}", show::text(&name, &report, signatures, &unsigned))?;
+            write!(out, "{}", show::text(&name, &verified, signatures))?;
         }
         out.flush()?;
-        Ok((report, unsigned.len()))
+        Ok(verified)
     }
 
-    fn subject(&self) -> anyhow::Result<Subject> {
+    fn job(&self) -> anyhow::Result<Job> {
         let log = Log { ledger: self.ledger.clone(), config: self.config.clone() };
         let named = self.ledger.is_some() || self.export.is_some();
         let config = if named { None } else { Some(log.config()?) };
@@ -150,7 +188,7 @@ impl Verify {
             checkpoints: checkpoints.read,
             compare,
         };
-        Ok(Subject { name, source, len, options, unsigned: checkpoints.unsigned })
+        Ok(Job { name, source, len, options, unsigned: checkpoints.unsigned })
     }
 
     fn ca_keys(&self, config: Option<&Config>) -> anyhow::Result<CaKeys> {
@@ -186,6 +224,9 @@ impl Verify {
             Some(_) => checkpoints.read(&path.join("checkpoint"))?,
             None => directory.size()?,
         };
+        if self.against.is_some() && entries == 0 {
+            anyhow::bail!("export {} has no entries to compare with; export to it first", path.display());
+        }
         Ok(Some(Compared { known: Known::Export(directory), entries }))
     }
 }

@@ -1,33 +1,28 @@
 //! What a verification found, in words and as JSON.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use crate::cli::ledger::hex;
 use crate::cli::ledger::table;
-use crate::ledger::audit::{Report, Signatures};
+use crate::cli::ledger::verify::Verified;
+use crate::ledger::audit::Signatures;
 
 /// How many open intents are listed for people.
 const LISTED: usize = 20;
 
 /// For people: what is wrong first, what is known last.
-pub(super) fn text(name: &str, report: &Report, signatures: Signatures, unsigned: &[PathBuf]) -> String {
+pub(super) fn text(name: &str, verified: &Verified, signatures: Signatures) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = write_text(&mut text, name, report, signatures, unsigned);
+    let _ = write_text(&mut text, name, verified, signatures);
     text
 }
 
-fn write_text(
-    out: &mut String,
-    name: &str,
-    report: &Report,
-    signatures: Signatures,
-    unsigned: &[PathBuf],
-) -> std::fmt::Result {
+fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Signatures) -> std::fmt::Result {
+    let Verified { report, coverage, unsigned } = verified;
     for finding in report.findings.first() {
         writeln!(out, "WRONG  entry {} {}", finding.index, table::text(&finding.what.to_string()))?;
     }
@@ -56,6 +51,17 @@ fn write_text(
     for checkpoint in &report.checkpoints {
         let verb = if checkpoint.holds { "holds" } else { "DOES NOT HOLD" };
         writeln!(out, "the checkpoint of {} entries {verb}", checkpoint.size)?;
+    }
+    match coverage.signed() {
+        Some(entries) => writeln!(out, "a verified checkpoint covers {entries} entries")?,
+        None => writeln!(out, "no verified checkpoint covers any")?,
+    }
+    if coverage.nothing() > 0 {
+        let nothing = coverage.nothing();
+        writeln!(
+            out,
+            "nothing covers {nothing} entries: whether they are those that were written is not known"
+        )?;
     }
     match signatures {
         Signatures::Skip => writeln!(out, "signatures were not checked")?,
@@ -90,7 +96,8 @@ fn write_text(
 }
 
 /// For programs: one object.
-pub(super) fn json(name: &str, report: &Report, signatures: Signatures, unsigned: &[PathBuf]) -> Value {
+pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> Value {
+    let Verified { report, coverage, unsigned } = verified;
     let counts = report.counts;
     let findings = report.findings.first().iter().map(|finding| {
         json!({ "entry": finding.index, "word": finding.what.word(), "message": finding.what.to_string() })
@@ -113,5 +120,6 @@ pub(super) fn json(name: &str, report: &Report, signatures: Signatures, unsigned
         "wrong": report.findings.total(), "findings": findings.collect::<Vec<_>>(),
         "open": report.open, "unchecked": unchecked.collect::<Vec<_>>(),
         "checkpoints": checkpoints.collect::<Vec<_>>(), "compared": report.compared, "unsigned_checkpoints": unsigned.len(),
+        "covered_by_checkpoint": coverage.signed(), "uncovered": coverage.nothing(),
     })
 }

@@ -52,7 +52,7 @@ pub use checkpoints::{Checkpointing, SignedCheckpoint};
 pub use entry::{Entry, leaf_hash};
 pub use error::{LedgerError, StoreError};
 pub use filter::{Filter, NoSerial, Serial};
-pub use index::RecordedTiles;
+pub use index::{RecordedTiles, UnusableIndex};
 pub use live::{Growth, Live};
 pub(crate) use order::Order;
 pub use order::Replay;

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::ledger::LedgerError;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::tiles::TilesError;
+use crate::ledger::{LedgerError, UnusableIndex};
 
 mod keys;
 mod report;
@@ -49,6 +49,8 @@ pub struct Options {
     pub checkpoints: Vec<Checkpoint>,
     /// Whose hashes the log's are compared with.
     pub compare: Vec<Compared>,
+    /// The index beside the ledger, if it is there and its hashes cannot be had: that is a finding.
+    pub unusable: Option<UnusableIndex>,
 }
 
 /// Whether signatures are verified.
@@ -84,7 +86,7 @@ pub fn audit(
     options: Options,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, AuditError> {
-    let Options { ca_keys, signatures, clock_tolerance, checkpoints, compare } = options;
+    let Options { ca_keys, signatures, clock_tolerance, checkpoints, compare, unusable } = options;
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
     let mut tree = TreeCheck::new(checkpoints, compare);
     thread::scope(|scope| {
@@ -101,6 +103,9 @@ pub fn audit(
         let (source, end) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         done?;
         let mut findings = tree.finish(len)?;
+        if let Some(unusable) = unusable {
+            findings.add(0, Wrong::Index(unusable));
+        }
         match end {
             Ok(()) => {}
             Err(SourceError::Broken(Broken { index, what })) => findings.add(index, what),

@@ -32,7 +32,7 @@ mod view;
 mod waiting;
 
 pub(super) use open::Log;
-pub use recorded::RecordedTiles;
+pub use recorded::{RecordedTiles, UnusableIndex};
 pub(super) use term::{Kind, Term, TermKey, parsed, takes_serial};
 pub(super) use tiles::TileFiles;
 pub(super) use view::{Meeting, Step, View, Word};

@@ -9,11 +9,10 @@ use std::{iter, vec};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::ledger::RecordedTiles;
 use crate::ledger::archive::{Page, RawEntry};
 use crate::ledger::entry::CHECKPOINT;
 use crate::ledger::sqlite::{connect, len, origin, unreadable};
-use crate::ledger::{Entry, LedgerError};
+use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex};
 
 /// How many entries are read at once: at most 16 MiB.
 const CHUNK: u64 = 256;
@@ -64,9 +63,11 @@ impl Reader {
         len(&self.connection).map(i64::cast_unsigned).map_err(|source| unreadable(&self.path, source))
     }
 
-    /// The hashes in the index beside it, if there is one that can be used.
-    #[must_use]
-    pub fn recorded_tiles(&self) -> Option<RecordedTiles> {
+    /// The hashes in the index beside it, if there is one.
+    ///
+    /// # Errors
+    /// [`UnusableIndex`] if there is one that cannot be used.
+    pub fn recorded_tiles(&self) -> Result<Option<RecordedTiles>, UnusableIndex> {
         RecordedTiles::open(&self.path, &self.origin)
     }
 

@@ -197,6 +197,10 @@ async fn entries_that_nobody_vouches_for_are_not_called_right() {
     assert!(message.contains("has no entries to compare with"), "{message}");
     let out = site.run_ok(&["ledger", "verify"]);
     assert!(out.contains("compared with the hashes that were known"), "{out}");
+    std::fs::write(site.path("ledger.sqlite-index/manifest.json"), "{}").unwrap();
+    let out = site.run(&["ledger", "verify", "--accept-uncovered"]);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("cannot be used: its manifest is not one"), "{}", text(&out.stdout));
     std::fs::remove_dir_all(site.path("ledger.sqlite-index")).unwrap();
     let message = site.run_refused(&["ledger", "verify"], 2);
     assert!(message.contains("nothing vouches"), "{message}");

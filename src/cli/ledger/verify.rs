@@ -169,12 +169,16 @@ impl Verify {
         };
         let mut checkpoints = self.checkpoints(&source)?;
         let mut compare: Vec<Compared> = self.compare(&mut checkpoints)?.into_iter().collect();
+        let mut unusable = None;
         let len = match &source {
             Source::Log(reader) => {
-                compare.extend(reader.recorded_tiles().map(|index| {
-                    let entries = index.entries();
-                    Compared { known: Known::Index(index), entries }
-                }));
+                match reader.recorded_tiles() {
+                    Ok(index) => compare.extend(index.map(|index| {
+                        let entries = index.entries();
+                        Compared { known: Known::Index(index), entries }
+                    })),
+                    Err(index) => unusable = Some(index),
+                }
                 // After what it is compared with, which a log that grows has had by now.
                 reader.len()?
             }
@@ -187,6 +191,7 @@ impl Verify {
             clock_tolerance: self.clock_tolerance.or(configured).unwrap_or(CLOCK_TOLERANCE),
             checkpoints: checkpoints.read,
             compare,
+            unusable,
         };
         Ok(Job { name, source, len, options, unsigned: checkpoints.unsigned })
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ledger::UnusableIndex;
 use crate::ledger::entry::DecodeError;
 use crate::ledger::merkle::Hash;
 
@@ -122,6 +123,11 @@ pub enum Wrong {
         /// The tile.
         file: String,
     },
+    /// The index beside the ledger is there, and cannot be used.
+    #[error(
+        "begins a log whose hashes are lost: {0}; compare with --against or --checkpoint before the signer makes another"
+    )]
+    Index(#[from] UnusableIndex),
     /// The tree does not have a root that was signed.
     #[error(
         "is the last of a tree that does not have the root of the checkpoint of {size} entries: an entry up to it was changed"
@@ -214,6 +220,7 @@ impl Wrong {
             Self::OtherHash { .. } => "OTHER_HASH",
             Self::OtherSubtree { .. } => "OTHER_SUBTREE",
             Self::NoTile { .. } => "NO_TILE",
+            Self::Index(_) => "INDEX",
             Self::OtherRoot { .. } => "OTHER_ROOT",
             Self::Removed { .. } => "REMOVED",
             Self::ClockBehind { .. } => "CLOCK_BEHIND",

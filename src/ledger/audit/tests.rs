@@ -10,7 +10,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::key::PublicKey;
 use crate::ledger::Reader;
-use crate::ledger::RecordedTiles;
 use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, sha256};
 use crate::ledger::fixture::Fixture;
 use crate::ledger::merkle::Tree;
@@ -136,7 +135,14 @@ impl Log {
         let mut ca_keys = CaKeys::default();
         ca_keys.add(public_key("ca"));
         let (signatures, clock_tolerance) = (Signatures::Verify, Duration::from_secs(5));
-        Options { ca_keys, signatures, clock_tolerance, checkpoints: Vec::new(), compare: Vec::new() }
+        Options {
+            ca_keys,
+            signatures,
+            clock_tolerance,
+            checkpoints: Vec::new(),
+            compare: Vec::new(),
+            unusable: None,
+        }
     }
 
     fn audit(&self, options: Options) -> Report {
@@ -157,7 +163,7 @@ impl Log {
     }
 
     fn audit_against_index(&self) -> Report {
-        let index = RecordedTiles::open(&self.fixture.config.path, "test.example/log").unwrap();
+        let index = self.reader().recorded_tiles().unwrap().unwrap();
         let entries = index.entries();
         self.audit(Options {
             compare: vec![Compared { known: Known::Index(index), entries }],
@@ -412,6 +418,30 @@ fn a_log_is_compared_with_the_hashes_of_its_index() {
     log.fixture.sql("DROP TRIGGER entry_is_never_removed; DELETE FROM entry WHERE idx >= 700");
     let log = Log { len: 700, ..log };
     assert!(words(&log.audit_against_index()).contains(&(700, "REMOVED")));
+}
+
+#[test]
+fn only_a_missing_index_is_none_and_any_other_is_found() {
+    let log = Log::of(&good());
+    let manifest = log.fixture.index().join("manifest.json");
+    let whole = std::fs::read_to_string(&manifest).unwrap();
+    let foreign = whole.replace("test.example/log", "test.example/other");
+    for (text, why) in [
+        ("{}", "not one"),
+        (&foreign, "that of"),
+        (&whole.replace("\"format\": 1", "\"format\": 9"), "format 9"),
+    ] {
+        std::fs::write(&manifest, text).unwrap();
+        let unusable = log.reader().recorded_tiles().unwrap_err();
+        assert!(unusable.why.contains(why), "{unusable}");
+        let report = log.audit(Options { unusable: Some(unusable), ..Log::options() });
+        assert_eq!(words(&report), [(0, "INDEX")]);
+    }
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::create_dir(&manifest).unwrap();
+    assert!(log.reader().recorded_tiles().unwrap_err().why.contains("cannot be read"));
+    log.fixture.remove_index();
+    assert!(log.reader().recorded_tiles().unwrap().is_none());
 }
 
 fn index_of(at: usize) -> u64 {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::ledger::index::files;
+use crate::ledger::index::files::{self, Unusable};
 use crate::ledger::index::path;
 use crate::ledger::merkle::{Hash, TILE_WIDTH, Tiles};
 use crate::ledger::tiles::TilesError;
@@ -20,14 +20,29 @@ pub struct RecordedTiles {
     entries: u64,
 }
 
+/// An index that is there, and tells nothing of its log.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("index {} cannot be used: {why}", path.display())]
+pub struct UnusableIndex {
+    /// The index's directory.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 impl RecordedTiles {
-    /// Those of the log at `ledger`, named `origin`. `None` if there is no index of it that can be used: a copy of the
-    /// ledger's file need not have one, and the signer makes another.
-    #[must_use]
-    pub fn open(ledger: &Path, origin: &str) -> Option<Self> {
+    /// Those of the log at `ledger`, named `origin`. `None` if there is no index: a copy of the ledger's file need not have
+    /// one, and the signer makes another.
+    ///
+    /// # Errors
+    /// [`UnusableIndex`] if there is one, and it is not this log's or cannot be read.
+    pub fn open(ledger: &Path, origin: &str) -> Result<Option<Self>, UnusableIndex> {
         let directory = path(ledger);
-        let entries = files::known(&directory, origin).ok()?;
-        Some(Self::of(directory, entries))
+        match files::known(&directory, origin) {
+            Ok(entries) => Ok(Some(Self::of(directory, entries))),
+            Err(Unusable::Missing) => Ok(None),
+            Err(unusable) => Err(UnusableIndex { path: directory, why: unusable.to_string() }),
+        }
     }
 
     /// Those of the first `entries` entries, in `directory`.

@@ -76,6 +76,24 @@ async fn text_from_outside_reaches_no_terminal_unescaped() {
     assert_eq!(object["key"], "\u{1b}[31m user-ca\n");
 }
 
+#[tokio::test]
+async fn verify_escapes_the_origin_and_the_paths_of_checkpoints() {
+    let (fixture, ledger) = recorded().await;
+    ledger.close().await;
+    drop(fixture.sql("UPDATE meta SET value = 'x' || char(27, 155) || '[31m' WHERE name = 'origin'"));
+    let path = fixture.directory().join("check\u{1b}[31m");
+    let checkpoint = crate::ledger::checkpoint::Checkpoint::new("x", 0, [0; 32]).unwrap();
+    std::fs::write(&path, format!("{}\n\u{2014} x AAAAAAAAAAA=\n", checkpoint.to_note().text())).unwrap();
+    let ledger = fixture.config.path.to_str().unwrap();
+    let args = ["ledger", "verify", "--ledger", ledger, "--checkpoint", path.to_str().unwrap()];
+    let mut out = Vec::new();
+    Cli::try_parse_from(args).unwrap().command.run(&mut out).unwrap_err();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains(r"x\u{1b}\u{9b}[31m: 5 entries"), "{text}");
+    assert!(text.contains(r"check\u{1b}[31m; give --log-key"), "{text}");
+    assert!(text.chars().all(|c| c == '\n' || c == ' ' || c.is_ascii_graphic()), "{text:?}");
+}
+
 #[test]
 fn every_field_of_an_entry_is_escaped() {
     let evil = "\u{1b}]0;x\u{7}\u{202e}\n\u{9b}31m";

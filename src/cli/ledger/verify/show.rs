@@ -38,6 +38,7 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
         writeln!(out, "open   and {} more; --json lists all", report.open.len() - LISTED)?;
     }
     let counts = report.counts;
+    let name = table::text(name);
     writeln!(out, "{name}: {} entries, root {}", report.entries, Base64::encode_string(&report.root))?;
     writeln!(
         out,
@@ -86,7 +87,8 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
     }
     if signatures == Signatures::Verify {
         for path in unsigned {
-            writeln!(out, "not checked: who signed checkpoint {}; give --log-key KEY", path.display())?;
+            let path = table::text(&path.display().to_string());
+            writeln!(out, "not checked: who signed checkpoint {path}; give --log-key KEY")?;
         }
     }
     if report.findings.total() == 0 {

@@ -4,8 +4,9 @@
 //! per line, for programs. Promised: no text from outside reaches a terminal unescaped.
 
 use std::fmt::Write as _;
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read as _, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use countersign_tbs::{Tbs, TbsKind};
 use crate::cli::runtime;
 use crate::config::Config;
 use crate::ledger::entry::{Asked, AskedTbs, UnixMillis};
+use crate::ledger::note;
 use crate::ledger::{Entry, Reader};
 
 mod export;
@@ -124,6 +126,14 @@ impl Show {
         }
         Ok(out.flush()?)
     }
+}
+
+/// The bytes of a signed note, or enough of a longer file for it to be refused.
+fn read_note(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let (mut bytes, most) = (Vec::new(), u64::try_from(note::MAX_LEN)? + 1);
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(bytes)
 }
 
 impl Log {

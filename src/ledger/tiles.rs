@@ -4,13 +4,18 @@
 //! and back. Promised: a file is there whole or not at all, and one that is full is never written again. Not done here: whether
 //! hashes belong to entries; `ledger::audit` says it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::ledger::LedgerError;
 use crate::ledger::checkpoint::CheckpointError;
+use crate::ledger::entry;
 use crate::ledger::merkle::{Hash, TILE_WIDTH, Tiles, TreeError};
+use crate::ledger::note;
 
 mod bundle;
 mod export;
@@ -23,6 +28,14 @@ pub(crate) use path::Resource;
 
 /// The name of the file with the newest signed checkpoint.
 const CHECKPOINT: &str = "checkpoint";
+
+/// The longest bundle: each entry of the longest, after its length.
+#[expect(clippy::as_conversions, reason = "From is not const yet, and this loses nothing")]
+const MAX_BUNDLE: u64 = TILE_WIDTH as u64 * (entry::MAX_LEN as u64 + 2);
+
+/// The longest tile.
+#[expect(clippy::as_conversions, reason = "From is not const yet, and this loses nothing")]
+const MAX_TILE: u64 = TILE_WIDTH as u64 * 32;
 
 /// A directory of tiles and bundles.
 #[derive(Debug)]
@@ -51,14 +64,20 @@ pub enum TilesError {
         path: PathBuf,
     },
     /// A tile that is no sequence of hashes, or has other than the number in its name.
-    #[error("{} has {len} bytes, which are not {width} hashes; remove it, and export again", path.display())]
+    #[error("{} is not the {width} hashes that it should be ({len} bytes were read); remove it, and export again", path.display())]
     Length {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Its length, of a file that is too long the bytes that were read.
         len: usize,
         /// How many hashes it should have.
         width: u16,
+    },
+    /// A directory, a FIFO, a device: nothing that an export has.
+    #[error("{} is no regular file; remove it, and export again", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
     },
     /// Another process writes it.
     #[error("another process exports to {}; wait until it is done", path.display())]
@@ -139,7 +158,7 @@ impl Directory {
     /// # Errors
     /// [`TilesError::Io`] if it cannot be read.
     pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, TilesError> {
-        read(&self.root.join(CHECKPOINT))
+        read(&self.root.join(CHECKPOINT), u64::try_from(note::MAX_LEN).unwrap_or(u64::MAX))
     }
 
     /// How many entries there are in bundles without a gap.
@@ -185,14 +204,18 @@ impl Directory {
 
     /// The file of `width`, or else a wider one, and how wide it is.
     fn at_least(&self, resource: Resource, width: u16) -> Result<(u16, Vec<u8>), TilesError> {
+        let most = match resource {
+            Resource::Tile { .. } => MAX_TILE,
+            Resource::Entries(_) => MAX_BUNDLE,
+        };
         for wide in [width, TILE_WIDTH] {
-            if let Some(bytes) = read(&self.root.join(resource.path(wide)))? {
+            if let Some(bytes) = read(&self.root.join(resource.path(wide)), most)? {
                 return Ok((wide, bytes));
             }
         }
         let wider = self.widths(resource)?.into_iter().filter(|wide| *wide > width).min();
         let path = self.root.join(resource.path(wider.unwrap_or(width)));
-        match (wider, read(&path)?) {
+        match (wider, read(&path, most)?) {
             (Some(wider), Some(bytes)) => Ok((wider, bytes)),
             _ => Err(TilesError::Missing { path }),
         }
@@ -231,13 +254,22 @@ impl From<TreeError<TilesError>> for TilesError {
     }
 }
 
-/// A file's bytes; `None` if there is none.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, TilesError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => Ok(None),
-        Err(source) => Err(io_error("reading", path, source)),
+/// A file's bytes; `None` if there is none. Of a file with more than `most`, one more, so that nobody takes it for whole: whoever
+/// serves an export may put anything there.
+fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, TilesError> {
+    let failed = |source| io_error("reading", path, source);
+    // Opening a FIFO would wait for somebody to write into it.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(failed)?,
+    };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(TilesError::NotAFile { path: path.to_owned() });
     }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(bytes))
 }
 
 fn io_error(doing: &'static str, path: &Path, source: io::Error) -> TilesError {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use base64ct::{Base64, Encoding};
 
-use super::Log;
 use super::progress::Progress;
+use super::{Log, read_note};
 use crate::ledger::Reader;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::VerifierKey;
@@ -58,7 +58,7 @@ impl Export {
 }
 
 fn published(path: &Path, origin: &str, key: &VerifierKey) -> anyhow::Result<Published> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = read_note(path)?;
     let opened = Checkpoint::open(&bytes, origin, key);
     let (checkpoint, note) = opened.with_context(|| format!("{}", path.display()))?;
     Ok(Published { path: path.to_owned(), checkpoint, note })

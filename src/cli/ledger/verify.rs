@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::progress::Progress;
-use super::{Log, ascii, keys};
+use super::{Log, ascii, keys, read_note};
 use crate::cli::NoAnswer;
 use crate::config::Config;
 use crate::key::KeyCertificate;
@@ -216,7 +216,7 @@ impl Verify {
         });
         let mut checkpoints = Checkpoints { log, read: Vec::new(), unsigned: Vec::new() };
         for path in &self.checkpoints {
-            checkpoints.read(path)?;
+            checkpoints.add(path, &read_note(path)?)?;
         }
         Ok(checkpoints)
     }
@@ -226,7 +226,7 @@ impl Verify {
         let Some(path) = self.export.as_ref().or(self.against.as_ref()) else { return Ok(None) };
         let directory = Directory::open(path)?;
         let entries = match directory.checkpoint()? {
-            Some(_) => checkpoints.read(&path.join("checkpoint"))?,
+            Some(bytes) => checkpoints.add(&path.join("checkpoint"), &bytes)?,
             None => directory.size()?,
         };
         if self.against.is_some() && entries == 0 {
@@ -237,14 +237,13 @@ impl Verify {
 }
 
 impl Checkpoints<'_> {
-    /// Reads one, and verifies its signature if the key is known. Its size.
-    fn read(&mut self, path: &Path) -> anyhow::Result<u64> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    /// Verifies the signature of one if the key is known. Its size.
+    fn add(&mut self, path: &Path, bytes: &[u8]) -> anyhow::Result<u64> {
         let checkpoint = if let Some((key, origin)) = &self.log {
-            Checkpoint::open(&bytes, origin, key).map(|(checkpoint, _)| checkpoint)
+            Checkpoint::open(bytes, origin, key).map(|(checkpoint, _)| checkpoint)
         } else {
             self.unsigned.push(path.to_owned());
-            Note::parse(&bytes).map_err(Into::into).and_then(|note| Checkpoint::parse(note.text()))
+            Note::parse(bytes).map_err(Into::into).and_then(|note| Checkpoint::parse(note.text()))
         };
         let checkpoint = checkpoint.with_context(|| format!("checkpoint {}", path.display()))?;
         let size = checkpoint.size();

@@ -95,6 +95,32 @@ fn files_are_called_as_the_specification_says() {
 }
 
 #[test]
+fn reads_regular_files_alone_and_no_more_of_one_than_an_export_has() {
+    let site = Site::new(3);
+    site.export(None).unwrap();
+    let directory = Directory::open(&site.to).unwrap();
+    let endless = |name: &str| {
+        let file = fs::OpenOptions::new().create(true).append(true).open(site.to.join(name)).unwrap();
+        file.set_len(1 << 36).unwrap();
+    };
+    endless("tile/entries/000.p/3");
+    assert_eq!(u64::try_from(directory.bundle(0, 3).unwrap().1.len()).unwrap(), 256 * 65_537 + 1);
+    endless("tile/0/000.p/3");
+    assert!(matches!(directory.tile(0, 0, 3), Err(TilesError::Length { len: 8193, .. })));
+    endless("checkpoint");
+    assert_eq!(directory.checkpoint().unwrap().unwrap().len(), note::MAX_LEN + 1);
+
+    let checkpoint = site.to.join("checkpoint");
+    fs::remove_file(&checkpoint).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&checkpoint).status().unwrap();
+    assert!(made.success());
+    assert!(matches!(directory.checkpoint(), Err(TilesError::NotAFile { .. })));
+    fs::remove_file(&checkpoint).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &checkpoint).unwrap();
+    assert!(matches!(directory.checkpoint(), Err(TilesError::NotAFile { .. })));
+}
+
+#[test]
 fn exports_every_entry_and_hash_and_nothing_else() {
     let site = Site::new(600);
     let exported = site.export(None).unwrap();

@@ -32,13 +32,13 @@ use template::Template;
 /// Arguments of `countersign bench`.
 #[derive(clap::Args)]
 pub(super) struct BenchArgs {
-    /// The key, an SSH user or host CA or an X.509 CA
+    /// The key, an SSH user or host CA, an X.509 CA, or one for OCSP responses
     key: String,
     #[command(flatten)]
     server: ServerArgs,
-    /// A principal that the key's profile allows; of an X.509 CA a TLS server's DNS name
+    /// A principal that the key's profile allows; of an X.509 CA a TLS server's DNS name; of a key for OCSP responses none
     #[arg(long, value_name = "NAME")]
-    principal: String,
+    principal: Option<String>,
     /// The certificate of an X.509 CA, PEM or DER
     #[arg(long, value_name = "FILE")]
     ca_certificate: Option<PathBuf>,
@@ -60,7 +60,7 @@ pub(super) struct BenchArgs {
     /// The signer's process on this machine: its CPU time, with its token processes', for each signature
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
-    /// This token's raw C_Sign loop in the same run, with keys made for it: the signer's rate is told as a part of it
+    /// This token's raw C_Sign loop in the same run, with keys that are made on it and destroyed at the end: the signer's rate is told as a part of it
     #[arg(long, value_name = "NAME", requires = "config")]
     token: Option<String>,
     /// The configuration that has the token
@@ -94,7 +94,7 @@ pub(super) async fn run(args: BenchArgs, token: Option<(token::Config, Scheme)>)
         clients.push(args.server.connect().await?);
     }
     let key = clients.first().context("no connection")?.get_key(&args.key).await?;
-    let template = Template::new(&key, &args.principal, args.ca_certificate.as_ref())?;
+    let template = Template::new(&key, args.principal.as_ref(), args.ca_certificate.as_ref())?;
     let mut raw = token.as_ref().map(|(token, scheme)| Raw::open(token, *scheme)).transpose()?;
     measure(&mut raw, &args)?;
     let shape = match (args.rate, args.stream) {

@@ -31,7 +31,7 @@ fn counts_what_the_ledger_has() {
 }
 
 #[test]
-fn measures_the_token_in_the_same_run_with_keys_that_it_does_not_keep() {
+fn measures_the_token_in_the_same_run_with_keys_that_are_gone_after() {
     let site = Site::new(USER_CA);
     let before = site.run_ok(&["key", "list"]);
     let (report, _) = bench(&site, &["--token", "soft"]);

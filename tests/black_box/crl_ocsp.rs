@@ -357,3 +357,20 @@ async fn the_commands_know_both_kinds() {
     let explained = site.run_ok(&["policy", "explain", "--entry", &receipt.entry_index.to_string()]);
     assert!(explained.contains("key.responder.allow.all"), "{explained}");
 }
+
+#[tokio::test]
+async fn the_load_of_a_responder_is_answers_about_certificates_of_its_ca() {
+    let authority = Authority::new().await;
+    let site = &authority.site;
+    let daemon = site.serve();
+    let load =
+        ["bench", "responder", "--rate", "50", "--callers", "2", "--connections", "1", "--duration", "2s"];
+    let missing = site.client_command(&daemon, FRONT_END, &load).output().unwrap();
+    assert!(text(&missing.stderr).contains("needs --ca-certificate"), "{missing:?}");
+    let args = [&load[..], &["--ca-certificate", "ca.pem", "--json"]].concat();
+    let output = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["kind"], &report["errors"]), (&"ocsp-response".into(), &serde_json::json!({})));
+    assert!(report["signed"].as_u64().unwrap() > 0, "{report}");
+}

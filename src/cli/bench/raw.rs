@@ -46,7 +46,7 @@ pub(super) fn section<'a>(
 }
 
 impl Raw {
-    /// Logs in, and makes a key for each session.
+    /// Logs in, and makes a key for each session, which is destroyed when this is dropped.
     ///
     /// # Errors
     /// What the token refuses.
@@ -54,7 +54,7 @@ impl Raw {
         let mut modules = Modules::default();
         let mut loops = Vec::new();
         for number in 0..token.sessions {
-            let console = Console::open(&mut modules, token, Access::Read)?;
+            let console = Console::open(&mut modules, token, Access::Write)?;
             loops.push(RawLoop::new(console, number, scheme)?);
         }
         Ok(Self { loops, runs: Vec::new(), _modules: modules })

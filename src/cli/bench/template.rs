@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use countersign_proto::v1::sign_request::Tbs;
 use countersign_proto::v1::{Key, Priority, Purpose, SignRequest};
 use countersign_tbs::TbsKind;
 use countersign_tbs::der::{Oid, Time, oids};
 use countersign_tbs::key::PublicKey;
+use countersign_tbs::ocsp::{self, CertId, CertStatus, ResponderId, SingleResponse};
 use countersign_tbs::ssh::{self, CertificateType, SubjectKey};
 use countersign_tbs::x509::{
     self, BasicConstraints, GeneralName, KeyUsage, SerialNumber, TbsCertificate, Validity,
@@ -35,17 +37,27 @@ pub(super) struct Template {
 
 impl Template {
     /// For certificates of `key` with one name: of SSH with a principal and no options, of X.509 for a TLS server under the CA
-    /// whose certificate is in the file.
-    pub(super) fn new(key: &Key, name: &str, ca_certificate: Option<&PathBuf>) -> anyhow::Result<Self> {
+    /// whose certificate is in the file; or for OCSP responses about certificates of that CA. There are no CRLs: each must
+    /// have a higher number than the one before, so that callers side by side are refused.
+    pub(super) fn new(
+        key: &Key,
+        name: Option<&String>,
+        ca_certificate: Option<&PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let name = || name.context("certificates need --principal, a name that the key's profile allows");
+        let ca = || {
+            let path =
+                ca_certificate.context("an X.509 key needs --ca-certificate, the certificate of the CA")?;
+            anyhow::Ok(read_certificate(path)?.1)
+        };
         let (kind, tbs) = match key.purpose() {
-            Purpose::SshUserCa => (TbsKind::SshCertificate, ssh(key, CertificateType::User, name)?),
-            Purpose::SshHostCa => (TbsKind::SshCertificate, ssh(key, CertificateType::Host, name)?),
-            Purpose::X509Ca => {
-                let ca = ca_certificate
-                    .context("an X.509 key needs --ca-certificate, the certificate of the CA")?;
-                (TbsKind::X509Certificate, x509(key, read_certificate(ca)?.1.tbs(), name)?)
+            Purpose::SshUserCa => (TbsKind::SshCertificate, ssh(key, CertificateType::User, name()?)?),
+            Purpose::SshHostCa => (TbsKind::SshCertificate, ssh(key, CertificateType::Host, name()?)?),
+            Purpose::X509Ca => (TbsKind::X509Certificate, x509(key, ca()?.tbs(), name()?)?),
+            Purpose::Ocsp => (TbsKind::OcspResponse, ocsp(key, ca()?.tbs())?),
+            other => {
+                anyhow::bail!("there is no load for key {}, which is for {}", key.name, other.as_str_name())
             }
-            other => anyhow::bail!("key {} is for {}, and no CA's", key.name, other.as_str_name()),
         };
         let mark = MARK.to_be_bytes();
         let at = tbs.windows(mark.len()).position(|window| window == mark).context("no serial")?;
@@ -57,10 +69,11 @@ impl Template {
     /// A request for the `n`th certificate.
     pub(super) fn request(&self, n: u64) -> SignRequest {
         let tbs = [self.before.as_slice(), &(n + 1).to_be_bytes(), &self.after].concat();
-        let tbs = if self.kind == TbsKind::X509Certificate {
-            Tbs::X509Certificate(tbs.into())
-        } else {
-            Tbs::SshCertificate(tbs.into())
+        let tbs = match self.kind {
+            TbsKind::SshCertificate => Tbs::SshCertificate(tbs.into()),
+            TbsKind::X509Certificate => Tbs::X509Certificate(tbs.into()),
+            TbsKind::X509Crl => Tbs::X509Crl(tbs.into()),
+            TbsKind::OcspResponse => Tbs::OcspResponse(tbs.into()),
         };
         SignRequest {
             key: self.key.clone(),
@@ -91,9 +104,8 @@ fn x509(key: &Key, ca: &TbsCertificate, dns_name: &str) -> anyhow::Result<Vec<u8
     let scheme = Scheme::ALL.into_iter().find(|scheme| word(scheme) == key.scheme().as_str_name());
     let scheme = scheme.with_context(|| format!("the scheme of key {} is not known here", key.name))?;
     let now = UnixTime::now().0;
-    let time = |secs| Time::from_unix_secs(secs).context("the clock is beyond the year 9999");
     let validity = Validity { not_before: time(now)?, not_after: time(now + LIFETIME)? };
-    let serial = SerialNumber::new(&MARK.to_be_bytes()).context("no serial")?;
+    let serial = serial()?;
     let purpose = Oid::from_contents(oids::SERVER_AUTH).context("no purpose")?;
     let authority = ca.subject_key_id().context("the CA's certificate has no subjectKeyIdentifier")?;
     let tbs = x509::CertificateBuilder::new(scheme.into(), ca.subject().clone(), validity, SUBJECT)
@@ -105,4 +117,29 @@ fn x509(key: &Key, ca: &TbsCertificate, dns_name: &str) -> anyhow::Result<Vec<u8
         .authority_key_id(authority.clone())
         .build()?;
     Ok(tbs.as_bytes().to_vec())
+}
+
+/// That a certificate of `ca` is good, by the key itself: its responder is named by its hash.
+fn ocsp(key: &Key, ca: &TbsCertificate) -> anyhow::Result<Vec<u8>> {
+    let own = PublicKey::from_spki_der(&key.spki)?;
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &ocsp::public_key_bits(&own));
+    let responder = ResponderId::KeyHash(hash.as_ref().try_into().context("SHA-1 has 20 bytes")?);
+    let now = UnixTime::now().0;
+    let response = SingleResponse {
+        cert_id: CertId::sha256(ca.subject(), ca.public_key(), serial()?),
+        status: CertStatus::Good,
+        this_update: time(now)?,
+        next_update: Some(time(now + LIFETIME)?),
+        extensions: Vec::new(),
+    };
+    let data = ocsp::ResponseBuilder::new(responder, time(now)?).response(response).build()?;
+    Ok(data.as_bytes().to_vec())
+}
+
+fn time(secs: u64) -> anyhow::Result<Time> {
+    Time::from_unix_secs(secs).context("the clock is beyond the year 9999")
+}
+
+fn serial() -> anyhow::Result<SerialNumber> {
+    SerialNumber::new(&MARK.to_be_bytes()).context("no serial")
 }

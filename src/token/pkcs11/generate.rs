@@ -94,36 +94,25 @@ impl Console {
         if !same(None, Some(id))?.is_empty() {
             anyhow::bail!("a private key with id {} exists already; choose another `id`", key::hex(id));
         }
-        self.generate_pair(label, id, kind, |template| template)
+        self.generate_pair(label, id, kind)
     }
 
-    /// Makes a key pair that is gone with the session, which needs no session that may write.
+    /// Makes a key pair, whatever else is on the token.
     ///
     /// # Errors
     /// If the token refuses.
-    pub(super) fn generate_for_session(&self, label: &str, kind: KeyKind) -> anyhow::Result<ObjectHandle> {
-        let for_session = |attribute| match attribute {
-            Attribute::Token(_) => Attribute::Token(false),
-            other => other,
-        };
-        self.generate_pair(label, label.as_bytes(), kind, |template| {
-            template.into_iter().map(for_session).collect()
-        })
-    }
-
-    fn generate_pair(
+    pub(super) fn generate_pair(
         &self,
         label: &str,
         id: &[u8],
         kind: KeyKind,
-        change: impl Fn(Vec<Attribute>) -> Vec<Attribute>,
     ) -> anyhow::Result<ObjectHandle> {
         let mut refused = None;
         for dialect in kind.dialects() {
             // Some tokens do not let the application say that nobody may change the key (krill#1018).
             for modifiable in [Some(Attribute::Modifiable(false)), None] {
-                let public = change(public_template(label, id, kind, &dialect, modifiable.as_ref()));
-                let private = change(private_template(label, id, kind, modifiable.as_ref()));
+                let public = public_template(label, id, kind, &dialect, modifiable.as_ref());
+                let private = private_template(label, id, kind, modifiable.as_ref());
                 match self.session.generate_key_pair(&kind.mechanism(), &public, &private) {
                     Ok((_, private)) => return Ok(private),
                     Err(error) if concerns_template(&error) => refused = Some(error),

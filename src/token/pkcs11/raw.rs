@@ -1,9 +1,12 @@
 //! What a token can do by itself: the same two calls as in service, over and over, with nothing around them.
 //!
-//! In: a console and a scheme. Out: a loop to be timed. Its key is made for it and gone with its session: a CA key signs nothing
-//! that is not in the ledger.
+//! In: a console and a scheme. Out: a loop to be timed. Its key is made for it, as an object of the token as CA keys are, because a
+//! token may be slower with those (SoftHSM2 reads two files for each signature), and destroyed at its end: a CA key signs
+//! nothing that is not in the ledger.
 
 use std::time::Instant;
+
+use cryptoki::object::Attribute;
 
 use super::generate::KeyKind;
 use super::key::{self, FoundKey};
@@ -13,14 +16,15 @@ use super::operator::{Console, call};
 use crate::key::Scheme;
 use crate::token::input::Input;
 
-/// What people see of the key while it is there.
-const LABEL: &str = "countersign bench";
+/// What people see of the key while it is there. Whatever has this name is destroyed, also if a run was cut short and left it.
+const LABEL: &str = "countersign bench, temporary";
 /// What an RSA key is measured with, as `key generate` makes them.
 const RSA_BITS: u16 = 3072;
 
 /// One session that signs.
 pub(crate) struct RawLoop {
     console: Console,
+    label: String,
     key: FoundKey,
 }
 
@@ -31,10 +35,12 @@ impl RawLoop {
     /// If the token refuses to make or to show one.
     pub(crate) fn new(console: Console, number: usize, scheme: Scheme) -> anyhow::Result<Self> {
         let label = format!("{LABEL} {number}");
-        let private = console.generate_for_session(&label, KeyKind::for_scheme(scheme, RSA_BITS))?;
+        destroy(&console, &label)?;
+        let private =
+            console.generate_pair(&label, label.as_bytes(), KeyKind::for_scheme(scheme, RSA_BITS))?;
         let public_key = key::public_key(&console.session, private)?;
         let key = FoundKey { private, public_key, scheme, always_authenticate: false };
-        Ok(Self { console, key })
+        Ok(Self { console, label, key })
     }
 
     /// Signs until then; how often.
@@ -54,4 +60,24 @@ impl RawLoop {
         }
         Ok(signed)
     }
+}
+
+impl Drop for RawLoop {
+    fn drop(&mut self) {
+        if let Err(error) = destroy(&self.console, &self.label) {
+            tracing::warn!(
+                "the key {:?} is still on the token; the next run destroys it: {error:#}",
+                self.label
+            );
+        }
+    }
+}
+
+/// Destroys both halves of a key that a loop made.
+fn destroy(console: &Console, label: &str) -> anyhow::Result<()> {
+    let mine = [Attribute::Label(label.as_bytes().to_vec()), Attribute::Id(label.as_bytes().to_vec())];
+    for object in console.session.find_objects(&mine).map_err(call)? {
+        console.session.destroy_object(object).map_err(call)?;
+    }
+    Ok(())
 }

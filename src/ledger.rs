@@ -18,6 +18,7 @@ use crate::policy::{Decision, Refusal};
 use crate::sign::{Failure, Priority, Request, Signed};
 use crate::verify::Signature;
 
+mod account;
 mod admit;
 mod archive;
 pub mod audit;
@@ -43,6 +44,7 @@ mod order;
 mod reader;
 mod search;
 mod sqlite;
+mod store;
 pub mod tiles;
 mod writer;
 
@@ -65,7 +67,7 @@ use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
 use index::{Limits, TileFiles};
 use leaf::Leaf;
-use sqlite::Store;
+use store::Store;
 use writer::Queue;
 
 /// An open ledger. Cheap to clone; all clones share one writer.
@@ -151,13 +153,13 @@ impl Ledger {
     }
 
     fn open_by(config: &Config, now: fn() -> UnixMillis, limits: Limits) -> Result<Self, LedgerError> {
-        Self::start(Store::open(config, limits)?, config, now)
+        Self::start(sqlite::Store::open(config, limits)?, config, now)
     }
 
-    fn start(store: Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
+    fn start(store: impl Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
-        let (tiles, live) = (store.tiles(), Live::new(config.path.clone(), store.view()));
+        let (tiles, live) = (store.index().tiles(), Live::new(config.path.clone(), store.index().view()));
         let queue = Queue::start(store, clock)?;
         let (origin, path) = (Arc::from(config.origin.as_str()), Arc::from(config.path.as_path()));
         let readers = Arc::new(config.readers.clone());

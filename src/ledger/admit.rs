@@ -5,10 +5,11 @@
 
 use crate::caller::CallerName;
 use crate::key::KeyName;
+use crate::ledger::account::{Account, Party};
 use crate::ledger::budget::Standing;
 use crate::ledger::claim::{Claim, Conflict};
 use crate::ledger::entry::{Entry, UnixMillis};
-use crate::ledger::sqlite::{Account, Batch, Party, Stored};
+use crate::ledger::store::{Batch, Stored};
 use crate::ledger::{Leaf, Receipt};
 use crate::policy::Refusal;
 
@@ -29,7 +30,12 @@ pub struct Thaw {
 }
 
 /// Appends an intent, unless its caller is frozen, what it claims is taken, or its budget is used up.
-pub(super) fn intent(batch: &mut Batch<'_>, claim: &Claim, time: UnixMillis, leaf: &Leaf) -> Stored<Claimed> {
+pub(super) fn intent(
+    batch: &mut impl Batch,
+    claim: &Claim,
+    time: UnixMillis,
+    leaf: &Leaf,
+) -> Stored<Claimed> {
     let account = Account { party: party(claim), rule: claim.rule.clone() };
     if let Some(refusal) = batch.standing(&account.party)?.refusal() {
         return Ok(Err(Conflict::Refused(refusal)));
@@ -54,7 +60,7 @@ pub(super) fn intent(batch: &mut Batch<'_>, claim: &Claim, time: UnixMillis, lea
 
 /// Counts a request beyond a budget; the entry that freezes its caller, if it is one too many.
 fn count_over(
-    batch: &mut Batch<'_>,
+    batch: &mut impl Batch,
     claim: &Claim,
     refusal: &Refusal,
     time: UnixMillis,
@@ -77,7 +83,7 @@ fn party(claim: &Claim) -> Party {
 
 /// Appends a refusal; its index, or `None` if its caller has had so many that it is only counted.
 pub(super) fn refusal(
-    batch: &mut Batch<'_>,
+    batch: &mut impl Batch,
     caller: &[u8],
     time: UnixMillis,
     leaf: &Leaf,
@@ -89,7 +95,7 @@ pub(super) fn refusal(
 }
 
 /// Appends an entry for each caller with refusals that were only counted.
-pub(super) fn counted_refusals(batch: &mut Batch<'_>, time: UnixMillis) -> Stored<()> {
+pub(super) fn counted_refusals(batch: &mut impl Batch, time: UnixMillis) -> Stored<()> {
     for (caller, mut tally) in batch.open_tallies()? {
         let (since, count) = (tally.since, tally.count);
         batch.append_entry(&Entry::Refusals { time, caller: caller.clone(), since, count })?;
@@ -100,7 +106,7 @@ pub(super) fn counted_refusals(batch: &mut Batch<'_>, time: UnixMillis) -> Store
 }
 
 /// Appends a thaw, and forgets the tries that led to the freeze; `None` if there is nothing to thaw.
-pub(super) fn thaw(batch: &mut Batch<'_>, thaw: &Thaw, time: UnixMillis) -> Stored<Option<Receipt>> {
+pub(super) fn thaw(batch: &mut impl Batch, thaw: &Thaw, time: UnixMillis) -> Stored<Option<Receipt>> {
     let caller = thaw.caller.as_str().as_bytes().to_vec();
     let party = Party { caller: caller.clone(), key: thaw.key.as_str().as_bytes().to_vec() };
     let Some(freeze) = batch.standing(&party)?.frozen else { return Ok(None) };

@@ -31,7 +31,7 @@ mod tiles;
 mod view;
 mod waiting;
 
-pub(super) use open::Log;
+pub(super) use open::{Leaves, Log, Next, Visit};
 pub use recorded::{RecordedTiles, UnusableIndex};
 pub(super) use term::{Kind, Term, TermKey, parsed, takes_serial};
 pub(super) use tiles::TileFiles;

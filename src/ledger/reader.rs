@@ -7,20 +7,17 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{iter, vec};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
-
 use crate::ledger::archive::{Page, RawEntry};
-use crate::ledger::entry::CHECKPOINT;
-use crate::ledger::sqlite::{connect, len, origin, unreadable};
+use crate::ledger::sqlite::Select;
 use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex};
 
 /// How many entries are read at once: at most 16 MiB.
-const CHUNK: u64 = 256;
+const CHUNK: Page = Page { entries: 256, bytes: usize::MAX };
 
 /// A log, opened for reading.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    select: Select,
     path: PathBuf,
     origin: String,
 }
@@ -35,12 +32,8 @@ impl Reader {
     /// # Errors
     /// [`LedgerError`] if it cannot be read, or is not a log of a known schema.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        if !path.exists() {
-            return Err(LedgerError::Missing { path: path.to_owned() });
-        }
-        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let origin = origin(&connection, path)?;
-        Ok(Self { connection, path: path.to_owned(), origin })
+        let (select, origin) = Select::open(path)?;
+        Ok(Self { select, path: path.to_owned(), origin })
     }
 
     /// The file.
@@ -60,7 +53,7 @@ impl Reader {
     /// # Errors
     /// [`LedgerError`] if it cannot be read.
     pub fn len(&self) -> Result<u64, LedgerError> {
-        len(&self.connection).map(i64::cast_unsigned).map_err(|source| unreadable(&self.path, source))
+        self.select.len()
     }
 
     /// The hashes in the index beside it, if there is one.
@@ -98,15 +91,7 @@ impl Reader {
 
     /// The index of the newest entry before `end` that is of a checkpoint. Looks at all entries between.
     pub(super) fn newest_checkpoint(&self, end: u64) -> Result<Option<u64>, LedgerError> {
-        let select =
-            "SELECT idx FROM entry WHERE idx < ?1 AND substr(leaf, 1, 3) = ?2 ORDER BY idx DESC LIMIT 1";
-        let end = i64::try_from(end).unwrap_or(i64::MAX);
-        let found = self
-            .connection
-            .query_row(select, (end, CHECKPOINT), |row| row.get::<_, i64>(0))
-            .optional()
-            .map_err(|source| unreadable(&self.path, source))?;
-        Ok(found.map(i64::cast_unsigned))
+        self.select.newest_checkpoint(end)
     }
 
     fn decode(&self, index: u64, leaf: &[u8]) -> Result<Entry, LedgerError> {
@@ -128,21 +113,7 @@ impl Reader {
     /// # Errors
     /// [`LedgerError`] if they cannot be read, or one is missing.
     pub fn page(&self, range: Range<u64>, page: Page) -> Result<Vec<RawEntry>, LedgerError> {
-        let mut leaves = Vec::new();
-        let mut bytes = 0;
-        let mut read = || -> rusqlite::Result<()> {
-            let mut select = self.connection.prepare_cached(SELECT)?;
-            let mut rows = select.query(bounds(&range, page.entries))?;
-            while bytes < page.bytes
-                && let Some(row) = rows.next()?
-            {
-                let leaf = RawEntry { index: row.get::<_, i64>(0)?.cast_unsigned(), bytes: row.get(1)? };
-                bytes += leaf.bytes.len();
-                leaves.push(leaf);
-            }
-            Ok(())
-        };
-        read().map_err(|source| unreadable(&self.path, source))?;
+        let leaves = self.select.page(&range, page)?;
         let gap = |index| LedgerError::Gap { path: self.path.clone(), index };
         match range.clone().zip(&leaves).find(|(index, leaf)| leaf.index != *index) {
             Some((index, _)) => Err(gap(index)),
@@ -150,33 +121,12 @@ impl Reader {
             None => Ok(leaves),
         }
     }
-
-    /// Up to [`CHUNK`] rows of `range`.
-    fn chunk(&self, range: &Range<u64>) -> Result<Vec<(u64, Vec<u8>)>, LedgerError> {
-        let read = || -> rusqlite::Result<Vec<_>> {
-            self.connection
-                .prepare_cached(SELECT)?
-                .query_map(bounds(range, CHUNK), |row| {
-                    Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
-                })?
-                .collect()
-        };
-        read().map_err(|source| unreadable(&self.path, source))
-    }
-}
-
-/// Some rows, in order.
-const SELECT: &str = "SELECT idx, leaf FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx LIMIT ?3";
-
-/// The values of [`SELECT`].
-fn bounds(range: &Range<u64>, most: u64) -> [i64; 3] {
-    [range.start, range.end, most].map(|bound| i64::try_from(bound).unwrap_or(i64::MAX))
 }
 
 struct Leaves<'a> {
     reader: &'a Reader,
     rest: Range<u64>,
-    chunk: vec::IntoIter<(u64, Vec<u8>)>,
+    chunk: vec::IntoIter<RawEntry>,
 }
 
 impl Leaves<'_> {
@@ -185,13 +135,13 @@ impl Leaves<'_> {
             return Ok(None);
         }
         if self.chunk.len() == 0 {
-            self.chunk = self.reader.chunk(&self.rest)?.into_iter();
+            self.chunk = self.reader.select.page(&self.rest, CHUNK)?.into_iter();
         }
-        let Some((index, leaf)) = self.chunk.next() else { return Ok(None) };
+        let Some(RawEntry { index, bytes }) = self.chunk.next() else { return Ok(None) };
         if index != self.rest.start {
             return Err(LedgerError::Gap { path: self.reader.path.clone(), index: self.rest.start });
         }
         self.rest.start += 1;
-        Ok(Some((index, leaf)))
+        Ok(Some((index, bytes)))
     }
 }

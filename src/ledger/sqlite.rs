@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
-use tokio::sync::watch;
 
+use crate::ledger::account::Rows;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::error::StoreError;
-use crate::ledger::index::{Index, Limits, Log, TermKey, TileFiles, View};
+use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
+use crate::ledger::store::{self, Stored};
 use crate::ledger::{Config, Entry, LedgerError};
 
 /// "csgn": SQLite's `application_id` of a ledger.
@@ -61,14 +62,11 @@ const BUSY: Duration = Duration::from_secs(1);
 
 mod account;
 mod batch;
+mod select;
 mod upgrade;
 
-use account::Rows;
-pub(super) use account::{Account, Party};
 pub(super) use batch::Batch;
-
-/// What becomes of work within a transaction.
-pub(super) type Stored<T> = Result<T, StoreError>;
+pub(super) use select::Select;
 
 /// The file and its index, opened for writing by this process alone.
 #[derive(Debug)]
@@ -106,17 +104,27 @@ impl Store {
         let opened_at = len(&connection).map_err(|source| unreadable(path, source))?;
         let newest = newest(&connection, path, opened_at)?;
         let (origin, entries) = (stored.as_str(), opened_at.cast_unsigned());
-        let index = Index::open(Log { path, origin, connection: &connection, entries }, limits)?;
+        let leaves = &Entries { connection: &connection, path };
+        let index = Index::open(Log { path, origin, leaves, entries }, limits)?;
         // After the index, so that where it cannot be made the version before this one still finds what it wants.
         upgrade::upgrade(&mut connection, &index, path)?;
         forget_full_tallies(&connection, newest).map_err(|source| unreadable(path, source))?;
         Ok(Self { index, connection, _lock: lock, path: path.clone(), opened_at, newest })
     }
 
-    /// Begins a transaction. Dropped, it leaves nothing behind.
-    ///
+    /// As if the disk had room for no more than `pages`.
+    #[cfg(test)]
+    #[expect(clippy::expect_used, reason = "tests")]
+    pub(super) fn limit_pages(&self, pages: u32) {
+        self.connection.pragma_update(None, "max_page_count", pages).expect("a limit of pages");
+    }
+}
+
+impl store::Store for Store {
+    type Batch<'a> = Batch<'a>;
+
     /// The database alone knows the next index, so that a failed transaction leaves nothing to repair.
-    pub(super) fn begin(&mut self) -> Stored<Batch<'_>> {
+    fn begin(&mut self) -> Stored<Batch<'_>> {
         self.index.begin()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let next = len(&transaction)?;
@@ -128,41 +136,40 @@ impl Store {
         Ok(Batch { transaction, index, next, opened_at, rows })
     }
 
-    /// What readers see of it.
-    pub(super) fn view(&self) -> watch::Receiver<View> {
-        self.index.view()
+    fn index(&self) -> &Index {
+        &self.index
     }
 
-    /// What the terms of its entries are hashed with.
-    pub(super) fn term_key(&self) -> TermKey {
-        self.index.key()
-    }
-
-    /// How many entries are in the log.
-    pub(super) fn entries(&self) -> u64 {
-        self.index.entries()
-    }
-
-    /// The tiles of all entries that are in the log.
-    pub(super) fn tiles(&self) -> Arc<TileFiles> {
-        self.index.tiles()
-    }
-
-    /// As if the disk had room for no more than `pages`.
-    #[cfg(test)]
-    #[expect(clippy::expect_used, reason = "tests")]
-    pub(super) fn limit_pages(&self, pages: u32) {
-        self.connection.pragma_update(None, "max_page_count", pages).expect("a limit of pages");
-    }
-
-    /// The time of the entry that was the newest when the log was opened; 0 if there was none.
-    pub(super) fn newest(&self) -> UnixMillis {
+    fn newest(&self) -> UnixMillis {
         self.newest
     }
 
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
+    fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// The entries of an open file.
+struct Entries<'a> {
+    connection: &'a Connection,
+    path: &'a Path,
+}
+
+impl Leaves for Entries<'_> {
+    fn each(&self, first: u64, read: &mut Visit<'_>) -> Result<(), LedgerError> {
+        let unreadable = |source| unreadable(self.path, source);
+        let select = "SELECT idx, leaf FROM entry WHERE idx >= ?1 ORDER BY idx";
+        let mut select = self.connection.prepare(select).map_err(unreadable)?;
+        let mut rows = select.query([first.cast_signed()]).map_err(unreadable)?;
+        while let Some(row) = rows.next().map_err(unreadable)? {
+            let index = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
+            let leaf = row.get_ref(1).map_err(unreadable)?.as_blob();
+            let leaf = leaf.map_err(|error| unreadable(error.into()))?;
+            if matches!(read(index, leaf)?, Next::Enough) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -218,7 +218,7 @@ async fn closing_writes_the_outcomes_of_a_failed_commit() {
 #[tokio::test]
 async fn a_full_disk_stops_the_record_and_the_next_start_goes_on() {
     let fixture = Fixture::new();
-    let store = Store::open(&fixture.config, Limits::default()).unwrap();
+    let store = sqlite::Store::open(&fixture.config, Limits::default()).unwrap();
     store.limit_pages(12);
     let ledger = Ledger::start(store, &fixture.config, UnixMillis::now).unwrap();
     let mut recorded = 0;

@@ -22,7 +22,7 @@ use crate::ledger::claim::Claim;
 use crate::ledger::clock::LogClock;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::index::TermKey;
-use crate::ledger::sqlite::{Store, Stored};
+use crate::ledger::store::{Batch as _, Store, Stored};
 use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
 mod round;
@@ -90,11 +90,11 @@ struct Wanted {
 
 impl Queue {
     /// Starts the writer on `store`.
-    pub(super) fn start(store: Store, clock: LogClock) -> Result<Self, LedgerError> {
+    pub(super) fn start(store: impl Store, clock: LogClock) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::channel();
-        let (path, key) = (store.path().to_owned(), store.term_key());
+        let (path, key) = (store.path().to_owned(), store.index().key());
         let (outcomes, failures, counted) = (Outcomes::default(), 0, UnixMillis(0));
-        let (sender, size) = watch::channel(store.tiles().entries());
+        let (sender, size) = watch::channel(store.index().entries());
         let writer =
             Writer { store, clock, path: path.clone(), queue, outcomes, failures, counted, size: sender };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
@@ -210,8 +210,8 @@ impl Queue {
     }
 }
 
-struct Writer {
-    store: Store,
+struct Writer<S> {
+    store: S,
     clock: LogClock,
     path: PathBuf,
     queue: mpsc::Receiver<Job>,
@@ -253,7 +253,7 @@ enum Next {
     End,
 }
 
-impl Writer {
+impl<S: Store> Writer<S> {
     fn run(mut self) {
         let mut closers = Vec::new();
         loop {
@@ -324,7 +324,7 @@ impl Writer {
                 self.outcomes = Outcomes::default();
                 round.times().for_each(|time| self.clock.appended(time));
                 self.counted = if count { now } else { self.counted };
-                self.size.send_replace(self.store.entries());
+                self.size.send_replace(self.store.index().entries());
                 round.tell(written);
             }
             Err(source) => {

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use tokio::sync::watch;
 
+use crate::ledger::LedgerError;
 use crate::ledger::entry::{Entry, leaf_hash};
 use crate::ledger::index::directory::{self, Access};
 use crate::ledger::index::files::{Files, MANIFEST, Unusable, Witness};
@@ -20,7 +20,6 @@ use crate::ledger::index::thread::Thread;
 use crate::ledger::index::waiting::Waiting;
 use crate::ledger::index::{Index, Limits, RecordedTiles, TermKey, View, path};
 use crate::ledger::merkle::{Hash, Tiles as _};
-use crate::ledger::{LedgerError, sqlite};
 
 /// How often a long reading of the log says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -32,13 +31,28 @@ const COMPARED: u64 = 256;
 const TOGETHER: u64 = 256;
 
 /// The log, and whose it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(in crate::ledger) struct Log<'a> {
     pub(in crate::ledger) path: &'a Path,
     pub(in crate::ledger) origin: &'a str,
-    pub(in crate::ledger) connection: &'a Connection,
+    pub(in crate::ledger) leaves: &'a dyn Leaves,
     /// How many entries it has.
     pub(in crate::ledger) entries: u64,
+}
+
+/// The entries of a log, whatever keeps them.
+pub(in crate::ledger) trait Leaves {
+    /// Gives each entry from `first` on to `read`, in order, for as long as that wants more.
+    fn each(&self, first: u64, read: &mut Visit<'_>) -> Result<(), LedgerError>;
+}
+
+/// What is done with an entry: its index, and its bytes.
+pub(in crate::ledger) type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<Next, LedgerError> + 'a;
+
+/// Whether whoever reads wants to go on.
+pub(in crate::ledger) enum Next {
+    More,
+    Enough,
 }
 
 impl Index {
@@ -177,36 +191,20 @@ fn catch_up(path: &Path, files: &mut Files, log: Log<'_>, limits: Limits) -> Res
     Ok(waiting)
 }
 
-/// Whether whoever reads wants to go on.
-enum Next {
-    More,
-    Enough,
-}
-
-/// Gives each entry from `first` on to `read`.
+/// Gives each entry from `first` on to `read`; one that is missing ends it.
 fn each(
     log: Log<'_>,
     first: u64,
     mut read: impl FnMut(u64, &[u8]) -> Result<Next, LedgerError>,
 ) -> Result<(), LedgerError> {
-    let unreadable = |source| sqlite::unreadable(log.path, source);
-    let select = "SELECT idx, leaf FROM entry WHERE idx >= ?1 ORDER BY idx";
-    let mut select = log.connection.prepare(select).map_err(unreadable)?;
-    let mut rows = select.query([first.cast_signed()]).map_err(unreadable)?;
     let mut expected = first;
-    while let Some(row) = rows.next().map_err(unreadable)? {
-        let index = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
+    log.leaves.each(first, &mut |index, leaf| {
         if index != expected {
             return Err(LedgerError::Gap { path: log.path.to_owned(), index: expected });
         }
         expected += 1;
-        let leaf = row.get_ref(1).map_err(unreadable)?.as_blob();
-        let leaf = leaf.map_err(|error| unreadable(error.into()))?;
-        if matches!(read(index, leaf)?, Next::Enough) {
-            break;
-        }
-    }
-    Ok(())
+        read(index, leaf)
+    })
 }
 
 fn failed(doing: &'static str, index: &Path, source: io::Error) -> LedgerError {

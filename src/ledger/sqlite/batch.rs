@@ -7,13 +7,14 @@
 use countersign_tbs::crl::CrlNumber;
 use rusqlite::{OptionalExtension, Params, Transaction};
 
+use crate::ledger::account::{Account, Party, Rows};
+use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Serial, Unique};
 use crate::ledger::crl_number::{ListNumber, Newest, Series};
 use crate::ledger::entry::{Asked, CaKey, Entry, Outcome};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Term, parsed, takes_serial};
-use crate::ledger::sqlite::Stored;
-use crate::ledger::sqlite::account::Rows;
+use crate::ledger::store::{self, Stored};
 use crate::ledger::{Leaf, Receipt, leaf_hash};
 
 /// Entries that are committed together, or not at all.
@@ -28,9 +29,8 @@ pub(in crate::ledger) struct Batch<'a> {
     pub(super) rows: Rows,
 }
 
-impl Batch<'_> {
-    /// Appends an entry; its index.
-    pub(in crate::ledger) fn append(&mut self, leaf: &Leaf) -> Stored<u64> {
+impl store::Batch for Batch<'_> {
+    fn append(&mut self, leaf: &Leaf) -> Stored<u64> {
         let index = self.next;
         self.execute("INSERT INTO entry (idx, leaf) VALUES (?1, ?2)", (index, &leaf.bytes))?;
         self.index.append(leaf);
@@ -38,14 +38,12 @@ impl Batch<'_> {
         Ok(index.cast_unsigned())
     }
 
-    /// Appends an entry that is made here.
-    pub(in crate::ledger) fn append_entry(&mut self, entry: &Entry) -> Stored<Receipt> {
+    fn append_entry(&mut self, entry: &Entry) -> Stored<Receipt> {
         let leaf = Leaf::of(entry, self.index.key())?;
         Ok(Receipt { index: self.append(&leaf)?, leaf_hash: leaf.hash })
     }
 
-    /// Appends an intent, which has from now on what it claims; its index.
-    pub(in crate::ledger) fn append_intent(&mut self, claim: &Claim, leaf: &Leaf) -> Stored<u64> {
+    fn append_intent(&mut self, claim: &Claim, leaf: &Leaf) -> Stored<u64> {
         let index = self.append(leaf)?;
         if let Unique::CrlNumber(ListNumber { series, number, .. }) = &claim.unique {
             let insert =
@@ -56,8 +54,7 @@ impl Batch<'_> {
         Ok(index)
     }
 
-    /// The newest intent that has this claim's request id.
-    pub(in crate::ledger) fn by_request(&self, claim: &Claim) -> Stored<Option<Earlier>> {
+    fn by_request(&mut self, claim: &Claim) -> Stored<Option<Earlier>> {
         let Some(id) = &claim.asked.request_id else { return Ok(None) };
         let caller = &claim.asked.caller;
         self.newest(self.index.key().request(caller, id), |asked, _| {
@@ -65,8 +62,7 @@ impl Batch<'_> {
         })
     }
 
-    /// The newest intent that has this claim's serial, or has its hash and cannot be read.
-    pub(in crate::ledger) fn by_serial(&self, claim: &Claim) -> Stored<Option<Earlier>> {
+    fn by_serial(&mut self, claim: &Claim) -> Stored<Option<Earlier>> {
         let Unique::Serial(serial) = &claim.unique else { return Ok(None) };
         let spki_sha256 = &claim.ca_key.spki_sha256;
         self.newest(self.index.key().taken(spki_sha256, serial.as_bytes()), |asked, ca_key| {
@@ -78,14 +74,50 @@ impl Batch<'_> {
         })
     }
 
-    /// What is in the way of this claim's CRL number.
-    pub(in crate::ledger) fn by_crl_number(&self, claim: &Claim) -> Stored<Option<Conflict>> {
+    fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {
         let Unique::CrlNumber(number) = &claim.unique else { return Ok(None) };
         let own = self.newest_number(&claim.ca_key, number.series)?;
         let other = self.newest_number(&claim.ca_key, number.series.other())?;
         Ok(number.against(own.as_ref(), other.as_ref()))
     }
 
+    fn spent(&mut self, account: &Account) -> Stored<Spent> {
+        Ok(self.read_spent(account)?)
+    }
+
+    fn set_spent(&mut self, account: &Account, value: Spent) {
+        self.rows.spent.change(account, value);
+    }
+
+    fn standing(&mut self, party: &Party) -> Stored<Standing> {
+        Ok(self.read_standing(party)?)
+    }
+
+    fn set_standing(&mut self, party: &Party, value: Standing) {
+        self.rows.standing.change(party, value);
+    }
+
+    fn tally(&mut self, caller: &[u8]) -> Stored<Tally> {
+        Ok(self.read_tally(caller)?)
+    }
+
+    fn set_tally(&mut self, caller: &[u8], value: Tally) {
+        self.rows.tally.change(caller, value);
+    }
+
+    fn open_tallies(&mut self) -> Stored<Vec<(Vec<u8>, Tally)>> {
+        Ok(self.read_open_tallies()?)
+    }
+
+    fn commit(self) -> Stored<()> {
+        self.write_rows()?;
+        self.transaction.commit()?;
+        self.index.confirm();
+        Ok(())
+    }
+}
+
+impl Batch<'_> {
     fn newest_number(&self, ca_key: &CaKey, series: Series) -> Stored<Option<Newest>> {
         let select = "SELECT intent, number FROM crl_number WHERE ca_key = ?1 AND series = ?2";
         let mut select = self.transaction.prepare_cached(select)?;
@@ -98,14 +130,6 @@ impl Batch<'_> {
             (_, Entry::Intent { .. }) => Ok(Some(Newest { number, fate: self.fate(intent)? })),
             _ => Err(StoreError::Astray(intent)),
         }
-    }
-
-    /// Returns once the disk has all of it.
-    pub(in crate::ledger) fn commit(self) -> Stored<()> {
-        self.write_rows()?;
-        self.transaction.commit()?;
-        self.index.confirm();
-        Ok(())
     }
 
     pub(super) fn execute(&self, sql: &'static str, values: impl Params) -> rusqlite::Result<()> {

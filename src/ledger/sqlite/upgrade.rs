@@ -11,7 +11,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::ledger::LedgerError;
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Term, TermKey};
-use crate::ledger::sqlite::{SCHEMA_2, SCHEMA_VERSION, Stored, unreadable};
+use crate::ledger::sqlite::{SCHEMA_2, SCHEMA_VERSION, unreadable};
+use crate::ledger::store::Stored;
 
 /// What a log has that was begun before there were CRLs, too.
 const CRL_NUMBERS: &str = "

@@ -15,7 +15,8 @@ use crate::ledger::index::Limits;
 use crate::ledger::leaf::Leaf;
 use crate::ledger::merkle::{check_consistency, check_inclusion};
 use crate::ledger::search::Search;
-use crate::ledger::sqlite::Store;
+use crate::ledger::sqlite;
+use crate::ledger::store::{Batch as _, Store as _};
 use crate::ledger::{Ledger, leaf_hash};
 
 /// Written often, so that some is in runs, some is being written, and some waits.
@@ -159,8 +160,8 @@ async fn a_serial_is_looked_up_without_reading_the_log() {
 #[test]
 fn a_time_is_found_by_halving_though_times_run_backwards_a_little() {
     let fixture = Fixture::new();
-    let mut store = Store::open(&fixture.config, LATE).unwrap();
-    let key = store.term_key();
+    let mut store = sqlite::Store::open(&fixture.config, LATE).unwrap();
+    let key = store.index().key();
     let mut batch = store.begin().unwrap();
     // An entry every ten seconds, and each seventh is fifty late.
     let times: Vec<_> =

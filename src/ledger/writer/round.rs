@@ -6,7 +6,7 @@
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Conflict;
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::sqlite::{Batch, Stored};
+use crate::ledger::store::{Batch, Stored};
 use crate::ledger::writer::{Refused, Waiting, Wanted};
 use crate::ledger::{Leaf, LedgerError, Receipt, Thaw};
 
@@ -45,7 +45,7 @@ impl Round {
     }
 
     /// Appends all of it. A thaw comes before the intents that wait for it.
-    pub(super) fn append(&self, batch: &mut Batch<'_>) -> Stored<Written> {
+    pub(super) fn append(&self, batch: &mut impl Batch) -> Stored<Written> {
         let records =
             self.records.iter().map(|record| batch.append(&record.what)).collect::<Result<_, _>>()?;
         let refusals = self.refusals.iter().map(|refusal| {

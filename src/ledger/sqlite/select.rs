@@ -1,0 +1,77 @@
+//! The file's rows, for those who read: any number of them, beside the one who writes.
+//!
+//! In: the file. Out: rows as they are. Promised: nothing is written. Whether any is missing is for the
+//! [`Reader`](crate::ledger::Reader) to say.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::ledger::LedgerError;
+use crate::ledger::archive::{Page, RawEntry};
+use crate::ledger::entry::CHECKPOINT;
+use crate::ledger::sqlite::{connect, len, origin, unreadable};
+
+/// A file that is open for reading.
+#[derive(Debug)]
+pub(in crate::ledger) struct Select {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Select {
+    /// Opens the file; it, and whose log it is.
+    pub(in crate::ledger) fn open(path: &Path) -> Result<(Self, String), LedgerError> {
+        if !path.exists() {
+            return Err(LedgerError::Missing { path: path.to_owned() });
+        }
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let origin = origin(&connection, path)?;
+        Ok((Self { connection, path: path.to_owned() }, origin))
+    }
+
+    /// How many entries there are.
+    pub(in crate::ledger) fn len(&self) -> Result<u64, LedgerError> {
+        self.read(|connection| len(connection).map(i64::cast_unsigned))
+    }
+
+    /// A page of the entries of `range` that there are, in order.
+    pub(in crate::ledger) fn page(
+        &self,
+        range: &Range<u64>,
+        page: Page,
+    ) -> Result<Vec<RawEntry>, LedgerError> {
+        let bounds =
+            [range.start, range.end, page.entries].map(|bound| i64::try_from(bound).unwrap_or(i64::MAX));
+        self.read(|connection| {
+            let (mut leaves, mut bytes) = (Vec::new(), 0);
+            let select = "SELECT idx, leaf FROM entry WHERE idx >= ?1 AND idx < ?2 ORDER BY idx LIMIT ?3";
+            let mut select = connection.prepare_cached(select)?;
+            let mut rows = select.query(bounds)?;
+            while bytes < page.bytes
+                && let Some(row) = rows.next()?
+            {
+                let leaf = RawEntry { index: row.get::<_, i64>(0)?.cast_unsigned(), bytes: row.get(1)? };
+                bytes += leaf.bytes.len();
+                leaves.push(leaf);
+            }
+            Ok(leaves)
+        })
+    }
+
+    /// The index of the newest entry before `end` that is of a checkpoint. Looks at all entries between.
+    pub(in crate::ledger) fn newest_checkpoint(&self, end: u64) -> Result<Option<u64>, LedgerError> {
+        let select =
+            "SELECT idx FROM entry WHERE idx < ?1 AND substr(leaf, 1, 3) = ?2 ORDER BY idx DESC LIMIT 1";
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        let found = self.read(|connection| {
+            connection.query_row(select, (end, CHECKPOINT), |row| row.get::<_, i64>(0)).optional()
+        });
+        Ok(found?.map(i64::cast_unsigned))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
+        read(&self.connection).map_err(|source| unreadable(&self.path, source))
+    }
+}

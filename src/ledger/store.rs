@@ -1,0 +1,80 @@
+//! What the writer needs of whatever keeps the log: one transaction after another.
+//!
+//! In: entries, with what they claim. Out: a [`Store`] that begins transactions, and the [`Batch`] of one, which is durable as
+//! a whole or not at all. What finds entries again beside the claims is the [`Index`]'s, in files of this host whatever keeps
+//! the log. Not decided here: what is let in; `ledger::admit` asks a batch and decides.
+
+use std::path::Path;
+
+use crate::ledger::account::{Account, Party};
+use crate::ledger::budget::{Spent, Standing, Tally};
+use crate::ledger::claim::{Claim, Conflict, Earlier};
+use crate::ledger::entry::{Entry, UnixMillis};
+use crate::ledger::error::StoreError;
+use crate::ledger::index::Index;
+use crate::ledger::{Leaf, Receipt};
+
+/// What becomes of work within a transaction.
+pub(super) type Stored<T> = Result<T, StoreError>;
+
+/// A log that this process alone writes.
+pub(super) trait Store: Send + 'static {
+    /// Its transactions.
+    type Batch<'a>: Batch
+    where
+        Self: 'a;
+
+    /// Begins a transaction. Dropped, it leaves nothing behind.
+    fn begin(&mut self) -> Stored<Self::Batch<'_>>;
+
+    /// What finds its entries, and the tree over them.
+    fn index(&self) -> &Index;
+
+    /// The time of the entry that was the newest when the log was opened; 0 if there was none.
+    fn newest(&self) -> UnixMillis;
+
+    /// The log's file, or what its files on this host are named by.
+    fn path(&self) -> &Path;
+}
+
+/// Entries that are committed together, or not at all. What is appended or set is found from then on, in the same batch too.
+pub(super) trait Batch {
+    /// Appends an entry; its index.
+    fn append(&mut self, leaf: &Leaf) -> Stored<u64>;
+
+    /// Appends an entry that is made here.
+    fn append_entry(&mut self, entry: &Entry) -> Stored<Receipt>;
+
+    /// Appends an intent, which has from now on what it claims; its index.
+    fn append_intent(&mut self, claim: &Claim, leaf: &Leaf) -> Stored<u64>;
+
+    /// The newest intent that has this claim's request id.
+    fn by_request(&mut self, claim: &Claim) -> Stored<Option<Earlier>>;
+
+    /// The newest intent that has this claim's serial, or may have it and cannot be read.
+    fn by_serial(&mut self, claim: &Claim) -> Stored<Option<Earlier>>;
+
+    /// What is in the way of this claim's CRL number.
+    fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>>;
+
+    /// What has been spent.
+    fn spent(&mut self, account: &Account) -> Stored<Spent>;
+
+    fn set_spent(&mut self, account: &Account, value: Spent);
+
+    /// How a caller stands with a key.
+    fn standing(&mut self, party: &Party) -> Stored<Standing>;
+
+    fn set_standing(&mut self, party: &Party, value: Standing);
+
+    /// What a caller's refusals may leave in the log.
+    fn tally(&mut self, caller: &[u8]) -> Stored<Tally>;
+
+    fn set_tally(&mut self, caller: &[u8], value: Tally);
+
+    /// The callers with refusals that were counted, as the transaction found them.
+    fn open_tallies(&mut self) -> Stored<Vec<(Vec<u8>, Tally)>>;
+
+    /// Returns once all of it is durable.
+    fn commit(self) -> Stored<()>;
+}

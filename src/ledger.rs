@@ -278,10 +278,10 @@ impl Ledger {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(&request, policy, refusal, None).await,
         };
-        let (budget, number_step) = (permit.budget(), permit.number_step());
+        let (budget, numbering) = (permit.budget(), permit.numbering());
         let (key, tbs, rule) = permit.into_parts();
         let asked = asked(&request, AskedTbs::of(&request.bytes));
-        let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, number_step));
+        let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, numbering));
         let claim = Claim { asked, ca_key, unique, rule: rule.clone(), budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let entry = Entry::Intent { time, asked, policy, rule, ca_key };

@@ -80,7 +80,7 @@ pub struct Permit {
     tbs: Tbs,
     rule: String,
     budget: Budget,
-    number_step: crl::NumberStep,
+    numbering: crl::Numbering,
 }
 
 /// Why policy says no: a word to branch on, the rule that decided, and one line for a person.
@@ -205,8 +205,8 @@ impl Policy {
         let Granted { key, profile } = self.ask(&question, &mut Unwatched)?;
         let key = keys.get(&key).cloned().ok_or_else(ask::key_not_available)?;
         let tbs = tbs.map_err(|error| ask::malformed(&error))?;
-        let (budget, number_step) = (profile.budget, profile.number_step());
-        Ok(Permit { key, tbs, rule: profile.path.clone(), budget, number_step })
+        let (budget, numbering) = (profile.budget, profile.numbering());
+        Ok(Permit { key, tbs, rule: profile.path.clone(), budget, numbering })
     }
 
     /// The profiles of `key` that name `caller`, sorted by name.
@@ -272,9 +272,9 @@ impl Permit {
         self.budget
     }
 
-    /// How far the number of the list may be above the newest: for the ledger to ask.
-    pub(crate) fn number_step(&self) -> crl::NumberStep {
-        self.number_step
+    /// How the number of the list may follow the newest: for the ledger to ask.
+    pub(crate) fn numbering(&self) -> crl::Numbering {
+        self.numbering
     }
 
     /// The key, the TBS and the profile that permits it.

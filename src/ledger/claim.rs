@@ -14,7 +14,7 @@ use crate::ledger::Receipt;
 use crate::ledger::crl_number::ListNumber;
 use crate::ledger::entry::{Asked, CaKey, Outcome};
 use crate::policy::budget::Budget;
-use crate::policy::crl::NumberStep;
+use crate::policy::crl::Numbering;
 use crate::policy::{Reason, Refusal};
 
 /// What an intent wants for itself.
@@ -152,9 +152,9 @@ pub(super) fn refused(rule: &str, reason: Reason, message: &str) -> Conflict {
 
 impl Unique {
     /// What `tbs` claims for itself, by the profile `rule`.
-    pub(super) fn of(tbs: &Tbs, rule: &str, number_step: NumberStep) -> Self {
+    pub(super) fn of(tbs: &Tbs, rule: &str, numbering: Numbering) -> Self {
         match tbs {
-            Tbs::Crl(list) => Self::CrlNumber(ListNumber::of(list, rule, number_step)),
+            Tbs::Crl(list) => Self::CrlNumber(ListNumber::of(list, rule, numbering)),
             Tbs::Ssh(_) | Tbs::X509(_) | Tbs::Ocsp(_) => Serial::of(tbs).map_or(Self::Nothing, Self::Serial),
         }
     }

@@ -25,7 +25,7 @@ use crate::ledger::{Config, Entry, LedgerError};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"csgn");
 
 /// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date.
-const SCHEMA_VERSION: u32 = 3;
+const SCHEMA_VERSION: u32 = 4;
 
 const SCHEMA: &str = "
     CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;

@@ -373,8 +373,8 @@ async fn refuses_a_log_of_another_signer() {
 
 #[tokio::test]
 async fn refuses_a_newer_schema() {
-    let error = refusal_after("UPDATE meta SET value = '4' WHERE name = 'schema'").await;
-    assert!(matches!(error, LedgerError::NewerSchema { found: 4, known: 3, .. }), "{error}");
+    let error = refusal_after("UPDATE meta SET value = '5' WHERE name = 'schema'").await;
+    assert!(matches!(error, LedgerError::NewerSchema { found: 5, known: 4, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ mod saw;
 
 pub(crate) use bounds::{Bounds, SCOPES, Scopes};
 pub(crate) use built_in::MAX_LEN;
-pub(crate) use number_step::NumberStep;
+pub(crate) use number_step::{FirstNumber, NumberStep, Numbering};
 
 type Case<'a> = crate::policy::Case<'a, TbsCertList>;
 

@@ -4,6 +4,7 @@
 //! otherwise; what nobody can know without a token is `NotChecked`, never `Pass`. It is no permit: nothing can be signed with it.
 
 use crate::policy::ask::{Granted, IfUnknown, Place, Question, Witness};
+use crate::policy::crl::Numbering;
 use crate::policy::profile::{Bounds, Profile};
 use crate::policy::{Objection, Policy, Refusal, Verdict};
 
@@ -46,7 +47,7 @@ impl Policy {
     pub(crate) fn explain(&self, asked: &Question<'_>) -> Explanation {
         let mut trace = Trace(Vec::new());
         let verdict = self.ask(asked, &mut trace).map(|Granted { profile, .. }| {
-            trace.0.extend(number_step(profile));
+            trace.0.extend(numbering(profile).into_iter().flatten());
             trace.0.push(budget(profile));
             profile.path.clone()
         });
@@ -60,7 +61,7 @@ impl Policy {
 impl Explanation {
     /// What policy alone says: without what is for the ledger to say.
     pub(crate) fn without_ledger(mut self) -> Self {
-        self.steps.retain(|step| !matches!(step.set_by, Some((_, NUMBER_STEP | BUDGET))));
+        self.steps.retain(|step| !matches!(step.set_by, Some((_, MAX_FIRST_NUMBER | NUMBER_STEP | BUDGET))));
         self
     }
 
@@ -71,14 +72,19 @@ impl Explanation {
     }
 }
 
+const MAX_FIRST_NUMBER: &str = "max_first_number";
 const NUMBER_STEP: &str = "number_step";
 const BUDGET: &str = "budget";
 
 /// What the ledger asks about a list that policy permits: nobody else knows the newest number.
-fn number_step(profile: &Profile) -> Option<Step> {
+fn numbering(profile: &Profile) -> Option<[Step; 2]> {
     matches!(profile.bounds, Bounds::Crl(_)).then(|| {
-        let saw = format!("{} above the newest number", profile.number_step());
-        of_ledger(profile, NUMBER_STEP, saw, "only the signer's ledger knows the newest number")
+        let Numbering { step, max_first } = profile.numbering();
+        let why = "only the signer's ledger knows the newest number";
+        [
+            of_ledger(profile, MAX_FIRST_NUMBER, format!("{max_first} if it is the key's first"), why),
+            of_ledger(profile, NUMBER_STEP, format!("{step} above the newest number"), why),
+        ]
     })
 }
 

@@ -37,11 +37,11 @@ pub(crate) enum Bounds {
 }
 
 impl Profile {
-    /// How far the number of a list may leap; the least where no list is bounded.
-    pub(crate) const fn number_step(&self) -> crl::NumberStep {
+    /// How the numbers of lists may go on; the least where no list is bounded.
+    pub(crate) const fn numbering(&self) -> crl::Numbering {
         match &self.bounds {
-            Bounds::Crl(bounds) => bounds.number_step,
-            Bounds::Ssh(_) | Bounds::X509(_) | Bounds::Ocsp(_) => crl::NumberStep::LEAST,
+            Bounds::Crl(bounds) => bounds.numbering,
+            Bounds::Ssh(_) | Bounds::X509(_) | Bounds::Ocsp(_) => crl::Numbering::LEAST,
         }
     }
 }

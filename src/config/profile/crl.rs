@@ -9,7 +9,7 @@ use super::{RawUpdates, callers, given, is_set, one_of, x509};
 use crate::caller::CallerName;
 use crate::config::checks::integer;
 use crate::config::section::{List, Number, Section, Text};
-use crate::policy::crl::{Bounds, NumberStep, SCOPES, Scopes};
+use crate::policy::crl::{Bounds, FirstNumber, NumberStep, Numbering, SCOPES, Scopes};
 
 /// The most entries that a profile can allow: more than [`crate::policy::crl::MAX_LEN`] has room for.
 const MAX_ENTRIES: usize = 65_536;
@@ -20,6 +20,7 @@ pub(in crate::config) struct Raw {
     callers: List,
     max_entries: Number,
     number_step: Number,
+    max_first_number: Number,
     delta: Option<Spanned<bool>>,
     scopes: List,
     crl_urls: List,
@@ -34,6 +35,9 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName
     let callers = callers(section, raw.callers);
     let max_entries = section.or("max_entries", raw.max_entries, 1000, integer(0..=MAX_ENTRIES));
     let number_step = section.or("number_step", raw.number_step, NumberStep::DEFAULT, NumberStep::new);
+    let max_first = number_step.and_then(|step| {
+        section.or("max_first_number", raw.max_first_number, FirstNumber::from(step), FirstNumber::new)
+    });
     let scopes = section
         .optional_list("scopes", raw.scopes, |text| one_of(&SCOPES, "a scope of a list", &text))
         .map(given);
@@ -49,7 +53,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName
         scopes: scopes?.unwrap_or_else(|| Scopes::from(["all"])),
         crl_urls: crl_urls?,
         max_entries: max_entries?,
-        number_step: number_step?,
+        numbering: Numbering { step: number_step?, max_first: max_first? },
         extension_values: extension_values?,
         updates: updates?,
     };

@@ -72,6 +72,7 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("\"7d\"", "\"7d\"\nnumber_step = 0", "43: key.ca.allow.lists.number_step: is 0; 1 to 10000000000000000"),
     ("\"7d\"", "\"7d\"\nnumber_step = -1", "43: key.ca.allow.lists.number_step: is -1; 1 to"),
     ("\"7d\"", "\"7d\"\nnumber_step = 10000000000000001", "43: key.ca.allow.lists.number_step: is 10000000000000001; 1 to"),
+    ("\"7d\"", "\"7d\"\nmax_first_number = -1", "43: key.ca.allow.lists.max_first_number: is -1; 0 to"),
     ("\"7d\"", "\"7d\"\nnumber_step = \"any\"", "43: key.ca.allow.lists.number_step: has the wrong type"),
     ("\"1d\"", "\"1d\"\nnumber_step = 1", "48: key.ca.allow.responses.number_step: is not a key of this section"),
     ("\"7d\"", "\"7d\"\ndelta = \"yes\"", "43: key.ca.allow.lists.delta: has the wrong type"),
@@ -114,7 +115,7 @@ fn a_profile_of_what_the_key_does_not_sign_hides_no_fault() {
 #[test]
 fn defaults_allow_least() {
     let policy = parse(&format!("{LEAST}{KEYS}")).unwrap().policy.canonical_text();
-    let lists = "allow \"lists\"\ncaller \"dns:lists\"\nsigns crl\ndelta false\nscope \"all\"\nmax_entries 1000\nnumber_step 1000\n\
+    let lists = "allow \"lists\"\ncaller \"dns:lists\"\nsigns crl\ndelta false\nscope \"all\"\nmax_entries 1000\nmax_first_number 1000\nnumber_step 1000\n\
                  backdating 60\nstart_within 60\nmax_next_update 604800\nbudget 9/3600\n";
     let responses = "allow \"responses\"\ncaller \"dns:ocsp\"\nsigns ocsp-response\nmax_responses 1\nnonce false\n\
                      backdating 60\nstart_within 60\nmax_next_update 86400\nbudget 9/3600\n";
@@ -130,6 +131,7 @@ fn digest_is_of_every_bound() {
         ("\"7d\"", "\"7d\"\nstart_within = \"0s\""),
         ("\"7d\"", "\"7d\"\nmax_entries = 0"),
         ("\"7d\"", "\"7d\"\nnumber_step = 1"),
+        ("\"7d\"", "\"7d\"\nmax_first_number = 1"),
         ("\"7d\"", "\"7d\"\ndelta = true"),
         ("\"7d\"", "\"7d\"\nscopes = [\"all\", \"ca\"]"),
         ("\"7d\"", "\"7d\"\ncrl_urls = [\"http://crl.example.org\"]"),

@@ -4,13 +4,15 @@
 //! once it is committed, and nothing of it if it is not; an intent is found from then on, in the same batch too. Where the
 //! index leads is compared: an entry is what was looked for or is passed over.
 
+use std::cmp::Reverse;
+
 use countersign_tbs::crl::CrlNumber;
 use rusqlite::{OptionalExtension, Params, Transaction};
 
 use crate::ledger::account::{Account, Party, Rows};
 use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Serial, Unique};
-use crate::ledger::crl_number::{ListNumber, Newest, Series};
+use crate::ledger::crl_number::{ListNumber, Series};
 use crate::ledger::entry::{Asked, CaKey, Entry, Outcome};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Term, parsed, takes_serial};
@@ -27,6 +29,12 @@ pub(in crate::ledger) struct Batch<'a> {
     pub(super) opened_at: i64,
     /// What it has read of callers, and is to write.
     pub(super) rows: Rows,
+}
+
+/// A list that is or was to be signed, and what became of it.
+struct List {
+    number: CrlNumber,
+    fate: Fate,
 }
 
 impl store::Batch for Batch<'_> {
@@ -46,6 +54,7 @@ impl store::Batch for Batch<'_> {
     fn append_intent(&mut self, claim: &Claim, leaf: &Leaf) -> Stored<u64> {
         let index = self.append(leaf)?;
         if let Unique::CrlNumber(ListNumber { series, number, .. }) = &claim.unique {
+            self.forget_numbers(&claim.ca_key, *series)?;
             let insert =
                 "INSERT OR REPLACE INTO crl_number (ca_key, series, number, intent) VALUES (?1, ?2, ?3, ?4)";
             let place = (claim.ca_key.spki_sha256, series.name());
@@ -78,7 +87,7 @@ impl store::Batch for Batch<'_> {
         let Unique::CrlNumber(number) = &claim.unique else { return Ok(None) };
         let own = self.newest_number(&claim.ca_key, number.series)?;
         let other = self.newest_number(&claim.ca_key, number.series.other())?;
-        Ok(number.against(own.as_ref(), other.as_ref()))
+        Ok(number.against(own, other))
     }
 
     fn spent(&mut self, account: &Account) -> Stored<Spent> {
@@ -118,18 +127,43 @@ impl store::Batch for Batch<'_> {
 }
 
 impl Batch<'_> {
-    fn newest_number(&self, ca_key: &CaKey, series: Series) -> Stored<Option<Newest>> {
+    /// The highest number of a list that somebody has, or may come to have.
+    fn newest_number(&self, ca_key: &CaKey, series: Series) -> Stored<Option<CrlNumber>> {
+        let lists = self.lists(ca_key, series)?;
+        Ok(lists.into_iter().find(|list| !matches!(list.fate, Fate::Failed)).map(|list| list.number))
+    }
+
+    /// Forgets the numbers that no later one is judged by: of lists that nobody has, and those below one that stays.
+    fn forget_numbers(&self, ca_key: &CaKey, series: Series) -> Stored<()> {
+        let delete = "DELETE FROM crl_number WHERE ca_key = ?1 AND series = ?2 AND number = ?3";
+        let mut stays = false;
+        for List { number, fate } in self.lists(ca_key, series)? {
+            if stays || matches!(fate, Fate::Failed) {
+                self.execute(delete, (ca_key.spki_sha256, series.name(), number.as_bytes()))?;
+            }
+            stays |= matches!(fate, Fate::Signed(_) | Fate::Unknown);
+        }
+        Ok(())
+    }
+
+    /// The newest lists of a series, the highest number first: those that are being worked on, and one before them.
+    fn lists(&self, ca_key: &CaKey, series: Series) -> Stored<Vec<List>> {
         let select = "SELECT intent, number FROM crl_number WHERE ca_key = ?1 AND series = ?2";
         let mut select = self.transaction.prepare_cached(select)?;
-        let found = select.query_row((ca_key.spki_sha256, series.name()), |row| {
+        let rows = select.query_map((ca_key.spki_sha256, series.name()), |row| {
             Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Vec<u8>>(1)?))
-        });
-        let Some((intent, number)) = found.optional()? else { return Ok(None) };
-        let number = CrlNumber::new(&number).ok_or(StoreError::Astray(intent))?;
-        match self.entry(intent)? {
-            (_, Entry::Intent { .. }) => Ok(Some(Newest { number, fate: self.fate(intent)? })),
-            _ => Err(StoreError::Astray(intent)),
+        })?;
+        let mut lists = Vec::new();
+        for row in rows {
+            let (intent, number) = row?;
+            let number = CrlNumber::new(&number).ok_or(StoreError::Astray(intent))?;
+            match self.entry(intent)? {
+                (_, Entry::Intent { .. }) => lists.push(List { number, fate: self.fate(intent)? }),
+                _ => return Err(StoreError::Astray(intent)),
+            }
         }
+        lists.sort_unstable_by_key(|list| Reverse(list.number));
+        Ok(lists)
     }
 
     pub(super) fn execute(&self, sql: &'static str, values: impl Params) -> rusqlite::Result<()> {

@@ -16,8 +16,17 @@ use crate::ledger::store::Stored;
 
 /// What a log has that was begun before there were CRLs, too.
 const CRL_NUMBERS: &str = "
-    CREATE TABLE IF NOT EXISTS crl_number (ca_key BLOB, series TEXT, number BLOB NOT NULL, intent INTEGER NOT NULL,
-                                           PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS crl_number (ca_key BLOB, series TEXT, number BLOB, intent INTEGER NOT NULL,
+                                           PRIMARY KEY (ca_key, series, number)) STRICT, WITHOUT ROWID;
+";
+
+/// Schemas before 4 had one number of a series, that of the newest intent.
+const BEFORE_SCHEMA_4: &str = "
+    ALTER TABLE crl_number RENAME TO one_crl_number;
+    CREATE TABLE crl_number (ca_key BLOB, series TEXT, number BLOB, intent INTEGER NOT NULL,
+                             PRIMARY KEY (ca_key, series, number)) STRICT, WITHOUT ROWID;
+    INSERT INTO crl_number (ca_key, series, number, intent) SELECT ca_key, series, number, intent FROM one_crl_number;
+    DROP TABLE one_crl_number;
 ";
 
 /// What schemas before 3 had, and the index has now.
@@ -63,10 +72,13 @@ fn upgraded(connection: &mut Connection, index: &Index) -> Stored<Option<(&'stat
             }
         }
         transaction.execute_batch(BEFORE_SCHEMA_3)?;
+    }
+    transaction.execute_batch(CRL_NUMBERS)?;
+    if matches!(&*found, "1" | "2" | "3") {
+        transaction.execute_batch(BEFORE_SCHEMA_4)?;
         let version = "UPDATE meta SET value = ?1 WHERE name = 'schema'";
         transaction.execute(version, [SCHEMA_VERSION.to_string()])?;
     }
-    transaction.execute_batch(CRL_NUMBERS)?;
     transaction.commit()?;
     Ok(None)
 }

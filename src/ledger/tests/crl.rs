@@ -91,9 +91,12 @@ async fn no_list_takes_the_numbers_from_those_after_it() {
     let authority = Authority::new();
     let ledger = open(&authority);
     let last = CrlNumber::new(&[[0x7f].as_slice(), &[0xff; 19]].concat()).unwrap();
-    assert_eq!(too_far(&authority, &ledger, &list(last, None, 0)).await, "ledger.crl_number");
-    assert!(!is_taken(&authority, &ledger, &complete(u64::MAX)).await, "the first is any count or time");
-    let above = |more| CrlNumber::from(u64::MAX).checked_add(more).unwrap();
+    for first in [last, u64::MAX.into(), 1001.into()] {
+        let rule = too_far(&authority, &ledger, &list(first, None, 0)).await;
+        assert_eq!(rule, "key.ca.allow.delta.max_first_number", "{first}");
+    }
+    assert!(!is_taken(&authority, &ledger, &complete(1000)).await, "as if the one before were 0");
+    let above = |more| CrlNumber::from(1000).checked_add(more).unwrap();
     for (number, base) in [(last, None), (above(1001), None), (last, Some(1)), (above(1001), Some(1))] {
         let rule = too_far(&authority, &ledger, &list(number, base, 0)).await;
         assert_eq!(rule, "key.ca.allow.delta.number_step", "{number}");
@@ -148,9 +151,66 @@ async fn a_number_whose_list_nobody_has_is_free_for_another_list() {
     let ledger = open(&authority);
     fail(&ledger, record(&authority, &ledger, &complete(5)).await);
     drop(record(&authority, &ledger, &list(5.into(), None, 1)).await);
-    assert!(is_taken(&authority, &ledger, &complete(4)).await);
     assert!(!is_taken(&authority, &ledger, &list(5.into(), None, 2)).await);
     assert!(is_taken(&authority, &ledger, &list(5.into(), None, 3)).await);
+    assert!(is_taken(&authority, &ledger, &complete(4)).await);
+}
+
+#[tokio::test]
+async fn lists_that_nobody_has_do_not_move_the_numbers_of_those_after_them() {
+    let authority = Authority::new();
+    let mut ledger = open(&authority);
+    fail(&ledger, record(&authority, &ledger, &complete(1000)).await);
+    too_far(&authority, &ledger, &complete(1001)).await;
+    assert!(!is_taken(&authority, &ledger, &complete(5)).await, "as if there had been none");
+    let in_work = record(&authority, &ledger, &complete(1000)).await;
+    fail(&ledger, record(&authority, &ledger, &complete(1005)).await);
+    for restart in [false, true] {
+        if restart {
+            ledger.close().await;
+            ledger = open(&authority);
+        }
+        // Somebody may come to have 1000.
+        for (number, taken) in [(6, true), (1000, true)] {
+            assert_eq!(is_taken(&authority, &ledger, &complete(number)).await, taken, "{number} {restart}");
+        }
+        assert!(is_taken(&authority, &ledger, &delta(999)).await);
+        if !restart {
+            too_far(&authority, &ledger, &complete(2001)).await;
+        }
+    }
+    drop(in_work);
+    fail(&ledger, record(&authority, &ledger, &complete(2000)).await);
+    assert!(!is_taken(&authority, &ledger, &delta(1001)).await);
+    too_far(&authority, &ledger, &complete(2002)).await;
+    assert!(!is_taken(&authority, &ledger, &complete(1001)).await);
+    let rows: i64 = rusqlite::Connection::open(&authority.config.ledger.path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM crl_number", (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 3, "no more than the newest of each series, and one that the newest was judged by");
+}
+
+#[tokio::test]
+async fn a_log_of_schema_3_counts_on() {
+    let authority = Authority::new();
+    let ledger = open(&authority);
+    assert!(!is_taken(&authority, &ledger, &complete(500)).await);
+    ledger.close().await;
+    let file = rusqlite::Connection::open(&authority.config.ledger.path).unwrap();
+    file.execute_batch(
+        "CREATE TABLE old (ca_key BLOB, series TEXT, number BLOB NOT NULL, intent INTEGER NOT NULL,
+                           PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
+         INSERT INTO old SELECT ca_key, series, number, intent FROM crl_number;
+         DROP TABLE crl_number; ALTER TABLE old RENAME TO crl_number;
+         UPDATE meta SET value = '3' WHERE name = 'schema';",
+    )
+    .unwrap();
+    drop(file);
+    let ledger = open(&authority);
+    assert!(is_taken(&authority, &ledger, &complete(500)).await);
+    assert!(!is_taken(&authority, &ledger, &complete(501)).await);
+    assert!(!is_taken(&authority, &ledger, &complete(502)).await, "more than one number");
 }
 
 #[tokio::test]

@@ -7,8 +7,11 @@ use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::tests::with_entries;
 use crate::ledger::{Ledger, LedgerError, Reader};
 
-/// What schema 2 had beside what schema 3 has.
+/// What schema 2 had instead of or beside what this one has.
 const SCHEMA_2: &str = "
+    DROP TABLE crl_number;
+    CREATE TABLE crl_number (ca_key BLOB, series TEXT, number BLOB NOT NULL, intent INTEGER NOT NULL,
+                             PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
     CREATE TABLE outcome (intent INTEGER PRIMARY KEY, idx INTEGER NOT NULL) STRICT;
     CREATE TABLE request (caller BLOB, id BLOB, intent INTEGER NOT NULL, PRIMARY KEY (caller, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE serial (ca_key BLOB, serial BLOB, intent INTEGER NOT NULL, PRIMARY KEY (ca_key, serial)) STRICT, WITHOUT ROWID;

@@ -8,7 +8,7 @@ use std::fmt::{self, Write};
 
 use countersign_tbs::crl::{Scope, TbsCertList};
 
-use super::number_step::NumberStep;
+use super::number_step::Numbering;
 use super::{Case, period, saw};
 use crate::policy::canonical::{write_each, write_updates};
 use crate::policy::format::{Bounded, Limits};
@@ -28,8 +28,8 @@ pub(crate) struct Bounds {
     pub(crate) crl_urls: BTreeSet<String>,
     /// How many certificates may be revoked.
     pub(crate) max_entries: usize,
-    /// How far their numbers may leap; the ledger asks.
-    pub(crate) number_step: NumberStep,
+    /// How far their numbers may leap, and where they may begin; the ledger asks.
+    pub(crate) numbering: Numbering,
     /// Extensions that are not known here, and the values that they may have.
     pub(crate) extension_values: ExtensionValues,
     /// When they are made, and when the next comes.
@@ -124,7 +124,8 @@ impl Bounds {
         write_each(out, "scope", &self.scopes)?;
         write_each(out, "crl_url", &self.crl_urls)?;
         writeln!(out, "max_entries {}", self.max_entries)?;
-        writeln!(out, "number_step {}", self.number_step)?;
+        writeln!(out, "max_first_number {}", self.numbering.max_first)?;
+        writeln!(out, "number_step {}", self.numbering.step)?;
         write_extension_values(out, &self.extension_values)?;
         write_updates(out, &self.updates)
     }

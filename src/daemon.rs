@@ -18,7 +18,7 @@ use crate::ledger::checkpoints::Checkpoints;
 use crate::ledger::{Ledger, LedgerError};
 use crate::server::{self, Listener};
 use crate::sign::{self, Failure, Signer};
-use crate::token::probation::{Patience, Probation, Verdict};
+use crate::token::probation::{Faults, Patience, Probation, Verdict};
 use crate::token::{Absent, TokenName, Tokens};
 
 use checkpoints::Checkpointer;
@@ -204,10 +204,10 @@ impl Stop {
 /// Has a token that was lost, or that lied, prove itself, each time, before it takes load beside the others again.
 async fn readmit(signer: Signer, probation: Probation, mut stop: Stop) {
     let mut patience = Patience::default();
-    while stop.or(probation.begins()).await == Some(true) {
+    while let Some(Some(faults)) = stop.or(probation.begins()).await {
         patience.lost(Instant::now());
-        if prove(&signer, &probation, &mut patience, &mut stop).await == Proof::Given {
-            probation.end();
+        let proof = prove(&signer, &probation, faults, &mut patience, &mut stop).await;
+        if proof == Proof::Given && probation.end(faults) {
             tracing::info!(token = %probation.token(), "the token has proven itself, and takes load again");
         }
     }
@@ -217,16 +217,22 @@ async fn readmit(signer: Signer, probation: Probation, mut stop: Stop) {
 #[derive(Eq, PartialEq)]
 enum Proof {
     Given,
-    /// It was lost again, or the daemon is to stop.
+    /// It was lost or doubted again, or the daemon is to stop.
     Cut,
 }
 
 /// Returns once the token has signed a challenge with each key that it has to, and that often enough. No self-test is cut off.
-async fn prove(signer: &Signer, probation: &Probation, patience: &mut Patience, stop: &mut Stop) -> Proof {
+async fn prove(
+    signer: &Signer,
+    probation: &Probation,
+    faults: Faults,
+    patience: &mut Patience,
+    stop: &mut Stop,
+) -> Proof {
     let mut pause = patience.before();
     loop {
-        // An error is that the token was there all the while.
-        let paused = stop.or(tokio::time::timeout(pause, probation.is_lost())).await;
+        // An error is that the token was there all the while, and not doubted.
+        let paused = stop.or(tokio::time::timeout(pause, probation.has_others(faults))).await;
         if !matches!(paused, Some(Err(_))) {
             return Proof::Cut;
         }

@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) standing: Standing,
     /// How many signatures of it did not verify.
     pub(super) doubts: u64,
+    /// How often it was lost or doubted: a proof counts for what was before it alone.
+    pub(super) faults: u64,
 }
 
 /// How far a token is trusted beside others that hold the same keys.
@@ -77,8 +79,11 @@ impl State {
         if let Some(process) = self.processes.get_mut(place) {
             *process = health;
         }
-        if !self.is_up() && self.standing == Standing::Sound && health != Health::Ready {
-            self.standing = Standing::Lost;
+        if !self.is_up() && health != Health::Ready {
+            self.faults = self.faults.wrapping_add(1);
+            if self.standing == Standing::Sound {
+                self.standing = Standing::Lost;
+            }
         }
     }
 
@@ -95,7 +100,7 @@ impl Pool {
     pub(super) fn new(config: Config) -> Self {
         let queue = Queue::new(config.name.clone(), config.queue);
         let processes = vec![Health::Restarting; config.processes];
-        let state = State { processes, standing: Standing::Sound, doubts: 0 };
+        let state = State { processes, standing: Standing::Sound, doubts: 0, faults: 0 };
         Self { config, queue, state: watch::Sender::new(state), starting: Mutex::default() }
     }
 
@@ -129,6 +134,7 @@ impl Pool {
         self.state.send_modify(|state| {
             state.standing = Standing::Doubted;
             state.doubts = state.doubts.wrapping_add(1);
+            state.faults = state.faults.wrapping_add(1);
         });
     }
 
@@ -138,8 +144,15 @@ impl Pool {
         let _ = self.state.subscribe().wait_for(|state| state.doubts != known).await;
     }
 
-    pub(super) fn end_probation(&self) {
-        self.state.send_modify(|state| state.standing = Standing::Sound);
+    /// Whether it has ended: not if there were other faults than `known`.
+    pub(super) fn end_probation(&self, known: u64) -> bool {
+        self.state.send_if_modified(|state| {
+            let is_proven = state.faults == known;
+            if is_proven {
+                state.standing = Standing::Sound;
+            }
+            is_proven
+        })
     }
 
     /// How often a request may be tried here. One that a process took with it may be taken once more, by another session of the same

@@ -28,6 +28,10 @@ pub struct Probation {
     own: Vec<KeyName>,
 }
 
+/// What a token has done so far to be on probation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Faults(u64);
+
 impl Tokens {
     /// One for each token that holds a key.
     #[must_use]
@@ -68,20 +72,24 @@ impl Probation {
         shared.iter().chain(own)
     }
 
-    /// Waits until the token is there and on probation. `false` once it never will be.
-    pub async fn begins(&self) -> bool {
+    /// Waits until the token is there and on probation, and says for what. `None` once it never will be.
+    pub async fn begins(&self) -> Option<Faults> {
         let is_on_probation = |state: &State| state.is_up() && self.keys_of(state.standing).next().is_some();
-        self.pool.state.subscribe().wait_for(is_on_probation).await.is_ok()
+        let mut state = self.pool.state.subscribe();
+        let state = state.wait_for(is_on_probation).await.ok()?;
+        Some(Faults(state.faults))
     }
 
-    /// Waits until the token is lost, again.
-    pub async fn is_lost(&self) {
-        let _ = self.pool.state.subscribe().wait_for(|state| !state.is_up()).await;
+    /// Waits until the token is lost or doubted again, after `known`.
+    pub async fn has_others(&self, known: Faults) {
+        let _ = self.pool.state.subscribe().wait_for(|state| state.faults != known.0).await;
     }
 
-    /// Puts the token beside the others again.
-    pub fn end(&self) {
-        self.pool.end_probation();
+    /// Puts the token beside the others again, whose proof is of what `known` says. Whether it has: what it did meanwhile puts it on
+    /// probation anew.
+    #[must_use]
+    pub fn end(&self, known: Faults) -> bool {
+        self.pool.end_probation(known.0)
     }
 }
 
@@ -137,7 +145,50 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::token::device::{Device, Pkcs11};
+    use crate::token::{Config, Health, Limits};
+
+    fn pool() -> Arc<Pool> {
+        let device = Pkcs11 { module: "/module.so".into(), label: "t".to_owned(), serial: None };
+        Arc::new(Pool::new(Config {
+            name: TokenName::new("t").unwrap(),
+            device: Device::Pkcs11(device),
+            pin_file: "/pin".into(),
+            processes: 1,
+            sessions: 1,
+            queue: 1,
+            deadline: Duration::from_secs(1),
+            limits: Limits::default(),
+            environment: BTreeMap::new(),
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_proof_does_not_end_what_came_after_it() {
+        let key = KeyName::new("ca").unwrap();
+        let probation = Probation { pool: pool(), shared: vec![key.clone()], own: Vec::new() };
+        let Probation { pool, .. } = &probation;
+        pool.serve(0);
+        pool.doubt();
+        let doubted = probation.begins().await.unwrap();
+        pool.doubt();
+        assert!(!probation.end(doubted), "it was doubted since");
+        assert_eq!((pool.health(), probation.keys().count()), (Health::Doubted, 1));
+        let again = probation.begins().await.unwrap();
+        pool.restart(0);
+        pool.serve(0);
+        assert!(!probation.end(again), "it was lost since, and is back");
+        let lost = probation.begins().await.unwrap();
+        assert!(probation.end(lost));
+        assert_eq!((pool.health(), probation.keys().count()), (Health::Ready, 0));
+        // Whoever waits for what was there before is told at once.
+        probation.has_others(again).await;
+    }
 
     #[test]
     fn it_takes_two_proofs_in_a_row() {

@@ -133,7 +133,7 @@ async fn what_was_lost_is_asked_last_until_its_probation_ends() {
     let probations = tokens.probations();
     let lost = probations.iter().find(|probation| probation.token().as_str() == "t").unwrap();
     signal(pair.first.processes()[0], Signal::KILL);
-    assert!(lost.begins().await);
+    let faults = lost.begins().await.unwrap();
     let before = pair.controls[0].calls(Call::SignInit);
     assert_eq!(load(&tokens, &keys, 20).await, 0);
     assert_eq!(pair.controls[0].calls(Call::SignInit), before);
@@ -141,7 +141,7 @@ async fn what_was_lost_is_asked_last_until_its_probation_ends() {
     pair.controls[1].set(&Script::on(On::call(Call::SignInit, Action::Crash))).unwrap();
     assert_eq!(load(&tokens, &keys, 1).await, 0);
     pair.controls[1].clear().unwrap();
-    lost.end();
+    assert!(lost.end(faults));
     let before = pair.controls[0].calls(Call::SignInit);
     assert_eq!(load(&tokens, &keys, 20).await, 0);
     assert!(pair.controls[0].calls(Call::SignInit) > before);
@@ -180,10 +180,10 @@ async fn a_token_that_lied_is_asked_last_until_it_has_proven_itself_with_every_k
     reaches(&mut health, |health| health == Health::Restarting).await;
     reaches(&mut health, |health| health == Health::Doubted).await;
     assert!(pair.first.processes().len() > started, "its process is another");
-    assert!(doubted.begins().await);
+    let faults = doubted.begins().await.unwrap();
     assert_eq!(doubted.keys().collect::<Vec<_>>(), [&ca, &alone]);
     sign(&tokens, "alone", P256).await.expect("better a token that is doubted than none");
-    doubted.end();
+    assert!(doubted.end(faults));
     reaches(&mut health, |health| health == Health::Ready).await;
     tokens.shutdown().await;
 }
@@ -210,7 +210,7 @@ async fn a_token_that_is_absent_at_start_is_waited_for_unless_it_alone_has_a_key
     let probations = tokens.probations();
     let absent = probations.iter().find(|probation| probation.token().as_str() == "u").unwrap();
     pair.second.write_pin(fixture::PIN);
-    assert!(absent.begins().await, "it comes back on probation");
+    absent.begins().await.expect("it comes back on probation");
     tokens.shutdown().await;
 
     pair.second.write_pin("0000");

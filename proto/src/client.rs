@@ -21,10 +21,10 @@ use crate::v1::operator_client::OperatorClient;
 use crate::v1::sign_stream_response::Result as Outcome;
 use crate::v1::signer_client::SignerClient;
 use crate::v1::{
-    ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetKeyRequest, GetTreeRequest,
-    InclusionProof, Key, ListEntriesRequest, ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest,
-    ProveInclusionRequest, Receipt, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
-    WatchRequest, WatchResponse,
+    ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetCheckpointRequest, GetKeyRequest,
+    GetTreeRequest, InclusionProof, Key, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
+    ProveConsistencyRequest, ProveInclusionRequest, Receipt, SignRequest, SignResponse, SignStreamResponse,
+    ThawRequest, Tree, WatchRequest, WatchResponse,
 };
 
 mod error;
@@ -222,6 +222,15 @@ impl Client {
     /// [`CallError`], with code UNIMPLEMENTED for somebody who is no reader.
     pub async fn ledger_tree(&self, request: GetTreeRequest) -> Result<Tree, CallError> {
         Ok(self.ledger.clone().get_tree(self.timed(request)).await?.into_inner())
+    }
+
+    /// As a reader of the ledger: its newest signed checkpoint, the bytes of a note. Nothing here verifies it.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `CHECKPOINTS_OFF` or `NO_CHECKPOINT_YET` if there is none.
+    pub async fn checkpoint(&self) -> Result<Vec<u8>, CallError> {
+        let response = self.ledger.clone().get_checkpoint(self.timed(GetCheckpointRequest {})).await?;
+        Ok(response.into_inner().note.into())
     }
 
     /// As a reader of the ledger: entries from an index on.

@@ -18,6 +18,7 @@ use crate::ledger::entry::{Asked, AskedTbs, UnixMillis};
 use crate::ledger::note;
 use crate::ledger::{Entry, Reader};
 
+mod checkpoint;
 mod export;
 mod find;
 mod json;
@@ -46,6 +47,8 @@ pub(super) enum Command {
     Find(Box<find::Find>),
     /// Show the newest entries of a running signer, and with --follow those that come
     Tail(Box<tail::Tail>),
+    /// Print the newest signed checkpoint of a running signer
+    Checkpoint(Box<checkpoint::Checkpoint>),
     /// Prove that an entry is in the log, as JSON; a receipt suffices
     Prove(Box<prove::Prove>),
     /// Count entries by kind, key, caller, reason and day
@@ -108,6 +111,7 @@ impl Command {
             Self::Verify(verify) => verify.run(out),
             Self::Find(find) => runtime()?.block_on(find.run(out)),
             Self::Tail(tail) => runtime()?.block_on(tail.run(out)),
+            Self::Checkpoint(checkpoint) => runtime()?.block_on(checkpoint.run(out)),
             Self::Stats(stats) => stats.run(out),
             Self::Prove(prove) => runtime()?.block_on(prove.run(out)),
         }

@@ -4,6 +4,7 @@
 //! Out: entries as they are stored, proofs that were checked, and what comes, as it comes. Promised: an answer is bounded, and
 //! so is what one caller has going on; a search that looks at much does so in turns with others, and ends with where to go on.
 
+use bytes::Bytes;
 use countersign_proto::v1;
 use countersign_proto::v1::ledger_server::{self, LedgerServer};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +16,7 @@ use super::connection::stopped;
 use super::message::log as message;
 use super::share::{Share, ShareLimits, Shares};
 use super::status::{Fault, Rejection};
-use crate::ledger::{Archive, ArchiveError, Ledger, Live, Page, RawEntry, Search};
+use crate::ledger::{Archive, ArchiveError, Checkpointing, Ledger, Live, Page, RawEntry, Search};
 
 /// How many calls read at once, but those that watch.
 const MAX_CALLS: ShareLimits = ShareLimits { total: 64, per_caller: 8 };
@@ -159,6 +160,20 @@ impl ledger_server::Ledger for Reading {
             Ok(message::tree(origin, size, archive.root(size)?))
         };
         self.answer(request, tree).await
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        let _share = self.admit(&request).map_err(Rejection::from)?;
+        let none = match *self.ledger.watch_checkpointing().borrow() {
+            Checkpointing::Off => Fault::CheckpointsOff,
+            Checkpointing::Current | Checkpointing::Failing => Fault::NoCheckpointYet,
+        };
+        let signed = self.ledger.latest_checkpoint().ok_or(none).map_err(Rejection::from)?;
+        let note = Bytes::copy_from_slice(signed.note().as_bytes());
+        Ok(Response::new(v1::GetCheckpointResponse { note }))
     }
 
     async fn list_entries(

@@ -71,6 +71,10 @@ pub(super) enum Fault {
     NoSuchEntry,
     /// The ledger cannot be read.
     LedgerUnreadable,
+    /// The newest checkpoint of a signer that signs none.
+    CheckpointsOff,
+    /// The newest checkpoint before the first is signed.
+    NoCheckpointYet,
     /// A bug.
     Internal,
 }
@@ -78,7 +82,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -96,6 +100,8 @@ impl Fault {
         Self::FilterInvalid,
         Self::NoSuchEntry,
         Self::LedgerUnreadable,
+        Self::CheckpointsOff,
+        Self::NoCheckpointYet,
         Self::Internal,
     ];
 }
@@ -188,6 +194,16 @@ impl From<Fault> for Rejection {
                 "the ledger or its index cannot be read; the signer's log says why",
             )
             .retry_after(Duration::from_secs(5)),
+            Fault::CheckpointsOff => Self::new(
+                Code::NotFound,
+                "CHECKPOINTS_OFF",
+                "this signer signs no checkpoints; set `ledger.checkpoint_key` in its configuration",
+            ),
+            Fault::NoCheckpointYet => Self::new(
+                Code::NotFound,
+                "NO_CHECKPOINT_YET",
+                "no checkpoint has been signed with this key yet; ask again once the ledger's token is in service",
+            ),
             Fault::Internal => Self::new(Code::Internal, "INTERNAL", "the signer failed; its log says how"),
         }
     }

@@ -5,10 +5,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
+use countersign::key::PublicKey;
 use countersign::ledger::Entry;
 use countersign::ledger::checkpoint::Checkpoint;
 use countersign::ledger::entry::Outcome;
-use countersign::ledger::note::{Note, VerifierKey};
+use countersign::ledger::note::{Note, SignerName, VerifierKey};
 use countersign_faulty::{Action, Call, Control, On, Script};
 use countersign_proto::client::{Health, HealthChanges};
 use serde_json::Value;
@@ -325,4 +326,27 @@ async fn the_logs_key_is_none_that_the_signer_can_sign_with() {
     assert_eq!(caller.sign("user-ca").await.unwrap_err().reason, "TOKEN_TIMED_OUT");
     assert_eq!(told(&mut health).await, Some(Health::NotServing));
     assert_eq!(client.checkpoint_health().await.unwrap(), Health::Serving);
+}
+
+/// What a reader is given is what the file has; `--log-key` prints nothing that another key would have signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_is_given_the_newest_over_the_network() {
+    let site = site("ed25519", "checkpoint_interval = \"1h\"");
+    let daemon = site.serve();
+    let key = verifier(&site).to_string();
+    let note = std::fs::read_to_string(site.path("ledger.sqlite-checkpoint")).unwrap();
+    let ask = ["ledger", "checkpoint", "--server", "unix:signer.sock"];
+    assert_eq!(site.run_ok(&ask), note);
+    assert_eq!(site.run_ok(&[&ask[..], &["--log-key", &key]].concat()), note);
+    let stranger = PublicKey::Ed25519([7; 32]);
+    let other = VerifierKey::new(SignerName::new(ORIGIN).unwrap(), &stranger).unwrap().to_string();
+    let message = site.run_refused(&[&ask[..], &["--log-key", &other]].concat(), 1);
+    assert!(message.contains("is not the one that --log-key signs"), "{message}");
+    daemon.stop();
+
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let message = site.run_refused(&ask, 1);
+    assert!(message.contains("CHECKPOINTS_OFF") && message.contains("ledger.checkpoint_key"), "{message}");
+    daemon.stop();
 }

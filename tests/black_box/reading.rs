@@ -81,6 +81,7 @@ fn check(proof: &v1::InclusionProof, leaf: &Hash) -> Result<(), ProofError> {
 async fn refusals(client: &Client) -> Vec<CallError> {
     vec![
         client.ledger_tree(v1::GetTreeRequest::default()).await.unwrap_err(),
+        client.checkpoint().await.unwrap_err(),
         client.list_entries(v1::ListEntriesRequest::default()).await.unwrap_err(),
         client.find_entries(v1::FindEntriesRequest::default()).await.unwrap_err(),
         client.prove_inclusion(v1::ProveInclusionRequest::default()).await.unwrap_err(),

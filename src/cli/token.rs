@@ -14,6 +14,7 @@ use crate::token::{self, Pin, process};
 
 pub(super) mod environment;
 mod info;
+pub(super) mod secret;
 mod unlatch;
 
 use info::InfoArgs;

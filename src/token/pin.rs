@@ -83,7 +83,8 @@ impl Pin {
         if fits { Ok(Self::hold(bytes)) } else { Err(content()) }
     }
 
-    fn hold(bytes: Zeroizing<Vec<u8>>) -> Self {
+    /// Keeps what was read or typed.
+    pub(crate) fn hold(bytes: Zeroizing<Vec<u8>>) -> Self {
         let held = lock(&bytes);
         Self(bytes, held)
     }
@@ -149,7 +150,7 @@ impl Pin {
     }
 
     /// For PIV's VERIFY: filled up with FF (SP 800-73-4 part 2 §2.4.3). `None` if it has not 6 to 8 bytes. The caller wipes it.
-    pub(super) fn for_piv(&self) -> Option<Vec<u8>> {
+    pub(crate) fn for_piv(&self) -> Option<Vec<u8>> {
         let mut padded = Vec::with_capacity(8);
         padded.extend_from_slice(&self.0);
         lock(&padded);

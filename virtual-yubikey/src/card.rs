@@ -32,6 +32,7 @@ pub(crate) struct Card {
     pub(crate) touch: Arc<Touch>,
     pub(crate) counts: Counts,
     pub(crate) unlocked: Unlocked,
+    pub(crate) pin_complexity: bool,
     applet: Option<Applet>,
     channel: Channel,
 }
@@ -69,7 +70,8 @@ const SHORTEST_AID: usize = 5;
 impl Card {
     pub(crate) fn new(state: State, path: PathBuf, sign_delay: Duration, touch: Arc<Touch>) -> Self {
         let (counts, unlocked) = (Counts::default(), Unlocked::default());
-        Self { state, path, sign_delay, touch, counts, unlocked, applet: None, channel: Channel::default() }
+        let (pin_complexity, applet, channel) = (false, None, Channel::default());
+        Self { state, path, sign_delay, touch, counts, unlocked, pin_complexity, applet, channel }
     }
 
     /// The power went, or came: nothing is selected and nothing is unlocked.
@@ -135,6 +137,7 @@ impl Card {
             tlv::of(0x04, &[FORM_FACTOR]),
             tlv::of(0x05, &self.state.firmware.bytes()),
             tlv::of(0x0A, &[0]),
+            tlv::of(0x16, &[self.pin_complexity.into()]),
         ]
         .concat();
         let len = u8::try_from(info.len()).map_err(|_| Status::INTERNAL)?;

@@ -36,6 +36,8 @@ pub struct Settings {
     pub touch: TouchMode,
     /// How long it waits for that; a YubiKey waits 15 seconds.
     pub touch_patience: Duration,
+    /// Whether it refuses new PINs and PUKs that are too simple, as cards of firmware 5.7 can be ordered to.
+    pub pin_complexity: bool,
 }
 
 impl Settings {
@@ -48,6 +50,7 @@ impl Settings {
             sign_delay: Duration::ZERO,
             touch: TouchMode::AtOnce,
             touch_patience: Duration::from_secs(15),
+            pin_complexity: false,
         }
     }
 }
@@ -137,7 +140,8 @@ impl VirtualYubiKey {
             kept.or_else(made).ok_or_else(|| io::Error::other("no attestation key could be made"))?;
         memory.save(state)?;
         let touch = Arc::new(Touch::new(settings.touch, settings.touch_patience));
-        let card = Card::new(memory, state.to_owned(), settings.sign_delay, touch.clone());
+        let mut card = Card::new(memory, state.to_owned(), settings.sign_delay, touch.clone());
+        card.pin_complexity = settings.pin_complexity;
         let shared = Shared { card: Mutex::new(card), powered: Mutex::new(false), power: Condvar::new() };
         Ok(Self { shared: Arc::new(shared), touch, inserted: None })
     }

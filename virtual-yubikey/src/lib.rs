@@ -32,7 +32,8 @@
 //! - Which firmware has what: metadata since 5.3.0, AES management keys since 5.4.2, the rest since 5.7.0.
 //! - Attestations name "Yubico PIV Attestation" as their issuer, and only a key of a curve can issue them. The roots are the
 //!   card's own.
-//! - Only the PIN's and PUK's length is looked at when they change; there is no PIN complexity, no FIPS mode.
+//! - Only the PIN's and PUK's length is looked at when they change, unless `pin_complexity` says so: then 6985 refuses one character
+//!   alone and the factory's. A real card's list of what is too common is longer. There is no FIPS mode.
 
 pub use self::card::Counts;
 pub use self::device::{Reader, Settings, VirtualYubiKey};

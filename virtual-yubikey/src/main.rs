@@ -34,6 +34,9 @@ struct Arguments {
     /// How many milliseconds it waits to be touched
     #[arg(long, value_name = "MILLIS", default_value_t = 15_000)]
     touch_patience: u64,
+    /// Refuse new PINs and PUKs that are too simple
+    #[arg(long)]
+    pin_complexity: bool,
 }
 
 fn main() -> io::Result<()> {
@@ -44,6 +47,7 @@ fn main() -> io::Result<()> {
         sign_delay: Duration::from_millis(arguments.sign_delay),
         touch: arguments.touch,
         touch_patience: Duration::from_millis(arguments.touch_patience),
+        pin_complexity: arguments.pin_complexity,
     };
     let reader = Reader::on_port(arguments.port);
     let mut card = VirtualYubiKey::new(&arguments.state, settings)?;

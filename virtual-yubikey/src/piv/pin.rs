@@ -46,7 +46,8 @@ impl Card {
             return Err(Status::REFERENCE_NOT_FOUND);
         }
         self.try_secret(command.p2, old)?;
-        self.reference(command.p2).set(acceptable(new)?);
+        let new = self.acceptable(new)?;
+        self.reference(command.p2).set(new);
         self.save()?;
         Ok(Vec::new())
     }
@@ -54,7 +55,8 @@ impl Card {
     pub(super) fn reset_retry_counter(&mut self, command: &Command) -> Answer {
         let (puk, new) = two_secrets(&command.data)?;
         self.try_secret(PUK, puk)?;
-        self.state.pin.set(acceptable(new)?);
+        let new = self.acceptable(new)?;
+        self.state.pin.set(new);
         self.save()?;
         Ok(Vec::new())
     }
@@ -97,6 +99,19 @@ impl Card {
         if right { Ok(()) } else { Err(Status::tries(left)) }
     }
 
+    /// The shortest, and where there is a rule of complexity, none of one character alone and none of the factory's.
+    fn acceptable(&self, new: Secret) -> Result<Secret, Status> {
+        let len = new.iter().take_while(|byte| **byte != 0xFF).count();
+        let digits = new.get(..len).unwrap_or_default();
+        let is_simple =
+            digits.iter().all(|digit| Some(digit) == digits.first()) || b"12345678".starts_with(digits);
+        match len {
+            ..SHORTEST => Err(Status::WRONG_DATA),
+            _ if self.pin_complexity && is_simple => Err(Status::CONDITIONS),
+            _ => Ok(new),
+        }
+    }
+
     fn reference(&mut self, which: u8) -> &mut Reference {
         if which == PUK { &mut self.state.puk } else { &mut self.state.pin }
     }
@@ -109,9 +124,4 @@ fn secret(data: &[u8]) -> Result<Secret, Status> {
 fn two_secrets(data: &[u8]) -> Result<(Secret, Secret), Status> {
     let (first, second) = data.split_at_checked(8).ok_or(Status::WRONG_DATA)?;
     Ok((secret(first)?, secret(second)?))
-}
-
-fn acceptable(new: Secret) -> Result<Secret, Status> {
-    let len = new.iter().take_while(|byte| **byte != 0xFF).count();
-    if len >= SHORTEST { Ok(new) } else { Err(Status::WRONG_DATA) }
 }

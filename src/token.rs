@@ -33,6 +33,7 @@ pub(crate) mod process;
 mod queue;
 mod route;
 mod session;
+pub(crate) mod software;
 mod start;
 mod stderr;
 mod supervise;
@@ -43,7 +44,7 @@ pub use child::Launch;
 pub use device::{Device, InvalidSlot, NoModule, Pkcs11, Slot, Touch, YubiKey};
 pub use error::{TokenError, TokenErrorClass};
 pub use isolate::{Limits, Network};
-pub(crate) use pin::Pin;
+pub(crate) use pin::{Pin, Staged};
 pub use start::Absent;
 
 use pool::Request;

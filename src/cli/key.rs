@@ -17,9 +17,13 @@ use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
 use crate::token::{self, Device, TokenName, YubiKey, process};
 
 mod attest;
+mod certificate;
+mod import;
 mod slot;
 
 use attest::AttestArgs;
+use certificate::CertificateArgs;
+use import::ImportArgs;
 use slot::{DeleteArgs, MoveArgs, SlotArgs};
 
 /// What to do with keys.
@@ -35,6 +39,10 @@ pub(crate) enum KeyCommand {
     Attest(AttestArgs),
     /// Move a key to another slot of its YubiKey (firmware 5.7)
     Move(MoveArgs),
+    /// Put a key that was made elsewhere into its YubiKey, which tells for ever that it was
+    Import(ImportArgs),
+    /// Read or write the certificate that other programs find beside a key in its YubiKey
+    Certificate(CertificateArgs),
     /// Delete a key from its YubiKey, for good (firmware 5.7)
     Delete(DeleteArgs),
 }
@@ -106,6 +114,8 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Show(args) => show(&args),
         KeyCommand::Attest(args) => attest::run(&args),
         KeyCommand::Move(args) => slot::relocate(&args),
+        KeyCommand::Import(args) => import::run(&args),
+        KeyCommand::Certificate(args) => certificate::run(&args),
         KeyCommand::Delete(args) => slot::delete(&args),
     }
 }

@@ -10,14 +10,18 @@ use crate::config::Config;
 use crate::token::pkcs11::init::{self, Pins};
 use crate::token::pkcs11::module::{Module, SlotState, trim};
 use crate::token::pkcs11::{classify, operator::Modules};
-use crate::token::{self, Pin, process};
+use crate::token::{self, Device, Pin, YubiKey, process};
 
 pub(super) mod environment;
 mod info;
+pub(super) mod management_key;
+mod pin;
 pub(super) mod secret;
 mod unlatch;
 
 use info::InfoArgs;
+use management_key::ChangeManagementKeyArgs;
+use pin::{ChangePinArgs, ChangePukArgs, UnblockPinArgs};
 use unlatch::UnlatchArgs;
 
 /// What to do with tokens.
@@ -31,6 +35,14 @@ pub(crate) enum TokenCommand {
     Info(InfoArgs),
     /// Let the daemon try a PIN once more that the token refused, which costs a try if it is still wrong
     Unlatch(UnlatchArgs),
+    /// Change the PIN of a YubiKey, and the PIN file with it, so that a running daemon goes on
+    ChangePin(ChangePinArgs),
+    /// Change the PUK of a YubiKey
+    ChangePuk(ChangePukArgs),
+    /// Set the PIN of a YubiKey anew with the PUK, also where it is blocked, and the PIN file with it
+    UnblockPin(UnblockPinArgs),
+    /// Change the management key of a YubiKey, which whoever changes its keys must have
+    ChangeManagementKey(ChangeManagementKeyArgs),
 }
 
 /// Where to look.
@@ -76,6 +88,10 @@ pub(super) fn run(command: TokenCommand) -> anyhow::Result<()> {
         TokenCommand::Init(args) => init(&args),
         TokenCommand::Info(args) => info::run(&args),
         TokenCommand::Unlatch(args) => unlatch::run(&args),
+        TokenCommand::ChangePin(args) => pin::change_pin(&args),
+        TokenCommand::ChangePuk(args) => pin::change_puk(&args),
+        TokenCommand::UnblockPin(args) => pin::unblock(&args),
+        TokenCommand::ChangeManagementKey(args) => management_key::run(&args),
     }
 }
 
@@ -186,6 +202,16 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
 fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a token::Config> {
     let found = config.tokens.iter().find(|token| token.name.as_str() == name);
     found.ok_or_else(|| anyhow::anyhow!("there is no [token.{name}] in the configuration"))
+}
+
+/// The token as a YubiKey.
+fn yubikey(token: &token::Config) -> anyhow::Result<YubiKey> {
+    match token.device {
+        Device::YubiKey(card) => Ok(card),
+        Device::Pkcs11(_) => {
+            anyhow::bail!("token {} is not a YubiKey: this command is for those", token.name)
+        }
+    }
 }
 
 fn init_token(

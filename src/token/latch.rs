@@ -7,7 +7,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::num::NonZeroU32;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TokenName;
 use super::frame::PinRefusal;
+use super::pin::Pin;
 
 /// Slows down whoever got hold of the file and guesses: about 50 ms for each guess.
 const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(199_999);
@@ -23,7 +24,7 @@ const ALGORITHM: pbkdf2::Algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
 
 /// Tells whether a PIN is the one that was refused, and nothing else about it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct PinMark {
+pub(crate) struct PinMark {
     salt: [u8; 16],
     hash: [u8; 32],
 }
@@ -74,21 +75,31 @@ impl Latch {
         }
     }
 
+    /// Notes that the token of this serial number refused `pin` to an operator's command.
+    pub(crate) fn refuse(&self, pin: &Pin, serial: &str, message: String) {
+        self.set(&PinRefusal { message, mark: pin.mark(serial) });
+    }
+
     fn write(&self, refusal: &PinRefusal) -> io::Result<()> {
         let note = Note { message: refusal.message.clone(), mark: refusal.mark.clone() };
         let new = self.path.with_extension("pin-refused.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        // An operator's command may be root's: the daemon has to be able to read it.
+        if let Ok(owner) = directory.metadata() {
+            let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
+        }
         file.write_all(&serde_json::to_vec(&note)?)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
-        fs::File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        fs::File::open(directory)?.sync_all()
     }
 
     /// The PIN not to try, if there is one.
     ///
     /// # Errors
     /// If the file cannot be read: then no PIN may be tried.
-    pub(super) fn mark(&self) -> io::Result<Option<PinMark>> {
+    pub(crate) fn mark(&self) -> io::Result<Option<PinMark>> {
         match fs::read(&self.path) {
             Ok(bytes) => {
                 let note: Note = serde_json::from_slice(&bytes)?;

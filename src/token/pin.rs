@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use cryptoki::types::{AuthPin, RawAuthPin};
@@ -83,6 +83,11 @@ impl Pin {
         if fits { Ok(Self::hold(bytes)) } else { Err(content()) }
     }
 
+    /// For the one call that unlocks something other than a token with it.
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Keeps what was read or typed.
     pub(crate) fn hold(bytes: Zeroizing<Vec<u8>>) -> Self {
         let held = lock(&bytes);
@@ -95,7 +100,7 @@ impl Pin {
     }
 
     /// Whether `mark` was made of this PIN on this token.
-    pub(super) fn is_marked(&self, mark: &PinMark, serial: &str) -> bool {
+    pub(crate) fn is_marked(&self, mark: &PinMark, serial: &str) -> bool {
         mark.is_of(&self.on(serial))
     }
 
@@ -133,13 +138,32 @@ impl Pin {
     /// # Errors
     /// [`PinFileError::Open`].
     pub(crate) fn write_new(&self, path: &Path) -> Result<(), PinFileError> {
-        let open = |cause| PinFileError::Open { path: path.to_owned(), cause };
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(open)?;
-        file.write_all(&self.0)
-            .and_then(|()| file.write_all(b"\n"))
-            .and_then(|()| file.sync_all())
-            .map_err(open)
+        self.write(path).map_err(|cause| PinFileError::Open { path: path.to_owned(), cause })
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(&self.0).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all())
+    }
+
+    /// Writes it beside a PIN file, durably, and for the same owner.
+    ///
+    /// # Errors
+    /// If that cannot be, also because there is such a file already.
+    pub(crate) fn stage(&self, path: &Path) -> io::Result<Staged> {
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        self.write(&new)?;
+        let staged = Staged { new, path };
+        if let Ok(old) = fs::metadata(&staged.path)
+            && let Err(error) = chown(&staged.new, Some(old.uid()), Some(old.gid()))
+        {
+            staged.discard();
+            return Err(error);
+        }
+        Ok(staged)
     }
 
     /// For `C_Login`, which takes any bytes. Wiped when dropped.
@@ -169,9 +193,48 @@ impl Pin {
         rest.is_empty().then_some(bytes)
     }
 
+    /// The hexadecimal form of these bytes.
+    pub(super) fn hex_of(bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let mut text = Zeroizing::new(Vec::with_capacity(bytes.len() * 2));
+        for byte in bytes {
+            text.extend([digit(byte >> 4), digit(byte & 0xF)]);
+        }
+        Self::hold(text)
+    }
+
     /// For `C_InitToken` and `C_InitPIN`, which `cryptoki` gives text only; `None` if it is not UTF-8. Wiped when dropped.
     pub(super) fn for_init(&self) -> Option<AuthPin> {
         std::str::from_utf8(&self.0).ok().map(|text| AuthPin::new(Box::from(text)))
+    }
+}
+
+/// A PIN that waits beside a PIN file to take its place.
+pub(crate) struct Staged {
+    new: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Where it waits.
+    pub(crate) fn waits_at(&self) -> &Path {
+        &self.new
+    }
+
+    /// Takes the file's place, in one step.
+    ///
+    /// # Errors
+    /// If it cannot; then it waits where it was.
+    pub(crate) fn put(&self) -> io::Result<()> {
+        fs::rename(&self.new, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    /// It is not to take the file's place.
+    pub(crate) fn discard(self) {
+        // What is left of it is in nobody's way but the next one's, who is told.
+        let _ = fs::remove_file(&self.new);
     }
 }
 

@@ -166,7 +166,7 @@ impl Candidate {
     }
 }
 
-fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMark>) -> Setup {
+pub(super) fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMark>) -> Setup {
     let wanted = |key: &key::Config| WantedKey {
         label: key.label.clone(),
         id: key.id.clone(),

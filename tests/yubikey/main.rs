@@ -10,11 +10,13 @@
 )]
 
 mod card;
+mod certificate;
 #[allow(dead_code, reason = "the contract needs more of it")]
 mod desk;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/forge.rs"]
 mod forge;
+mod import;
 mod keys;
 #[allow(dead_code, reason = "the contract needs more of it")]
 #[path = "../contract/load.rs"]
@@ -27,11 +29,14 @@ mod pin;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/pki.rs"]
 mod pki;
+mod secrets;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/site.rs"]
 mod site;
+mod terminal;
 mod touch;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use virtual_yubikey::Settings;
@@ -83,6 +88,13 @@ impl Place {
 
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
+}
+
+/// Writes a file of mode 0600.
+fn write_secret(place: &Place, name: &str, text: &str) {
+    let path = place.site.path(name);
+    write(&path, text);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn token(socket: &str, more: &str) -> String {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use super::{GenerateArgs, sections, shown};
 use crate::cli::ConfigArgs;
-use crate::cli::token::environment;
+use crate::cli::token::{environment, management_key};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
-use crate::token::piv::management::{self, Making, ManagementKey};
+use crate::token::piv::management::{self, Making};
 use crate::token::piv::operator;
 use crate::token::piv::policy::{PinPolicy, TouchPolicy};
 use crate::token::{self, Device, Slot, YubiKey};
@@ -16,15 +16,15 @@ use crate::token::{self, Device, Slot, YubiKey};
 /// How a key in a YubiKey is made.
 #[derive(clap::Args)]
 pub(super) struct SlotArgs {
-    /// For YubiKeys: a file with the management key in hexadecimal, mode 0600
+    /// For YubiKeys: a file with the management key in hexadecimal, mode 0600; asked for if left out
     #[arg(long, value_name = "FILE")]
-    management_key_file: Option<PathBuf>,
+    pub(super) management_key_file: Option<PathBuf>,
     /// For YubiKeys: when the key wants the PIN, once or always
     #[arg(long, value_name = "POLICY", default_value = "always")]
-    pin_policy: PinPolicy,
+    pub(super) pin_policy: PinPolicy,
     /// For YubiKeys: when the key wants to be touched, never, always or cached
     #[arg(long, value_name = "POLICY", default_value = "never")]
-    touch_policy: TouchPolicy,
+    pub(super) touch_policy: TouchPolicy,
 }
 
 /// Which key goes where.
@@ -37,9 +37,9 @@ pub(crate) struct MoveArgs {
     /// The slot that it is to be in; which must be empty
     #[arg(long, value_name = "SLOT")]
     to: Slot,
-    /// A file with the management key in hexadecimal, mode 0600
+    /// A file with the management key in hexadecimal, mode 0600; asked for if left out
     #[arg(long, value_name = "FILE")]
-    management_key_file: PathBuf,
+    management_key_file: Option<PathBuf>,
 }
 
 /// Which key goes.
@@ -52,9 +52,9 @@ pub(crate) struct DeleteArgs {
     /// The fingerprint of the key that is to go, as `key show` prints it: what is deleted is lost for good
     #[arg(long, value_name = "SHA256:…")]
     fingerprint: String,
-    /// A file with the management key in hexadecimal, mode 0600
+    /// A file with the management key in hexadecimal, mode 0600; asked for if left out
     #[arg(long, value_name = "FILE")]
-    management_key_file: PathBuf,
+    management_key_file: Option<PathBuf>,
 }
 
 /// Makes the key in its slot, and looks at it by the rules of the service.
@@ -69,15 +69,13 @@ pub(super) fn generate(
 ) -> anyhow::Result<()> {
     let slot = slot(key)?;
     let SlotArgs { management_key_file, pin_policy, touch_policy } = &args.slot;
-    let file = management_key_file.as_ref();
-    let file = file.ok_or_else(|| anyhow::anyhow!("a YubiKey wants --management-key-file"))?;
     let making = Making {
         scheme: key.scheme,
         rsa_bits: args.rsa_bits,
         pin_policy: *pin_policy,
         touch_policy: *touch_policy,
     };
-    management::generate(card, slot, making, &ManagementKey::read(file)?)?;
+    management::generate(card, slot, making, &management_key::read(management_key_file.as_deref())?)?;
     let public_key = operator::public_key(card, key)
         .map_err(|problem| anyhow::anyhow!("the key is made, but is not fit for service: {problem}"))?;
     let mut out = io::stdout().lock();
@@ -98,7 +96,12 @@ pub(super) fn relocate(args: &MoveArgs) -> anyhow::Result<()> {
     let (config, key) = (args.config.load()?, args.name.as_str());
     let (key, token) = sections(&config, key)?;
     let (card, _) = look(key, token)?;
-    management::relocate(card, slot(key)?, args.to, &ManagementKey::read(&args.management_key_file)?)?;
+    management::relocate(
+        card,
+        slot(key)?,
+        args.to,
+        &management_key::read(args.management_key_file.as_deref())?,
+    )?;
     let mut out = io::stdout().lock();
     writeln!(out, "moved key {}; in [key.{}], set:\n  slot = \"{}\"", key.name, key.name, args.to)?;
     Ok(())
@@ -115,7 +118,7 @@ pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<()> {
         found == args.fingerprint,
         "slot {slot} holds {found}, which is not the key to delete; nothing was changed"
     );
-    management::delete(card, slot, &ManagementKey::read(&args.management_key_file)?)?;
+    management::delete(card, slot, &management_key::read(args.management_key_file.as_deref())?)?;
     writeln!(io::stdout().lock(), "deleted key {} from slot {slot}", key.name)?;
     Ok(())
 }
@@ -129,6 +132,6 @@ fn look(key: &key::Config, token: &token::Config) -> anyhow::Result<(YubiKey, Pu
     Ok((card, operator::public_key(card, key)?))
 }
 
-fn slot(key: &key::Config) -> anyhow::Result<Slot> {
+pub(super) fn slot(key: &key::Config) -> anyhow::Result<Slot> {
     key.slot.ok_or_else(|| anyhow::anyhow!("[key.{}] names no `slot`", key.name))
 }

@@ -42,6 +42,11 @@ impl Firmware {
     pub(crate) fn has_eucleak(self) -> bool {
         self < Self([5, 7, 0])
     }
+
+    /// Whether it tells what a key is, and where it was made.
+    pub(super) fn has_metadata(self) -> bool {
+        self >= Self([5, 3, 0])
+    }
 }
 
 /// One card, and the handle that it is spoken to through.

@@ -38,6 +38,12 @@ pub(super) struct Facts {
     touch_policy: TouchPolicy,
 }
 
+impl Facts {
+    pub(super) fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+}
+
 /// Why a key cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyProblem {
@@ -51,6 +57,10 @@ pub(crate) enum KeyProblem {
         "the key in slot {slot} was imported, and firmware {firmware} tells nothing of such keys: make one in the card"
     )]
     Untold { slot: Slot, firmware: Firmware },
+    #[error(
+        "the key in slot {slot} was imported: it was outside of the card before, and no card attests such a key"
+    )]
+    Imported { slot: Slot },
     #[error("what the YubiKey tells of the key in slot {slot} cannot be used: {why}")]
     Unreadable { slot: Slot, why: String },
     #[error("the public key in slot {slot} cannot be used: {error}")]
@@ -131,7 +141,7 @@ pub(super) fn facts(talk: &mut Talk<'_>, slot: Slot) -> Result<Facts, KeyProblem
 }
 
 /// PIV's number for a key's algorithm (SP 800-78-4 table 6-2, and Yubico's for what is newer).
-fn algorithm(key: &PublicKey) -> Option<u8> {
+pub(super) fn algorithm(key: &PublicKey) -> Option<u8> {
     match key {
         PublicKey::Ecdsa(point) => match point.curve() {
             Curve::P256 => Some(0x11),
@@ -199,12 +209,13 @@ fn attestation(talk: &mut Talk<'_>, slot: Slot) -> Result<Facts, KeyProblem> {
 /// Has the card attest a key.
 ///
 /// # Errors
-/// [`KeyProblem::Untold`] if it was not made there.
+/// [`KeyProblem::Imported`], or of older firmware [`KeyProblem::Untold`], if it was not made there.
 pub(super) fn attest(talk: &mut Talk<'_>, slot: Slot) -> Result<Certificate, KeyProblem> {
     let command = Command::new("ATTEST", 0xF9, slot.number(), 0, Vec::new());
     let response = talk.send(&command).map_err(|trouble| card(&trouble))?;
     match response.status {
         0x9000 => {}
+        0x6A80 if talk.firmware().has_metadata() => return Err(KeyProblem::Imported { slot }),
         0x6A80 => return Err(KeyProblem::Untold { slot, firmware: talk.firmware() }),
         _ if said(response.status) == Said::NoSuchKey => return Err(KeyProblem::Empty { slot }),
         status => return Err(card(&Trouble::Refused { command: command.name, status })),

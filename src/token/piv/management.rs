@@ -1,19 +1,17 @@
 //! The management key, which whoever changes a card's keys must have.
 //!
-//! In: a file with the key in hexadecimal. Out: keys made, moved and deleted. Card and program each prove that they have
-//! the key (mutual authentication, SP 800-73-4 part 2 §3.2.4); it is never sent. AES only: 3DES is what cards of before
-//! firmware 5.7 come with, and since 5.4.2 `ykman piv access change-management-key` gives them an AES one.
+//! In: the key in hexadecimal. Out: keys made, moved and deleted, and another management key. Card and program each prove that they have
+//! the key (mutual authentication, SP 800-73-4 part 2 §3.2.4); it is never sent, but for the one that takes its place.
 
 use std::path::Path;
 
-use aws_lc_rs::cipher::{
-    AES_128, AES_192, AES_256, Algorithm, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey,
-};
 use aws_lc_rs::{constant_time, rand};
 use zeroize::Zeroizing;
 
 use super::apdu::Command;
 use super::card::{Card, Talk, Trouble};
+use super::certificate;
+use super::cipher::Cipher;
 use super::classify::{Said, said};
 use super::key::{self, KeyProblem};
 use super::policy::{PinPolicy, TouchPolicy};
@@ -39,21 +37,40 @@ const NAME: &str = "GENERAL AUTHENTICATE";
 /// A management key. It has no `Debug`.
 pub(crate) struct ManagementKey(Zeroizing<Vec<u8>>);
 
+/// It is not the hexadecimal form of a management key. What it is, is not said.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a management key is 32, 48 or 64 hexadecimal digits")]
+pub(crate) struct NoManagementKey;
+
 impl ManagementKey {
-    /// Reads a file of mode 0600 or stricter: 32, 48 or 64 hexadecimal digits.
+    /// # Errors
+    /// [`NoManagementKey`]
+    pub(crate) fn from_hex(text: &Pin) -> Result<Self, NoManagementKey> {
+        let key = text.decoded_hex().filter(|key| matches!(key.len(), 16 | 24 | 32));
+        key.map(Self).ok_or(NoManagementKey)
+    }
+
+    /// A random one.
     ///
     /// # Errors
-    /// What is wrong with the file; never what is in it.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = Pin::read(path)?;
-        let key = text.decoded_hex().filter(|key| matches!(key.len(), 16 | 24 | 32));
-        let wrong = || {
-            anyhow::anyhow!(
-                "{} should hold a management key: 32, 48 or 64 hexadecimal digits",
-                path.display()
-            )
-        };
-        key.map(Self).ok_or_else(wrong)
+    /// If the random source fails.
+    pub(crate) fn random(cipher: Cipher) -> anyhow::Result<Self> {
+        let mut key = Zeroizing::new(vec![0; cipher.key_len()]);
+        rand::fill(&mut key)?;
+        Ok(Self(key))
+    }
+
+    /// Writes it in hexadecimal to a new file of mode 0600, durably.
+    ///
+    /// # Errors
+    /// If there is such a file already, or it cannot be written.
+    pub(crate) fn write_new(&self, path: &Path) -> anyhow::Result<()> {
+        Ok(Pin::hex_of(&self.0).write_new(path)?)
+    }
+
+    /// Whether it is as long as keys for this cipher are.
+    pub(crate) fn fits(&self, cipher: Cipher) -> bool {
+        self.0.len() == cipher.key_len()
     }
 
     /// Proves to the card that the key is here, and has it prove the same.
@@ -61,37 +78,26 @@ impl ManagementKey {
     /// # Errors
     /// [`Trouble`]
     pub(super) fn authenticate(&self, talk: &mut Talk<'_>) -> Result<(), Trouble> {
-        let (id, cipher) = cipher_of(talk)?;
-        let wrong = || Trouble::Keys("the management key is another one; nothing was changed".to_owned());
-        let key = || UnboundCipherKey::new(cipher, &self.0).map_err(|_| wrong());
-        let ask = |talk: &mut Talk<'_>, template: &[u8]| {
-            let command = Command::new(NAME, 0x87, id, SLOT, tlv::of(0x7C, template));
+        let cipher = cipher_of(talk)?;
+        let ask = |talk: &mut Talk<'_>, template: &[u8], tag: u32| {
+            let command = Command::new(NAME, 0x87, cipher.id(), SLOT, tlv::of(0x7C, template));
             let response = talk.send(&command)?;
             match said(response.status) {
-                Said::Done => Ok(response.data),
-                Said::Forbidden => Err(wrong()),
-                _ => Err(Trouble::Refused { command: NAME, status: response.status }),
+                Said::Done => {}
+                Said::Forbidden => return Err(wrong()),
+                _ => return Err(Trouble::Refused { command: NAME, status: response.status }),
             }
+            let part = tlv::find(&response.data, 0x7C).and_then(|template| tlv::find(template, tag));
+            part.map(<[u8]>::to_vec).ok_or(Trouble::Nonsense { command: NAME })
         };
-        let part = |answer: &[u8], tag| {
-            let template = tlv::find(answer, 0x7C)?;
-            tlv::find(template, tag).map(<[u8]>::to_vec)
-        };
-        let witness = ask(talk, &tlv::of(0x80, &[]))?;
-        let mut witness = part(&witness, 0x80).ok_or(Trouble::Nonsense { command: NAME })?;
-        let decrypting = DecryptingKey::ecb(key()?).map_err(|_| wrong())?;
-        let decrypted = decrypting.decrypt(&mut witness, DecryptionContext::None).map_err(|_| wrong())?;
-
-        let mut challenge = [0; 16];
+        let witness = ask(talk, &tlv::of(0x80, &[]), 0x80)?;
+        let decrypted = cipher.decrypt(&self.0, &witness).ok_or_else(wrong)?;
+        let mut challenge = vec![0; cipher.block_len()];
         rand::fill(&mut challenge).map_err(|_| Trouble::Keys("the random source failed".to_owned()))?;
         talk.unlocks();
-        let answer = ask(talk, &[tlv::of(0x80, decrypted), tlv::of(0x81, &challenge)].concat())?;
-        let encrypting = EncryptingKey::ecb(key()?).map_err(|_| wrong())?;
-        encrypting
-            .less_safe_encrypt(&mut challenge, aws_lc_rs::cipher::EncryptionContext::None)
-            .map_err(|_| wrong())?;
-        let answer = part(&answer, 0x82).ok_or(Trouble::Nonsense { command: NAME })?;
-        constant_time::verify_slices_are_equal(&answer, &challenge).map_err(|_| {
+        let answer = ask(talk, &[tlv::of(0x80, &decrypted), tlv::of(0x81, &challenge)].concat(), 0x82)?;
+        let expected = cipher.encrypt(&self.0, &challenge).ok_or_else(wrong)?;
+        constant_time::verify_slices_are_equal(&answer, &expected).map_err(|_| {
             Trouble::Keys(
                 "the card does not have the management key: it is not the one that you know".to_owned(),
             )
@@ -99,17 +105,51 @@ impl ManagementKey {
     }
 }
 
-/// PIV's number for the management key's cipher, and the cipher.
-fn cipher_of(talk: &mut Talk<'_>) -> Result<(u8, &'static Algorithm), Trouble> {
-    let response = talk.send(&Command::new("GET METADATA", 0xF7, 0, SLOT, Vec::new()))?;
-    match (said(response.status), tlv::find(&response.data, 0x01)) {
-        (Said::Done, Some([0x08])) => Ok((0x08, &AES_128)),
-        (Said::Done, Some([0x0A])) => Ok((0x0A, &AES_192)),
-        (Said::Done, Some([0x0C])) => Ok((0x0C, &AES_256)),
-        _ => Err(Trouble::Keys(
-            "the management key is a 3DES one; change it (`ykman piv access change-management-key -a AES256`), or make the key with `ykman`".to_owned(),
-        )),
+fn wrong() -> Trouble {
+    Trouble::Keys("the management key is another one; nothing was changed".to_owned())
+}
+
+/// What the management key is for. Firmware that does not tell has 3DES only.
+fn cipher_of(talk: &mut Talk<'_>) -> Result<Cipher, Trouble> {
+    const METADATA: &str = "GET METADATA";
+    let response = talk.send(&Command::new(METADATA, 0xF7, 0, SLOT, Vec::new()))?;
+    match said(response.status) {
+        Said::Done => {}
+        Said::Unknown => return Ok(Cipher::TripleDes),
+        _ => return Err(Trouble::Refused { command: METADATA, status: response.status }),
     }
+    let Some(&[id]) = tlv::find(&response.data, 0x01) else {
+        return Err(Trouble::Nonsense { command: METADATA });
+    };
+    Cipher::of_id(id).ok_or_else(|| {
+        Trouble::Keys(format!("the management key is for a cipher {id:02x} that is not known here"))
+    })
+}
+
+/// Puts another management key in the place of this one. `new` is asked for it once the card has taken this one.
+///
+/// # Errors
+/// What is wrong; nothing was changed then, unless the card was lost in the middle of it.
+pub(crate) fn replace(
+    device: YubiKey,
+    current: &ManagementKey,
+    cipher: Cipher,
+    new: impl FnOnce() -> anyhow::Result<ManagementKey>,
+) -> anyhow::Result<()> {
+    const NAME: &str = "SET MANAGEMENT KEY";
+    change(device, current, |talk| {
+        let key = new().map_err(|error| Trouble::Keys(format!("{error:#}; nothing was changed")))?.0;
+        let length = u8::try_from(key.len()).unwrap_or(u8::MAX);
+        let data = [&[cipher.id(), SLOT, length], key.as_slice()].concat();
+        match talk.send(&Command::new(NAME, 0xFF, 0xFF, 0xFF, data))?.status {
+            0x9000 => Ok(()),
+            0x6A80 => Err(Trouble::Keys(format!(
+                "firmware {} refuses such a key for {cipher} (AES is of 5.4.2); nothing was changed",
+                talk.firmware()
+            ))),
+            status => Err(Trouble::Refused { command: NAME, status }),
+        }
+    })
 }
 
 /// Makes a key in an empty slot.
@@ -143,7 +183,7 @@ pub(crate) fn generate(
     })
 }
 
-/// Moves a key to an empty slot.
+/// Moves a key to an empty slot, and its certificate with it.
 ///
 /// # Errors
 /// As [`generate`].
@@ -155,18 +195,22 @@ pub(crate) fn relocate(
 ) -> anyhow::Result<()> {
     change(device, management_key, |talk| {
         want_empty(talk, to)?;
-        move_key(talk, from, to.number())
+        move_key(talk, from, to.number())?;
+        certificate::follow(talk, from, to)
     })
 }
 
-/// Deletes a key, for good.
+/// Deletes a key, for good, and its certificate.
 ///
 /// # Errors
 /// As [`generate`].
 pub(crate) fn delete(device: YubiKey, slot: Slot, management_key: &ManagementKey) -> anyhow::Result<()> {
     /// MOVE KEY's P1 for "nowhere".
     const NOWHERE: u8 = 0xFF;
-    change(device, management_key, |talk| move_key(talk, slot, NOWHERE))
+    change(device, management_key, |talk| {
+        move_key(talk, slot, NOWHERE)?;
+        certificate::remove(talk, slot)
+    })
 }
 
 fn move_key(talk: &mut Talk<'_>, from: Slot, to: u8) -> Result<(), Trouble> {
@@ -184,7 +228,7 @@ fn move_key(talk: &mut Talk<'_>, from: Slot, to: u8) -> Result<(), Trouble> {
 }
 
 /// Proves to have the management key, and changes something in the same transaction.
-fn change(
+pub(super) fn change(
     device: YubiKey,
     management_key: &ManagementKey,
     work: impl FnOnce(&mut Talk<'_>) -> Result<(), Trouble>,
@@ -199,7 +243,7 @@ fn change(
 }
 
 /// A key is made over no other: what a card has lost is lost.
-fn want_empty(talk: &mut Talk<'_>, slot: Slot) -> Result<(), Trouble> {
+pub(super) fn want_empty(talk: &mut Talk<'_>, slot: Slot) -> Result<(), Trouble> {
     match key::facts(talk, slot) {
         Err(KeyProblem::Empty { .. }) => Ok(()),
         Ok(_) | Err(_) => Err(Trouble::Keys(format!(

@@ -167,6 +167,19 @@ fn tries(facts: &[u8]) -> Option<Tries> {
     }
 }
 
+/// How many tries the PIN (80) or the PUK (81) has left; of the PUK, firmware older than 5.3 does not tell.
+///
+/// # Errors
+/// [`Trouble`]
+pub(super) fn tries_left(talk: &mut Talk<'_>, reference: u8) -> Result<Option<u8>, Trouble> {
+    let tries = match metadata(talk, reference)? {
+        Some(facts) => tries(&facts),
+        None if reference == 0x80 => pin_tries(talk)?,
+        None => None,
+    };
+    Ok(tries.map(|tries| tries.left))
+}
+
 fn pin_tries(talk: &mut Talk<'_>) -> Result<Option<Tries>, Trouble> {
     let status = talk.send(&Command::new("VERIFY without a PIN", 0x20, 0, 0x80, Vec::new()))?.status;
     let left = match said(status) {

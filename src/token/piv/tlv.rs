@@ -1,7 +1,7 @@
 //! BER-TLV as PIV has it (ISO 7816-4 §5.2.2): tags of up to three bytes, lengths below 64 KiB.
 
 /// The value of the first TLV with this tag in a sequence of them; none also if any before it is cut short.
-pub(super) fn find(mut bytes: &[u8], tag: u32) -> Option<&[u8]> {
+pub(in crate::token) fn find(mut bytes: &[u8], tag: u32) -> Option<&[u8]> {
     loop {
         let (found, value, rest) = next(bytes)?;
         if found == tag {
@@ -12,7 +12,7 @@ pub(super) fn find(mut bytes: &[u8], tag: u32) -> Option<&[u8]> {
 }
 
 /// One TLV.
-pub(super) fn of(tag: u8, value: &[u8]) -> Vec<u8> {
+pub(in crate::token) fn of(tag: u8, value: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
     match u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes() {
         [0, low @ 0..=0x7F] => out.push(low),
@@ -24,7 +24,7 @@ pub(super) fn of(tag: u8, value: &[u8]) -> Vec<u8> {
 }
 
 /// The first TLV, and what comes after it.
-pub(super) fn next(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+pub(in crate::token) fn next(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     let (&first, mut rest) = bytes.split_first()?;
     let mut tag = u32::from(first);
     let mut more = first & 0x1F == 0x1F;

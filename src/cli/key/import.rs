@@ -1,0 +1,128 @@
+//! `countersign key import`: an existing software key into a token. So far, into a YubiKey.
+//!
+//! What was outside of a token stays so for whoever has a copy: that is said, and the token's word that the key was imported
+//! stays with it. A kind of token is added where [`run`] asks what kind it is.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+
+use super::slot::{self, SlotArgs};
+use super::{sections, shown};
+use crate::cli::ConfigArgs;
+use crate::cli::token::secret::Secret;
+use crate::cli::token::{environment, management_key};
+use crate::config::Config;
+use crate::key;
+use crate::token::latch::Latch;
+use crate::token::piv::import::{self, Placing};
+use crate::token::software::SoftwareKey;
+use crate::token::{self, Device, YubiKey, piv};
+
+/// Which key, and from where.
+#[derive(clap::Args)]
+pub(crate) struct ImportArgs {
+    /// The key's name in the configuration
+    name: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The private key, in OpenSSH's format or PKCS#8 PEM, mode 0600
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// A file with its passphrase, mode 0600; asked for if left out, where the key has one
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Of the key's tokens, the one that it goes to; the first if left out
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+    /// The fingerprint of the key that is there and is to be overwritten, for good
+    #[arg(long, value_name = "SHA256:…")]
+    replace: Option<String>,
+    #[command(flatten)]
+    slot: SlotArgs,
+    /// Print JSON, as `key show` does
+    #[arg(long)]
+    json: bool,
+}
+
+/// # Errors
+/// What is wrong, and whether the key is in the token now.
+pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
+    let config = args.config.load()?;
+    let (key, token) = place(&config, args)?;
+    environment::enter(std::slice::from_ref(token))?;
+    let Device::YubiKey(card) = token.device else {
+        bail!("token {} is behind a PKCS#11 module, and keys are imported into YubiKeys only", token.name);
+    };
+    let passphrase = Secret { name: "the passphrase of the key", option: "--passphrase-file" };
+    let software = SoftwareKey::read(&args.from, || passphrase.read(args.passphrase_file.as_deref()))
+        .with_context(|| format!("no key comes out of {}", args.from.display()))?;
+    let found = software.public.ssh_fingerprint();
+    ensure!(
+        key.scheme.fits(&software.public),
+        "scheme {} of [key.{}] does not fit the key {found}; nothing was changed",
+        key.scheme,
+        key.name
+    );
+    ensure!(
+        key.fingerprint.as_ref().is_none_or(|pinned| *pinned == found),
+        "the key {found} is not the one that [key.{}] pins; nothing was changed",
+        key.name
+    );
+    writeln!(
+        io::stderr(),
+        "WARNING: the key {found} was outside of a token: who has or had a copy of {} can sign as it; a key that is made in the token has none",
+        args.from.display()
+    )?;
+    into_slot(args, &config, key, (token, card), &software)
+}
+
+/// The key's section and that of one of its tokens.
+fn place<'a>(config: &'a Config, args: &ImportArgs) -> anyhow::Result<(&'a key::Config, &'a token::Config)> {
+    let (key, first) = sections(config, &args.name)?;
+    let Some(name) = &args.token else { return Ok((key, first)) };
+    let held = key.tokens().any(|held| held.as_str() == name);
+    let token = config.tokens.iter().find(|token| held && token.name.as_str() == name);
+    Ok((key, token.with_context(|| format!("[key.{}] is not on a token {name}", key.name))?))
+}
+
+fn into_slot(
+    args: &ImportArgs,
+    config: &Config,
+    key: &key::Config,
+    (token, card): (&token::Config, YubiKey),
+    software: &SoftwareKey,
+) -> anyhow::Result<()> {
+    let slot = slot::slot(key)?;
+    let placing = Placing {
+        slot,
+        pin_policy: args.slot.pin_policy,
+        touch_policy: args.slot.touch_policy,
+        replace: args.replace.as_deref(),
+    };
+    let management_key = management_key::read(args.slot.management_key_file.as_deref())?;
+    import::import(card, software, &placing, &management_key)?;
+    let latch = Latch::new(config.state(), &token.name);
+    piv::prove(card, token, key, &software.public, &latch)
+        .with_context(|| format!("the key is in slot {slot}, but that it signs there is not shown"))?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown(config, key, &software.public, None))?)?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "imported key {} into slot {slot} of YubiKey {}; a signature of it verifies under the same public key",
+        key.name, card.serial
+    )?;
+    writeln!(out, "{}", software.public.to_openssh_line(key.name.as_str()))?;
+    writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
+    writeln!(out, "  fingerprint = {:?}", software.public.ssh_fingerprint())?;
+    writeln!(
+        out,
+        "then destroy every copy of {} that is not a backup under lock and key",
+        args.from.display()
+    )?;
+    Ok(())
+}

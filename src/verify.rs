@@ -4,10 +4,10 @@
 //! settles and the server releases. A faulty signature never leaves (field-notes R36).
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
-    RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ML_DSA_44, ML_DSA_65,
+    ML_DSA_87, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
+    RsaParameters, RsaPublicKeyComponents,
 };
 use countersign_tbs::key::RsaPublicKey;
 
@@ -61,7 +61,7 @@ impl RawSignature {
 }
 
 impl Signature {
-    /// As the token gave it: `r || s`, 64 bytes of Ed25519, or the RSA block.
+    /// As the token gave it: `r || s`, the RSA block, or what Ed25519 and ML-DSA make.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -92,7 +92,10 @@ impl Verifier {
             (PublicKey::Rsa(key), scheme) => {
                 rsa_parameters(scheme).and_then(|parameters| parse_rsa(key, parameters))
             }
-            (PublicKey::Ed25519(_) | PublicKey::Ecdsa(_), _) => None,
+            (PublicKey::MlDsa(key), Scheme::MlDsa44) => ParsedPublicKey::new(&ML_DSA_44, key.as_bytes()).ok(),
+            (PublicKey::MlDsa(key), Scheme::MlDsa65) => ParsedPublicKey::new(&ML_DSA_65, key.as_bytes()).ok(),
+            (PublicKey::MlDsa(key), Scheme::MlDsa87) => ParsedPublicKey::new(&ML_DSA_87, key.as_bytes()).ok(),
+            (PublicKey::Ed25519(_) | PublicKey::Ecdsa(_) | PublicKey::MlDsa(_), _) => None,
         };
         parsed.map(|public_key| Self { scheme, public_key }).ok_or(UnfitKey { scheme })
     }
@@ -106,7 +109,13 @@ impl Verifier {
 /// How a signature by an RSA scheme is verified; PSS with a salt as long as the hash, which aws-lc-rs insists on.
 fn rsa_parameters(scheme: Scheme) -> Option<&'static RsaParameters> {
     match scheme {
-        Scheme::EcdsaP256Sha256 | Scheme::EcdsaP384Sha384 | Scheme::EcdsaP521Sha512 | Scheme::Ed25519 => None,
+        Scheme::EcdsaP256Sha256
+        | Scheme::EcdsaP384Sha384
+        | Scheme::EcdsaP521Sha512
+        | Scheme::Ed25519
+        | Scheme::MlDsa44
+        | Scheme::MlDsa65
+        | Scheme::MlDsa87 => None,
         Scheme::RsaPkcs1Sha256 => Some(&RSA_PKCS1_2048_8192_SHA256),
         Scheme::RsaPkcs1Sha512 => Some(&RSA_PKCS1_2048_8192_SHA512),
         Scheme::RsaPkcs1Sha384 => Some(&RSA_PKCS1_2048_8192_SHA384),

@@ -11,7 +11,7 @@ use countersign_tbs::crl::{
     TbsCertList, Updates,
 };
 use countersign_tbs::der::{Oid, StringKind, Time, oids};
-use countersign_tbs::key::{Curve, EcPoint, PublicKey, RsaPublicKey};
+use countersign_tbs::key::{Curve, EcPoint, MlDsaPublicKey, ParameterSet, PublicKey, RsaPublicKey};
 use countersign_tbs::ocsp::{
     CertId, CertStatus, HashParameters, IssuerHashes, Nonce, ResponderId, ResponseBuilder, SingleResponse,
 };
@@ -60,6 +60,7 @@ fn point(curve: Curve) -> EcPoint {
     EcPoint::new(curve, [vec![4], vec![0x5a; 2 * curve.field_len()]].concat()).unwrap()
 }
 
+/// Of each algorithm that SSH has.
 fn public_keys() -> [PublicKey; 5] {
     let modulus = [vec![0x80], vec![0x5a; 254], vec![1]].concat();
     [
@@ -69,6 +70,13 @@ fn public_keys() -> [PublicKey; 5] {
         PublicKey::Ecdsa(point(Curve::P521)),
         PublicKey::Rsa(RsaPublicKey::new(modulus, vec![1, 0, 1]).unwrap()),
     ]
+}
+
+/// Those, and one that only X.509 has.
+fn x509_keys() -> Vec<PublicKey> {
+    let parameters = ParameterSet::MlDsa44;
+    let ml_dsa = MlDsaPublicKey::new(parameters, vec![0x5a; parameters.public_key_len()]).unwrap();
+    public_keys().into_iter().chain([PublicKey::MlDsa(ml_dsa)]).collect()
 }
 
 fn subject_keys() -> Vec<SubjectKey> {
@@ -92,6 +100,9 @@ fn raw(scheme: Scheme) -> Vec<u8> {
         | Scheme::RsaPssSha256
         | Scheme::RsaPssSha384
         | Scheme::RsaPssSha512 => 256,
+        Scheme::MlDsa44 => 2420,
+        Scheme::MlDsa65 => 3309,
+        Scheme::MlDsa87 => 4627,
     };
     vec![0xa5; len]
 }
@@ -137,7 +148,7 @@ pub(crate) fn ssh_public_key() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn ssh_public_key_line() -> Vec<Vec<u8>> {
-    public_keys().iter().map(|key| key.to_openssh_line("alice@example").into_bytes()).collect()
+    public_keys().iter().map(|key| key.to_openssh_line("alice@example").unwrap().into_bytes()).collect()
 }
 
 pub(crate) fn ssh_signature_blob() -> Vec<Vec<u8>> {
@@ -148,7 +159,7 @@ pub(crate) fn ssh_signature_blob() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn spki() -> Vec<Vec<u8>> {
-    public_keys().iter().map(PublicKey::to_spki_der).collect()
+    x509_keys().iter().map(PublicKey::to_spki_der).collect()
 }
 
 pub(crate) fn der_reader() -> Vec<Vec<u8>> {
@@ -234,7 +245,7 @@ fn authority() -> TbsCertificate {
 }
 
 fn x509_tbs_list() -> Vec<TbsCertificate> {
-    let leaves = SignatureAlgorithm::ALL.into_iter().zip(public_keys().into_iter().cycle());
+    let leaves = SignatureAlgorithm::ALL.into_iter().zip(x509_keys().into_iter().cycle());
     leaves.map(|(algorithm, key)| leaf(algorithm, key)).chain([authority()]).collect()
 }
 
@@ -409,7 +420,7 @@ fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
 /// Messages to the SSH agent.
 pub fn agent_frame() -> Vec<Vec<u8>> {
     let [key, ..] = public_keys();
-    let key = key.to_ssh_wire();
+    let key = key.to_ssh_wire().unwrap();
     let tbs = ssh_tbs();
     let data = tbs.iter().map(Vec::as_slice).chain([&b"SSHSIG"[..], &[]]);
     let sign = data.map(|data| agent_request(&Request::Sign(SignRequest { key: &key, data, flags: 4 })));

@@ -84,8 +84,8 @@ impl Agent {
     }
 
     async fn identities(&self) -> Result<Answer, Refusal> {
-        let identity = |key: CaKey| Identity { key: key.public_key.to_ssh_wire(), comment: key.name };
-        Ok(Answer::Identities(self.keys().await?.map(identity).collect()))
+        let identity = |key: CaKey| Some(Identity { key: key.public_key.to_ssh_wire()?, comment: key.name });
+        Ok(Answer::Identities(self.keys().await?.filter_map(identity).collect()))
     }
 
     async fn keys(&self) -> Result<impl Iterator<Item = CaKey>, Refusal> {
@@ -94,7 +94,8 @@ impl Agent {
     }
 
     async fn sign(&self, peer: Peer, asked: SignRequest<'_>) -> Result<Answer, Refusal> {
-        let key = self.keys().await?.find(|key| key.public_key.to_ssh_wire() == asked.key);
+        let key =
+            self.keys().await?.find(|key| key.public_key.to_ssh_wire().is_some_and(|wire| wire == asked.key));
         let key = key.ok_or_else(|| Refusal::NoSuchKey(fingerprint(asked.key)))?;
         key.check_flags(asked.flags)?;
         if asked.data.len() > CertificateTbs::MAX_LEN {
@@ -152,7 +153,10 @@ impl CaKey {
             | Scheme::RsaPkcs1Sha384
             | Scheme::RsaPssSha256
             | Scheme::RsaPssSha384
-            | Scheme::RsaPssSha512 => 0,
+            | Scheme::RsaPssSha512
+            | Scheme::MlDsa44
+            | Scheme::MlDsa65
+            | Scheme::MlDsa87 => 0,
         };
         if flags == wanted {
             return Ok(());
@@ -190,7 +194,10 @@ fn ssh_scheme(scheme: v1::Scheme) -> Option<Scheme> {
         | v1::Scheme::RsaPkcs1Sha384
         | v1::Scheme::RsaPssSha256
         | v1::Scheme::RsaPssSha384
-        | v1::Scheme::RsaPssSha512 => None,
+        | v1::Scheme::RsaPssSha512
+        | v1::Scheme::MlDsa44
+        | v1::Scheme::MlDsa65
+        | v1::Scheme::MlDsa87 => None,
     }
 }
 
@@ -221,7 +228,7 @@ fn explained(error: &CallError) -> String {
 
 /// How `ssh-keygen -l` would name the key.
 fn fingerprint(key: &[u8]) -> String {
-    PublicKey::from_ssh_wire(key).map_or_else(|_| "an unreadable key".to_owned(), |key| key.ssh_fingerprint())
+    PublicKey::from_ssh_wire(key).map_or_else(|_| "an unreadable key".to_owned(), |key| key.fingerprint())
 }
 
 /// A new one for each request: with it a request whose answer was lost can be sent again.

@@ -42,7 +42,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
 
 fn lines(keys: &Keys, digest: &str) -> String {
     let found = keys.iter().map(|key| {
-        format!("{}: {}, {}, {}\n", key.name, key.purpose, key.scheme, key.public_key.ssh_fingerprint())
+        format!("{}: {}, {}, {}\n", key.name, key.purpose, key.scheme, key.public_key.fingerprint())
     });
     let found: String = found.collect();
     format!("{found}policy digest {digest}\nno faults: every key was found, and its token can sign with it\n")
@@ -54,7 +54,7 @@ fn json(keys: &Keys, digest: &str) -> String {
             "key": key.name.as_str(),
             "purpose": key.purpose.name(),
             "scheme": key.scheme.name(),
-            "fingerprint": key.public_key.ssh_fingerprint(),
+            "fingerprint": key.public_key.fingerprint(),
         })
     });
     let found: Vec<_> = found.collect();

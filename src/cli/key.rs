@@ -162,7 +162,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
         return Ok(());
     }
-    writeln!(out, "{}", found.public_key.to_openssh_line(key.name.as_str()))?;
+    writeln!(out, "{}", public_line(key, &found.public_key))?;
     if !key.copies.is_empty() {
         let others: Vec<_> = key.copies.iter().map(TokenName::as_str).collect();
         writeln!(out, "copy it to {} by the vendor's means, with its label and id", others.join(", "))?;
@@ -174,7 +174,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     if key.id.is_none() {
         writeln!(out, "  id = {:?}", facts.id)?;
     }
-    writeln!(out, "  fingerprint = {:?}", found.public_key.ssh_fingerprint())?;
+    writeln!(out, "  fingerprint = {:?}", found.public_key.fingerprint())?;
     Ok(())
 }
 
@@ -235,7 +235,7 @@ fn list_token(console: &Console, token: &token::Config, keys: &[&key::Config]) -
         let facts = console.facts(private)?;
         rows.push(json!({
             "key": null, "token": token.name.as_str(), "label": facts.label, "id": facts.id,
-            "fingerprint": facts.public_key.as_ref().map(PublicKey::ssh_fingerprint),
+            "fingerprint": facts.public_key.as_ref().map(PublicKey::fingerprint),
             "problem": "no section of the configuration names this key",
         }));
     }
@@ -260,7 +260,7 @@ fn list_card(card: YubiKey, token: &token::Config, keys: &[&key::Config]) -> Vec
 fn compare<E: Display>(key: &key::Config, found: Result<PublicKey, E>) -> (Option<String>, Option<String>) {
     match found {
         Ok(found) => {
-            let fingerprint = found.ssh_fingerprint();
+            let fingerprint = found.fingerprint();
             let pinned = key.fingerprint.as_ref().is_none_or(|pinned| *pinned == fingerprint);
             let problem = (!pinned).then(|| "not the key that `fingerprint` pins".to_owned());
             (Some(fingerprint), problem)
@@ -309,7 +309,9 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     if args.openssh {
-        writeln!(out, "{}", public_key.to_openssh_line(key.name.as_str()))?;
+        let line = public_key.to_openssh_line(key.name.as_str());
+        let line = line.ok_or_else(|| anyhow::anyhow!("SSH has no {} keys; --pem shows it", key.scheme))?;
+        writeln!(out, "{line}")?;
         return Ok(());
     }
     if args.pem {
@@ -317,8 +319,10 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     writeln!(out, "{}: {} {} on token {}", key.name, key.purpose, key.scheme, token.name)?;
-    writeln!(out, "{}", public_key.ssh_fingerprint())?;
-    writeln!(out, "{}", public_key.to_openssh_line(key.name.as_str()))?;
+    writeln!(out, "{}", public_key.fingerprint())?;
+    if let Some(line) = public_key.to_openssh_line(key.name.as_str()) {
+        writeln!(out, "{line}")?;
+    }
     write!(out, "{}", spki_pem(&public_key))?;
     if let Some(verifier) = verifier(&config, key, &public_key) {
         writeln!(out, "verifies checkpoints: {verifier}")?;
@@ -343,7 +347,7 @@ fn verifier(config: &Config, key: &key::Config, public_key: &PublicKey) -> Optio
 fn shown(config: &Config, key: &key::Config, public_key: &PublicKey, facts: Option<&KeyFacts>) -> Value {
     let mut shown = json!({
         "key": key.name.as_str(), "token": key.token.as_str(), "purpose": key.purpose.name(),
-        "scheme": key.scheme.name(), "fingerprint": public_key.ssh_fingerprint(),
+        "scheme": key.scheme.name(), "fingerprint": public_key.fingerprint(),
         "openssh": public_key.to_openssh_line(key.name.as_str()), "spki_pem": spki_pem(public_key),
     });
     let of_kind = match facts {
@@ -370,6 +374,12 @@ fn print_attributes(out: &mut impl Write, facts: &KeyFacts) -> io::Result<()> {
 }
 
 /// RFC 7468 §13.
+/// A line of `authorized_keys`, or PEM for a key that SSH does not have.
+fn public_line(key: &key::Config, public_key: &PublicKey) -> String {
+    let line = public_key.to_openssh_line(key.name.as_str());
+    line.unwrap_or_else(|| spki_pem(public_key).trim_end().to_owned())
+}
+
 fn spki_pem(key: &PublicKey) -> String {
     pem("PUBLIC KEY", &key.to_spki_der())
 }

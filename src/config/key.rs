@@ -265,6 +265,9 @@ fn scheme_for(purpose: Option<KeyPurpose>, name: String) -> Result<Scheme, Strin
         Some(KeyPurpose::Ledger) if !matches!(scheme, Scheme::Ed25519 | Scheme::EcdsaP256Sha256) => {
             Err(format!("is {scheme}; checkpoints are signed with \"ed25519\" or \"ecdsa-p256-sha256\""))
         }
+        Some(purpose) if !purpose.is_x509() && scheme.parameters().is_some() => Err(format!(
+            "is {scheme}, which SSH does not have; take \"ed25519\" there, or an ECDSA or RSA scheme"
+        )),
         Some(purpose) if !purpose.is_x509() && scheme.ssh_name().is_none() => {
             Err(format!("is {scheme}, which SSH does not have; an RSA key takes \"rsa-pkcs1-sha512\" there"))
         }

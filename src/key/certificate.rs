@@ -143,7 +143,7 @@ impl KeyCertificate {
         if self.public_key() == key {
             return self.valid(now).map(|()| self);
         }
-        let (certified, found) = (self.public_key().ssh_fingerprint(), key.ssh_fingerprint());
+        let (certified, found) = (self.public_key().fingerprint(), key.fingerprint());
         Err(UnfitCertificate::OtherKey { certified, found })
     }
 

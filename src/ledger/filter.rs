@@ -111,7 +111,7 @@ impl Filter {
     }
 
     fn matches_x509(&self, certificate: &TbsCertificate) -> bool {
-        let fingerprint = certificate.public_key().ssh_fingerprint();
+        let fingerprint = certificate.public_key().fingerprint();
         let has = |wanted: &String| {
             let mut names = certificate.subject_alt_names().iter().map(ToString::to_string);
             certificate.subject().to_string() == *wanted || names.any(|name| name == *wanted)

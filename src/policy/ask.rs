@@ -252,11 +252,11 @@ impl<'a> CaKeys<'a> {
             Self::Pinned(keys) => match keys.get(name) {
                 None => Comparison::Unknown("the key is not in service"),
                 Some(key) if key.public_key == *found => Comparison::Same,
-                Some(key) => Comparison::Other(key.public_key.ssh_fingerprint()),
+                Some(key) => Comparison::Other(key.public_key.fingerprint()),
             },
             Self::Configured(offline) => match offline.find(name).and_then(|key| offline.fingerprint(key)) {
                 None => Comparison::Unknown("only the token knows the CA key; set its `fingerprint`"),
-                Some(fingerprint) if fingerprint == found.ssh_fingerprint() => Comparison::Same,
+                Some(fingerprint) if fingerprint == found.fingerprint() => Comparison::Same,
                 Some(fingerprint) => Comparison::Other(fingerprint),
             },
         }
@@ -270,7 +270,7 @@ impl<'a> CaKeys<'a> {
                 cas.any(|key| key.public_key == *subject)
             }
             Self::Configured(offline) | Self::Assumed(offline) => {
-                let found = Some(subject.ssh_fingerprint());
+                let found = Some(subject.fingerprint());
                 offline.cas().any(|key| offline.fingerprint(key) == found)
             }
         }
@@ -300,7 +300,7 @@ impl<'a> Offline<'a> {
     /// The key's fingerprint, as the configuration says or its certificate.
     fn fingerprint(&self, key: &crate::key::Config) -> Option<String> {
         let certified =
-            || self.certificates.get(&key.name).map(|certificate| certificate.public_key().ssh_fingerprint());
+            || self.certificates.get(&key.name).map(|certificate| certificate.public_key().fingerprint());
         key.fingerprint.clone().or_else(certified)
     }
 }

@@ -127,15 +127,16 @@ impl KeyList {
         self.sha256
     }
 
-    /// Whether `key` is in it; `ssh` is the form in which SSH names it, which for a security key is more than the key.
+    /// Whether `key` is in it; `ssh` is the form in which SSH names it, if it does, which for a security key is more than the key.
     #[must_use]
-    pub fn has(&self, key: &PublicKey, ssh: &[u8]) -> bool {
+    pub fn has(&self, key: &PublicKey, ssh: Option<&[u8]>) -> bool {
         match &self.keys {
             Hashes::Badkeys(records) => read::has_record(records, &badkeys_hash(key)),
             Hashes::Openssl(hashes) => openssl_hash(key).is_some_and(|hash| has(hashes, &hash)),
             Hashes::Fingerprints(hashes) => {
-                let names = [ssh, &key.to_ssh_wire(), &key.to_spki_der()].map(|form| sha256(&[form]));
-                names.iter().any(|name| has(hashes, name))
+                let plain = key.to_ssh_wire();
+                let forms = [ssh, plain.as_deref(), Some(&key.to_spki_der())];
+                forms.into_iter().flatten().any(|form| has(hashes, &sha256(&[form])))
             }
         }
     }
@@ -152,6 +153,7 @@ fn badkeys_hash(key: &PublicKey) -> [u8; 15] {
         PublicKey::Rsa(rsa) => rsa.modulus(),
         PublicKey::Ecdsa(point) => point.as_bytes().get(1..=point.curve().field_len()).unwrap_or_default(),
         PublicKey::Ed25519(bytes) => bytes,
+        PublicKey::MlDsa(key) => key.as_bytes(),
     };
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     let mut hash = [0; 15];
@@ -187,7 +189,7 @@ impl Blocklist {
     }
 
     /// The format of the first list that has `key`; see [`KeyList::has`].
-    pub(crate) fn find(&self, key: &PublicKey, ssh: &[u8]) -> Option<ListFormat> {
+    pub(crate) fn find(&self, key: &PublicKey, ssh: Option<&[u8]>) -> Option<ListFormat> {
         self.0.iter().find(|list| list.has(key, ssh)).map(KeyList::format)
     }
 }

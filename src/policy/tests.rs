@@ -103,7 +103,7 @@ fn policy() -> Policy {
 
 /// The same rules, and a list of one key.
 fn without_blocked(policy: &Policy) -> Policy {
-    let list = KeyList::parse(ListFormat::Fingerprints, BLOCKED.ssh_fingerprint().into_bytes()).unwrap();
+    let list = KeyList::parse(ListFormat::Fingerprints, BLOCKED.fingerprint().into_bytes()).unwrap();
     Policy::new(policy.keys.as_ref().clone(), Blocklist::new(vec![list]))
 }
 

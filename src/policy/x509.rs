@@ -20,7 +20,7 @@ mod kind;
 mod names;
 mod saw;
 
-pub(crate) use bounds::{Bounds, SUBJECT_KEYS};
+pub(crate) use bounds::{Bounds, DEFAULT_SUBJECT_KEYS, SUBJECT_KEYS};
 pub(crate) use kind::CertificateKind;
 pub(crate) use names::NameBounds;
 

@@ -108,8 +108,8 @@ pub(super) fn key(key: &Key) -> v1::Key {
         name: key.name.to_string(),
         purpose: purpose(key.purpose).into(),
         scheme: scheme(key.scheme).into(),
-        openssh: key.public_key.to_openssh_line(key.name.as_str()),
-        ssh_fingerprint: key.public_key.ssh_fingerprint(),
+        openssh: key.public_key.to_openssh_line(key.name.as_str()).unwrap_or_default(),
+        ssh_fingerprint: key.public_key.fingerprint(),
         spki_sha256: Bytes::copy_from_slice(spki_sha256.as_ref()),
         spki: spki.into(),
     }
@@ -139,5 +139,8 @@ fn scheme(scheme: Scheme) -> v1::Scheme {
         Scheme::RsaPssSha256 => v1::Scheme::RsaPssSha256,
         Scheme::RsaPssSha384 => v1::Scheme::RsaPssSha384,
         Scheme::RsaPssSha512 => v1::Scheme::RsaPssSha512,
+        Scheme::MlDsa44 => v1::Scheme::MlDsa44,
+        Scheme::MlDsa65 => v1::Scheme::MlDsa65,
+        Scheme::MlDsa87 => v1::Scheme::MlDsa87,
     }
 }

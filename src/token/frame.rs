@@ -87,7 +87,7 @@ pub(super) struct Started {
     pub pin: InMemory,
     /// How many sessions are open: the configured number, or fewer where the token allows no more.
     pub sessions: usize,
-    /// The public keys in the order of [`Setup::keys`], in SSH's encoding.
+    /// The public keys in the order of [`Setup::keys`], as DER SubjectPublicKeyInfos.
     pub keys: Vec<Vec<u8>>,
 }
 
@@ -111,7 +111,7 @@ pub(super) struct StartFault {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Ask<'a> {
     pub key: u16,
-    /// A digest, or the message for Ed25519.
+    /// A digest, or the message for Ed25519 and ML-DSA.
     pub input: &'a [u8],
 }
 

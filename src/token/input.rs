@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384, SHA512};
 
 use crate::key::Scheme;
 
-/// A digest of the length that its scheme fixes, or for Ed25519 the whole message.
+/// A digest of the length that its scheme fixes, or for Ed25519 and ML-DSA the whole message.
 pub(super) struct Input {
     scheme: Scheme,
     bytes: Vec<u8>,
@@ -67,7 +67,10 @@ impl Input {
             | Scheme::Ed25519
             | Scheme::RsaPssSha256
             | Scheme::RsaPssSha384
-            | Scheme::RsaPssSha512 => return Cow::Borrowed(&self.bytes),
+            | Scheme::RsaPssSha512
+            | Scheme::MlDsa44
+            | Scheme::MlDsa65
+            | Scheme::MlDsa87 => return Cow::Borrowed(&self.bytes),
             Scheme::RsaPkcs1Sha256 => &DIGEST_INFO_SHA256,
             Scheme::RsaPkcs1Sha384 => &DIGEST_INFO_SHA384,
             Scheme::RsaPkcs1Sha512 => &DIGEST_INFO_SHA512,
@@ -90,13 +93,14 @@ const DIGEST_INFO_SHA512: [u8; 19] = [
     0x04, 0x40,
 ];
 
-/// The hash that is computed outside the token; Ed25519 hashes by itself.
+/// The hash that is computed outside the token; Ed25519 and ML-DSA hash by themselves, the latter the key along with the
+/// message.
 fn hash(scheme: Scheme) -> Option<&'static Algorithm> {
     match scheme {
         Scheme::EcdsaP256Sha256 | Scheme::RsaPkcs1Sha256 | Scheme::RsaPssSha256 => Some(&SHA256),
         Scheme::EcdsaP384Sha384 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPssSha384 => Some(&SHA384),
         Scheme::EcdsaP521Sha512 | Scheme::RsaPkcs1Sha512 | Scheme::RsaPssSha512 => Some(&SHA512),
-        Scheme::Ed25519 => None,
+        Scheme::Ed25519 | Scheme::MlDsa44 | Scheme::MlDsa65 | Scheme::MlDsa87 => None,
     }
 }
 

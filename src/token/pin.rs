@@ -118,14 +118,16 @@ impl Pin {
         self.1
     }
 
-    /// A random PIN of 24 characters, or of `longest` where that is fewer: `0-9 a-z` without the look-alikes.
+    /// A random PIN of 24 characters, or of `longest` where that is fewer: `0-9 a-z` without the look-alikes. A token whose longest
+    /// PIN has no character means that there is no limit (kryoptic).
     ///
     /// # Errors
     /// If the random source fails.
     pub(crate) fn random(longest: usize) -> Result<Self, aws_lc_rs::error::Unspecified> {
         // 32 characters, so that five random bits choose one without bias.
         const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
-        let mut bytes = Zeroizing::new(vec![0; longest.min(24)]);
+        let len = if longest == 0 { 24 } else { longest.min(24) };
+        let mut bytes = Zeroizing::new(vec![0; len]);
         aws_lc_rs::rand::fill(&mut bytes)?;
         for byte in bytes.iter_mut() {
             *byte = ALPHABET.get(usize::from(*byte & 31)).copied().unwrap_or(b'2');
@@ -376,5 +378,12 @@ mod tests {
         fs::write(&other, b"5678").unwrap();
         fs::rename(&other, &path).unwrap();
         assert_ne!(Stamp::of(&path), before);
+    }
+
+    #[test]
+    fn a_random_pin_fits_the_token() {
+        for (longest, len) in [(255, 24), (24, 24), (8, 8), (0, 24)] {
+            assert_eq!(Pin::random(longest).unwrap().0.len(), len, "{longest}");
+        }
     }
 }

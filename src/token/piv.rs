@@ -51,11 +51,11 @@ pub(super) fn open(device: YubiKey, setup: &Setup) -> Result<Opened, Refusal> {
         model: "YubiKey".to_owned(),
         firmware: card.firmware().to_string(),
     };
-    let wires = keys.iter().map(|key| key.public_key.to_ssh_wire()).collect();
+    let spkis = keys.iter().map(|key| key.public_key.to_spki_der()).collect();
     let pin = login.in_memory();
     let session = PivSession::new(device, setup.clone(), card, keys, login);
     // The card is let go of when its session ends.
-    Ok(Opened { token, keys: wires, pin, sessions: vec![Box::new(session)], finish: Box::new(|| {}) })
+    Ok(Opened { token, keys: spkis, pin, sessions: vec![Box::new(session)], finish: Box::new(|| {}) })
 }
 
 /// Has the card sign something with a configured key, and compares: it is the key whose public half is `public`.

@@ -45,7 +45,7 @@ pub(super) fn open(device: &Pkcs11, setup: &Setup) -> Result<Opened, Refusal> {
     let session = |index| -> Box<dyn Session> { Box::new(Pkcs11Session::new(shared.clone(), index)) };
     Ok(Opened {
         token: describe(&info),
-        keys: shared.public_keys().iter().map(PublicKey::to_ssh_wire).collect(),
+        keys: shared.public_keys().iter().map(PublicKey::to_spki_der).collect(),
         pin,
         sessions: (0..shared.sessions()).map(session).collect(),
         finish: Box::new(move || shared.finalize()),

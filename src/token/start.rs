@@ -266,25 +266,25 @@ fn pin(candidates: &[Candidate]) -> (Keys, Vec<Fault>) {
 }
 
 /// Whether another token holds the key that is known already.
-fn same(known: &Key, wire: &[u8], token: &TokenName) -> Result<(), String> {
-    if known.public_key.to_ssh_wire() == wire {
+fn same(known: &Key, spki: &[u8], token: &TokenName) -> Result<(), String> {
+    if known.public_key.to_spki_der() == spki {
         return Ok(());
     }
-    let other = PublicKey::from_ssh_wire(wire).map_err(|error| format!("the token's public key: {error}"))?;
+    let other = PublicKey::from_spki_der(spki).map_err(|error| format!("the token's public key: {error}"))?;
     Err(format!(
         "token {token} holds {} where the others hold {}; all tokens of a key must hold the same key pair",
-        other.ssh_fingerprint(),
-        known.public_key.ssh_fingerprint()
+        other.fingerprint(),
+        known.public_key.fingerprint()
     ))
 }
 
-fn accept(config: &key::Config, wire: &[u8], others: &[Key]) -> Result<Key, String> {
+fn accept(config: &key::Config, spki: &[u8], others: &[Key]) -> Result<Key, String> {
     let public_key =
-        PublicKey::from_ssh_wire(wire).map_err(|error| format!("the token's public key: {error}"))?;
+        PublicKey::from_spki_der(spki).map_err(|error| format!("the token's public key: {error}"))?;
     if !config.scheme.fits(&public_key) {
         return Err(format!("scheme {} does not fit the key on the token", config.scheme));
     }
-    let fingerprint = public_key.ssh_fingerprint();
+    let fingerprint = public_key.fingerprint();
     if let Some(expected) = config.fingerprint.as_ref().filter(|expected| **expected != fingerprint) {
         return Err(format!(
             "the token holds {fingerprint} where the configuration expects {expected}; find out which is right"
@@ -307,7 +307,7 @@ fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>, found: &K
     let mut supervisors = Vec::new();
     for Candidate { config, keys, setup, latch, processes } in candidates {
         let (pool, latch) = (Arc::new(Pool::new(config)), Arc::new(latch));
-        let public = |key: &key::Config| found.get(&key.name).map(|key| key.public_key.to_ssh_wire());
+        let public = |key: &key::Config| found.get(&key.name).map(|key| key.public_key.to_spki_der());
         let pinned: Vec<_> = keys.iter().filter_map(public).collect();
         for (index, key) in (0..).zip(keys) {
             members.entry(key.name).or_default().push(Member { pool: pool.clone(), index });

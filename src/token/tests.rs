@@ -80,6 +80,7 @@ fn verifies(key: &PublicKey, scheme: Scheme, raw: &RawSignature) -> bool {
             let components = signature::RsaPublicKeyComponents { n: key.modulus(), e: key.exponent() };
             components.verify(algorithm, MESSAGE, raw).is_ok()
         }
+        PublicKey::MlDsa(_) => false,
     }
 }
 

@@ -6,10 +6,11 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
     ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
+    ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair, PqdsaSigningAlgorithm,
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
     RsaEncoding, RsaKeyPair,
 };
-use countersign_tbs::key::{Curve, EcPoint};
+use countersign_tbs::key::{Curve, EcPoint, MlDsaPublicKey, ParameterSet};
 
 use super::*;
 
@@ -36,6 +37,14 @@ fn ed25519() -> (PublicKey, Vec<u8>) {
     (key, pair.sign(MESSAGE).as_ref().to_vec())
 }
 
+fn ml_dsa(algorithm: &'static PqdsaSigningAlgorithm, parameters: ParameterSet) -> (PublicKey, Vec<u8>) {
+    let pair = PqdsaKeyPair::generate(algorithm).unwrap();
+    let key = MlDsaPublicKey::new(parameters, pair.public_key().as_ref().to_vec()).unwrap();
+    let mut signature = vec![0; algorithm.signature_len()];
+    pair.sign(MESSAGE, &mut signature).unwrap();
+    (PublicKey::MlDsa(key), signature)
+}
+
 fn one(scheme: Scheme) -> (PublicKey, Vec<u8>) {
     match scheme {
         Scheme::EcdsaP256Sha256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, Curve::P256),
@@ -48,6 +57,9 @@ fn one(scheme: Scheme) -> (PublicKey, Vec<u8>) {
         Scheme::RsaPssSha256 => rsa(&RSA_PSS_SHA256),
         Scheme::RsaPssSha384 => rsa(&RSA_PSS_SHA384),
         Scheme::RsaPssSha512 => rsa(&RSA_PSS_SHA512),
+        Scheme::MlDsa44 => ml_dsa(&ML_DSA_44_SIGNING, ParameterSet::MlDsa44),
+        Scheme::MlDsa65 => ml_dsa(&ML_DSA_65_SIGNING, ParameterSet::MlDsa65),
+        Scheme::MlDsa87 => ml_dsa(&ML_DSA_87_SIGNING, ParameterSet::MlDsa87),
     }
 }
 
@@ -111,5 +123,23 @@ fn pins_no_point_off_its_curve_and_no_rsa_key_of_another_size() {
     for bytes in [128, 255, 1032] {
         let rsa = RsaPublicKey::new(vec![0xff; bytes], vec![1, 0, 1]).unwrap();
         assert_eq!(Verifier::new(scheme, &PublicKey::Rsa(rsa)).unwrap_err(), UnfitKey { scheme }, "{bytes}");
+    }
+}
+
+/// The certificates of RFC 9881, appendix C.3: published vectors, each signed with its own key.
+#[test]
+fn accepts_the_certificates_of_rfc_9881() {
+    let schemes =
+        [(Scheme::MlDsa44, "ml-dsa-44"), (Scheme::MlDsa65, "ml-dsa-65"), (Scheme::MlDsa87, "ml-dsa-87")];
+    for (scheme, name) in schemes {
+        let path = format!("{}/src/verify/rfc9881/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+        let (der, certificate) = crate::key::read_certificate(&path.into()).unwrap();
+        let tbs = certificate.tbs();
+        let verifier = Verifier::new(scheme, tbs.public_key()).unwrap();
+        assert_eq!(verifier.verify(tbs.as_bytes(), certificate.signature()), Ok(()), "{name}");
+        assert_eq!(tbs.certificate(scheme.into(), certificate.signature()), Ok(der), "{name}");
+        let mut other = tbs.as_bytes().to_vec();
+        other[20] ^= 1;
+        assert!(verifier.verify(&other, certificate.signature()).is_err(), "{name}: another message");
     }
 }

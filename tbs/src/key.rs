@@ -1,7 +1,7 @@
 //! Public keys, apart from any format that carries them.
 //!
 //! In: key material that a format's parser has cut out. Out: a [`PublicKey`] of a known algorithm and of sane size, which
-//! both formats can write: SSH (`ssh::public_key`) and SubjectPublicKeyInfo (`key::spki`).
+//! both formats can write: SSH (`ssh::public_key`), but for ML-DSA, and SubjectPublicKeyInfo (`key::spki`).
 //! Promised: one value, one encoding. Not done here: whether a point is on its curve, or a key strong enough.
 
 pub(crate) mod spki;
@@ -15,6 +15,8 @@ pub enum PublicKey {
     Ecdsa(EcPoint),
     /// An RSA key.
     Rsa(RsaPublicKey),
+    /// An ML-DSA key, which SSH does not have.
+    MlDsa(MlDsaPublicKey),
 }
 
 /// A NIST curve.
@@ -42,6 +44,24 @@ pub struct RsaPublicKey {
     exponent: Vec<u8>,
 }
 
+/// A parameter set of ML-DSA (FIPS 204 §4).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ParameterSet {
+    /// ML-DSA-44, security category 2.
+    MlDsa44,
+    /// ML-DSA-65, security category 3.
+    MlDsa65,
+    /// ML-DSA-87, security category 5.
+    MlDsa87,
+}
+
+/// The encoding of FIPS 204 §7.2 (`pkEncode`), of exactly its parameter set's length. Every such byte string is a key.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct MlDsaPublicKey {
+    parameters: ParameterSet,
+    bytes: Vec<u8>,
+}
+
 /// Why bytes are not a public key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +78,14 @@ pub enum KeyError {
     /// Even, below 3, above 64 bits, or with a leading zero.
     #[error("RSA exponent is even, below 3, above 64 bits, or has a leading zero")]
     RsaExponent,
+    /// An ML-DSA key of another length than its parameter set's.
+    #[error("an {} key has {} bytes, not {len}", parameters.name(), parameters.public_key_len())]
+    MlDsaLength {
+        /// Its parameter set.
+        parameters: ParameterSet,
+        /// Its length in bytes.
+        len: usize,
+    },
     /// An algorithm that this crate has no name for, or parameters that do not fit it.
     #[error("unknown public key algorithm, or its parameters do not fit")]
     Algorithm,
@@ -85,6 +113,65 @@ impl Curve {
             Self::P384 => "nistp384",
             Self::P521 => "nistp521",
         }
+    }
+}
+
+impl ParameterSet {
+    /// Every parameter set.
+    pub const ALL: [Self; 3] = [Self::MlDsa44, Self::MlDsa65, Self::MlDsa87];
+
+    /// The standard's name: `ML-DSA-44`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MlDsa44 => "ML-DSA-44",
+            Self::MlDsa65 => "ML-DSA-65",
+            Self::MlDsa87 => "ML-DSA-87",
+        }
+    }
+
+    /// Octets of a public key (FIPS 204 §4, table 2).
+    #[must_use]
+    pub const fn public_key_len(self) -> usize {
+        match self {
+            Self::MlDsa44 => 1312,
+            Self::MlDsa65 => 1952,
+            Self::MlDsa87 => 2592,
+        }
+    }
+
+    /// Octets of a signature (FIPS 204 §4, table 2).
+    #[must_use]
+    pub const fn signature_len(self) -> usize {
+        match self {
+            Self::MlDsa44 => 2420,
+            Self::MlDsa65 => 3309,
+            Self::MlDsa87 => 4627,
+        }
+    }
+}
+
+impl MlDsaPublicKey {
+    /// # Errors
+    /// [`KeyError::MlDsaLength`] unless `bytes` has the length of the parameter set's keys.
+    pub fn new(parameters: ParameterSet, bytes: Vec<u8>) -> Result<Self, KeyError> {
+        if bytes.len() == parameters.public_key_len() {
+            Ok(Self { parameters, bytes })
+        } else {
+            Err(KeyError::MlDsaLength { parameters, len: bytes.len() })
+        }
+    }
+
+    /// The parameter set.
+    #[must_use]
+    pub fn parameters(&self) -> ParameterSet {
+        self.parameters
+    }
+
+    /// The encoded key.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

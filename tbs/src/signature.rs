@@ -1,11 +1,12 @@
 //! Signature schemes, and a token's raw signature in each format's encoding.
 //!
-//! In: a raw signature, which is `r || s` of the curve's length (ECDSA), 64 bytes (Ed25519) or the block (RSA).
+//! In: a raw signature, which is `r || s` of the curve's length (ECDSA), 64 bytes (Ed25519), the block (RSA), or as many bytes
+//! as the parameter set says (ML-DSA).
 //! Out: an SSH signature blob, or the content of an X.509 `signatureValue`; and back again from SSH.
 //! Promised: a raw signature of the wrong length, or with r or s zero, becomes nothing. Not done here: verifying it.
 
 use crate::key::spki::integers;
-use crate::key::{Curve, PublicKey, without_leading_zeros};
+use crate::key::{Curve, ParameterSet, PublicKey, without_leading_zeros};
 use crate::ssh::ParseError;
 use crate::ssh::wire::{Reader, excerpt, put_mpint, put_string};
 
@@ -32,6 +33,12 @@ pub enum Scheme {
     RsaPssSha384,
     /// RSASSA-PSS with SHA-512 and a salt of 64 bytes; X.509 only.
     RsaPssSha512,
+    /// ML-DSA-44 (FIPS 204 §5.2), of the message itself and with an empty context; X.509 only.
+    MlDsa44,
+    /// ML-DSA-65, likewise.
+    MlDsa65,
+    /// ML-DSA-87, likewise.
+    MlDsa87,
 }
 
 /// Why a raw signature does not fit.
@@ -70,7 +77,7 @@ pub enum SignatureError {
 
 impl Scheme {
     /// Every scheme; those that SSH has come first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::EcdsaP256Sha256,
         Self::EcdsaP384Sha384,
         Self::EcdsaP521Sha512,
@@ -81,6 +88,9 @@ impl Scheme {
         Self::RsaPssSha256,
         Self::RsaPssSha384,
         Self::RsaPssSha512,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
     ];
 
     /// The name in configuration, logs and ledger entries: `ecdsa-p256-sha256`.
@@ -97,6 +107,9 @@ impl Scheme {
             Self::RsaPssSha256 => "rsa-pss-sha256",
             Self::RsaPssSha384 => "rsa-pss-sha384",
             Self::RsaPssSha512 => "rsa-pss-sha512",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlDsa87 => "ml-dsa-87",
         }
     }
 
@@ -111,7 +124,13 @@ impl Scheme {
             Self::Ed25519 => Some("ssh-ed25519"),
             Self::RsaPkcs1Sha256 => Some("rsa-sha2-256"),
             Self::RsaPkcs1Sha512 => Some("rsa-sha2-512"),
-            Self::RsaPkcs1Sha384 | Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => None,
+            Self::RsaPkcs1Sha384
+            | Self::RsaPssSha256
+            | Self::RsaPssSha384
+            | Self::RsaPssSha512
+            | Self::MlDsa44
+            | Self::MlDsa65
+            | Self::MlDsa87 => None,
         }
     }
 
@@ -122,13 +141,20 @@ impl Scheme {
             PublicKey::Ed25519(_) => self == Self::Ed25519,
             PublicKey::Ecdsa(point) => self.curve() == Some(point.curve()),
             PublicKey::Rsa(_) => self.is_rsa(),
+            PublicKey::MlDsa(key) => self.parameters() == Some(key.parameters()),
         }
     }
 
     /// Whether it is one of RSA's, whose keys fit all of them.
     const fn is_rsa(self) -> bool {
         match self {
-            Self::EcdsaP256Sha256 | Self::EcdsaP384Sha384 | Self::EcdsaP521Sha512 | Self::Ed25519 => false,
+            Self::EcdsaP256Sha256
+            | Self::EcdsaP384Sha384
+            | Self::EcdsaP521Sha512
+            | Self::Ed25519
+            | Self::MlDsa44
+            | Self::MlDsa65
+            | Self::MlDsa87 => false,
             Self::RsaPkcs1Sha256
             | Self::RsaPkcs1Sha512
             | Self::RsaPkcs1Sha384
@@ -145,6 +171,29 @@ impl Scheme {
             Self::EcdsaP384Sha384 => Some(Curve::P384),
             Self::EcdsaP521Sha512 => Some(Curve::P521),
             Self::Ed25519
+            | Self::RsaPkcs1Sha256
+            | Self::RsaPkcs1Sha512
+            | Self::RsaPkcs1Sha384
+            | Self::RsaPssSha256
+            | Self::RsaPssSha384
+            | Self::RsaPssSha512
+            | Self::MlDsa44
+            | Self::MlDsa65
+            | Self::MlDsa87 => None,
+        }
+    }
+
+    /// The parameter set of the ML-DSA schemes.
+    #[must_use]
+    pub const fn parameters(self) -> Option<ParameterSet> {
+        match self {
+            Self::MlDsa44 => Some(ParameterSet::MlDsa44),
+            Self::MlDsa65 => Some(ParameterSet::MlDsa65),
+            Self::MlDsa87 => Some(ParameterSet::MlDsa87),
+            Self::EcdsaP256Sha256
+            | Self::EcdsaP384Sha384
+            | Self::EcdsaP521Sha512
+            | Self::Ed25519
             | Self::RsaPkcs1Sha256
             | Self::RsaPkcs1Sha512
             | Self::RsaPkcs1Sha384
@@ -184,7 +233,7 @@ pub fn ssh_signature_blob(scheme: Scheme, raw: &[u8]) -> Result<Vec<u8>, Signatu
 }
 
 /// A raw signature as the content of an X.509 `signatureValue`: for ECDSA the DER of an Ecdsa-Sig-Value (RFC 3279
-/// §2.2.3), else the raw signature itself (RFC 8410 §6, RFC 4055 §5).
+/// §2.2.3), else the raw signature itself (RFC 8410 §6, RFC 4055 §5, RFC 9881 §3).
 ///
 /// # Errors
 /// [`SignatureError`] if `raw` does not fit `scheme`.
@@ -228,9 +277,10 @@ impl<'a> Parts<'a> {
     fn of(scheme: Scheme, raw: &'a [u8]) -> Result<Self, SignatureError> {
         let wrong_length = SignatureError::Length { scheme, len: raw.len() };
         let Some(curve) = scheme.curve() else {
-            let fits = match scheme {
-                Scheme::Ed25519 => raw.len() == 64,
-                _ => (128..=2048).contains(&raw.len()),
+            let fits = match (scheme, scheme.parameters()) {
+                (_, Some(parameters)) => raw.len() == parameters.signature_len(),
+                (Scheme::Ed25519, None) => raw.len() == 64,
+                (_, None) => (128..=2048).contains(&raw.len()),
             };
             return if fits { Ok(Self::Whole(raw)) } else { Err(wrong_length) };
         };

@@ -26,6 +26,11 @@ keyUsage=critical,keyCertSign,cRLSign
 subjectKeyIdentifier=hash
 authorityKeyIdentifier=keyid";
 
+/// Those that SoftHSM2 and the `openssl` command have: all but ML-DSA, which the contract suite has a token for.
+pub fn schemes() -> impl Iterator<Item = Scheme> {
+    Scheme::ALL.into_iter().filter(|scheme| scheme.parameters().is_none())
+}
+
 /// A section of an X.509 key whose certificate is `NAME.pem`.
 pub fn key(name: &str, scheme: Scheme) -> String {
     format!(

@@ -213,9 +213,9 @@ async fn expectations(site: &Site, daemon: &Daemon) -> Vec<(v1::Filter, Vec<u64>
         (v1::Filter { name: text("bob"), key_id: text("nobody"), ..none() }, vec![]),
         (v1::Filter { name: text("DNS:www.example.org"), ..none() }, vec![x509]),
         (v1::Filter { name: text("CN=www.example.com"), ..none() }, vec![x509_refused]),
-        (v1::Filter { subject_key: key.ssh_fingerprint(), ..none() }, vec![x509_refused, x509]),
+        (v1::Filter { subject_key: key.fingerprint(), ..none() }, vec![x509_refused, x509]),
         (
-            v1::Filter { subject_key: key.ssh_fingerprint(), name: text("CN=www.example.org"), ..none() },
+            v1::Filter { subject_key: key.fingerprint(), name: text("CN=www.example.org"), ..none() },
             vec![x509],
         ),
         (v1::Filter { caller: caller("stranger"), ..none() }, vec![foreign]),
@@ -225,10 +225,10 @@ async fn expectations(site: &Site, daemon: &Daemon) -> Vec<(v1::Filter, Vec<u64>
         (v1::Filter { key: text("user-c"), ..none() }, vec![]),
         (v1::Filter { key: text("user-ca"), since_ms: Some(since + 1), ..none() }, vec![]),
         (
-            v1::Filter { subject_key: key.ssh_fingerprint(), since_ms: Some(since), ..none() },
+            v1::Filter { subject_key: key.fingerprint(), since_ms: Some(since), ..none() },
             vec![x509_refused, x509],
         ),
-        (v1::Filter { subject_key: key.ssh_fingerprint(), until_ms: Some(since), ..none() }, vec![]),
+        (v1::Filter { subject_key: key.fingerprint(), until_ms: Some(since), ..none() }, vec![]),
     ]
 }
 

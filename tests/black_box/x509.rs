@@ -58,12 +58,12 @@ async fn sign(site: &Site, daemon: &Daemon, key: &str, tbs: &TbsCertificate, nam
 
 #[tokio::test]
 async fn openssl_and_cryptography_read_what_a_key_of_each_scheme_signs() {
-    let names: Vec<_> = Scheme::ALL.iter().map(|scheme| (*scheme, format!("{scheme}-ca"))).collect();
+    let names: Vec<_> = ca::schemes().map(|scheme| (scheme, format!("{scheme}-ca"))).collect();
     let sections = names.iter().map(|(scheme, name)| ca::key(name, *scheme) + &tls_server(name));
     let site = ca::site(&sections.collect::<String>());
     let daemon = site.serve();
     let listed = site.client(&daemon, FRONT_END).await.list_keys().await.unwrap();
-    assert_eq!(listed.len(), Scheme::ALL.len());
+    assert_eq!(listed.len(), names.len());
     assert!(listed.iter().all(|key| key.purpose() == v1::Purpose::X509Ca), "{listed:?}");
 
     let mut signed = Vec::new();
@@ -104,6 +104,7 @@ fn algorithm(scheme: Scheme) -> &'static str {
         Scheme::RsaPssSha256 => "Salt Length: 0x20",
         Scheme::RsaPssSha384 => "Salt Length: 0x30",
         Scheme::RsaPssSha512 => "Salt Length: 0x40",
+        Scheme::MlDsa44 | Scheme::MlDsa65 | Scheme::MlDsa87 => panic!("{scheme} has tests of its own"),
     }
 }
 

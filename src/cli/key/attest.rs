@@ -50,12 +50,12 @@ fn print(out: &mut impl Write, args: &AttestArgs, attested: &Attested) -> io::Re
             "key": args.name, "slot": slot.to_string(), "serial": attestation.serial, "firmware": firmware,
             "pin_policy": attestation.pin_policy.to_string(),
             "touch_policy": attestation.touch_policy.to_string(),
-            "fingerprint": attestation.public_key.ssh_fingerprint(), "root": root, "eucleak": weak,
+            "fingerprint": attestation.public_key.fingerprint(), "root": root, "eucleak": weak,
         });
         return writeln!(out, "{}", serde_json::to_string_pretty(&shown)?);
     }
     writeln!(out, "{}: made in slot {slot}, and never outside it; attested up to {root:?}", args.name)?;
-    writeln!(out, "{}", attestation.public_key.ssh_fingerprint())?;
+    writeln!(out, "{}", attestation.public_key.fingerprint())?;
     writeln!(
         out,
         "serial {}, firmware {}, PIN policy {}, touch policy {}",

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::{GenerateArgs, sections, shown};
+use super::{GenerateArgs, public_line, sections, shown};
 use crate::cli::ConfigArgs;
 use crate::cli::token::{environment, management_key};
 use crate::config::Config;
@@ -84,9 +84,9 @@ pub(super) fn generate(
         return Ok(());
     }
     writeln!(out, "generated key {} in slot {slot} of YubiKey {}", key.name, card.serial)?;
-    writeln!(out, "{}", public_key.to_openssh_line(key.name.as_str()))?;
+    writeln!(out, "{}", public_line(key, &public_key))?;
     writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
-    writeln!(out, "  fingerprint = {:?}", public_key.ssh_fingerprint())?;
+    writeln!(out, "  fingerprint = {:?}", public_key.fingerprint())?;
     Ok(())
 }
 
@@ -113,7 +113,7 @@ pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let (key, token) = sections(&config, &args.name)?;
     let (card, public_key) = look(key, token)?;
-    let (found, slot) = (public_key.ssh_fingerprint(), slot(key)?);
+    let (found, slot) = (public_key.fingerprint(), slot(key)?);
     anyhow::ensure!(
         found == args.fingerprint,
         "slot {slot} holds {found}, which is not the key to delete; nothing was changed"

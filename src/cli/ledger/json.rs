@@ -117,7 +117,7 @@ fn x509(certificate: &TbsCertificate) -> Value {
         "not_after": validity.not_after.unix_secs().to_string(),
         "is_ca": matches!(certificate.basic_constraints(), Some(BasicConstraints::Ca { .. })),
         "ext_key_usage": certificate.ext_key_usage().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "subject_key": certificate.public_key().ssh_fingerprint(),
+        "subject_key": certificate.public_key().fingerprint(),
     })
 }
 

@@ -66,7 +66,11 @@ mod tests {
         let pem = |key: &PublicKey| crate::cli::pem("PUBLIC KEY", &key.to_spki_der());
         let keys = read_text(&format!("a comment\n{}{}", pem(&one), pem(&two))).unwrap();
         assert_eq!(keys, [one.clone(), two.clone()]);
-        let lines = format!("# CAs\n\n{}\n{}\n", one.to_openssh_line("a ca"), two.to_openssh_line(""));
+        let lines = format!(
+            "# CAs\n\n{}\n{}\n",
+            one.to_openssh_line("a ca").unwrap(),
+            two.to_openssh_line("").unwrap()
+        );
         assert_eq!(read_text(&lines).unwrap(), [one, two]);
         let certified = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
         let keys = read_text(&certified.cert.pem()).unwrap();

@@ -15,7 +15,7 @@ use crate::policy::listing::ExtensionValues;
 use crate::policy::network::Network;
 use crate::policy::pattern::Pattern;
 use crate::policy::subject_key::RSA_BITS;
-use crate::policy::x509::{Bounds, CertificateKind, NameBounds, SUBJECT_KEYS};
+use crate::policy::x509::{Bounds, CertificateKind, DEFAULT_SUBJECT_KEYS, NameBounds, SUBJECT_KEYS};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,7 +61,7 @@ pub(super) fn read(
             one_of(&SUBJECT_KEYS, "a subject key algorithm", &text)
         })
         .map(given);
-    let defaults = SUBJECT_KEYS.into_iter().filter(|algorithm| *algorithm != "rsa").collect();
+    let defaults = DEFAULT_SUBJECT_KEYS.into_iter().collect();
     let min_rsa_bits = section.or("min_rsa_bits", raw.min_rsa_bits.take(), 3072, integer(RSA_BITS));
     let key_usage = key_usage(kind, raw.key_usage.take(), section);
     let ext_key_usage = ext_key_usage(kind, raw.ext_key_usage.take(), section);

@@ -42,6 +42,7 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("ssh-user-ca", "x509", "18: key.user-ca.purpose: is \"x509\"; it is one of ssh-user-ca, ssh-host-ca"),
     ("ed25519", "ssh-rsa", "19: key.user-ca.scheme: is \"ssh-rsa\"; it is one of ecdsa-p256-sha256,"),
     ("token = \"one\"", "token = [\"one\", \"one\"]", "20: key.user-ca.token: lists one twice"),
+    ("ed25519", "ml-dsa-65", "19: key.user-ca.scheme: is ml-dsa-65, which SSH does not have; take \"ed25519\" there"),
     ("ed25519", "rsa-pss-sha256", "19: key.user-ca.scheme: is rsa-pss-sha256, which SSH does not have"),
     ("token = \"one\"", "token = \"one\"\nid = \"012\"", "21: key.user-ca.id: should be 1 to 64 bytes in hexadecimal"),
     ("token = \"one\"", "token = \"one\"\nid = \"0x\"", "21: key.user-ca.id: should be"),

@@ -179,7 +179,7 @@ impl TermKey {
     }
 
     fn x509(self, certificate: &TbsCertificate, terms: &mut Vec<Term>) {
-        let fingerprint = certificate.public_key().ssh_fingerprint();
+        let fingerprint = certificate.public_key().fingerprint();
         terms.extend([
             self.term(Kind::Serial, &[certificate.serial().as_bytes()]),
             self.term(Kind::SubjectKey, &[fingerprint.as_bytes()]),

@@ -101,7 +101,7 @@ impl VerifierKey {
         match key {
             PublicKey::Ed25519(bytes) => Self::of(name, ED25519_KIND, bytes.to_vec()),
             PublicKey::Ecdsa(_) => Self::of(name, ECDSA_KIND, key.to_spki_der()),
-            PublicKey::Rsa(_) => None,
+            PublicKey::Rsa(_) | PublicKey::MlDsa(_) => None,
         }
         .ok_or(NoteKeyError::Kind)
     }

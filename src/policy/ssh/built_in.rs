@@ -37,7 +37,7 @@ fn ca_key(Case { ca_keys, key, tbs, .. }: &Case<'_>) -> Verdict {
     match ca_keys.compare(key, tbs.ca_key()) {
         Comparison::Same => Ok(()),
         Comparison::Other(wanted) => {
-            let found = tbs.ca_key().ssh_fingerprint();
+            let found = tbs.ca_key().fingerprint();
             object(Reason::CaKeyMismatch, format!("the TBS names CA key {found}; key {key} is {wanted}"))
         }
         Comparison::Unknown(why) => Err(Objection::Unknown(why.to_owned())),
@@ -97,7 +97,7 @@ fn validity(Case { tbs, now, .. }: &Case<'_>) -> Verdict {
 
 fn subject_key(case: &Case<'_>) -> Verdict {
     let subject = case.tbs.subject_key();
-    any_key::check(case, &bare_key(subject), &subject.to_wire())
+    any_key::check(case, &bare_key(subject), Some(&subject.to_wire()))
 }
 
 /// The key itself, without what a security key adds to it.

@@ -7,7 +7,7 @@ use super::{Case, period};
 use crate::policy::quote::{listed, quoted};
 
 pub(super) fn ca_key(Case { tbs, .. }: &Case<'_>) -> String {
-    format!("CA key {}", tbs.ca_key().ssh_fingerprint())
+    format!("CA key {}", tbs.ca_key().fingerprint())
 }
 
 pub(super) fn certificate_type(Case { tbs, .. }: &Case<'_>) -> String {

@@ -30,7 +30,7 @@ fn explain(wish: &Wish, ca_keys: CaKeys<'_>) -> Explanation {
 fn configured(fingerprint: Option<&PublicKey>) -> Vec<crate::key::Config> {
     let mut keys = Config::parse(Path::new("cs.toml"), CONFIG).unwrap().keys;
     for key in &mut keys {
-        key.fingerprint = fingerprint.map(PublicKey::ssh_fingerprint);
+        key.fingerprint = fingerprint.map(PublicKey::fingerprint);
     }
     keys
 }

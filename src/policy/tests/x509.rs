@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use countersign_tbs::der::{Oid, Time, oids};
+use countersign_tbs::key::{MlDsaPublicKey, ParameterSet};
 use countersign_tbs::ocsp::public_key_bits;
 use countersign_tbs::x509::{
     AccessDescription, BasicConstraints, CertificateBuilder as Builder, CertificatePolicy, DistributionPoint,
@@ -38,7 +39,7 @@ ocsp_urls = ["http://ocsp.example.org"]
 ca_issuers_urls = ["http://crl.example.org/ca.cer"]
 must_staple = true
 extension_values."1.3.6.1.4.1.99999.1" = ["0500"]
-subject_keys = ["ed25519", "rsa"]
+subject_keys = ["ed25519", "rsa", "ml-dsa-65"]
 min_lifetime = "1h"
 max_lifetime = "10d"
 budget = "500/h"
@@ -170,6 +171,10 @@ fn ask(caller: &'static str, purposes: &[&'static [u8]], names: &[GeneralName]) 
         names: names.to_vec(),
         more: Vec::new(),
     }
+}
+
+fn ml_dsa(parameters: ParameterSet) -> PublicKey {
+    PublicKey::MlDsa(MlDsaPublicKey::new(parameters, vec![7; parameters.public_key_len()]).unwrap())
 }
 
 fn web() -> Ask {
@@ -365,6 +370,8 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { names: vec![dns("www.department.example.org")], ..department() }, Reason::CertificateKindMismatch, "signs"),
 
         (Ask { key: rules::p256_key(), subject_key_id: None, ..web() }, Reason::SubjectKeyNotAllowed, "subject_keys"),
+        (Ask { key: ml_dsa(ParameterSet::MlDsa44), subject_key_id: None, ..web() }, Reason::SubjectKeyNotAllowed, "subject_keys"),
+        (Ask { key: ml_dsa(ParameterSet::MlDsa65), subject_key_id: None, ..web() }, Reason::KeyUsageNotAllowed, "key_usage"),
         (Ask { key: rules::rsa_key(3071), subject_key_id: None, ..web() }, Reason::SubjectKeyTooShort, "min_rsa_bits"),
         (Ask { usage: None, ..web() }, Reason::KeyUsageNotAllowed, "key_usage"),
         (usage(KeyUsage::KEY_ENCIPHERMENT), Reason::KeyUsageNotAllowed, "key_usage"),
@@ -428,6 +435,17 @@ fn permits_a_certificate_of_every_kind() {
     ] {
         assert_eq!(ask.decide().verdict().unwrap().rule(), format!("key.tls-ca.allow.{profile}"));
     }
+}
+
+#[test]
+fn permits_an_ml_dsa_key_that_only_signs_where_it_is_listed() {
+    let ask =
+        |usage| Ask { key: ml_dsa(ParameterSet::MlDsa65), subject_key_id: None, usage: Some(usage), ..web() };
+    assert!(ask(KeyUsage::DIGITAL_SIGNATURE).decide().verdict().is_ok());
+    // A profile that lists no keys takes none of these.
+    let unlisted = Ask { key: ml_dsa(ParameterSet::MlDsa65), subject_key_id: None, ..client() };
+    let decision = unlisted.decide();
+    assert_eq!(decision.verdict().unwrap_err().reason, Reason::SubjectKeyNotAllowed);
 }
 
 #[test]

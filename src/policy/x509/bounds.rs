@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use countersign_tbs::der::Oid;
-use countersign_tbs::key::{Curve, PublicKey};
+use countersign_tbs::key::{Curve, ParameterSet, PublicKey};
 use countersign_tbs::x509::{BasicConstraints, ExtensionValue, KeyUsage, NameConstraints, TbsCertificate};
 
 use super::kind::CertificateKind;
@@ -56,7 +56,10 @@ pub(crate) struct Bounds {
 }
 
 /// Every subject key algorithm that the TBS parser knows.
-pub(crate) const SUBJECT_KEYS: [&str; 5] = ["ed25519", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "rsa"];
+pub(crate) const SUBJECT_KEYS: [&str; 8] =
+    ["ed25519", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "rsa", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"];
+/// Those that a profile allows that says nothing of them.
+pub(crate) const DEFAULT_SUBJECT_KEYS: [&str; 4] = ["ed25519", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521"];
 
 /// The rules, in the order in which they are asked, each under the key of the configuration that sets it.
 pub(super) const RULES: &[Bounded<TbsCertificate>] = &[
@@ -98,6 +101,11 @@ pub(super) fn algorithm(key: &PublicKey) -> &'static str {
             Curve::P521 => "ecdsa-p521",
         },
         PublicKey::Rsa(_) => "rsa",
+        PublicKey::MlDsa(key) => match key.parameters() {
+            ParameterSet::MlDsa44 => "ml-dsa-44",
+            ParameterSet::MlDsa65 => "ml-dsa-65",
+            ParameterSet::MlDsa87 => "ml-dsa-87",
+        },
     }
 }
 
@@ -151,12 +159,22 @@ fn min_rsa_bits(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Ver
     }
 }
 
-/// RFC 5280 §4.2.1.3: without keyUsage the key may be used for everything.
+/// What a key that only signs may be for.
+const SIGNING: KeyUsage = KeyUsage::DIGITAL_SIGNATURE
+    .with(KeyUsage::NON_REPUDIATION)
+    .with(KeyUsage::KEY_CERT_SIGN)
+    .with(KeyUsage::CRL_SIGN);
+
+/// RFC 5280 §4.2.1.3: without keyUsage the key may be used for everything. RFC 9881 §5: ML-DSA keys can only sign.
 fn key_usage(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
     let (required, allowed) = (limits.bounds.signs.required_usage(), limits.bounds.key_usage);
-    match tbs.key_usage() {
-        Some(found) if found.contains(required) && allowed.contains(found) => Ok(()),
-        found => {
+    match (tbs.key_usage(), tbs.public_key()) {
+        (Some(found), PublicKey::MlDsa(_)) if !SIGNING.contains(found) => {
+            let message = format!("keyUsage is {found}, of which an ML-DSA key can do {SIGNING} at most");
+            object(Reason::KeyUsageNotAllowed, message)
+        }
+        (Some(found), _) if found.contains(required) && allowed.contains(found) => Ok(()),
+        (found, _) => {
             let found = found.map_or("none".to_owned(), |found| found.to_string());
             let message = format!(
                 "keyUsage is {found}; profile {} wants {required}, and allows {allowed}",

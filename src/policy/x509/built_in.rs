@@ -127,7 +127,7 @@ fn issuer_path_length(case: &Case<'_>) -> Verdict {
 
 fn subject_key(case: &Case<'_>) -> Verdict {
     let subject = case.tbs.public_key();
-    any_key::check(case, subject, &subject.to_ssh_wire())
+    any_key::check(case, subject, subject.to_ssh_wire().as_deref())
 }
 
 /// RFC 5280 §4.2.1.2 and RFC 7093 §2: an identifier of the key. Free text there could send verifiers after another CA's key.

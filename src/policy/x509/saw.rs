@@ -37,7 +37,7 @@ pub(super) fn lifetime(case: &Case<'_>) -> String {
 }
 
 pub(super) fn subject_key(case: &Case<'_>) -> String {
-    format!("{} {}", subject_algorithm(case), case.tbs.public_key().ssh_fingerprint())
+    format!("{} {}", subject_algorithm(case), case.tbs.public_key().fingerprint())
 }
 
 pub(super) fn subject_algorithm(Case { tbs, .. }: &Case<'_>) -> String {

@@ -155,6 +155,7 @@ pub(super) fn algorithm(key: &PublicKey) -> Option<u8> {
             4096 => Some(0x16),
             _ => None,
         },
+        PublicKey::MlDsa(_) => None,
     }
 }
 

@@ -256,7 +256,7 @@ fn algorithm(making: Making) -> Option<u8> {
     match (making.scheme, making.rsa_bits) {
         (Scheme::EcdsaP256Sha256, _) => Some(0x11),
         (Scheme::EcdsaP384Sha384, _) => Some(0x14),
-        (Scheme::EcdsaP521Sha512, _) => None,
+        (Scheme::EcdsaP521Sha512 | Scheme::MlDsa44 | Scheme::MlDsa65 | Scheme::MlDsa87, _) => None,
         (Scheme::Ed25519, _) => Some(0xE0),
         (_, 2048) => Some(0x07),
         (_, 3072) => Some(0x05),

@@ -15,9 +15,13 @@ use crate::token::input::Input;
 /// If the random source fails.
 pub(super) fn block(input: &Input, len: usize) -> Result<Option<Vec<u8>>, Unspecified> {
     let of = match input.scheme() {
-        Scheme::EcdsaP256Sha256 | Scheme::EcdsaP384Sha384 | Scheme::EcdsaP521Sha512 | Scheme::Ed25519 => {
-            return Ok(None);
-        }
+        Scheme::EcdsaP256Sha256
+        | Scheme::EcdsaP384Sha384
+        | Scheme::EcdsaP521Sha512
+        | Scheme::Ed25519
+        | Scheme::MlDsa44
+        | Scheme::MlDsa65
+        | Scheme::MlDsa87 => return Ok(None),
         Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPkcs1Sha512 => {
             return Ok(pkcs1(&input.block(), len));
         }

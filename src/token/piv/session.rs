@@ -143,7 +143,7 @@ fn sign(talk: &mut Talk<'_>, key: &FoundKey, input: &[u8]) -> Result<Vec<u8>, Tr
         PublicKey::Ecdsa(point) => {
             signature::fixed(raw, point.curve().field_len()).ok_or(Trouble::Nonsense { command: NAME })
         }
-        PublicKey::Ed25519(_) | PublicKey::Rsa(_) => Ok(raw.to_vec()),
+        PublicKey::Ed25519(_) | PublicKey::Rsa(_) | PublicKey::MlDsa(_) => Ok(raw.to_vec()),
     }
 }
 

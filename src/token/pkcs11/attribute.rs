@@ -3,9 +3,9 @@
 //! One attribute that a module does not know fails a whole template in some modules (R25). `CKA_EC_POINT` comes raw, as a DER
 //! OCTET STRING or as a BIT STRING, `CKA_EC_PARAMS` as an OID or a name (R24): every dialect is read, one value comes out.
 
-use countersign_tbs::key::{Curve, EcPoint, KeyError, RsaPublicKey};
+use countersign_tbs::key::{Curve, EcPoint, KeyError, MlDsaPublicKey, ParameterSet, RsaPublicKey};
 use cryptoki::error::Error;
-use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, MlDsaParameterSetType, ObjectHandle, ParameterSetType};
 use cryptoki::session::Session;
 
 use crate::key::PublicKey;
@@ -77,7 +77,9 @@ impl Object<'_> {
                 | Attribute::EcPoint(value)
                 | Attribute::EcParams(value)
                 | Attribute::Modulus(value)
-                | Attribute::PublicExponent(value),
+                | Attribute::PublicExponent(value)
+                | Attribute::PublicKeyInfo(value)
+                | Attribute::Value(value),
             ) => Some(value),
             _ => None,
         })
@@ -134,6 +136,26 @@ fn raw_point(point: &[u8], len: usize) -> Option<&[u8]> {
 /// [`KeyError`]
 pub(super) fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey, KeyError> {
     Ok(PublicKey::Rsa(RsaPublicKey::new(significant(modulus), significant(exponent))?))
+}
+
+/// The public key of an ML-DSA object: `CKA_PARAMETER_SET`, and in `CKA_VALUE` the key as FIPS 204 encodes it (PKCS#11 v3.2
+/// §6.67.2).
+///
+/// # Errors
+/// [`KeyError::Algorithm`] for a parameter set without a name here, [`KeyError::MlDsaLength`] for another length.
+pub(super) fn ml_dsa_public_key(set: ParameterSetType, value: Vec<u8>) -> Result<PublicKey, KeyError> {
+    let same = |parameters: &ParameterSet| *ParameterSetType::from(pkcs11_name(*parameters)) == *set;
+    let parameters = ParameterSet::ALL.into_iter().find(same).ok_or(KeyError::Algorithm)?;
+    Ok(PublicKey::MlDsa(MlDsaPublicKey::new(parameters, value)?))
+}
+
+/// `CKP_ML_DSA_44` and so on.
+pub(super) fn pkcs11_name(parameters: ParameterSet) -> MlDsaParameterSetType {
+    match parameters {
+        ParameterSet::MlDsa44 => MlDsaParameterSetType::ML_DSA_44,
+        ParameterSet::MlDsa65 => MlDsaParameterSetType::ML_DSA_65,
+        ParameterSet::MlDsa87 => MlDsaParameterSetType::ML_DSA_87,
+    }
 }
 
 fn significant(number: &[u8]) -> Vec<u8> {

@@ -4,13 +4,13 @@
 //! keeps. Never beside a key of the same
 //! label or id, and never destroys anything, also not a key that turns out unfit (R44, R45).
 
-use countersign_tbs::key::Curve;
+use countersign_tbs::key::{Curve, ParameterSet};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectHandle};
 use cryptoki::types::Ulong;
 
-use super::attribute::{NAME_ED25519, OID_ED25519, OID_P256, OID_P384, OID_P521};
+use super::attribute::{NAME_ED25519, OID_ED25519, OID_P256, OID_P384, OID_P521, pkcs11_name};
 use super::key;
 use super::operator::{Console, call};
 use crate::key::Scheme;
@@ -27,6 +27,8 @@ pub(crate) enum KeyKind {
     Ed25519,
     /// RSA with a modulus of this many bits.
     Rsa(u16),
+    /// ML-DSA of this parameter set.
+    MlDsa(ParameterSet),
 }
 
 impl KeyKind {
@@ -44,6 +46,9 @@ impl KeyKind {
             | Scheme::RsaPssSha256
             | Scheme::RsaPssSha384
             | Scheme::RsaPssSha512 => Self::Rsa(rsa_bits),
+            Scheme::MlDsa44 => Self::MlDsa(ParameterSet::MlDsa44),
+            Scheme::MlDsa65 => Self::MlDsa(ParameterSet::MlDsa65),
+            Scheme::MlDsa87 => Self::MlDsa(ParameterSet::MlDsa87),
         }
     }
 
@@ -52,6 +57,7 @@ impl KeyKind {
             Self::Ec(_) => Mechanism::EccKeyPairGen,
             Self::Ed25519 => Mechanism::EccEdwardsKeyPairGen,
             Self::Rsa(_) => Mechanism::RsaPkcsKeyPairGen,
+            Self::MlDsa(_) => Mechanism::MlDsaKeyPairGen,
         }
     }
 
@@ -60,6 +66,7 @@ impl KeyKind {
             Self::Ec(_) => KeyType::EC,
             Self::Ed25519 => KeyType::EC_EDWARDS,
             Self::Rsa(_) => KeyType::RSA,
+            Self::MlDsa(_) => KeyType::ML_DSA,
         }
     }
 
@@ -75,6 +82,7 @@ impl KeyKind {
                 Attribute::ModulusBits(Ulong::new(bits.into())),
                 Attribute::PublicExponent(EXPONENT.to_vec()),
             ]],
+            Self::MlDsa(parameters) => vec![vec![Attribute::ParameterSet(pkcs11_name(parameters).into())]],
         }
     }
 }

@@ -10,7 +10,7 @@ use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
-use super::attribute::{Object, ec_public_key, rsa_public_key};
+use super::attribute::{Object, ec_public_key, ml_dsa_public_key, rsa_public_key};
 use super::classify;
 use crate::key::{PublicKey, Scheme};
 
@@ -294,6 +294,21 @@ fn read_public_key(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem>
             let parts = bytes(AttributeType::EcParams)?.zip(bytes(AttributeType::EcPoint)?);
             Ok(parts.map(|(params, point)| ec_public_key(&params, &point)).transpose()?)
         }
+        Some(Attribute::KeyType(KeyType::ML_DSA)) => read_ml_dsa(object),
         _ => Ok(None),
     }
+}
+
+/// What `CKA_VALUE` is of a private key nobody asks for: that tells the public one by its SubjectPublicKeyInfo, if at all.
+fn read_ml_dsa(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
+    if !matches_class(object, ObjectClass::PUBLIC_KEY)? {
+        let spki = object.bytes(AttributeType::PublicKeyInfo)?.filter(|spki| !spki.is_empty());
+        return Ok(spki.map(|spki| PublicKey::from_spki_der(&spki)).transpose()?);
+    }
+    let set = match object.get(AttributeType::ParameterSet)? {
+        Some(Attribute::ParameterSet(set)) => Some(set),
+        _ => None,
+    };
+    let parts = set.zip(object.bytes(AttributeType::Value)?);
+    Ok(parts.map(|(set, value)| ml_dsa_public_key(set, value)).transpose()?)
 }

@@ -4,6 +4,7 @@
 
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -63,6 +64,10 @@ fn mechanism(scheme: Scheme) -> Mechanism<'static> {
         Scheme::RsaPssSha256 => pss(MechanismType::SHA256, PkcsMgfType::MGF1_SHA256, 32),
         Scheme::RsaPssSha384 => pss(MechanismType::SHA384, PkcsMgfType::MGF1_SHA384, 48),
         Scheme::RsaPssSha512 => pss(MechanismType::SHA512, PkcsMgfType::MGF1_SHA512, 64),
+        // No parameters: an empty context, and the token hedges if it can (PKCS#11 v3.2 §6.67.5).
+        Scheme::MlDsa44 | Scheme::MlDsa65 | Scheme::MlDsa87 => {
+            Mechanism::MlDsa(SignAdditionalContext::new(HedgeType::Preferred, None))
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! A public key as the DER of a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
 //!
-//! Ed25519 by RFC 8410, ECDSA by RFC 5480 (named curves, uncompressed points), RSA by RFC 3279 §2.3.1 (`rsaEncryption`).
+//! Ed25519 by RFC 8410, ECDSA by RFC 5480 (named curves, uncompressed points), RSA by RFC 3279 §2.3.1 (`rsaEncryption`),
+//! ML-DSA by RFC 9881 §4.
 //! Promised: what decodes re-encodes to the same bytes, so one key has one encoding, and BER forms are refused.
 
-use super::{Curve, EcPoint, KeyError, PublicKey, RsaPublicKey, positive_integer, without_leading_zeros};
+use super::{
+    Curve, EcPoint, KeyError, MlDsaPublicKey, ParameterSet, PublicKey, RsaPublicKey, positive_integer,
+    without_leading_zeros,
+};
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
@@ -15,6 +19,9 @@ const ECDSA_P256: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86
 const ECDSA_P384: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22";
 const ECDSA_P521: &[u8] = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23";
 const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+const ML_DSA_44: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11";
+const ML_DSA_65: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12";
+const ML_DSA_87: &[u8] = b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13";
 
 impl PublicKey {
     /// The DER of this key's SubjectPublicKeyInfo.
@@ -24,6 +31,7 @@ impl PublicKey {
             Self::Ed25519(key) => (ED25519, key.to_vec()),
             Self::Ecdsa(point) => (curve_identifier(point.curve()), point.as_bytes().to_vec()),
             Self::Rsa(key) => (RSA, integers(key.modulus(), key.exponent())),
+            Self::MlDsa(key) => (ml_dsa_identifier(key.parameters()), key.as_bytes().to_vec()),
         };
         let algorithm = tlv(SEQUENCE, &[algorithm]);
         tlv(SEQUENCE, &[&algorithm, &tlv(BIT_STRING, &[&[0], &key])])
@@ -32,7 +40,7 @@ impl PublicKey {
     /// Reads a SubjectPublicKeyInfo that is all of `der`.
     ///
     /// # Errors
-    /// - [`KeyError::Algorithm`] for an algorithm, curve or parameters other than the five above.
+    /// - [`KeyError::Algorithm`] for an algorithm, curve or parameters other than the eight above.
     /// - [`KeyError::Spki`] unless `der` is exactly what [`Self::to_spki_der`] writes for the key.
     /// - The others if the key inside is none.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
@@ -47,6 +55,9 @@ impl PublicKey {
             ECDSA_P384 => Self::Ecdsa(EcPoint::new(Curve::P384, key.to_vec())?),
             ECDSA_P521 => Self::Ecdsa(EcPoint::new(Curve::P521, key.to_vec())?),
             RSA => Self::Rsa(rsa_key(key)?),
+            ML_DSA_44 => ml_dsa(ParameterSet::MlDsa44, key)?,
+            ML_DSA_65 => ml_dsa(ParameterSet::MlDsa65, key)?,
+            ML_DSA_87 => ml_dsa(ParameterSet::MlDsa87, key)?,
             _ => return Err(KeyError::Algorithm),
         };
         // The reader above is lenient about lengths and signs; this is what makes the whole strict.
@@ -60,6 +71,18 @@ const fn curve_identifier(curve: Curve) -> &'static [u8] {
         Curve::P384 => ECDSA_P384,
         Curve::P521 => ECDSA_P521,
     }
+}
+
+const fn ml_dsa_identifier(parameters: ParameterSet) -> &'static [u8] {
+    match parameters {
+        ParameterSet::MlDsa44 => ML_DSA_44,
+        ParameterSet::MlDsa65 => ML_DSA_65,
+        ParameterSet::MlDsa87 => ML_DSA_87,
+    }
+}
+
+fn ml_dsa(parameters: ParameterSet, key: &[u8]) -> Result<PublicKey, KeyError> {
+    MlDsaPublicKey::new(parameters, key.to_vec()).map(PublicKey::MlDsa)
 }
 
 fn rsa_key(der: &[u8]) -> Result<RsaPublicKey, KeyError> {

@@ -16,6 +16,13 @@ const RSA_65537: &[u8] = b"\x02\x03\x01\x00\x01";
 const SECP256K1_HEADER: &[u8] =
     b"\x30\x56\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x0a\x03\x42\x00";
 
+const ML_DSA_44_HEADER: &[u8] =
+    b"\x30\x82\x05\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11\x03\x82\x05\x21\x00";
+const ML_DSA_65_HEADER: &[u8] =
+    b"\x30\x82\x07\xb2\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12\x03\x82\x07\xa1\x00";
+const ML_DSA_87_HEADER: &[u8] =
+    b"\x30\x82\x0a\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13\x03\x82\x0a\x21\x00";
+
 fn point(curve: Curve) -> Vec<u8> {
     [vec![4], vec![7; 2 * curve.field_len()]].concat()
 }
@@ -23,12 +30,20 @@ fn point(curve: Curve) -> Vec<u8> {
 fn keys_and_their_der() -> Vec<(PublicKey, Vec<u8>)> {
     let ecdsa = |curve| PublicKey::Ecdsa(EcPoint::new(curve, point(curve)).unwrap());
     let rsa = RsaPublicKey::new(vec![0xc1; 128], vec![1, 0, 1]).unwrap();
+    let ml_dsa = |parameters: ParameterSet, header: &[u8]| {
+        let bytes = vec![5; parameters.public_key_len()];
+        let der = [header, &bytes].concat();
+        (PublicKey::MlDsa(MlDsaPublicKey::new(parameters, bytes).unwrap()), der)
+    };
     vec![
         (PublicKey::Ed25519([5; 32]), [ED25519_HEADER, &[5; 32]].concat()),
         (ecdsa(Curve::P256), [P256_HEADER, &point(Curve::P256)].concat()),
         (ecdsa(Curve::P384), [P384_HEADER, &point(Curve::P384)].concat()),
         (ecdsa(Curve::P521), [P521_HEADER, &point(Curve::P521)].concat()),
         (PublicKey::Rsa(rsa), [RSA_1024_HEADER, &[0xc1; 128], RSA_65537].concat()),
+        ml_dsa(ParameterSet::MlDsa44, ML_DSA_44_HEADER),
+        ml_dsa(ParameterSet::MlDsa65, ML_DSA_65_HEADER),
+        ml_dsa(ParameterSet::MlDsa87, ML_DSA_87_HEADER),
     ]
 }
 
@@ -99,6 +114,29 @@ fn refuses_other_algorithms_and_parameters() {
     for der in [secp256k1.as_slice(), rsa_without_null] {
         assert_eq!(PublicKey::from_spki_der(der), Err(KeyError::Algorithm));
     }
+}
+
+#[test]
+fn refuses_ml_dsa_keys_of_another_length() {
+    for parameters in ParameterSet::ALL {
+        for other in [0, 32, parameters.public_key_len() - 1, parameters.public_key_len() + 1] {
+            let wrong = Err(KeyError::MlDsaLength { parameters, len: other });
+            assert_eq!(MlDsaPublicKey::new(parameters, vec![5; other]), wrong);
+        }
+    }
+    // A key of ML-DSA-44 under the identifier of ML-DSA-65.
+    let header = [&ML_DSA_44_HEADER[..16], &[0x12], &ML_DSA_44_HEADER[17..]].concat();
+    let wrong = KeyError::MlDsaLength { parameters: ParameterSet::MlDsa65, len: 1312 };
+    assert_eq!(PublicKey::from_spki_der(&[header.as_slice(), &[5; 1312]].concat()), Err(wrong));
+}
+
+#[test]
+fn ml_dsa_takes_no_parameters() {
+    // RFC 9881 §2: absent, and so not NULL.
+    let header =
+        b"\x30\x82\x05\x34\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11\x05\x00\x03\x82\x05\x21\x00";
+    let der = [header.as_slice(), &[5; 1312]].concat();
+    assert_eq!(PublicKey::from_spki_der(&der), Err(KeyError::Algorithm));
 }
 
 #[test]

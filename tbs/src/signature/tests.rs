@@ -10,11 +10,14 @@ fn awkward() -> Vec<u8> {
 }
 
 /// A raw signature that fits, for each scheme.
-fn fitting() -> [(Scheme, usize); 10] {
+fn fitting() -> [(Scheme, usize); 13] {
     Scheme::ALL.map(|scheme| match scheme {
         Scheme::EcdsaP256Sha256 | Scheme::Ed25519 => (scheme, 64),
         Scheme::EcdsaP384Sha384 => (scheme, 96),
         Scheme::EcdsaP521Sha512 => (scheme, 132),
+        Scheme::MlDsa44 => (scheme, 2420),
+        Scheme::MlDsa65 => (scheme, 3309),
+        Scheme::MlDsa87 => (scheme, 4627),
         _ => (scheme, 256),
     })
 }
@@ -95,6 +98,17 @@ fn pss_and_sha384_are_for_x509_only() {
 }
 
 #[test]
+fn ml_dsa_is_for_x509_only_and_of_one_length() {
+    for (scheme, len) in fitting().into_iter().filter(|(scheme, _)| scheme.parameters().is_some()) {
+        assert_eq!(ssh_signature_blob(scheme, &vec![1; len]), Err(SignatureError::NotInSsh { scheme }));
+        assert_eq!(x509_signature(scheme, &vec![1; len]), Ok(vec![1; len]));
+        for len in [0, 64, 2048, len - 1, len + 1] {
+            assert_eq!(x509_signature(scheme, &vec![1; len]), Err(SignatureError::Length { scheme, len }));
+        }
+    }
+}
+
+#[test]
 fn refuses_every_strict_prefix_and_any_trailing_byte_of_a_blob() {
     let blob = ssh_signature_blob(P256, &awkward()).unwrap();
     for len in 0..blob.len() {
@@ -106,7 +120,7 @@ fn refuses_every_strict_prefix_and_any_trailing_byte_of_a_blob() {
 
 #[test]
 fn a_scheme_fits_the_keys_of_its_kind_only() {
-    use crate::key::{EcPoint, RsaPublicKey};
+    use crate::key::{EcPoint, MlDsaPublicKey, RsaPublicKey};
     let ecdsa = |curve: Curve| {
         let point = [vec![4], vec![7; 2 * curve.field_len()]].concat();
         PublicKey::Ecdsa(EcPoint::new(curve, point).unwrap())
@@ -118,5 +132,10 @@ fn a_scheme_fits_the_keys_of_its_kind_only() {
     assert_eq!(fits(&ecdsa(Curve::P384)), [Scheme::EcdsaP384Sha384]);
     assert_eq!(fits(&ecdsa(Curve::P521)), [Scheme::EcdsaP521Sha512]);
     assert_eq!(fits(&PublicKey::Ed25519([5; 32])), [Scheme::Ed25519]);
-    assert_eq!(fits(&rsa), Scheme::ALL[4..]);
+    assert_eq!(fits(&rsa), Scheme::ALL[4..10]);
+    for (parameters, scheme) in ParameterSet::ALL.into_iter().zip(&Scheme::ALL[10..]) {
+        let bytes = vec![7; parameters.public_key_len()];
+        let key = PublicKey::MlDsa(MlDsaPublicKey::new(parameters, bytes).unwrap());
+        assert_eq!((fits(&key), scheme.parameters()), (vec![*scheme], Some(parameters)));
+    }
 }

@@ -80,7 +80,7 @@ impl Fields {
         put_string(&mut out, &self.critical_options.encode());
         put_string(&mut out, &self.extensions.encode());
         put_string(&mut out, b"");
-        put_string(&mut out, &self.ca_key.to_ssh_wire());
+        put_string(&mut out, &self.ca_key.blob());
         out
     }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::wire::{Reader, excerpt, put_mpint, put_string};
 use super::{APPLICATION_MAX_LEN, CertificateTbs, KeyRole, ParseError};
-use crate::key::{Curve, EcPoint, KeyError, PublicKey, RsaPublicKey};
+use crate::key::{Curve, EcPoint, KeyError, ParameterSet, PublicKey, RsaPublicKey};
 
 /// The key that a certificate is for. Never itself a certificate.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -31,7 +31,7 @@ pub enum SubjectKey {
     },
 }
 
-/// A key type that can be certified.
+/// A key type; all but the last can be certified.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Algorithm {
     Ed25519,
@@ -39,9 +39,12 @@ pub(super) enum Algorithm {
     Rsa,
     SkEd25519,
     SkEcdsaP256,
+    /// SSH has no name for it: what is written with the standard's own nobody reads, this crate's parser included.
+    MlDsa(ParameterSet),
 }
 
 impl Algorithm {
+    /// Those that SSH has.
     const ALL: [Self; 7] = [
         Self::Ed25519,
         Self::Ecdsa(Curve::P256),
@@ -61,6 +64,7 @@ impl Algorithm {
             Self::Rsa => "ssh-rsa",
             Self::SkEd25519 => "sk-ssh-ed25519@openssh.com",
             Self::SkEcdsaP256 => "sk-ecdsa-sha2-nistp256@openssh.com",
+            Self::MlDsa(parameters) => parameters.name(),
         }
     }
 
@@ -74,6 +78,7 @@ impl Algorithm {
             Self::Rsa => "ssh-rsa-cert-v01@openssh.com",
             Self::SkEd25519 => "sk-ssh-ed25519-cert-v01@openssh.com",
             Self::SkEcdsaP256 => "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+            Self::MlDsa(parameters) => parameters.name(),
         }
     }
 
@@ -111,6 +116,9 @@ impl Algorithm {
                 point: read_point(role, self.name(), Curve::P256, reader)?,
                 application: read_application(reader)?,
             },
+            Self::MlDsa(parameters) => {
+                return Err(ParseError::KeyTypeUnknown { role, name: parameters.name().to_owned() });
+            }
         })
     }
 }
@@ -213,7 +221,10 @@ impl SubjectKey {
     /// `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        fingerprint(&self.to_wire())
+        match self {
+            Self::Plain(key) => key.fingerprint(),
+            Self::SkEd25519 { .. } | Self::SkEcdsaP256 { .. } => fingerprint(&self.to_wire()),
+        }
     }
 
     pub(super) fn kind(&self) -> Algorithm {
@@ -241,15 +252,24 @@ impl SubjectKey {
 }
 
 impl PublicKey {
-    /// The key's type in SSH: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa` and so on.
+    /// The key's type in SSH: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa` and so on; `ML-DSA-44` and so on for what SSH does
+    /// not have.
     #[must_use]
     pub fn ssh_algorithm(&self) -> &'static str {
         kind(self).name()
     }
 
-    /// The SSH key blob.
+    /// The SSH key blob; `None` for ML-DSA, which SSH does not have.
     #[must_use]
-    pub fn to_ssh_wire(&self) -> Vec<u8> {
+    pub fn to_ssh_wire(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Ed25519(_) | Self::Ecdsa(_) | Self::Rsa(_) => Some(self.blob()),
+            Self::MlDsa(_) => None,
+        }
+    }
+
+    /// The key blob, or what looks like one.
+    pub(super) fn blob(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_string(&mut out, self.ssh_algorithm().as_bytes());
         put_plain_fields(&mut out, self);
@@ -270,16 +290,17 @@ impl PublicKey {
         }
     }
 
-    /// `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.
+    /// `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it; for ML-DSA, which SSH does not have, of the DER
+    /// SubjectPublicKeyInfo.
     #[must_use]
-    pub fn ssh_fingerprint(&self) -> String {
-        fingerprint(&self.to_ssh_wire())
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.to_ssh_wire().unwrap_or_else(|| self.to_spki_der()))
     }
 
-    /// `TYPE BASE64 COMMENT`, without a line break; control characters in the comment become `?`.
+    /// `TYPE BASE64 COMMENT`, without a line break; control characters in the comment become `?`. `None` for ML-DSA.
     #[must_use]
-    pub fn to_openssh_line(&self, comment: &str) -> String {
-        openssh_line(self.ssh_algorithm(), &self.to_ssh_wire(), comment)
+    pub fn to_openssh_line(&self, comment: &str) -> Option<String> {
+        self.to_ssh_wire().map(|wire| openssh_line(self.ssh_algorithm(), &wire, comment))
     }
 }
 
@@ -288,6 +309,7 @@ fn kind(key: &PublicKey) -> Algorithm {
         PublicKey::Ed25519(_) => Algorithm::Ed25519,
         PublicKey::Ecdsa(point) => Algorithm::Ecdsa(point.curve()),
         PublicKey::Rsa(_) => Algorithm::Rsa,
+        PublicKey::MlDsa(key) => Algorithm::MlDsa(key.parameters()),
     }
 }
 
@@ -299,6 +321,7 @@ fn put_plain_fields(out: &mut Vec<u8>, key: &PublicKey) {
             put_mpint(out, key.exponent());
             put_mpint(out, key.modulus());
         }
+        PublicKey::MlDsa(key) => put_string(out, key.as_bytes()),
     }
 }
 

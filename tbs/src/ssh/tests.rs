@@ -47,7 +47,7 @@ fn valid() -> Draft {
         extensions: [option("login@example.com", ""), flag("permit-X11-forwarding"), flag("permit-pty")]
             .concat(),
         reserved: Vec::new(),
-        ca_key: PublicKey::Ecdsa(point(Curve::P256)).to_ssh_wire(),
+        ca_key: PublicKey::Ecdsa(point(Curve::P256)).to_ssh_wire().unwrap(),
         trailer: Vec::new(),
     }
 }
@@ -165,7 +165,7 @@ fn bad_fixtures() -> Vec<(&'static str, ParseError)> {
     let modulus = [&[0], [0xc1; 256].as_slice()].concat();
     let even_modulus = [&[0], [0xc2; 256].as_slice()].concat();
     let sk_fields = |application: &[u8]| list([&[3; 32], application]);
-    let line = PublicKey::Ed25519([5; 32]).to_openssh_line("");
+    let line = PublicKey::Ed25519([5; 32]).to_openssh_line("").unwrap();
     let ca = |name: &str| refused(|d| d.ca_key = list([name.as_bytes(), &[5; 32], b"ssh:"]));
     let sk = |application: &[u8]| refused(|d| {
         d.type_name = b"sk-ssh-ed25519-cert-v01@openssh.com".into();

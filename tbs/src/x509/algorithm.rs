@@ -2,6 +2,7 @@
 
 use super::{ParseError, Rule};
 use crate::der::{Reader, Writer, oids, tag};
+use crate::key::ParameterSet;
 use crate::signature::Scheme;
 
 /// How the issuer signs, as the TBS says. SHA-1 and MD5 have no name here.
@@ -23,6 +24,8 @@ pub enum SignatureAlgorithm {
     RsaPkcs1Sha512,
     /// RSASSA-PSS with this hash, MGF1 with the same, and a salt as long as its output (RFC 4055 §3.1).
     RsaPss(PssHash),
+    /// ML-DSA in its pure mode with an empty context, parameters absent (RFC 9881 §2).
+    MlDsa(ParameterSet),
 }
 
 /// The hash of an RSASSA-PSS signature and of its mask generation.
@@ -45,7 +48,7 @@ enum Parameters {
 
 impl SignatureAlgorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::EcdsaSha256,
         Self::EcdsaSha384,
         Self::EcdsaSha512,
@@ -56,6 +59,9 @@ impl SignatureAlgorithm {
         Self::RsaPss(PssHash::Sha256),
         Self::RsaPss(PssHash::Sha384),
         Self::RsaPss(PssHash::Sha512),
+        Self::MlDsa(ParameterSet::MlDsa44),
+        Self::MlDsa(ParameterSet::MlDsa65),
+        Self::MlDsa(ParameterSet::MlDsa87),
     ];
 
     /// The name in messages: `ecdsa-with-SHA256`.
@@ -72,6 +78,7 @@ impl SignatureAlgorithm {
             Self::RsaPss(PssHash::Sha256) => "RSASSA-PSS-SHA256",
             Self::RsaPss(PssHash::Sha384) => "RSASSA-PSS-SHA384",
             Self::RsaPss(PssHash::Sha512) => "RSASSA-PSS-SHA512",
+            Self::MlDsa(parameters) => parameters.name(),
         }
     }
 
@@ -112,6 +119,9 @@ impl SignatureAlgorithm {
             Self::RsaPkcs1Sha384 => (oids::RSA_SHA384, Parameters::Null),
             Self::RsaPkcs1Sha512 => (oids::RSA_SHA512, Parameters::Null),
             Self::RsaPss(hash) => (oids::RSA_PSS, Parameters::Pss(hash)),
+            Self::MlDsa(ParameterSet::MlDsa44) => (oids::ML_DSA_44, Parameters::Absent),
+            Self::MlDsa(ParameterSet::MlDsa65) => (oids::ML_DSA_65, Parameters::Absent),
+            Self::MlDsa(ParameterSet::MlDsa87) => (oids::ML_DSA_87, Parameters::Absent),
         }
     }
 }
@@ -160,6 +170,9 @@ impl From<Scheme> for SignatureAlgorithm {
             Scheme::RsaPssSha256 => Self::RsaPss(PssHash::Sha256),
             Scheme::RsaPssSha384 => Self::RsaPss(PssHash::Sha384),
             Scheme::RsaPssSha512 => Self::RsaPss(PssHash::Sha512),
+            Scheme::MlDsa44 => Self::MlDsa(ParameterSet::MlDsa44),
+            Scheme::MlDsa65 => Self::MlDsa(ParameterSet::MlDsa65),
+            Scheme::MlDsa87 => Self::MlDsa(ParameterSet::MlDsa87),
         }
     }
 }

@@ -12,7 +12,7 @@ pub struct Certificate {
 
 impl Certificate {
     /// The longest that is taken, in bytes: a TBS and the longest RSA signature.
-    pub const MAX_LEN: usize = TbsCertificate::MAX_LEN + 4096;
+    pub const MAX_LEN: usize = TbsCertificate::MAX_LEN + 8192;
 
     /// Parses a DER Certificate.
     ///

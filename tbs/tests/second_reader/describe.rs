@@ -1,6 +1,7 @@
 //! Says what our reader reads, in the words of `read.py`.
 
 use countersign_tbs::der::{Oid, StringKind};
+use countersign_tbs::key::ParameterSet;
 use countersign_tbs::x509::{
     BasicConstraints, Extension, ExtensionValue, GeneralName, Name, PolicyQualifier, PssHash,
     SignatureAlgorithm, Subtree, TbsCertificate,
@@ -44,6 +45,9 @@ fn algorithm(algorithm: SignatureAlgorithm) -> String {
         SignatureAlgorithm::RsaPss(PssHash::Sha256) => ("1.2.840.113549.1.1.10", "sha256"),
         SignatureAlgorithm::RsaPss(PssHash::Sha384) => ("1.2.840.113549.1.1.10", "sha384"),
         SignatureAlgorithm::RsaPss(PssHash::Sha512) => ("1.2.840.113549.1.1.10", "sha512"),
+        SignatureAlgorithm::MlDsa(ParameterSet::MlDsa44) => ("2.16.840.1.101.3.4.3.17", "None"),
+        SignatureAlgorithm::MlDsa(ParameterSet::MlDsa65) => ("2.16.840.1.101.3.4.3.18", "None"),
+        SignatureAlgorithm::MlDsa(ParameterSet::MlDsa87) => ("2.16.840.1.101.3.4.3.19", "None"),
     };
     format!("{oid} {hash}")
 }

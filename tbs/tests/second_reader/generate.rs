@@ -1,7 +1,7 @@
 //! Random certificates, the same ones from the same seed.
 
 use countersign_tbs::der::{Oid, StringKind, Time, oids};
-use countersign_tbs::key::{Curve, EcPoint, PublicKey, RsaPublicKey};
+use countersign_tbs::key::{Curve, EcPoint, MlDsaPublicKey, ParameterSet, PublicKey, RsaPublicKey};
 use countersign_tbs::x509::{
     AccessDescription, Attribute, BasicConstraints, CertificateBuilder, CertificatePolicy, DistributionPoint,
     Extension, ExtensionValue, GeneralName, IpPrefix, KeyId, KeyUsage, Name, NameConstraints,
@@ -130,13 +130,18 @@ fn subtree(random: &mut Random) -> Subtree {
 }
 
 fn public_key(random: &mut Random) -> PublicKey {
-    match random.below(3) {
+    match random.below(4) {
         0 => PublicKey::Ed25519(random.octets(32).try_into().unwrap()),
         1 => {
             let mut modulus = random.octets(256);
             modulus[0] |= 0x80;
             modulus[255] |= 1;
             PublicKey::Rsa(RsaPublicKey::new(modulus, vec![1, 0, 1]).unwrap())
+        }
+        2 => {
+            let parameters = ParameterSet::ALL[random.below(3) as usize];
+            let bytes = random.octets(parameters.public_key_len() as u64);
+            PublicKey::MlDsa(MlDsaPublicKey::new(parameters, bytes).unwrap())
         }
         _ => PublicKey::Ecdsa(EcPoint::new(Curve::P256, P256_GENERATOR.to_vec()).unwrap()),
     }

@@ -49,7 +49,7 @@ fn ca_key(site: &Site) -> Vec<u8> {
     else {
         panic!("{line}")
     };
-    key.to_ssh_wire()
+    key.to_ssh_wire().unwrap()
 }
 
 #[test]

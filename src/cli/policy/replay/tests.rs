@@ -46,7 +46,7 @@ fn same(config: &str) -> String {
 }
 
 fn pinned(fixture: &Fixture) -> impl Fn(&str) -> String {
-    let pin = format!("[key.user-ca]\nfingerprint = \"{}\"\n", fixture.key().public_key.ssh_fingerprint());
+    let pin = format!("[key.user-ca]\nfingerprint = \"{}\"\n", fixture.key().public_key.fingerprint());
     move |config| config.replace("[key.user-ca]\n", &pin)
 }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use cryptoki::types::Ulong;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -46,7 +47,7 @@ proptest! {
         let bytes = |key| match key {
             PublicKey::Ecdsa(point) => point.as_bytes().to_vec(),
             PublicKey::Ed25519(key) => key.to_vec(),
-            PublicKey::Rsa(_) => Vec::new(),
+            PublicKey::Rsa(_) | PublicKey::MlDsa(_) => Vec::new(),
         };
         for name in names {
             for point in dialects(&raw) {
@@ -93,4 +94,21 @@ fn strips_leading_zeros_of_rsa_numbers() {
     let modulus = [0xff; 256];
     let padded = [&[0][..], &modulus].concat();
     assert_eq!(rsa_public_key(&padded, &[0, 1, 0, 1]), rsa_public_key(&modulus, &[1, 0, 1]));
+}
+
+#[test]
+fn reads_ml_dsa_keys_of_each_parameter_set_and_of_no_other() {
+    // CKP_ML_DSA_44 and so on are 1 to 3 (PKCS#11 v3.2).
+    for (number, parameters) in (1..).zip(ParameterSet::ALL) {
+        let set = || ParameterSetType::try_from(Ulong::new(number)).unwrap();
+        let value = vec![7; parameters.public_key_len()];
+        let Ok(PublicKey::MlDsa(key)) = ml_dsa_public_key(set(), value.clone()) else { panic!("{number}") };
+        assert_eq!((key.parameters(), key.as_bytes()), (parameters, value.as_slice()));
+        let wrong = Err(KeyError::MlDsaLength { parameters, len: value.len() - 1 });
+        assert_eq!(ml_dsa_public_key(set(), vec![7; value.len() - 1]), wrong);
+    }
+    for number in [0, 4, u64::MAX] {
+        let set = ParameterSetType::try_from(Ulong::new(number)).unwrap();
+        assert_eq!(ml_dsa_public_key(set, vec![7; 1312]), Err(KeyError::Algorithm), "{number}");
+    }
 }

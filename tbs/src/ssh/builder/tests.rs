@@ -1,13 +1,22 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::key::{MlDsaPublicKey, ParameterSet};
 
 fn builder() -> CertificateBuilder {
-    let key = SubjectKey::Plain(PublicKey::Ed25519([5; 32]));
-    CertificateBuilder::new(CertificateType::User, key, PublicKey::Ed25519([6; 32]))
+    for_and_by(PublicKey::Ed25519([5; 32]), PublicKey::Ed25519([6; 32]))
+}
+
+fn for_and_by(subject: PublicKey, ca: PublicKey) -> CertificateBuilder {
+    CertificateBuilder::new(CertificateType::User, SubjectKey::Plain(subject), ca)
         .principal("alice")
         .valid_after(100)
         .valid_before(200)
+}
+
+/// A key that SSH does not have.
+fn ml_dsa() -> PublicKey {
+    PublicKey::MlDsa(MlDsaPublicKey::new(ParameterSet::MlDsa44, vec![7; 1312]).unwrap())
 }
 
 #[test]
@@ -42,6 +51,8 @@ fn refuses_what_the_parser_refuses() {
     .valid_before(1);
     let bad = [
         (without_principals, "PRINCIPALS_EMPTY"),
+        (for_and_by(ml_dsa(), PublicKey::Ed25519([6; 32])), "TYPE_UNKNOWN"),
+        (for_and_by(PublicKey::Ed25519([5; 32]), ml_dsa()), "KEY_TYPE_UNKNOWN"),
         (builder().valid_before(100), "VALIDITY_INVERTED"),
         (builder().principal("alice"), "PRINCIPAL_DUPLICATE"),
         (builder().key_id("\0"), "KEY_ID_CONTROL_CHARACTER"),

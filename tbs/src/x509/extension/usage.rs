@@ -42,6 +42,12 @@ impl KeyUsage {
         (Self::DECIPHER_ONLY, "decipherOnly"),
     ];
 
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether every bit of `other` is set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
@@ -61,7 +67,7 @@ impl BitOr for KeyUsage {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.with(other)
     }
 }
 

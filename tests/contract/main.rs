@@ -10,6 +10,9 @@
     reason = "tests: a panic is how they fail, and nothing outside can reach them"
 )]
 
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/ca.rs"]
+mod ca;
 #[allow(dead_code, reason = "the tests of YubiKeys need more of it")]
 #[path = "../yubikey/desk.rs"]
 mod desk;
@@ -18,6 +21,7 @@ mod desk;
 mod forge;
 mod hsm;
 mod load;
+mod ml_dsa;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/pki.rs"]
 mod pki;
@@ -35,6 +39,7 @@ macro_rules! contract {
         p11_kit: $p11_kit:ident $(($p11_kit_why:literal))?,
         tpm: $tpm:ident $(($tpm_why:literal))?,
         yubikey: $yubikey:ident $(($yubikey_why:literal))?,
+        kryoptic: $kryoptic:ident $(($kryoptic_why:literal))?,
     })*) => {
         $(mod $promise {
             cell!($promise softhsm SoftHsm $softhsm $($softhsm_why)?);
@@ -42,6 +47,7 @@ macro_rules! contract {
             cell!($promise p11_kit P11Kit $p11_kit $($p11_kit_why)?);
             cell!($promise tpm Tpm $tpm $($tpm_why)?);
             cell!($promise yubikey YubiKey $yubikey $($yubikey_why)?);
+            cell!($promise kryoptic Kryoptic $kryoptic $($kryoptic_why)?);
         })*
     };
 }
@@ -64,6 +70,15 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: shows,
+        kryoptic: shows,
+    }
+    ml_dsa_signs_what_cryptography_verifies {
+        softhsm: cannot("it has no ML-DSA"),
+        faulty: cannot("the SoftHSM2 behind it has no ML-DSA"),
+        p11_kit: cannot("the SoftHSM2 behind it has no ML-DSA"),
+        tpm: cannot("it has no ML-DSA"),
+        yubikey: cannot("it has no ML-DSA"),
+        kryoptic: shows,
     }
     a_hundred_callers_at_once_are_all_answered {
         softhsm: shows,
@@ -71,6 +86,7 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: shows,
+        kryoptic: shows,
     }
     two_keys_of_one_label_are_refused_with_the_candidates {
         softhsm: shows,
@@ -78,6 +94,7 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: cannot("a slot holds one key"),
+        kryoptic: shows,
     }
     a_wrong_pin_costs_one_try {
         softhsm: cannot("it counts no tries"),
@@ -85,6 +102,7 @@ contract! {
         p11_kit: cannot("the SoftHSM2 behind it counts no tries"),
         tpm: shows,
         yubikey: shows,
+        kryoptic: shows,
     }
     a_token_process_killed_under_load_is_replaced {
         softhsm: shows,
@@ -92,6 +110,7 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: shows,
+        kryoptic: shows,
     }
     one_of_two_processes_is_not_missed {
         softhsm: shows,
@@ -99,6 +118,7 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: cannot("a card has one process"),
+        kryoptic: shows,
     }
     other_keys_after_a_restart_sign_nothing {
         softhsm: shows,
@@ -106,6 +126,7 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: shows,
+        kryoptic: shows,
     }
     an_hsm_that_died_under_load_comes_back_to_the_same_daemon {
         softhsm: cannot("it has no process of its own"),
@@ -113,6 +134,7 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: shows,
+        kryoptic: cannot("it has no process of its own"),
     }
     sigterm_under_load_settles_every_intent {
         softhsm: shows,
@@ -120,5 +142,6 @@ contract! {
         p11_kit: shows,
         tpm: shows,
         yubikey: shows,
+        kryoptic: shows,
     }
 }

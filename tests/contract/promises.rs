@@ -1,6 +1,7 @@
 //! The promises, each for whatever kind of token it is asked of.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use countersign_faulty::{Script, Token as Faults};
@@ -8,6 +9,7 @@ use rustix::process::{Signal, kill_process};
 use tokio::task::JoinSet;
 
 use crate::load::{Caller, Load, settled};
+pub use crate::ml_dsa::ml_dsa_signs_what_cryptography_verifies;
 use crate::site::{Daemon, PATIENCE, Site};
 use crate::token::{Kind, P256, Token};
 
@@ -103,12 +105,23 @@ pub async fn a_wrong_pin_costs_one_try(kind: Kind) {
 
 /// How many wrong PINs the token itself has counted.
 fn tries(token: &Token) -> u64 {
+    if token.kind == Kind::Kryoptic {
+        return tries_in_database(&token.site.path("tokens/kryoptic.sql"));
+    }
     match (&token.control, &token.hsm, &token.desk) {
         (Some(control), _, _) => control.wrong_pins(),
         (None, Some(hsm), _) => hsm.lockout_counter().into(),
         (None, None, Some(desk)) => desk.card.counts().wrong_pins,
         (None, None, None) => panic!("{:?} counts no tries", token.kind),
     }
+}
+
+/// kryoptic tells nobody before there are few tries left, but it keeps a count.
+fn tries_in_database(path: &Path) -> u64 {
+    let database = rusqlite::Connection::open(path).unwrap();
+    let count = "SELECT data FROM meta WHERE name = 'USER COUNTER' AND value = 'USER'";
+    let count: Vec<u8> = database.query_row(count, [], |row| row.get(0)).unwrap();
+    u32::from_le_bytes(count.try_into().unwrap()).into()
 }
 
 /// Requests that come once the daemon has seen the death wait for the replacement, and succeed.

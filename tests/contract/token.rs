@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use countersign_faulty::{Control, module};
 
@@ -29,6 +30,8 @@ pub enum Kind {
     Tpm,
     /// A virtual YubiKey behind the real pcscd.
     YubiKey,
+    /// kryoptic, which `ci/kryoptic` builds: another software token, of other habits.
+    Kryoptic,
 }
 
 /// A scheme that a kind has, by its name in the configuration, and the key for it, as pkcs11-tool says it.
@@ -49,7 +52,9 @@ impl Kind {
     /// The schemes for SSH that it has. p11-kit passes no EdDSA on; the TPM has neither Ed25519 nor P-521, a YubiKey no P-521.
     pub fn schemes(self) -> &'static [Scheme] {
         match self {
-            Self::SoftHsm | Self::Faulty => &[P256, P384, P521, ED25519, RSA_SHA256, RSA_SHA512],
+            Self::SoftHsm | Self::Faulty | Self::Kryoptic => {
+                &[P256, P384, P521, ED25519, RSA_SHA256, RSA_SHA512]
+            }
             Self::P11Kit => &[P256, P384, P521, RSA_SHA256, RSA_SHA512],
             Self::Tpm => &[P256, P384, RSA_SHA256, RSA_SHA512],
             Self::YubiKey => &[P256, P384, ED25519, RSA_SHA256, RSA_SHA512],
@@ -63,8 +68,20 @@ impl Kind {
             Self::P11Kit => P11_KIT_CLIENT.into(),
             Self::Tpm => TPM2.into(),
             Self::YubiKey => panic!("a YubiKey has no module"),
+            Self::Kryoptic => kryoptic().clone(),
         }
     }
+}
+
+/// The module that `ci/kryoptic` builds, or has built.
+fn kryoptic() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/ci/kryoptic");
+        let output = Command::new(script).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim_end().into()
+    })
 }
 
 /// A site whose `[token.soft]` is of one kind.
@@ -116,10 +133,11 @@ impl Token {
         self.pkcs11_tool(&[&what[..], &["--usage-sign", "--sensitive"]].concat());
     }
 
-    fn without_keys(kind: Kind, keys: &[(&str, Scheme)]) -> Self {
+    /// A token with no key, and a configuration with these.
+    pub fn without_keys(kind: Kind, keys: &[(&str, Scheme)]) -> Self {
         let site = Site::without_token("");
         let hsm = match kind {
-            Kind::SoftHsm | Kind::Faulty | Kind::YubiKey => None,
+            Kind::SoftHsm | Kind::Faulty | Kind::YubiKey | Kind::Kryoptic => None,
             Kind::P11Kit => Some(Hsm::p11_kit(site.dir(), SOFTHSM)),
             Kind::Tpm => Some(Hsm::swtpm(site.dir())),
         };
@@ -128,6 +146,13 @@ impl Token {
             Control::new(&site.path("script/script.toml")).unwrap()
         });
         let desk = (kind == Kind::YubiKey).then(|| Desk::new(site.dir()));
+        if kind == Kind::Kryoptic {
+            let slot = format!(
+                "[[slots]]\nslot = 0\ndbtype = \"sqlite\"\ndbargs = \"{}\"\n",
+                site.path("tokens/kryoptic.sql").display()
+            );
+            fs::write(site.path("kryoptic.conf"), slot).unwrap();
+        }
         let token = Self { site, kind, hsm, control, desk };
         token.configure(keys, "");
         if token.desk.is_some() {
@@ -142,8 +167,6 @@ impl Token {
 
     /// Replaces the configuration: these keys, and `more` in the token's section.
     pub fn configure(&self, keys: &[(&str, Scheme)], more: &str) {
-        let base = self.site.base_config();
-        let base = base.split("[token.soft]").next().unwrap();
         let slot = |number: usize| match self.kind {
             Kind::YubiKey => format!("slot = {:?}\n", SLOTS[number]),
             _ => String::new(),
@@ -152,6 +175,13 @@ impl Token {
             key_section(name, scheme, &slot(number))
         };
         let keys: String = keys.iter().enumerate().map(section).collect();
+        self.configure_sections(&keys, more);
+    }
+
+    /// The same with whole sections of keys.
+    pub fn configure_sections(&self, keys: &str, more: &str) {
+        let base = self.site.base_config();
+        let base = base.split("[token.soft]").next().unwrap();
         self.site.configure(&format!("{base}{}{keys}", self.section(more)));
     }
 
@@ -161,7 +191,7 @@ impl Token {
         let writable: &[&str] = match self.kind {
             Kind::SoftHsm | Kind::P11Kit => &[],
             Kind::Faulty => &["script"],
-            Kind::Tpm => &["tokens"],
+            Kind::Tpm | Kind::Kryoptic => &["tokens"],
             Kind::YubiKey => {
                 return format!(
                     "[token.soft]\nyubikey = {SERIAL}\npin_file = \"pin\"\n{more}\n\
@@ -188,6 +218,7 @@ impl Token {
             }
             Kind::P11Kit | Kind::Tpm => self.hsm.as_ref().unwrap().environment(),
             Kind::YubiKey => vec![self.desk.as_ref().unwrap().pcscd.environment()],
+            Kind::Kryoptic => vec![("KRYOPTIC_CONF".to_owned(), path("kryoptic.conf"))],
         }
     }
 

@@ -38,6 +38,9 @@ pub async fn ml_dsa_signs_what_cryptography_verifies(kind: Kind) {
     let names: Vec<String> = SCHEMES.iter().map(|(scheme, ..)| format!("{scheme}-ca")).collect();
     for name in &names {
         crate::ca::generate(site, name);
+        let refused = site.run_refused(&["key", "show", name, "--openssh"], 1);
+        assert!(refused.contains("SSH has no ml-dsa-"), "{refused}");
+        assert!(site.run_ok(&["key", "show", name]).contains("BEGIN PUBLIC KEY"));
     }
     python(site, "certify", &names);
 
@@ -62,6 +65,8 @@ pub async fn ml_dsa_signs_what_cryptography_verifies(kind: Kind) {
     let (status, log) = daemon.stop();
     assert!(status.success(), "{status}: {log}");
     python(site, "verify", &names);
+    let verified = site.run_ok(&["ledger", "verify", "--accept-uncovered"]);
+    assert!(verified.contains("\n9 signatures verify\n"), "{verified}");
 }
 
 /// A CA for all that it can sign.

@@ -114,6 +114,18 @@ const ALGORITHMS: &[Row] = &[
             tbs.signature = seq(&[&oid("1.2.840.113549.1.1.11"), &[5, 0]]);
         },
     ),
+    (
+        "ml-dsa",
+        "an algorithm that the key does not have",
+        "RFC 9881 §2",
+        "SIGNATURE_ALGORITHM_MISMATCH by built-in.signature_algorithm",
+        |tbs| {
+            tbs.signature = seq(&[&oid("2.16.840.1.101.3.4.3.17")]);
+        },
+    ),
+    ("hash-ml-dsa", "a digest for what is signed whole", "RFC 9881 §3", "SIGNATURE_ALGORITHM", |tbs| {
+        tbs.signature = seq(&[&oid("2.16.840.1.101.3.4.3.32")]);
+    }),
     ("null", "NULL where no parameters belong", "RFC 5758 §3.2", "SIGNATURE_ALGORITHM", |tbs| {
         tbs.signature = seq(&[&oid("1.2.840.10045.4.3.2"), &[5, 0]]);
     }),

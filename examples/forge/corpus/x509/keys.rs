@@ -8,6 +8,7 @@ pub fn cases() -> Vec<Case> {
     let lists = [
         forged(Kind::Server, "subjectPublicKeyInfo", ELLIPTIC),
         forged(Kind::Server, "subjectPublicKeyInfo", RSA),
+        forged(Kind::Server, "subjectPublicKeyInfo", ML_DSA),
         forged(Kind::Server, "subjectKeyIdentifier", KEY_IDS),
     ];
     lists.concat()
@@ -134,6 +135,36 @@ const ORDER_8: [u8; 32] = [
 ];
 
 /// The generator of P-384 (SEC 2 §2.5.1).
+const ML_DSA: &[Row] = &[
+    (
+        "ml-dsa-44",
+        "a key that the profile does not list",
+        "FIPS 204 table 2",
+        "SUBJECT_KEY_NOT_ALLOWED by subject_keys",
+        |tbs| {
+            tbs.subject_key = spki(&seq(&[&oid("2.16.840.1.101.3.4.3.17")]), &[0x5a; 1312]);
+        },
+    ),
+    ("ml-dsa-44-short", "a key that is a byte short", "FIPS 204 table 2", "PUBLIC_KEY", |tbs| {
+        tbs.subject_key = spki(&seq(&[&oid("2.16.840.1.101.3.4.3.17")]), &[0x5a; 1311]);
+    }),
+    ("ml-dsa-44-as-65", "a key under the name of a longer one", "FIPS 204 table 2", "PUBLIC_KEY", |tbs| {
+        tbs.subject_key = spki(&seq(&[&oid("2.16.840.1.101.3.4.3.18")]), &[0x5a; 1312]);
+    }),
+    ("ml-dsa-null", "NULL where no parameters belong", "RFC 9881 §2", "PUBLIC_KEY", |tbs| {
+        tbs.subject_key = spki(&seq(&[&oid("2.16.840.1.101.3.4.3.17"), &[5, 0]]), &[0x5a; 1312]);
+    }),
+    (
+        "hash-ml-dsa",
+        "a key for signatures of digests, which certificates do not have",
+        "RFC 9881 §3",
+        "PUBLIC_KEY",
+        |tbs| {
+            tbs.subject_key = spki(&seq(&[&oid("2.16.840.1.101.3.4.3.32")]), &[0x5a; 1312]);
+        },
+    ),
+];
+
 const P384: &str = "04aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7\
                     3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f";
 /// Moduli that policy's own tests have, too.

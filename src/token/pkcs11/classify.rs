@@ -1,7 +1,7 @@
 //! What to do about each PKCS#11 return code. Sources: PKCS#11 v2.40 base §5.1 for what a code means, field-notes R1, R2,
 //! R9 and R34 for what modules really mean by it.
 //!
-//! `RvError` is not `non_exhaustive`, and the match has no `_` arm: a new code must be decided by a person.
+//! `RvError` is not `non_exhaustive`, and the match may have no `_` arm: a new code must be decided by a person.
 
 use cryptoki::error::{Error, RvError};
 
@@ -46,6 +46,7 @@ pub(super) fn remedy(error: &Error) -> Remedy {
     }
 }
 
+#[deny(clippy::wildcard_enum_match_arm, reason = "a new code must be decided by a person")]
 fn remedy_of_code(code: RvError) -> Remedy {
     match code {
         // The arguments of this call, or the attributes of this key (base §5.1.6): the next call may be right.

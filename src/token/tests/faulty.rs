@@ -307,9 +307,26 @@ async fn the_last_try_is_never_spent() {
 #[tokio::test]
 async fn a_token_that_knows_no_optional_attribute_signs() {
     // CKA_ALWAYS_AUTHENTICATE, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_LOCAL, CKA_MODIFIABLE (R25).
-    let attribute_invalid = vec![0x202, 0x165, 0x164, 0x163, 0x170];
-    let broken = Broken::with(Token { attribute_invalid, ..Token::default() });
+    let optional = [0x202, 0x165, 0x164, 0x163, 0x170];
+    let each = optional.map(|attribute| vec![attribute]);
+    for attribute_invalid in each.into_iter().chain([optional.to_vec()]) {
+        let broken = Broken::with(Token { attribute_invalid, ..Token::default() });
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        signs(&tokens, &keys).await;
+        tokens.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_module_that_ignores_what_it_is_asked_for_is_seen_through() {
+    let broken = Broken::new();
+    let (tokens, sound) = broken.fixture.start().await.unwrap();
+    tokens.shutdown().await;
+    // Every object comes back then, `other` and all public keys among them (R18).
+    broken.set(&Script::token(Token { ignore_template: true, ..Token::default() }));
     let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let public = |keys: &Keys| keys.get(&KeyName::new("ca").unwrap()).unwrap().public_key.clone();
+    assert_eq!(public(&keys), public(&sound));
     signs(&tokens, &keys).await;
     tokens.shutdown().await;
 }

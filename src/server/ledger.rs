@@ -167,11 +167,11 @@ impl ledger_server::Ledger for Reading {
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
         let _share = self.admit(&request).map_err(Rejection::from)?;
-        let none = match *self.ledger.watch_checkpointing().borrow() {
+        let absent = match *self.ledger.watch_checkpointing().borrow() {
             Checkpointing::Off => Fault::CheckpointsOff,
             Checkpointing::Current | Checkpointing::Failing => Fault::NoCheckpointYet,
         };
-        let signed = self.ledger.latest_checkpoint().ok_or(none).map_err(Rejection::from)?;
+        let signed = self.ledger.latest_checkpoint().ok_or(absent).map_err(Rejection::from)?;
         let note = Bytes::copy_from_slice(signed.note().as_bytes());
         Ok(Response::new(v1::GetCheckpointResponse { note }))
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 
 use super::slot::{self, SlotArgs};
-use super::{sections, shown};
+use super::{public_line, sections, shown};
 use crate::cli::ConfigArgs;
 use crate::cli::token::secret::Secret;
 use crate::cli::token::{environment, management_key};
@@ -58,7 +58,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let passphrase = Secret { name: "the passphrase of the key", option: "--passphrase-file" };
     let software = SoftwareKey::read(&args.from, || passphrase.read(args.passphrase_file.as_deref()))
         .with_context(|| format!("no key comes out of {}", args.from.display()))?;
-    let found = software.public.ssh_fingerprint();
+    let found = software.public.fingerprint();
     ensure!(
         key.scheme.fits(&software.public),
         "scheme {} of [key.{}] does not fit the key {found}; nothing was changed",
@@ -116,9 +116,9 @@ fn into_slot(
         "imported key {} into slot {slot} of YubiKey {}; a signature of it verifies under the same public key",
         key.name, card.serial
     )?;
-    writeln!(out, "{}", software.public.to_openssh_line(key.name.as_str()))?;
+    writeln!(out, "{}", public_line(key, &software.public))?;
     writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
-    writeln!(out, "  fingerprint = {:?}", software.public.ssh_fingerprint())?;
+    writeln!(out, "  fingerprint = {:?}", software.public.fingerprint())?;
     writeln!(
         out,
         "then destroy every copy of {} that is not a backup under lock and key",

@@ -59,8 +59,8 @@ pub(crate) fn write(
         if *found.public_key() != certified {
             return Err(Trouble::Keys(format!(
                 "the certificate is of the key {}, and slot {slot} holds {}; nothing was changed",
-                certified.ssh_fingerprint(),
-                found.public_key().ssh_fingerprint()
+                certified.fingerprint(),
+                found.public_key().fingerprint()
             )));
         }
         put(talk, slot, &object)

@@ -75,7 +75,7 @@ fn want_place(talk: &mut Talk<'_>, placing: &Placing<'_>) -> Result<bool, Troubl
     let found = match key::facts(talk, slot) {
         Err(KeyProblem::Empty { .. }) => return Ok(false),
         Err(problem) => return Err(Trouble::Keys(format!("{problem}; nothing was changed"))),
-        Ok(facts) => facts.public_key().ssh_fingerprint(),
+        Ok(facts) => facts.public_key().fingerprint(),
     };
     if placing.replace == Some(found.as_str()) {
         return Ok(true);

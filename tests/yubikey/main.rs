@@ -5,10 +5,14 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     unreachable_pub,
     reason = "tests: a panic is how they fail, and nothing outside can reach them"
 )]
 
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/ca.rs"]
+mod ca;
 mod card;
 mod certificate;
 #[allow(dead_code, reason = "the contract needs more of it")]
@@ -33,8 +37,11 @@ mod secrets;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/site.rs"]
 mod site;
+mod soak;
 mod terminal;
 mod touch;
+mod two;
+mod x509;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -52,37 +52,60 @@ async fn no_other_program_signs_with_our_pin() {
 }
 
 /// Holds the first reader's card, exclusively or shared, until its input ends; then it says whether it can still select PIV.
+/// `exclusive-at-last` tries until nobody else has it, for three seconds.
 const HOLDER: &str = "
-import sys
+import sys, time
 from smartcard.scard import *
 _, context = SCardEstablishContext(SCARD_SCOPE_USER)
-mode = {'exclusive': SCARD_SHARE_EXCLUSIVE, 'shared': SCARD_SHARE_SHARED}[sys.argv[2]]
+mode = SCARD_SHARE_SHARED if sys.argv[2] == 'shared' else SCARD_SHARE_EXCLUSIVE
+select = lambda: SCardTransmit(card, SCARD_PCI_T1, [0, 0xA4, 4, 0, 5, 0xA0, 0, 0, 3, 8])[0]
 result, card, _ = SCardConnect(context, sys.argv[1], mode, SCARD_PROTOCOL_T1)
+end = time.monotonic() + 3
+while sys.argv[2] == 'exclusive-at-last' and time.monotonic() < end and (result != SCARD_S_SUCCESS or select() != SCARD_S_SUCCESS):
+    if result == SCARD_S_SUCCESS: # a card that is out already, which pcscd has not seen yet
+        SCardDisconnect(card, SCARD_LEAVE_CARD)
+    result, card, _ = SCardConnect(context, sys.argv[1], mode, SCARD_PROTOCOL_T1)
 print('held' if result == SCARD_S_SUCCESS else SCardGetErrorMessage(result), flush=True)
 sys.stdin.read()
-result, _ = SCardTransmit(card, SCARD_PCI_T1, [0, 0xA4, 4, 0, 5, 0xA0, 0, 0, 3, 8])
+result = select()
 print('selected' if result == SCARD_S_SUCCESS else SCardGetErrorMessage(result), flush=True)
 SCardDisconnect(card, SCARD_LEAVE_CARD)
 ";
 
-struct Holder {
+pub struct Holder {
     child: Child,
     said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Holder {
-    fn start(place: &Place, mode: &str) -> Self {
+    pub fn start(place: &Place, mode: &str) -> Self {
+        let mut holder = Self::begin(place, mode);
+        assert!(holder.has_it());
+        holder
+    }
+
+    /// Does not wait until it has the card.
+    pub fn begin(place: &Place, mode: &str) -> Self {
         let reader = format!("{} 00 00", virtual_yubikey::READER);
         let mut command = place.desk.client("python3");
         command.args(["-c", HOLDER, &reader, mode]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(said.next().unwrap().unwrap(), "held");
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, said }
     }
 
+    /// Waits until it has the card; or has given up, and ends then.
+    pub fn has_it(&mut self) -> bool {
+        let held = self.said.next().unwrap().unwrap() == "held";
+        if !held {
+            drop(self.child.stdin.take());
+            self.child.wait().unwrap();
+        }
+        held
+    }
+
     /// Whether its own session at the card is still good.
-    fn end(mut self) -> String {
+    pub fn end(mut self) -> String {
         drop(self.child.stdin.take());
         let said = self.said.next().unwrap().unwrap();
         assert!(self.child.wait().unwrap().success());

@@ -159,7 +159,8 @@ impl Ledger {
     fn start(store: impl Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
-        let (tiles, live) = (store.index().tiles(), Live::new(config.path.clone(), store.index().view()));
+        let (tiles, index) = (store.index().tiles(), store.index().view());
+        let live = Live::new(config.path.clone(), config.origin.clone(), index);
         let queue = Queue::start(store, clock)?;
         let (origin, path) = (Arc::from(config.origin.as_str()), Arc::from(config.path.as_path()));
         let readers = Arc::new(config.readers.clone());
@@ -178,9 +179,7 @@ impl Ledger {
             let has_directory = path.parent().is_some_and(Path::is_dir);
             return if has_directory { Ok(()) } else { Err(LedgerError::NoDirectory { path }) };
         }
-        let stored = Reader::open(&path)?.origin().to_owned();
-        let configured = config.origin.clone();
-        if stored == configured { Ok(()) } else { Err(LedgerError::OtherOrigin { path, stored, configured }) }
+        Reader::open_named(&path, &config.origin).map(drop)
     }
 
     /// The log's name in receipts.

@@ -120,7 +120,7 @@ impl Command {
 
 impl Show {
     fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let reader = Reader::open(&self.log.path()?)?;
+        let reader = self.log.open()?;
         let len = reader.len()?;
         let last = self.last.or(if self.from.is_some() { None } else { Some(LAST) });
         let newest = last.map_or(0, |last| len.saturating_sub(last));
@@ -140,11 +140,16 @@ fn read_note(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The ledger that `config` names, by its path and by its origin.
+fn open_configured(config: &Config) -> anyhow::Result<Reader> {
+    Ok(Reader::open_named(&config.ledger.path, &config.ledger.origin)?)
+}
+
 impl Log {
-    fn path(&self) -> anyhow::Result<PathBuf> {
+    fn open(&self) -> anyhow::Result<Reader> {
         match &self.ledger {
-            Some(path) => Ok(path.clone()),
-            None => Ok(self.config()?.ledger.path),
+            Some(path) => Ok(Reader::open(path)?),
+            None => open_configured(&self.config()?),
         }
     }
 

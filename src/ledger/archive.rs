@@ -5,7 +5,6 @@
 
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 
 use crate::ledger::index::{TileFiles, View};
 use crate::ledger::merkle::{self, Hash, ProofError, Tree, TreeError};
@@ -47,6 +46,11 @@ pub enum ArchiveError {
     /// The log's index cannot be read.
     #[error("the ledger's index cannot be read; check the health of its disk")]
     Index(#[source] io::Error),
+    /// A run of the index is not what was written.
+    #[error(
+        "the ledger's index is damaged, and finds nothing: restart its signer, which makes it anew; or stop it and remove the index"
+    )]
+    Damaged(#[source] io::Error),
     /// The index is another log's, or the log was changed.
     #[error(
         "the ledger's index does not know entry {index} as the log has it: {source}; `ledger verify` the log, and remove its index"
@@ -104,14 +108,20 @@ pub struct Consistency {
     pub hashes: Vec<Hash>,
 }
 
+impl ArchiveError {
+    /// What an index that cannot be read means.
+    pub(super) fn of_index(source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::InvalidData { Self::Damaged(source) } else { Self::Index(source) }
+    }
+}
+
 impl Archive {
-    /// Opens the log at `path` and its index. If that is of no use, the log is read instead; why, is told.
+    /// The log that `reader` reads, and its index. If that is of no use, the log is read instead; why, is told.
     ///
     /// # Errors
     /// [`ArchiveError`] if the log cannot be read.
-    pub fn open(path: &Path) -> Result<(Self, Option<String>), ArchiveError> {
-        let reader = Reader::open(path)?;
-        let read = View::read(path, reader.origin());
+    pub fn open(reader: Reader) -> Result<(Self, Option<String>), ArchiveError> {
+        let read = View::read(reader.path(), reader.origin());
         // After the index: then the log has what that knows, if it is its log.
         let size = reader.len()?;
         let (view, unusable) = match read {

@@ -124,7 +124,7 @@ impl Checkpoints {
         let Some(note) = file::read(file).map_err(failed)? else { return Ok(()) };
         let (checkpoint, _) = Checkpoint::open(&note, &ledger.origin, &verifier)
             .map_err(|source| LedgerError::Checkpoint { file: file.clone(), source })?;
-        let entries = if path.exists() { Reader::open(path)?.len()? } else { 0 };
+        let entries = if path.exists() { Reader::open_named(path, &ledger.origin)?.len()? } else { 0 };
         if entries >= checkpoint.size() {
             return Ok(());
         }
@@ -144,7 +144,9 @@ impl Checkpoints {
     /// What the log itself says was signed last, for want of a file; a new file, if it was by this key.
     fn recorded(&mut self) -> Result<Option<Arc<SignedCheckpoint>>, LedgerError> {
         let log = self.ledger.path().to_owned();
-        let Some(Recorded { index, text, by, signature }) = newest_signed(&log)? else { return Ok(None) };
+        let Some(Recorded { index, text, by, signature }) = newest_signed(&log, self.ledger.origin())? else {
+            return Ok(None);
+        };
         let untrusted = |source| LedgerError::Checkpoint { file: log.clone(), source };
         let checkpoint = Checkpoint::parse(&text).map_err(untrusted)?;
         self.compare(&checkpoint, &log)?;
@@ -358,8 +360,8 @@ struct Recorded {
 }
 
 /// The newest checkpoint that the log says was signed.
-fn newest_signed(log: &Path) -> Result<Option<Recorded>, LedgerError> {
-    let reader = Reader::open(log)?;
+fn newest_signed(log: &Path, origin: &str) -> Result<Option<Recorded>, LedgerError> {
+    let reader = Reader::open_named(log, origin)?;
     let mut end = reader.len()?;
     while let Some(index) = reader.newest_checkpoint(end)? {
         let mut entries = reader.entries(index..end);

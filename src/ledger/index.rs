@@ -19,6 +19,7 @@ use crate::ledger::Leaf;
 use crate::ledger::error::StoreError;
 use crate::ledger::merkle::Hash;
 
+mod checker;
 mod directory;
 mod files;
 mod find;
@@ -37,6 +38,7 @@ pub(super) use term::{Kind, Term, TermKey, parsed, takes_serial};
 pub(super) use tiles::TileFiles;
 pub(super) use view::{Meeting, Step, View, Word};
 
+use checker::Checker;
 use files::Runs;
 use thread::{Attempt, Thread};
 use waiting::Waiting;
@@ -84,6 +86,8 @@ pub(super) struct Index {
     thread: Thread,
     /// What readers see.
     view: watch::Sender<View>,
+    /// Looks into what readers find entries by, until it is dropped.
+    _checker: Checker,
 }
 
 impl Index {

@@ -23,6 +23,7 @@ pub struct Live(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    origin: String,
     view: watch::Receiver<View>,
     turns: Arc<Semaphore>,
     /// Connections that nobody uses now.
@@ -34,9 +35,9 @@ struct Inner {
 pub struct Growth(watch::Receiver<View>);
 
 impl Live {
-    pub(super) fn new(path: PathBuf, view: watch::Receiver<View>) -> Self {
+    pub(super) fn new(path: PathBuf, origin: String, view: watch::Receiver<View>) -> Self {
         let (turns, idle) = (Arc::new(Semaphore::new(TURNS)), Mutex::new(Vec::new()));
-        Self(Arc::new(Inner { path, view, turns, idle }))
+        Self(Arc::new(Inner { path, origin, view, turns, idle }))
     }
 
     /// How many entries are durable.
@@ -86,7 +87,7 @@ impl Live {
 impl Inner {
     fn reader(&self) -> Result<Reader, LedgerError> {
         let idle = self.idle().pop();
-        idle.map_or_else(|| Reader::open(&self.path), Ok)
+        idle.map_or_else(|| Reader::open_named(&self.path, &self.origin), Ok)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {

@@ -36,6 +36,19 @@ impl Reader {
         Ok(Self { select, path: path.to_owned(), origin })
     }
 
+    /// Opens the log at `path`, which is to be the one named `origin`.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`LedgerError::OtherOrigin`].
+    pub fn open_named(path: &Path, origin: &str) -> Result<Self, LedgerError> {
+        let reader = Self::open(path)?;
+        if reader.origin == origin {
+            return Ok(reader);
+        }
+        let (stored, configured) = (reader.origin, origin.to_owned());
+        Err(LedgerError::OtherOrigin { path: reader.path, stored, configured })
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

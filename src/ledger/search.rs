@@ -99,7 +99,7 @@ impl Search {
         if let Some(newest) = self.unknown.next_back() {
             return Ok(Some(newest));
         }
-        match self.known.next(self.lowest).map_err(ArchiveError::Index)? {
+        match self.known.next(self.lowest).map_err(ArchiveError::of_index)? {
             Step::Entry(index) => return Ok(Some(index)),
             Step::Pause => {}
             Step::End => self.over = true,

@@ -23,7 +23,8 @@ mod file;
 mod path;
 
 pub(crate) use bundle::entries as bundle_entries;
-pub use export::{Exported, Published, export};
+pub use export::{Destination, Exported, Published, export};
+pub use file::Audience;
 pub(crate) use path::Resource;
 
 /// The name of the file with the newest signed checkpoint.

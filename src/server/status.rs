@@ -215,7 +215,10 @@ impl From<ArchiveError> for Rejection {
         match error {
             ArchiveError::NoSuchEntry { .. } | ArchiveError::NoSuchSize { .. } => Fault::NoSuchEntry.into(),
             ArchiveError::Closed => Fault::ShuttingDown.into(),
-            ArchiveError::Ledger(_) | ArchiveError::Index(_) | ArchiveError::Disagree { .. } => {
+            ArchiveError::Ledger(_)
+            | ArchiveError::Index(_)
+            | ArchiveError::Damaged(_)
+            | ArchiveError::Disagree { .. } => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(cause, "{error}");
                 Fault::LedgerUnreadable.into()

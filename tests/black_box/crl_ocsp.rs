@@ -354,7 +354,7 @@ async fn the_commands_know_both_kinds() {
     let data = response(responder(site), answer(cert_id, CertStatus::Good));
     let receipt = sign(site, &daemon, "responder", response_bytes(data)).await.unwrap().receipt.unwrap();
     let shown = site.run_ok(&["ledger", "show"]);
-    assert!(shown.contains("x509 crl, number 0x1ff, issuer \"CN=ca\", entries 0"), "{shown}");
+    assert!(shown.contains("x509 crl, number 0x01ff, issuer \"CN=ca\", entries 0"), "{shown}");
     assert!(shown.contains(&format!("serials {good} good from ")), "{shown}");
     let caller = "spiffe://countersign.example/front-end";
     let explained = site.run_ok(&[

@@ -2,6 +2,7 @@
 //!
 //! The checkpoints here are signed in the test, by keys of the test's own.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -238,4 +239,40 @@ async fn a_log_is_verified_and_exported_while_its_signer_writes_it() {
     assert!(load.await.unwrap() > 0);
     let (status, log) = daemon.stop();
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn an_export_is_its_owners_and_of_the_configured_ledger() {
+    let site = Site::new(USER_CA);
+    let (status, log) = site.serve().stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let export = |args: &[&str]| {
+        let output = site.run(&[&["ledger", "export"], args].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let is_open = |directory: &str| {
+        std::fs::metadata(site.path(directory)).unwrap().permissions().mode() & 0o777 == 0o755
+    };
+    assert!(!export(&["mine"]).contains("--public") && !is_open("mine"));
+    assert!(!export(&["ours", "--public"]).contains("--public") && is_open("ours"));
+    let said = export(&["ours"]);
+    assert!(said.contains("mode 0755") && said.contains("--public"), "{said}");
+
+    let other = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&other.replace("test.countersign.example/ledger", "other.countersign.example/ledger"));
+    let commands: [&[&str]; 6] = [
+        &["show"],
+        &["export", "mine"],
+        &["verify"],
+        &["find", "--key", "user-ca"],
+        &["prove", "0"],
+        &["stats"],
+    ];
+    for command in commands {
+        let output = site.run(&[&["ledger"], command].concat());
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains("test.countersign.example/ledger"), "{said}");
+    }
+    site.run_ok(&["ledger", "show", "--ledger", site.path("ledger.sqlite").to_str().unwrap()]);
 }

@@ -1,17 +1,18 @@
 //! `countersign ledger export`: writes the log as tiles, for outsiders to verify.
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use base64ct::{Base64, Encoding};
 
 use super::progress::Progress;
-use super::{Log, read_note};
-use crate::ledger::Reader;
+use super::{Log, note, read_note};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::VerifierKey;
-use crate::ledger::tiles::{Published, export};
+use crate::ledger::tiles::{Audience, Destination, Published, export};
 
 /// Which log, where to, and up to which checkpoint.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,9 @@ pub(in crate::cli) struct Export {
     directory: PathBuf,
     #[command(flatten)]
     log: Log,
+    /// Let everybody on this host read it (modes 0755 and 0644): entries name people, so that only you may otherwise
+    #[arg(long)]
+    public: bool,
     /// Export as many entries as this signed checkpoint says, and publish it
     #[arg(long, value_name = "FILE", requires = "log_key")]
     checkpoint: Option<PathBuf>,
@@ -30,14 +34,18 @@ pub(in crate::cli) struct Export {
 
 impl Export {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let reader = Reader::open(&self.log.path()?)?;
+        let reader = self.log.open()?;
         let published = match self.checkpoint.as_ref().zip(self.log_key.as_ref()) {
             Some((path, key)) => Some(published(path, reader.origin(), key)?),
             None => None,
         };
+        let audience = if self.public { Audience::Everybody } else { Audience::Owner };
+        if audience == Audience::Owner {
+            say_who_reads(&self.directory)?;
+        }
+        let to = Destination { directory: &self.directory, audience };
         let mut progress = Progress::new("exporting");
-        let exported =
-            export(&reader, &self.directory, published.as_ref(), |done, total| progress.show(done, total))?;
+        let exported = export(&reader, to, published.as_ref(), |done, total| progress.show(done, total))?;
         drop(progress);
         let directory = self.directory.display();
         let (size, kept, files) = (exported.size, exported.kept, exported.files);
@@ -55,6 +63,20 @@ impl Export {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Says so if others can read what is in a directory that was there before.
+fn say_who_reads(directory: &Path) -> anyhow::Result<()> {
+    let mode = fs::metadata(directory).map_or(0, |metadata| metadata.mode() & 0o777);
+    if mode & 0o077 != 0 {
+        note(&format!(
+            "{} has mode {mode:04o}, so that others can reach the export, and entries name people; `chmod -R go= {}` closes it, and \
+             --public is for an export that everybody may read",
+            directory.display(),
+            directory.display()
+        ))?;
+    }
+    Ok(())
 }
 
 fn published(path: &Path, origin: &str, key: &VerifierKey) -> anyhow::Result<Published> {

@@ -68,8 +68,8 @@ impl Find {
         // Here, so that both ways say the same of a serial that is none.
         let filter = self.wanted.filter()?;
         match self.source.open().await? {
-            Opened::File(path) => {
-                let (archive, unusable) = Archive::open(&path)?;
+            Opened::File(reader) => {
+                let (archive, unusable) = Archive::open(*reader)?;
                 if let Some(why) = unusable {
                     note(&format!("the ledger's index cannot be used ({why}), so all of it is read"))?;
                 }

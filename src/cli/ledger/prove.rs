@@ -35,8 +35,8 @@ pub(in crate::cli) struct Prove {
 impl Prove {
     pub(super) async fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
         let (origin, proof) = match self.source.open().await? {
-            Opened::File(path) => {
-                let (archive, unusable) = Archive::open(&path)?;
+            Opened::File(reader) => {
+                let (archive, unusable) = Archive::open(*reader)?;
                 if let Some(why) = unusable {
                     note(&format!("the ledger's index cannot be used ({why}), so all of it is read"))?;
                 }

@@ -8,6 +8,7 @@ use countersign_proto::Client;
 
 use crate::agent::Address;
 use crate::cli::ledger::Log;
+use crate::ledger::Reader;
 
 /// A signer whose ledger this caller may read.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub(super) struct Source {
 
 /// What a command reads from.
 pub(super) enum Opened {
-    File(PathBuf),
+    File(Box<Reader>),
     Signer(Box<Client>),
 }
 
@@ -66,12 +67,11 @@ impl Server {
 
 impl Source {
     pub(super) async fn open(&self) -> anyhow::Result<Opened> {
-        match &self.server {
-            Some(address) => Ok(Opened::Signer(Box::new(self.tls.connect(address).await?))),
-            None => {
-                Ok(Opened::File(Log { ledger: self.ledger.clone(), config: self.config.clone() }.path()?))
-            }
+        if let Some(address) = &self.server {
+            return Ok(Opened::Signer(Box::new(self.tls.connect(address).await?)));
         }
+        let log = Log { ledger: self.ledger.clone(), config: self.config.clone() };
+        Ok(Opened::File(Box::new(log.open()?)))
     }
 }
 

@@ -12,8 +12,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::cli::ledger::{Log, ascii, table, time};
+use crate::ledger::Entry;
 use crate::ledger::entry::{Asked, Outcome};
-use crate::ledger::{Entry, Reader};
 
 /// How many names of a kind are counted each.
 const NAMES: usize = 10_000;
@@ -164,13 +164,12 @@ impl Counted {
 
 impl Stats {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let path = self.log.path()?;
-        let reader = Reader::open(&path)?;
+        let reader = self.log.open()?;
         let (begun, mut counted) = (Instant::now(), Counted::default());
         for entry in reader.entries(0..reader.len()?) {
             counted.add(&entry?.1);
         }
-        let (bytes, rate) = (size(&path)?, per_second(counted.entries, begun.elapsed()));
+        let (bytes, rate) = (size(reader.path())?, per_second(counted.entries, begun.elapsed()));
         if self.json {
             let mut object = counted.json();
             if let Value::Object(fields) = &mut object {

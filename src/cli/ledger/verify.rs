@@ -11,11 +11,10 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::progress::Progress;
-use super::{Log, ascii, keys, read_note};
+use super::{Log, ascii, keys, open_configured, read_note};
 use crate::cli::NoAnswer;
 use crate::config::Config;
 use crate::key::KeyCertificate;
-use crate::ledger::Reader;
 use crate::ledger::audit::{CaKeys, Compared, Known, Options, Report, Signatures, Source, audit};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::{Note, VerifierKey};
@@ -163,8 +162,7 @@ impl Verify {
         let (name, source) = if let Some(path) = &self.export {
             (path.display().to_string(), Source::Export(Directory::open(path)?))
         } else {
-            let path = config.as_ref().map_or_else(|| log.path(), |config| Ok(config.ledger.path.clone()))?;
-            let reader = Reader::open(&path)?;
+            let reader = config.as_ref().map_or_else(|| log.open(), open_configured)?;
             (reader.origin().to_owned(), Source::Log(reader))
         };
         let mut checkpoints = self.checkpoints(&source)?;

@@ -21,7 +21,7 @@ use crate::cli::ledger::ascii;
 use crate::cli::sign::{SubjectArgs, read_public_key};
 use crate::config::Config;
 use crate::key::{KeyCertificate, KeyName, PublicKey, UnixTime};
-use crate::ledger::{Entry, Reader};
+use crate::ledger::{self, Entry, Reader};
 use crate::policy::ask::{CaKeys, Offline, Question};
 use crate::policy::explain::Explanation;
 
@@ -114,7 +114,7 @@ impl Explain {
     fn inquiry(self, config: &Config) -> anyhow::Result<Inquiry> {
         let at = self.at.map(unix_time);
         if let Some(index) = self.source.entry {
-            return from_ledger(&config.ledger.path, index, at);
+            return from_ledger(&config.ledger, index, at);
         }
         let caller = CallerName::parse(self.caller.as_deref().context("give --caller")?)?;
         let key = self.key.context("give --key")?;
@@ -176,9 +176,9 @@ impl Inquiry {
 }
 
 /// The request of an entry, at the time when it was recorded.
-fn from_ledger(path: &Path, index: u64, at: Option<UnixTime>) -> anyhow::Result<Inquiry> {
-    let reader = Reader::open(path)?;
-    let missing = || anyhow!("{} has no entry {index}", path.display());
+fn from_ledger(ledger: &ledger::Config, index: u64, at: Option<UnixTime>) -> anyhow::Result<Inquiry> {
+    let reader = Reader::open_named(&ledger.path, &ledger.origin)?;
+    let missing = || anyhow!("{} has no entry {index}", ledger.path.display());
     let (_, entry) = reader.entries(index..index.saturating_add(1)).next().ok_or_else(missing)??;
     let inquiry = recorded::inquiry(&entry).map_err(|why| {
         let said = format!("entry {index} {why}");

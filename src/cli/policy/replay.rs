@@ -84,9 +84,12 @@ impl Replay {
     fn open(&self) -> anyhow::Result<Session<'_>> {
         let config = self.config.load()?;
         let sources = Sources::read(&self.config.config)?;
-        let path = self.ledger.as_ref().unwrap_or(&config.ledger.path).clone();
+        let reader = match &self.ledger {
+            Some(path) => Reader::open(path)?,
+            None => Reader::open_named(&config.ledger.path, &config.ledger.origin)?,
+        };
         let certificates = KeyCertificate::load_all(&config.keys);
-        Ok(Session { args: self, config, certificates, sources, reader: Reader::open(&path)?, path })
+        Ok(Session { args: self, config, certificates, sources, path: reader.path().to_owned(), reader })
     }
 
     /// Whether the filters let a request pass.

@@ -13,7 +13,7 @@ use crate::ledger::Reader;
 use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, sha256};
 use crate::ledger::fixture::Fixture;
 use crate::ledger::merkle::Tree;
-use crate::ledger::tiles::{Directory, export};
+use crate::ledger::tiles::{Audience, Destination, Directory, export};
 use crate::policy::fixture::{list, pair, public_key};
 
 /// The beginning of each test's log.
@@ -151,7 +151,8 @@ impl Log {
 
     fn exported(&self) -> PathBuf {
         let to = self.fixture.directory().join("export");
-        export(&self.reader(), &to, None, |_, _| ()).unwrap();
+        export(&self.reader(), Destination { directory: &to, audience: Audience::Owner }, None, |_, _| ())
+            .unwrap();
         to
     }
 

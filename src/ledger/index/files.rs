@@ -7,7 +7,7 @@
 //! runs, and a row is written some twenty times on its way down, in long writes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +25,9 @@ const FORMAT: u32 = 2;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const NEW_MANIFEST: &str = "manifest.new";
+
+/// The longest manifest: many times what the runs of any log take.
+const MAX_MANIFEST: u64 = 65_536;
 
 /// Is there once a run was found to be damaged, and says which.
 const DAMAGED: &str = "damaged";
@@ -74,6 +77,8 @@ pub(super) struct Files {
     tiles: Arc<TileFiles>,
     /// The rows that the first level may have, before the next begins.
     first_level: u64,
+    /// How a run that was to be merged is damaged.
+    damage: Option<String>,
 }
 
 /// Why an index cannot be used, and is made anew.
@@ -112,7 +117,7 @@ pub(super) struct Witness {
 impl Witness {
     /// The one at `path`, of the log named `origin`.
     pub(super) fn read(path: &Path, origin: &str) -> Option<Self> {
-        let text = fs::read(path.join(MANIFEST)).ok()?;
+        let text = read(&path.join(MANIFEST)).ok()?;
         serde_json::from_slice(&text).ok().filter(|witness: &Self| witness.origin == origin)
     }
 
@@ -123,7 +128,7 @@ impl Witness {
 }
 
 fn manifest(path: &Path, origin: &str) -> Result<Manifest, Unusable> {
-    let text = match fs::read(path.join(MANIFEST)) {
+    let text = match read(&path.join(MANIFEST)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Missing),
         text => text?,
     };
@@ -137,6 +142,17 @@ fn manifest(path: &Path, origin: &str) -> Result<Manifest, Unusable> {
     Ok(manifest)
 }
 
+/// A file of this directory that is not long.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_MANIFEST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len <= MAX_MANIFEST) {
+        return Ok(bytes);
+    }
+    let long = format!("{} has more than {MAX_MANIFEST} bytes", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, long))
+}
+
 impl Files {
     /// Opens the index at `path` of the log named `origin`.
     pub(super) fn open(path: &Path, origin: &str, first_level: u64) -> Result<Self, Unusable> {
@@ -146,28 +162,21 @@ impl Files {
         }
         let runs = Runs::default().for_manifest(path, None, &manifest)?;
         let tiles = Arc::new(TileFiles::open(path, manifest.entries)?);
-        let files = Self { path: path.to_owned(), manifest, runs, tiles, first_level };
+        let files = Self { path: path.to_owned(), manifest, runs, tiles, first_level, damage: None };
         files.remove_strangers()?;
         Ok(files)
     }
 
-    /// Begins an index that knows nothing, in place of what is at `path`.
+    /// Begins an index that knows nothing at `path`, where nothing is.
     pub(super) fn begin(path: &Path, origin: &str, key: TermKey, first_level: u64) -> io::Result<Self> {
-        if !path.is_dir() {
-            DirBuilder::new().mode(0o700).create(path)?;
-        }
+        DirBuilder::new().mode(0o700).create(path)?;
         let (claims, find) = (Vec::new(), Vec::new());
         let origin = origin.to_owned();
         let manifest = Manifest { format: FORMAT, origin, key, entries: 0, generation: 0, claims, find };
-        // First of all: while the files go, nothing may count on them.
         replace_manifest(path, &manifest)?;
-        if damage(path)?.is_some() {
-            fs::remove_file(path.join(DAMAGED))?;
-        }
         let tiles = Arc::new(TileFiles::open(path, 0)?);
-        let files = Self { path: path.to_owned(), manifest, runs: Runs::default(), tiles, first_level };
-        files.remove_strangers()?;
-        Ok(files)
+        let (path, runs) = (path.to_owned(), Runs::default());
+        Ok(Self { path, manifest, runs, tiles, first_level, damage: None })
     }
 
     /// What its terms are hashed with.
@@ -192,24 +201,20 @@ impl Files {
     /// Adds what waits, and returns once the disk has it. If it fails, all is as before; if it fails because a run is damaged,
     /// it fails until the index is made anew.
     pub(super) fn write(&mut self, waiting: &Waiting) -> io::Result<()> {
-        if let Some(damage) = damage(&self.path)? {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, damage));
+        if let Some(damage) = &self.damage {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, damage.clone()));
         }
         let written = self.written(waiting).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => self.condemn(&error),
+            io::ErrorKind::InvalidData => {
+                let damage = condemn(&self.path, &error);
+                self.damage = Some(damage.clone());
+                io::Error::new(io::ErrorKind::InvalidData, damage)
+            }
             _ => error,
         });
         // What is left is in nobody's way, and goes at the next start at the latest.
         let _ = self.remove_strangers();
         written
-    }
-
-    /// Has the next start make the index anew, because of `damage`.
-    fn condemn(&self, damage: &io::Error) -> io::Error {
-        let damage = format!("{damage}; restart the signer, which makes its index anew");
-        // If that fails, the next attempt meets the damage again.
-        let _ = fs::write(self.path.join(DAMAGED), &damage);
-        io::Error::new(io::ErrorKind::InvalidData, damage)
     }
 
     fn written(&mut self, waiting: &Waiting) -> io::Result<()> {
@@ -321,6 +326,9 @@ impl Known {
     /// Reads the index at `path` of the log named `origin`.
     pub(super) fn read(path: &Path, origin: &str) -> Result<Self, Unusable> {
         let mut named = manifest(path, origin)?;
+        if let Some(damage) = damage(path)? {
+            return Err(Unusable::Damaged(damage));
+        }
         loop {
             let open = |run: &Named| FindRun::open(&path.join(&run.file), &run.contents).map(Arc::new);
             match named.find.iter().flatten().map(open).collect::<Result<_, _>>() {
@@ -343,10 +351,18 @@ impl Known {
 
 /// Which run of the index at `path` was found to be damaged.
 fn damage(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path.join(DAMAGED)) {
+    match read(&path.join(DAMAGED)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        damage => damage.map(Some),
+        damage => damage.map(|damage| Some(String::from_utf8_lossy(&damage).into_owned())),
     }
+}
+
+/// Has the next start make the index at `path` anew, because of `damage`; what to say of it.
+pub(super) fn condemn(path: &Path, damage: &io::Error) -> String {
+    let damage = format!("{damage}; restart the signer, which makes its index anew");
+    // If that fails, whoever looks the next time meets the damage again.
+    let _ = fs::write(path.join(DAMAGED), &damage);
+    damage
 }
 
 /// Returns once the disk has `manifest` in the place of the one before.

@@ -2,13 +2,14 @@
 //!
 //! In: a hash, and the highest index that is wanted, which only sinks. Out: the newest entry that it leads to. A step to the next
 //! entry mostly reads nothing, and a leap across millions some twenty rows: several terms that must meet cost as much as the
-//! rarest of them. No fences are kept, as for claims: opening a run reads nothing.
+//! rarest of them. No fences are kept, as for claims: opening a run reads nothing. The first look into a run reads all of it, so that
+//! a damaged one is an error and no answer with holes.
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ledger::index::run::{self, BLOCK, Contents, ROW, posting};
 use crate::ledger::index::waiting::{Gathered, Posting};
@@ -16,8 +17,11 @@ use crate::ledger::index::waiting::{Gathered, Posting};
 /// A run that is read without fences.
 #[derive(Debug)]
 pub(super) struct FindRun {
+    path: PathBuf,
     file: File,
-    rows: u64,
+    contents: Contents,
+    /// Whether it is what was written, or how it is damaged, once somebody has looked.
+    is_whole: Mutex<Option<Result<(), String>>>,
 }
 
 /// Some rows of a run that were read.
@@ -42,15 +46,33 @@ pub(super) struct Cursor {
 }
 
 impl FindRun {
-    /// Opens the run at `path`; whoever merges it finds out whether it is what was written.
+    /// Opens the run at `path`; whoever reads it [finds out](Self::check) whether it is what was written.
     pub(super) fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
-        let rows = contents.rows;
-        Ok(Self { file: run::check(path, rows)?, rows })
+        let (file, contents) = (run::check(path, contents.rows)?, contents.clone());
+        Ok(Self { path: path.to_owned(), file, contents, is_whole: Mutex::default() })
+    }
+
+    /// Whether it is what was written: all of it is read the first time, for as long as `goes_on` says so.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] if it is damaged; others are not remembered.
+    pub(super) fn check(&self, goes_on: impl Fn() -> bool) -> io::Result<()> {
+        let mut is_whole = self.is_whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_whole.is_none() {
+            *is_whole = match run::is_whole(&self.file, &self.path, &self.contents, goes_on) {
+                Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
+                found => Some(found.map_err(|damage| damage.to_string())),
+            };
+        }
+        match &*is_whole {
+            Some(Err(damage)) => Err(io::Error::new(io::ErrorKind::InvalidData, damage.clone())),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     fn block(&self, number: u64) -> io::Result<Block> {
         let first = number * BLOCK;
-        let rows = run::read(&self.file, first..(first + BLOCK).min(self.rows))?;
+        let rows = run::read(&self.file, first..(first + BLOCK).min(self.contents.rows))?;
         Ok(Block { number, rows })
     }
 
@@ -127,7 +149,10 @@ impl Cursor {
                 }
                 0..number - 1
             }
-            None => 0..run.rows.div_ceil(BLOCK),
+            None => {
+                run.check(|| true)?;
+                0..run.contents.rows.div_ceil(BLOCK)
+            }
         };
         let Some(number) = self.search(run, blocks, bound)? else { return Ok(None) };
         self.reads += 1;

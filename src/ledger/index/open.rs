@@ -2,10 +2,11 @@
 //!
 //! In: a log that is open. Out: an index that knows all of it. An index that cannot be used is made anew from the log. One that
 //! knows more than the log, or other entries, is a witness against it, whether it can be used or not: the signer does not
-//! start.
+//! start. It stays until another that knows all of the log takes its place, however often that is interrupted.
 
+use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::ledger::LedgerError;
 use crate::ledger::entry::{Entry, leaf_hash};
+use crate::ledger::index::checker::Checker;
 use crate::ledger::index::directory::{self, Access};
 use crate::ledger::index::files::{Files, MANIFEST, Unusable, Witness};
 use crate::ledger::index::term::UnknownSerial;
@@ -59,6 +61,7 @@ impl Index {
     /// Opens the index of `log`, or makes it, and has it know all entries.
     pub(in crate::ledger) fn open(log: Log<'_>, limits: Limits) -> Result<Self, LedgerError> {
         let path = path(log.path);
+        settle(&path).map_err(|source| failed("opening index", &path, source))?;
         let access =
             directory::close(&path, MANIFEST).map_err(|source| failed("opening index", &path, source))?;
         let opened = match access {
@@ -73,7 +76,7 @@ impl Index {
             }
             Err(unusable) => {
                 hear(&path, log)?;
-                begin(&path, log, limits, &unusable)?
+                made_anew(&path, log, limits, &unusable)?
             }
         };
         let active = catch_up(&path, &mut files, log, limits)?;
@@ -81,6 +84,8 @@ impl Index {
         let view = watch::Sender::new(View::new(key, &active, &runs, &tiles));
         let thread =
             Thread::start(files, limits.pause).map_err(|source| failed("writing index", &path, source))?;
+        let checker = Checker::start(path.clone(), Arc::clone(&runs.find))
+            .map_err(|source| failed("checking index", &path, source))?;
         let (since, hashes) = (Instant::now(), Vec::new());
         Ok(Self {
             path,
@@ -95,18 +100,64 @@ impl Index {
             hashes,
             thread,
             view,
+            _checker: checker,
         })
     }
 }
 
-/// Begins an index in place of one that cannot be used.
-fn begin(path: &Path, log: Log<'_>, limits: Limits, unusable: &Unusable) -> Result<Files, LedgerError> {
+/// Makes an index of all of the log, and puts it in the place of one that cannot be used.
+fn made_anew(path: &Path, log: Log<'_>, limits: Limits, unusable: &Unusable) -> Result<Files, LedgerError> {
     if log.entries > 0 {
         let entries = log.entries;
         tracing::warn!(cause = %unusable, entries, "index {} is made anew from the ledger", path.display());
     }
     let key = TermKey::random().map_err(|_| LedgerError::NoRandomness)?;
-    Files::begin(path, log.origin, key, limits.flush).map_err(|source| failed("making index", path, source))
+    let making = |source| failed("making index", path, source);
+    let new = beside(path, ".new");
+    remove(&new).map_err(making)?;
+    let mut files = Files::begin(&new, log.origin, key, limits.flush).map_err(making)?;
+    let rest = catch_up(&new, &mut files, log, limits)?;
+    if rest.weight() > 0 {
+        files.write(&rest).map_err(making)?;
+    }
+    drop(files);
+    install(&new, path).map_err(making)?;
+    Files::open(path, log.origin, limits.flush).map_err(|unusable| making(io::Error::other(unusable)))
+}
+
+/// Puts the index at `new` in the place of the one at `path`. Whenever this is interrupted, one of the two is there.
+fn install(new: &Path, path: &Path) -> io::Result<()> {
+    let old = beside(path, ".old");
+    if path.exists() {
+        fs::rename(path, &old)?;
+    }
+    fs::rename(new, path)?;
+    File::open(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))?
+        .sync_all()?;
+    remove(&old)
+}
+
+/// Ends what was interrupted: an index that was to be replaced, and was not, is in its place again.
+fn settle(path: &Path) -> io::Result<()> {
+    let old = beside(path, ".old");
+    match (old.exists(), path.exists()) {
+        (true, false) => fs::rename(old, path),
+        (true, true) => remove(&old),
+        (false, _) => Ok(()),
+    }
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.to_owned();
+    path.as_mut_os_string().push(end);
+    path
 }
 
 /// Has an index that cannot be used say what it knows against the log, before it goes.

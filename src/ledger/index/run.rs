@@ -27,7 +27,7 @@ const BUFFER: usize = 128 * 1024;
 
 mod whole;
 
-pub(super) use whole::{Contents, Rows, check};
+pub(super) use whole::{Contents, Rows, check, is_whole};
 
 use whole::Hashed;
 

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::ledger::archive::{Archive, ArchiveError};
 use crate::ledger::entry::{AskedTbs, Entry};
+use crate::ledger::filter::Filter;
 use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::index::Limits;
-use crate::ledger::{Config, Ledger, LedgerError, Permitted};
+use crate::ledger::search::Search;
+use crate::ledger::{Config, Ledger, LedgerError, Permitted, Reader};
 use crate::sign::Request;
 
 /// Written often, so that there are runs on several levels.
@@ -443,7 +446,6 @@ async fn a_run_that_was_changed_is_not_merged_and_the_index_is_made_anew() {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(file.path(), bytes).unwrap();
     }
-    let known = manifest(&fixture)["entries"].clone();
     let ledger = fixture.open_with(OFTEN);
     let mut recorded = 0;
     let error = loop {
@@ -457,13 +459,115 @@ async fn a_run_that_was_changed_is_not_merged_and_the_index_is_made_anew() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("has other bytes") && cause.contains("restart the signer"), "{cause}");
     ledger.close().await;
-    assert_eq!(manifest(&fixture)["entries"], known);
+    let known = manifest(&fixture)["entries"].as_u64().unwrap();
+    assert!(known < 20 + u64::try_from(recorded).unwrap(), "{known}: no run is made of one that was changed");
 
     let ledger = fixture.open_with(OFTEN);
     all_are_known(&fixture, &ledger, &requests).await;
     ledger.close().await;
     assert_eq!(manifest(&fixture)["entries"], fixture.entries().len());
     assert!(!index.join("damaged").exists());
+}
+
+#[tokio::test]
+async fn a_changed_run_is_an_error_to_those_who_find_and_has_the_index_made_anew() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    signed(&fixture, &ledger, 10).await;
+    ledger.close().await;
+    let run = manifest(&fixture)["find"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|run| run["file"].as_str().map(str::to_owned));
+    let run = fixture.index().join(run.unwrap());
+    let mut bytes = fs::read(&run).unwrap();
+    // What says the caller of some entry: whoever looks into it would find nine of ten.
+    let row = bytes.len() / 32 * 16;
+    bytes[row..row + 8].fill(0xff);
+    fs::write(&run, bytes).unwrap();
+    let find = |archive: &Archive| {
+        let filter = Filter { caller: Some("uid:1000".to_owned()), ..Filter::default() };
+        let mut search = Search::new(archive, filter, None)?;
+        search.step(archive, u64::MAX, 100)
+    };
+    let (archive, _) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+    let error = find(&archive).unwrap_err();
+    assert!(matches!(error, ArchiveError::Damaged(_)), "{error:?}");
+
+    let ledger = fixture.open();
+    let error = ledger.live().read(find).await.unwrap_err();
+    assert!(matches!(error, ArchiveError::Damaged(_)) && error.to_string().contains("restart"), "{error}");
+    // Nothing else stops, and the mark is for the next start.
+    sign(&fixture, &ledger, &fixture.request_with_serial(11)).await;
+    while !fixture.index().join("damaged").exists() {
+        tokio::task::yield_now().await;
+    }
+    let (scanned, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+    assert!(unusable.is_some_and(|why| why.contains("is damaged")));
+    assert_eq!(find(&scanned).unwrap().len(), 11, "the log itself is read");
+    ledger.close().await;
+    let ledger = fixture.open();
+    assert_eq!(ledger.live().read(find).await.unwrap().len(), 11);
+    ledger.close().await;
+    assert!(!fixture.index().join("damaged").exists());
+}
+
+#[tokio::test]
+async fn an_index_is_a_witness_until_another_knows_all_of_the_log() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    // So many that the first are not compared.
+    signed(&fixture, &ledger, 300).await;
+    ledger.close().await;
+    let known = manifest(&fixture)["entries"].clone();
+    let run = manifest(&fixture)["claims"][0]["file"].as_str().unwrap().to_owned();
+    fs::remove_file(fixture.index().join(run)).unwrap();
+    let connection = fixture.sql("DROP TRIGGER entry_is_never_changed; DROP TRIGGER entry_is_never_removed");
+    let leaf: Vec<u8> =
+        connection.query_row("SELECT leaf FROM entry WHERE idx = 0", (), |row| row.get(0)).unwrap();
+    connection.execute("UPDATE entry SET leaf = x'00' WHERE idx = 0", ()).unwrap();
+    // Interrupted, here by an entry that cannot be read, as often as it is.
+    for _ in 0..2 {
+        let error = Ledger::open(&fixture.config).unwrap_err();
+        assert!(matches!(error, LedgerError::Entry { index: 0, .. }), "{error}");
+        assert_eq!(manifest(&fixture)["entries"], known);
+    }
+    connection.execute("UPDATE entry SET leaf = ?1 WHERE idx = 0", (leaf,)).unwrap();
+    connection.execute("CREATE TABLE last AS SELECT * FROM entry WHERE idx = 599", ()).unwrap();
+    connection.execute("DELETE FROM entry WHERE idx = 599", ()).unwrap();
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(matches!(error, LedgerError::OlderThanIndex { entries: 599, known: 600, .. }), "{error}");
+    // Nor is it lost between the two renames.
+    let mut old = fixture.index();
+    old.as_mut_os_string().push(".old");
+    fs::rename(fixture.index(), &old).unwrap();
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(matches!(error, LedgerError::OlderThanIndex { entries: 599, known: 600, .. }), "{error}");
+    connection.execute_batch("INSERT INTO entry SELECT * FROM last; DROP TABLE last").unwrap();
+    let ledger = fixture.open();
+    assert_eq!(word(&fixture, &ledger, &same_serial(&fixture, 300)).await, "SERIAL_REUSED");
+    ledger.close().await;
+    let names = fs::read_dir(fixture.directory())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.contains("index")).count(), 1, "nothing is left beside it");
+}
+
+#[tokio::test]
+async fn a_manifest_that_does_not_end_is_no_manifest() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let requests = signed(&fixture, &ledger, 2).await;
+    ledger.close().await;
+    let path = fixture.index().join("manifest.json");
+    fs::remove_file(&path).unwrap();
+    symlink("/dev/zero", &path).unwrap();
+    let (_, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+    assert!(unusable.is_some_and(|why| why.contains("has more than 65536 bytes")));
+    let ledger = fixture.open();
+    all_are_known(&fixture, &ledger, &requests).await;
+    ledger.close().await;
 }
 
 #[tokio::test]

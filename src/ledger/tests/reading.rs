@@ -17,7 +17,7 @@ use crate::ledger::merkle::{check_consistency, check_inclusion};
 use crate::ledger::search::Search;
 use crate::ledger::sqlite;
 use crate::ledger::store::{Batch as _, Store as _};
-use crate::ledger::{Ledger, leaf_hash};
+use crate::ledger::{Ledger, LedgerError, Reader, leaf_hash};
 
 /// Written often, so that some is in runs, some is being written, and some waits.
 const OFTEN: Limits =
@@ -114,12 +114,12 @@ async fn a_filter_finds_what_it_means_and_nothing_else_wherever_that_is() {
         };
         ledger.live().read(live).await.unwrap();
         // Of another process, beside the signer: what the files do not know is read from the log.
-        let (beside, unusable) = Archive::open(&fixture.config.path).unwrap();
+        let (beside, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
         assert!(unusable.is_none() && beside.size() >= 80, "{unusable:?}");
         all_are_found(&beside, &entries);
         ledger.close().await;
         let entries = fixture.entries();
-        all_are_found(&Archive::open(&fixture.config.path).unwrap().0, &entries);
+        all_are_found(&Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap().0, &entries);
         let ledger = fixture.open_with(limits);
         let live = move |archive: &Archive| {
             all_are_found(archive, &entries);
@@ -128,7 +128,7 @@ async fn a_filter_finds_what_it_means_and_nothing_else_wherever_that_is() {
         ledger.live().read(live).await.unwrap();
         ledger.close().await;
         fixture.remove_index();
-        let (scanned, unusable) = Archive::open(&fixture.config.path).unwrap();
+        let (scanned, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
         assert_eq!(unusable.as_deref(), Some("there is none"));
         all_are_found(&scanned, &fixture.entries());
     }
@@ -173,7 +173,7 @@ fn a_time_is_found_by_halving_though_times_run_backwards_a_little() {
     }
     batch.commit().unwrap();
     drop(store);
-    let (archive, _) = Archive::open(&fixture.config.path).unwrap();
+    let (archive, _) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
     let entries = fixture.entries();
     for at in [0, 1, 7, 1000, 2001, 3996, 3999] {
         let (since, until) = (UnixMillis(times[at]), UnixMillis(times[at] + 60_000));
@@ -201,7 +201,7 @@ async fn words_whose_hashes_meet_are_told_apart_by_readers() {
     let ledger = fixture.open_with(OFTEN);
     recorded(&fixture, &ledger, 10).await;
     ledger.close().await;
-    all_are_found(&Archive::open(&fixture.config.path).unwrap().0, &fixture.entries());
+    all_are_found(&Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap().0, &fixture.entries());
 }
 
 #[tokio::test]
@@ -232,12 +232,12 @@ async fn proofs_of_any_entry_and_size_verify_and_those_of_another_do_not() {
         archive.root(size)
     };
     let live = ledger.live().read(move |archive| Ok((archive.size(), check(archive)?))).await.unwrap();
-    let (beside, _) = Archive::open(&path).unwrap();
+    let (beside, _) = Archive::open(Reader::open(&path).unwrap()).unwrap();
     check(&beside).unwrap();
     assert_eq!(beside.root(live.0).unwrap(), live.1);
     ledger.close().await;
     fixture.remove_index();
-    let (scanned, _) = Archive::open(&path).unwrap();
+    let (scanned, _) = Archive::open(Reader::open(&path).unwrap()).unwrap();
     assert_eq!(scanned.root(live.0).unwrap(), live.1);
 }
 
@@ -250,7 +250,7 @@ async fn a_log_that_was_changed_has_no_proof() {
     let other = fixture.entries()[4].encode().unwrap();
     let connection = fixture.sql("DROP TRIGGER entry_is_never_changed");
     connection.execute("UPDATE entry SET leaf = ?1 WHERE idx = 1", [other]).unwrap();
-    let (archive, _) = Archive::open(&fixture.config.path).unwrap();
+    let (archive, _) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
     assert!(archive.inclusion(0, 9).is_ok());
     let error = archive.inclusion(1, 9).unwrap_err();
     assert!(matches!(error, ArchiveError::Disagree { index: 1, .. }), "{error}");
@@ -262,7 +262,7 @@ async fn pages_end_by_entries_and_by_bytes_and_a_missing_entry_is_told() {
     let ledger = fixture.open();
     recorded(&fixture, &ledger, 5).await;
     ledger.close().await;
-    let (archive, _) = Archive::open(&fixture.config.path).unwrap();
+    let (archive, _) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
     let indexes = |range, entries, bytes| -> Vec<u64> {
         let page = archive.entries(range, Page { entries, bytes }).unwrap();
         page.iter().map(|entry| entry.index).collect()
@@ -317,4 +317,13 @@ async fn what_is_told_to_be_durable_is_there_and_readers_end_with_the_ledger() {
     }
     let wal = fixture.directory().join("log.sqlite-wal");
     assert!(!wal.exists(), "the writer was the last to close the file");
+}
+
+#[tokio::test]
+async fn a_log_of_another_name_is_not_read_for_the_configured_one() {
+    let fixture = Fixture::new();
+    fixture.open().close().await;
+    Reader::open_named(&fixture.config.path, &fixture.config.origin).unwrap();
+    let error = Reader::open_named(&fixture.config.path, "other.example/log").unwrap_err();
+    assert!(matches!(error, LedgerError::OtherOrigin { .. }), "{error}");
 }

@@ -7,12 +7,15 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::merkle::{Frontier, Hash, TILE_WIDTH, Tiles, Tree};
 use crate::ledger::note::Note;
-use crate::ledger::tiles::file::Files;
+use crate::ledger::tiles::file::{Audience, Files};
 use crate::ledger::tiles::{CHECKPOINT, Directory, Resource, TilesError, bundle, io_error};
 use crate::ledger::{Reader, leaf_hash};
 
@@ -28,6 +31,15 @@ pub struct Published {
     pub checkpoint: Checkpoint,
     /// As it is to be published, with its signatures.
     pub note: Note,
+}
+
+/// Where an export goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    /// The directory, made if it is missing.
+    pub directory: &'a Path,
+    /// Who may read what is made.
+    pub audience: Audience,
 }
 
 /// What an export did.
@@ -49,7 +61,7 @@ pub struct Exported {
 /// [`TilesError`]. What was written by then is right, and the next export goes on from there.
 pub fn export(
     log: &Reader,
-    directory: &Path,
+    to: Destination<'_>,
     publish: Option<&Published>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Exported, TilesError> {
@@ -58,7 +70,8 @@ pub fn export(
     if let Some(publish) = publish.filter(|_| size > len) {
         return Err(TilesError::Shorter { path: publish.path.clone(), size, len });
     }
-    let files = Files::new(directory)?;
+    let Destination { directory, audience } = to;
+    let files = Files::new(directory, audience)?;
     let _lock = lock(directory)?;
     let mut export = Export { log, directory: Directory::open(directory)?, files, filled: BTreeSet::new() };
     export.continues(publish)?;
@@ -242,7 +255,8 @@ impl Tiles for Full<'_> {
 
 fn lock(directory: &Path) -> Result<File, TilesError> {
     let path = directory.join(LOCK);
-    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(no_link).open(&path);
     let file = file.map_err(|source| io_error("opening lock file", &path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

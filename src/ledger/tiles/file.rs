@@ -2,19 +2,49 @@
 //!
 //! In: bytes and a path. Out: the file, on the disk, by way of a temporary one beside it. Promised: whoever reads meanwhile
 //! has the old file or the new one, and after a loss of power there is one of the two. A name is on the disk for certain
-//! after [`Files::sync`] only.
+//! after [`Files::sync`] only. Nobody but this user may read what is written, unless it is for everybody; and no link leads it
+//! elsewhere.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::ledger::tiles::{TilesError, io_error};
+use rustix::fs::OFlags;
+
+use crate::ledger::tiles::{TilesError, io_error, read};
+
+/// Who may read an export, as far as this user's umask lets them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Audience {
+    /// This user: entries name people.
+    Owner,
+    /// Everybody on this host, a web server for one.
+    Everybody,
+}
+
+impl Audience {
+    const fn of_directories(self) -> u32 {
+        match self {
+            Self::Owner => 0o700,
+            Self::Everybody => 0o755,
+        }
+    }
+
+    const fn of_files(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Everybody => 0o644,
+        }
+    }
+}
 
 /// What one export writes.
 #[derive(Debug)]
 pub(super) struct Files {
     root: PathBuf,
+    audience: Audience,
     /// Directories with names that may not be on the disk yet.
     touched: BTreeSet<PathBuf>,
     /// How many files were written.
@@ -23,15 +53,17 @@ pub(super) struct Files {
 
 impl Files {
     /// For a directory, which is made if it is missing.
-    pub(super) fn new(root: &Path) -> Result<Self, TilesError> {
-        fs::create_dir_all(root).map_err(|source| io_error("making directory", root, source))?;
-        Ok(Self { root: root.to_owned(), touched: BTreeSet::new(), written: 0 })
+    pub(super) fn new(root: &Path, audience: Audience) -> Result<Self, TilesError> {
+        let files = Self { root: root.to_owned(), audience, touched: BTreeSet::new(), written: 0 };
+        files.make_all(root)?;
+        Ok(files)
     }
 
     /// Writes one file, in the place of an older one if there is one that differs.
     pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), TilesError> {
         let path = self.root.join(name);
-        if fs::read(&path).is_ok_and(|there| there == bytes) {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if read(&path, len).is_ok_and(|there| there.as_deref() == Some(bytes)) {
             return Ok(());
         }
         let directory = path.parent().unwrap_or(&self.root).to_owned();
@@ -41,7 +73,7 @@ impl Files {
         let mut temporary = path.clone();
         temporary.as_mut_os_string().push(".tmp");
         let write = || {
-            let mut file = File::create(&temporary)?;
+            let mut file = self.create(&temporary)?;
             file.write_all(bytes)?;
             file.sync_data()?;
             fs::rename(&temporary, &path)
@@ -50,6 +82,17 @@ impl Files {
         self.touched.insert(directory);
         self.written += 1;
         Ok(())
+    }
+
+    /// A file that nobody made before: what an export that was stopped left is removed.
+    fn create(&self, path: &Path) -> io::Result<File> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+        let mode = self.audience.of_files();
+        OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(no_link).open(path)
     }
 
     /// Removes a directory and what is in it, if it is there.
@@ -73,9 +116,14 @@ impl Files {
 
     /// The directories from the root down to this one; each new name is in the directory above.
     fn make(&mut self, directory: &Path) -> Result<(), TilesError> {
-        fs::create_dir_all(directory).map_err(|source| io_error("making directory", directory, source))?;
+        self.make_all(directory)?;
         let above = directory.ancestors().skip(1).take_while(|above| above.starts_with(&self.root));
         self.touched.extend(above.map(Path::to_owned));
         Ok(())
+    }
+
+    fn make_all(&self, directory: &Path) -> Result<(), TilesError> {
+        let made = DirBuilder::new().recursive(true).mode(self.audience.of_directories()).create(directory);
+        made.map_err(|source| io_error("making directory", directory, source))
     }
 }

@@ -36,7 +36,12 @@ impl Site {
     }
 
     fn export(&self, publish: Option<&Published>) -> Result<Exported, TilesError> {
-        export(&Reader::open(&self.fixture.config.path).unwrap(), &self.to, publish, |_, _| ())
+        self.export_for(Audience::Owner, publish)
+    }
+
+    fn export_for(&self, audience: Audience, publish: Option<&Published>) -> Result<Exported, TilesError> {
+        let to = Destination { directory: &self.to, audience };
+        export(&Reader::open(&self.fixture.config.path).unwrap(), to, publish, |_, _| ())
     }
 
     /// Every file but the lock, with its inode and bytes.
@@ -205,7 +210,9 @@ fn goes_on_only_with_the_export_of_the_same_log() {
     let other = Fixture::new();
     other.append((0..600).map(|index| leaf(index ^ u64::from(index == 300))));
     let reader = Reader::open(&other.config.path).unwrap();
-    let error = export(&reader, &site.to, None, |_, _| ()).unwrap_err();
+    let error =
+        export(&reader, Destination { directory: &site.to, audience: Audience::Owner }, None, |_, _| ())
+            .unwrap_err();
     assert!(matches!(error, TilesError::OtherLog { index: 300, .. }), "{error}");
 }
 
@@ -254,4 +261,53 @@ fn two_exports_to_one_directory_do_not_mix() {
     assert!(matches!(site.export(None), Err(TilesError::Locked { .. })));
     drop(lock);
     site.export(None).unwrap();
+}
+
+#[test]
+fn only_the_owner_can_read_an_export_unless_it_is_for_everybody() {
+    for (audience, directories, files) in
+        [(Audience::Owner, 0o700, 0o600), (Audience::Everybody, 0o755, 0o644)]
+    {
+        let site = Site::new(300);
+        site.export_for(audience, Some(&published(300, root(300)))).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        for directory in ["", "tile", "tile/entries", "tile/entries/001.p"] {
+            assert_eq!(mode(&site.to.join(directory)), directories, "{directory}");
+        }
+        for file in site.files().keys() {
+            assert_eq!(mode(&site.to.join(file)), files, "{file}");
+        }
+        assert_eq!(mode(&site.to.join(".lock")), 0o600);
+    }
+}
+
+#[test]
+fn an_export_follows_no_link_to_write() {
+    let site = Site::new(3);
+    site.export(None).unwrap();
+    let (elsewhere, first) =
+        (site.fixture.directory().join("elsewhere"), site.to.join("tile/entries/000.p/3"));
+    fs::write(&elsewhere, "precious").unwrap();
+    let temporary = site.to.join("tile/entries/000.p/3.tmp");
+    std::os::unix::fs::symlink(&elsewhere, &temporary).unwrap();
+    fs::remove_file(&first).unwrap();
+    site.export(None).unwrap();
+    assert!(first.is_file() && !temporary.exists());
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "precious");
+    let lock = site.to.join(".lock");
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
+    assert!(matches!(site.export(None), Err(TilesError::Io { doing: "opening lock file", .. })));
+}
+
+#[test]
+fn what_is_in_a_files_place_is_read_no_further_than_it_is_long() {
+    let site = Site::new(3);
+    site.export(None).unwrap();
+    let tile = site.to.join("tile/0/000.p/3");
+    // It has no end.
+    fs::remove_file(&tile).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &tile).unwrap();
+    site.export(None).unwrap();
+    assert_eq!(fs::read(&tile).unwrap().len(), 3 * 32);
 }

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -43,6 +44,37 @@ pub(in crate::ledger::index) struct Rows {
 pub(in crate::ledger::index) fn check(path: &Path, rows: u64) -> io::Result<File> {
     let file = File::open(path)?;
     if file.metadata()?.len() == bytes(rows) { Ok(file) } else { Err(damaged(path, "has another length")) }
+}
+
+/// Whether all of `file` is what was written; nothing is said if that `goes_on` no longer.
+pub(in crate::ledger::index) fn is_whole(
+    file: &File,
+    path: &Path,
+    contents: &Contents,
+    goes_on: impl Fn() -> bool,
+) -> io::Result<()> {
+    let (mut context, mut buffer) = (Context::new(&SHA256), vec![0; BUFFER]);
+    let (mut at, len) = (0, bytes(contents.rows));
+    while at < len {
+        if !goes_on() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let rest = usize::try_from(len - at).unwrap_or(usize::MAX).min(BUFFER);
+        let chunk = buffer.get_mut(..rest).unwrap_or_default();
+        file.read_exact_at(chunk, at).map_err(|error| shorter(path, error))?;
+        context.update(chunk);
+        at += u64::try_from(rest).unwrap_or(u64::MAX);
+    }
+    let sha256 = Base64::encode_string(context.finish().as_ref());
+    if sha256 == contents.sha256 { Ok(()) } else { Err(damaged(path, "has other bytes")) }
+}
+
+/// What the end of a file before the last row means.
+fn shorter(path: &Path, error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(path, "is shorter"),
+        _ => error,
+    }
 }
 
 fn damaged(path: &Path, how: &str) -> io::Error {
@@ -99,10 +131,7 @@ impl Rows {
             return if is_whole { Ok(None) } else { Err(damaged(&self.path, "has other bytes")) };
         }
         let mut row = [0; ROW];
-        self.file.read_exact(&mut row).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => damaged(&self.path, "is shorter"),
-            _ => error,
-        })?;
+        self.file.read_exact(&mut row).map_err(|error| shorter(&self.path, error))?;
         let posting = posting(&row);
         if self.last.is_some_and(|last| posting <= last) {
             return Err(damaged(&self.path, "has rows in another order"));

@@ -60,9 +60,17 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::with_ca(Ed25519KeyPair::generate().unwrap())
+    }
+
+    /// With the CA key of this seed, so that several processes have the same.
+    pub(super) fn with_seed(seed: &[u8; 32]) -> Self {
+        Self::with_ca(Ed25519KeyPair::from_seed_unchecked(seed).unwrap())
+    }
+
+    fn with_ca(ca: Ed25519KeyPair) -> Self {
         let directory = TempDir::new().unwrap();
         let config = crate::config::Config::parse(&directory.path().join("cs.toml"), CONFIG).unwrap();
-        let ca = Ed25519KeyPair::generate().unwrap();
         let public_key = PublicKey::Ed25519(ca.public_key().as_ref().try_into().unwrap());
         let name = KeyName::new("user-ca").unwrap();
         let key = Key::new(name, KeyPurpose::SshUserCa, Scheme::Ed25519, public_key).unwrap();

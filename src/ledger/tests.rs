@@ -15,6 +15,7 @@ use crate::token::RawSignature;
 
 mod budget;
 mod clock;
+mod crash;
 mod crl;
 mod identity;
 mod index;

@@ -1,0 +1,110 @@
+//! kill -9: the real daemon, many callers over mTLS, and 200 kills at random moments, each followed by a start.
+//!
+//! The moments are spread over the start (ledger and index opened, self-tests, first checkpoint) and over the load, in which
+//! checkpoints are signed all the time. Promised whatever the moment: every signature that a caller got has its intent in
+//! the log, before any outcome; no index and no serial is given twice; a request that comes again has the same answer or
+//! none; checkpoints continue each other; `countersign ledger verify` finds nothing; and the next start listens within a
+//! second. A kill takes nothing that the kernel was given, so this tests what is done in which order, not the disk.
+//!
+//! `COUNTERSIGN_CRASH_SEED` repeats the moments of another run, `COUNTERSIGN_CRASH_KILLS` says how many. The index's own files
+//! are written too seldom for this; `src/ledger/tests/crash.rs` kills a signer that writes them all the time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "tests: a panic is how they fail, and nothing outside can reach them"
+)]
+
+mod audit;
+mod bed;
+mod book;
+mod callers;
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/forge.rs"]
+mod forge;
+mod moments;
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/pki.rs"]
+mod pki;
+#[allow(dead_code, reason = "the black-box tests need more of it")]
+#[path = "../black_box/site.rs"]
+mod site;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::audit::Audit;
+use crate::bed::Bed;
+use crate::book::Book;
+use crate::callers::Load;
+use crate::moments::{Moment, Moments};
+
+/// How many kills, and the variable that says otherwise.
+const KILLS: u64 = 200;
+const KILLS_VARIABLE: &str = "COUNTERSIGN_CRASH_KILLS";
+
+/// How soon a killed signer is to serve again. All starts are printed, and the quickest tenth of those on the longest logs is
+/// judged: a machine that is busy with something else makes some starts late, a start that has too much to do makes all so.
+const RESTART: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_was_promised_is_lost_by_200_kills_of_a_signer_with_sqlite() {
+    survive(&Bed::sqlite()).await;
+}
+
+async fn survive(bed: &Bed) {
+    let (mut moments, kills) = (Moments::from_environment(), kills());
+    let (book, mut audit) = (Arc::new(Book::default()), Audit::new(bed));
+    let since = Instant::now();
+    let daemon = bed.site.serve();
+    let first_start = since.elapsed();
+    let ca_key = callers::ca_key(bed, &daemon).await;
+    daemon.kill();
+
+    let (since, mut starts) = (Instant::now(), Vec::new());
+    for _ in 0..kills {
+        match moments.next() {
+            Moment::Start(permille) => bed.start_and_kill(None, first_start * permille / 1000),
+            Moment::Proof(after) => bed.start_and_kill(Some("the token is ready"), after),
+            Moment::Load(after) => {
+                let before = Instant::now();
+                let daemon = bed.site.serve();
+                starts.push(before.elapsed());
+                let load = Load::start(bed, &daemon, &ca_key, &book, &mut moments);
+                tokio::time::sleep(after).await;
+                daemon.kill();
+                load.ended().await;
+            }
+        }
+        audit.look_at_checkpoint();
+    }
+    println!("{kills} kills in {:.0} s: {}", since.elapsed().as_secs_f64(), book.summary());
+    // As the last kill left it: no signer has put anything in order since.
+    bed.verify();
+
+    let daemon = bed.site.serve();
+    Load::start(bed, &daemon, &ca_key, &book, &mut moments).until_nothing_is_open(&book).await;
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    bed.verify();
+    audit.whole(&book, &ca_key);
+    judge(&starts);
+}
+
+fn kills() -> u64 {
+    std::env::var(KILLS_VARIABLE).map_or(KILLS, |kills| kills.parse().expect("a number of kills"))
+}
+
+fn judge(starts: &[Duration]) {
+    let at = |starts: &[Duration], percent: usize| {
+        let mut starts = starts.to_vec();
+        starts.sort_unstable();
+        starts[(starts.len() - 1) * percent / 100]
+    };
+    let line = [0, 10, 50, 90, 100].map(|percent| format!("{percent} % {:.0?}", at(starts, percent)));
+    println!("{} starts until it listened: {}", starts.len(), line.join(", "));
+    let quick = at(&starts[starts.len() / 2..], 10);
+    assert!(quick < RESTART, "even the quickest of the later starts take {quick:?}");
+}

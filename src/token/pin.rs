@@ -208,7 +208,9 @@ impl Pin {
 
     /// For `C_InitToken` and `C_InitPIN`, which `cryptoki` gives text only; `None` if it is not UTF-8. Wiped when dropped.
     pub(super) fn for_init(&self) -> Option<AuthPin> {
-        std::str::from_utf8(&self.0).ok().map(|text| AuthPin::new(Box::from(text)))
+        let copy: Box<str> = Box::from(std::str::from_utf8(&self.0).ok()?);
+        lock(copy.as_bytes());
+        Some(AuthPin::new(copy))
     }
 }
 

@@ -7,7 +7,7 @@ const SEED_VARIABLE: &str = "COUNTERSIGN_CRASH_SEED";
 /// The longest that a signer is left alone under load.
 const LONGEST_LOAD_US: u64 = 200_000;
 /// And after its token is ready: about as long as the self-tests and the first checkpoint take.
-const LONGEST_PROOF_US: u64 = 8_000;
+const LONGEST_PROOF_US: u64 = 40_000;
 
 /// When to kill.
 pub enum Moment {

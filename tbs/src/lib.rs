@@ -9,6 +9,7 @@ use std::fmt;
 pub mod crl;
 pub mod der;
 pub mod key;
+pub mod krl;
 pub mod ocsp;
 pub mod signature;
 pub mod ssh;

@@ -24,6 +24,10 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    pub(crate) fn byte(&mut self, field: &'static str) -> Result<u8, ParseError> {
+        self.array(field).map(|[byte]| byte)
+    }
+
     pub(crate) fn uint32(&mut self, field: &'static str) -> Result<u32, ParseError> {
         self.array(field).map(u32::from_be_bytes)
     }

@@ -8,23 +8,30 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use base64ct::{Base64, Encoding};
 use clap::{CommandFactory, Parser, Subcommand};
+use countersign_proto::v1;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Fault};
+use crate::key::Scheme;
 use crate::token::process;
 
 mod agent;
 mod bench;
 mod check;
+mod crl;
 mod health;
 mod key;
 pub(crate) mod ledger;
 mod policy;
+mod revoke;
+mod revoked;
 mod serve;
 mod sign;
 mod sign_tbs;
+mod ssh_krl;
 mod token;
 mod token_process;
 
@@ -50,6 +57,12 @@ enum Command {
     Sign(Box<sign::SignArgs>),
     /// Have any TBS signed by a running service: the exact bytes of a file
     SignTbs(Box<sign_tbs::SignTbsArgs>),
+    /// Revoke certificates, for ever: by serial, key id, principal, subject key, time or entry
+    Revoke(Box<revoke::Revoke>),
+    /// Write what is revoked as an OpenSSH KRL: for sshd's RevokedKeys
+    SshKrl(Box<ssh_krl::SshKrl>),
+    /// Have what is revoked signed as an X.509 CRL
+    Crl(Box<crl::Crl>),
     /// Be an SSH agent whose keys are a running service's CA keys: for `ssh-keygen -s CA.pub -U`
     Agent(Box<agent::AgentArgs>),
     /// Put load on a running service and measure it
@@ -122,6 +135,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Health(args) => runtime()?.block_on(health::run(*args)),
         Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
         Command::SignTbs(args) => runtime()?.block_on(sign_tbs::run(*args)),
+        Command::Revoke(revoke) => revoke.run(&mut std::io::stdout().lock()),
+        Command::SshKrl(krl) => krl.run(&mut std::io::stdout().lock()),
+        Command::Crl(crl) => crl.run(&mut std::io::stdout().lock()),
         Command::Agent(args) => agent::run(&args),
         Command::Bench(args) => {
             let token = bench::prepare(&args)?;
@@ -182,6 +198,13 @@ fn pem(label: &str, bytes: &[u8]) -> String {
 fn log(level: tracing::Level) {
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// How a key signs, as its signer says it.
+fn scheme(key: &v1::Key) -> anyhow::Result<Scheme> {
+    let word = |scheme: &Scheme| format!("SCHEME_{}", scheme.name().to_uppercase().replace('-', "_"));
+    let scheme = Scheme::ALL.into_iter().find(|scheme| word(scheme) == key.scheme().as_str_name());
+    scheme.with_context(|| format!("the scheme of key {} is not known here", key.name))
 }
 
 /// The runtime of the commands that talk to something.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
+use countersign_tbs::crl::CrlNumber;
 use tokio::sync::watch;
 
 use crate::caller::{Caller, CallerName};
@@ -28,6 +29,7 @@ pub mod checkpoint;
 pub mod checkpoints;
 mod claim;
 mod clock;
+mod compromised;
 mod crl_number;
 mod debt;
 pub mod entry;
@@ -42,6 +44,7 @@ pub mod merkle;
 pub mod note;
 mod order;
 mod reader;
+mod revocation;
 mod search;
 mod sqlite;
 mod store;
@@ -53,16 +56,18 @@ pub use archive::{Archive, ArchiveError, Consistency, Inclusion, Page, RawEntry}
 pub use checkpoints::{Checkpointing, SignedCheckpoint};
 pub use entry::{Entry, leaf_hash};
 pub use error::{LedgerError, StoreError};
-pub use filter::{Filter, NoSerial, Serial};
+pub use filter::{Filter, NoSerial, Revocations, Serial};
 pub use index::{RecordedTiles, UnusableIndex};
 pub use live::{Growth, Live};
 pub(crate) use order::Order;
 pub use order::Replay;
 pub use reader::Reader;
+pub use revocation::Revocation;
 pub use search::Search;
 
 use claim::{Claim, Conflict, Unique};
 use clock::LogClock;
+use compromised::Compromised;
 use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
 use index::{Limits, TileFiles};
@@ -160,8 +165,11 @@ impl Ledger {
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
         let (tiles, index) = (store.index().tiles(), store.index().view());
+        let archive = Archive::live(Reader::open(&config.path)?, index.borrow().clone());
+        let barred = Compromised::read(&archive).map_err(|error| unreadable(&config.path, error))?;
+        drop(archive);
         let live = Live::new(config.path.clone(), config.origin.clone(), index);
-        let queue = Queue::start(store, clock)?;
+        let queue = Queue::start(store, clock, barred)?;
         let (origin, path) = (Arc::from(config.origin.as_str()), Arc::from(config.path.as_path()));
         let readers = Arc::new(config.readers.clone());
         let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));
@@ -281,7 +289,8 @@ impl Ledger {
         let (key, tbs, rule) = permit.into_parts();
         let asked = asked(&request, AskedTbs::of(&request.bytes));
         let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, numbering));
-        let claim = Claim { asked, ca_key, unique, rule: rule.clone(), budget };
+        let subject_key = entry::subject_key(&tbs);
+        let claim = Claim { asked, ca_key, unique, subject_key, rule: rule.clone(), budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let entry = Entry::Intent { time, asked, policy, rule, ca_key };
         let leaf = Leaf::of_intent(&entry, &tbs, self.queue.term_key())?;
@@ -327,6 +336,14 @@ impl Ledger {
     /// As [`Self::record`].
     pub async fn thaw(&self, thaw: Thaw) -> Result<Option<Receipt>, LedgerError> {
         self.noted(self.queue.record_thaw((self.now)(), thaw).await)
+    }
+
+    /// The number of the newest CRL, complete or delta, of the key whose SPKI has this SHA-256, as the next one is judged by it.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn newest_crl_number(&self, spki_sha256: [u8; 32]) -> Result<Option<CrlNumber>, LedgerError> {
+        self.queue.newest_crl_number((self.now)(), spki_sha256).await
     }
 
     /// Records that `key` is about to sign a challenge of its own, at start-up.
@@ -474,6 +491,17 @@ fn ca_key(key: &Key) -> CaKey {
         purpose: key.purpose.name().to_owned(),
         scheme: key.scheme.name().to_owned(),
         spki_sha256: key.spki_sha256(),
+    }
+}
+
+/// Why a log whose revocations cannot be read is not opened.
+fn unreadable(path: &Path, error: ArchiveError) -> LedgerError {
+    match error {
+        ArchiveError::Ledger(error) => error,
+        other => {
+            let (path, source) = (index::path(path), Arc::new(std::io::Error::other(other)));
+            LedgerError::Io { doing: "reading index", path, source }
+        }
     }
 }
 

@@ -152,7 +152,7 @@ impl Listener {
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
         let (policy, ledger) = (signer.policy.clone(), signer.ledger.clone());
-        let operator = OperatorServer::new(operator::Operator::new(ledger.clone()));
+        let operator = OperatorServer::new(operator::Operator::new(ledger.clone(), signer.keys.clone()));
         let reading = ledger::Reading::service(ledger.clone(), stopping.clone());
         let health = health::Health::service(signer.clone(), stopping.clone());
         let api = api::Api::new(signer, work.clone(), stopping.clone());

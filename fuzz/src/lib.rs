@@ -22,6 +22,7 @@ use countersign::policy::{KeyList, ListError, ListFormat, Network, Pattern};
 use countersign_tbs::crl::{CrlBuilder, TbsCertList, Updates};
 use countersign_tbs::der::{DerError, Reader, StringKind, Writer, tag};
 use countersign_tbs::key::PublicKey;
+use countersign_tbs::krl::Krl;
 use countersign_tbs::ocsp::{ResponseBuilder, ResponseData};
 use countersign_tbs::signature;
 use countersign_tbs::ssh::{Certificate as SshCertificate, CertificateTbs, SubjectKey};
@@ -52,7 +53,7 @@ macro_rules! targets {
 
 targets! {
     ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob
-    spki der_reader x509_tbs x509_certificate crl ocsp
+    spki der_reader x509_tbs x509_certificate crl krl ocsp
     ledger_entry note note_key checkpoint caller_name config pattern network key_list agent_frame
 }
 
@@ -337,6 +338,13 @@ pub fn key_list(data: &[u8]) -> bool {
             true
         }
     }
+}
+
+/// An OpenSSH KRL.
+pub fn krl(data: &[u8]) -> bool {
+    let Ok(list) = Krl::parse(data) else { return false };
+    assert_eq!(list.encode(), data);
+    true
 }
 
 /// A client's message to the SSH agent, with its frame's header.

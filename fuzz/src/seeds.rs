@@ -5,13 +5,14 @@
 
 use countersign::agent::codec::{Request, SignRequest};
 use countersign::ledger::Entry;
-use countersign::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, UnixMillis};
+use countersign::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, RevocationReason, Revoked, UnixMillis};
 use countersign_tbs::crl::{
     CrlBuilder, CrlNumber, EntryExtension, IssuingDistributionPoint, Reason, RevokedEntry, Scope,
     TbsCertList, Updates,
 };
 use countersign_tbs::der::{Oid, StringKind, Time, oids};
 use countersign_tbs::key::{Curve, EcPoint, MlDsaPublicKey, ParameterSet, PublicKey, RsaPublicKey};
+use countersign_tbs::krl::{Certificates, Krl, Section};
 use countersign_tbs::ocsp::{
     CertId, CertStatus, HashParameters, IssuerHashes, Nonce, ResponderId, ResponseBuilder, SingleResponse,
 };
@@ -283,6 +284,24 @@ fn crl_list() -> [TbsCertList; 2] {
     [complete.entry(&revoked(2, dated)).build().unwrap(), delta.build().unwrap()]
 }
 
+pub(crate) fn krl() -> Vec<Vec<u8>> {
+    let ca_key = PublicKey::Ed25519([7; 32]);
+    let of = vec![
+        Certificates::Serials(vec![5, 1 << 40]),
+        Certificates::Range(100, 200),
+        Certificates::Bitmap(1000, vec![0x81, 0x01]),
+        Certificates::KeyIds(vec!["alice@desk".to_owned()]),
+    ];
+    let sections = vec![
+        Section::Certificates { ca_key: Some(ca_key.clone()), of },
+        Section::Certificates { ca_key: None, of: vec![Certificates::Range(1, 1)] },
+        Section::Keys(vec![SubjectKey::Plain(ca_key)]),
+        Section::Fingerprints(vec![[9; 32]]),
+    ];
+    let list = Krl { version: 7, generated: 1_800_000_000, comment: "seeds".to_owned(), sections };
+    vec![list.encode(), Krl::default().encode()]
+}
+
 pub(crate) fn crl() -> Vec<Vec<u8>> {
     crl_list().iter().map(|list| list.as_bytes().to_vec()).collect()
 }
@@ -353,7 +372,27 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
             text: "log.example/one\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n".to_owned(),
         },
     ];
-    others.into_iter().chain(outcomes).map(|entry| entry.encode().unwrap()).collect()
+    let revoked = [
+        Revoked::Serial(vec![7; 8]),
+        Revoked::KeyId(b"alice@desk".to_vec()),
+        Revoked::Name(b"alice".to_vec()),
+        Revoked::SubjectKey([8; 32]),
+        Revoked::Recorded(UnixMillis(1), time),
+        Revoked::Entry(9),
+    ];
+    let revocations =
+        revoked.into_iter().zip(RevocationReason::ALL).map(|(what, reason)| Entry::Revocation {
+            time,
+            key: b"user-ca".to_vec(),
+            ca_key: ca_key(),
+            spki: vec![0x30, 0],
+            what,
+            reason,
+            in_ledger: true,
+            by: b"uid:0".to_vec(),
+            why: b"ticket 4711".to_vec(),
+        });
+    others.into_iter().chain(outcomes).chain(revocations).map(|entry| entry.encode().unwrap()).collect()
 }
 
 /// Public examples: that of Go's golang.org/x/mod/sumdb/note, and that of C2SP tlog-cosignature.

@@ -21,10 +21,11 @@ use crate::v1::operator_client::OperatorClient;
 use crate::v1::sign_stream_response::Result as Outcome;
 use crate::v1::signer_client::SignerClient;
 use crate::v1::{
-    ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetCheckpointRequest, GetKeyRequest,
-    GetTreeRequest, InclusionProof, Key, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
-    ProveConsistencyRequest, ProveInclusionRequest, Receipt, SignRequest, SignResponse, SignStreamResponse,
-    ThawRequest, Tree, WatchRequest, WatchResponse,
+    ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetCheckpointRequest,
+    GetCrlNumberRequest, GetKeyRequest, GetTreeRequest, InclusionProof, Key, ListEntriesRequest,
+    ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest, ProveInclusionRequest, Receipt,
+    RevokeRequest, RevokeResponse, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
+    WatchRequest, WatchResponse,
 };
 
 mod error;
@@ -216,6 +217,14 @@ impl Client {
         response.into_inner().receipt.ok_or_else(CallError::empty_answer)
     }
 
+    /// As the signer's operator, over its Unix socket: takes certificates back, for ever.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `NOTHING_TO_REVOKE` if the ledger has no such certificate.
+    pub async fn revoke(&self, request: RevokeRequest) -> Result<RevokeResponse, CallError> {
+        Ok(self.operator.clone().revoke(self.timed(request)).await?.into_inner())
+    }
+
     /// As a reader of the ledger: its size and root.
     ///
     /// # Errors
@@ -231,6 +240,16 @@ impl Client {
     pub async fn checkpoint(&self) -> Result<Vec<u8>, CallError> {
         let response = self.ledger.clone().get_checkpoint(self.timed(GetCheckpointRequest {})).await?;
         Ok(response.into_inner().note.into())
+    }
+
+    /// As a reader of the ledger: the number of the newest CRL of the key whose SPKI has this SHA-256, big-endian.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_tree`].
+    pub async fn crl_number(&self, spki_sha256: [u8; 32]) -> Result<Option<Vec<u8>>, CallError> {
+        let request = GetCrlNumberRequest { spki_sha256: spki_sha256.to_vec().into() };
+        let response = self.ledger.clone().get_crl_number(self.timed(request)).await?;
+        Ok(response.into_inner().number.map(Into::into))
     }
 
     /// As a reader of the ledger: entries from an index on.

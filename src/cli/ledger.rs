@@ -20,12 +20,12 @@ use crate::ledger::{Entry, Reader};
 
 mod checkpoint;
 mod export;
-mod find;
+pub(super) mod find;
 mod json;
-mod keys;
+pub(super) mod keys;
 mod progress;
 mod prove;
-mod source;
+pub(super) mod source;
 mod stats;
 pub(super) mod table;
 mod tail;
@@ -90,7 +90,11 @@ pub(super) struct Style {
 }
 
 impl Style {
-    fn print(self, index: u64, entry: &Entry, out: &mut impl Write) -> std::io::Result<()> {
+    pub(super) fn is_json(self) -> bool {
+        self.json
+    }
+
+    pub(super) fn print(self, index: u64, entry: &Entry, out: &mut impl Write) -> std::io::Result<()> {
         if self.json {
             writeln!(out, "{}", ascii(&json::line(index, entry).to_string()))
         } else {
@@ -164,7 +168,7 @@ impl Log {
 }
 
 /// Something that whoever reads the output should know, beside it.
-fn note(text: &str) -> std::io::Result<()> {
+pub(super) fn note(text: &str) -> std::io::Result<()> {
     writeln!(std::io::stderr(), "countersign: {text}")
 }
 

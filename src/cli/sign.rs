@@ -4,8 +4,9 @@
 //! one step, after checking that the signer gave back exactly what it was given. What may be signed is decided by the
 //! signer, not here.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -315,10 +316,21 @@ impl Unfinished {
         Ok(Self { file, path, target: target.to_owned() })
     }
 
+    /// Lets everybody read it.
+    pub(super) fn for_all(self) -> anyhow::Result<Self> {
+        self.file.set_permissions(Permissions::from_mode(0o644))?;
+        Ok(self)
+    }
+
     pub(super) fn finish(mut self, content: &[u8]) -> anyhow::Result<()> {
         let written = self.file.write_all(content).and_then(|()| self.file.sync_all());
         let finished = written.and_then(|()| fs::rename(&self.path, &self.target));
-        finished.with_context(|| format!("cannot write {}", self.target.display()))
+        // The directory, too, has it once its disk does.
+        let beside = self.target.parent().filter(|parent| *parent != Path::new(""));
+        let directory = File::open(beside.unwrap_or(Path::new(".")));
+        // One that may not be listed cannot be opened; its disk is left to its time.
+        let kept = finished.and_then(|()| directory.map_or(Ok(()), |directory| directory.sync_all()));
+        kept.with_context(|| format!("cannot write {}", self.target.display()))
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Claim {
     pub(super) asked: Asked,
     pub(super) ca_key: CaKey,
     pub(super) unique: Unique,
+    /// What names the key that is certified in revocations, if it is for a certificate.
+    pub(super) subject_key: Option<[u8; 32]>,
     /// The profile that permits it, which is charged.
     pub(super) rule: String,
     pub(super) budget: Budget,

@@ -9,6 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_lc_rs::digest::{Context, SHA256};
 use minicbor::{Decode, Encode};
 
+mod revocation;
+
+pub use revocation::{NoReason, RevocationReason, Revoked};
+pub(crate) use revocation::{fingerprint, from_fingerprint, key_sha256, serial_text, subject_key};
+
 /// The longest entry, in bytes: C2SP tlog-tiles gives an entry's length two bytes.
 pub const MAX_LEN: usize = 65_535;
 
@@ -188,6 +193,37 @@ pub enum Entry {
         #[n(3)]
         text: String,
     },
+    /// An operator takes certificates back.
+    #[n(9)]
+    Revocation {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// The CA key's name.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        key: Vec<u8>,
+        /// The CA key.
+        #[n(2)]
+        ca_key: CaKey,
+        /// Its DER SubjectPublicKeyInfo, so that lists can be made of the log alone.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        spki: Vec<u8>,
+        /// Which of its certificates.
+        #[n(4)]
+        what: Revoked,
+        /// The word for lists.
+        #[n(5)]
+        reason: RevocationReason,
+        /// Whether the log had any of them.
+        #[n(6)]
+        in_ledger: bool,
+        /// The operator, as the kernel named it: `uid:0`.
+        #[cbor(n(7), with = "minicbor::bytes")]
+        by: Vec<u8>,
+        /// The operator's reason, in words.
+        #[cbor(n(8), with = "minicbor::bytes")]
+        why: Vec<u8>,
+    },
 }
 
 /// What a caller asked for.
@@ -338,7 +374,8 @@ impl Entry {
             | Self::Refusals { time, .. }
             | Self::Freeze { time, .. }
             | Self::Thaw { time, .. }
-            | Self::Checkpoint { time, .. } => *time,
+            | Self::Checkpoint { time, .. }
+            | Self::Revocation { time, .. } => *time,
         }
     }
 }

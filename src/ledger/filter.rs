@@ -3,12 +3,14 @@
 //! In: what somebody asks. Out: the words that the index has lists of, and whether an entry is meant: a list may have others,
 //! whose words have the same hash. Text is compared whole, byte for byte.
 
+use std::fmt;
+
 use countersign_tbs::Tbs;
 use countersign_tbs::ssh::CertificateTbs;
 use countersign_tbs::x509::{SerialNumber, TbsCertificate};
 
 use crate::ledger::Entry;
-use crate::ledger::entry::{Asked, UnixMillis};
+use crate::ledger::entry::{Asked, CaKey, Revoked, UnixMillis, fingerprint};
 use crate::ledger::index::{Kind, Word, parsed};
 
 /// Entries that are all of what is set. Outcomes have nothing but a time.
@@ -26,10 +28,21 @@ pub struct Filter {
     pub name: Option<String>,
     /// The fingerprint of the certified key, as OpenSSH writes it.
     pub subject_key: Option<String>,
+    /// Revocations alone, and of which CA key.
+    pub revocations: Option<Revocations>,
     /// At this time or later.
     pub since: Option<UnixMillis>,
     /// Before this time.
     pub until: Option<UnixMillis>,
+}
+
+/// Which revocations are looked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Revocations {
+    /// Those of every CA key.
+    All,
+    /// Those of the CA key whose SPKI has this SHA-256.
+    Of([u8; 32]),
 }
 
 /// A certificate's serial as people write it: of SSH decimal, of X.509 hexadecimal. Some texts are both.
@@ -57,6 +70,53 @@ impl std::str::FromStr for Serial {
     }
 }
 
+impl Serial {
+    /// A serial as a revocation has it.
+    pub(super) fn recorded(octets: &[u8], is_x509: bool) -> Option<Self> {
+        let (ssh, x509) = if is_x509 {
+            (None, Some(SerialNumber::new(octets)?))
+        } else {
+            (Some(u64::from_be_bytes(octets.try_into().ok()?)), None)
+        };
+        Some(Self { ssh, x509 })
+    }
+
+    /// What a certificate of that format has, if there is one: no certificate of SSH has serial 0.
+    pub(crate) fn octets(&self, is_x509: bool) -> Option<Vec<u8>> {
+        if is_x509 {
+            return self.x509.map(|serial| serial.as_bytes().to_vec());
+        }
+        self.ssh.filter(|serial| *serial > 0).map(|serial| serial.to_be_bytes().to_vec())
+    }
+
+    /// Whether one of what `wanted` may be is this.
+    fn is_among(&self, wanted: &Self) -> bool {
+        let Self { ssh, x509 } = self;
+        (ssh.is_some() && *ssh == wanted.ssh) || (x509.is_some() && *x509 == wanted.x509)
+    }
+}
+
+impl Revocations {
+    fn has(self, entry: &Entry) -> bool {
+        match (self, entry) {
+            (Self::All, Entry::Revocation { .. }) => true,
+            (Self::Of(spki), Entry::Revocation { ca_key, .. }) => ca_key.spki_sha256 == spki,
+            _ => false,
+        }
+    }
+}
+
+/// What [`str::parse`] reads as this one; of SSH, where it is both.
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { ssh: Some(serial), .. } => write!(f, "{serial}"),
+            Self { x509: Some(serial), .. } => write!(f, "0x{serial}"),
+            Self { ssh: None, x509: None } => Ok(()),
+        }
+    }
+}
+
 impl Filter {
     /// Of each kind that is asked for, the words that will do; the rarest first.
     pub(super) fn words(&self) -> Vec<Vec<Word>> {
@@ -75,6 +135,14 @@ impl Filter {
             (Kind::Key, &self.key),
         ];
         let texts = texts.into_iter().filter_map(|(kind, text)| Some((kind, text.as_ref()?)));
+        let revocations = self.revocations.iter().map(|of| {
+            let word = match of {
+                Revocations::All => Vec::new(),
+                Revocations::Of(ca_key) => ca_key.to_vec(),
+            };
+            vec![(Kind::Revocation, word)]
+        });
+        let serials = revocations.chain(serials);
         serials.chain(texts.map(|(kind, text)| vec![(kind, text.as_bytes().to_vec())])).collect()
     }
 
@@ -86,6 +154,7 @@ impl Filter {
             && self.until.is_none_or(|until| time < until)
             && is(self.caller.as_ref(), caller(entry))
             && is(self.key.as_ref(), key(entry))
+            && self.revocations.is_none_or(|wanted| wanted.has(entry))
             && self.matches_tbs(entry)
     }
 
@@ -93,6 +162,9 @@ impl Filter {
         let Self { serial, key_id, name, subject_key, .. } = self;
         if serial.is_none() && key_id.is_none() && name.is_none() && subject_key.is_none() {
             return true;
+        }
+        if let Entry::Revocation { ca_key, what, .. } = entry {
+            return self.matches_revoked(ca_key, what);
         }
         match asked(entry).and_then(parsed) {
             Some(Tbs::Ssh(certificate)) => self.matches_ssh(&certificate),
@@ -108,6 +180,22 @@ impl Filter {
             && is(self.key_id.as_ref(), Some(certificate.key_id().as_bytes()))
             && is(self.subject_key.as_ref(), Some(fingerprint.as_bytes()))
             && self.name.as_ref().is_none_or(|name| certificate.principals().contains(name))
+    }
+
+    /// Whether a revocation is of what is looked for, by the same word.
+    fn matches_revoked(&self, ca_key: &CaKey, what: &Revoked) -> bool {
+        let (mut serial, mut key_id, mut name, mut subject_key) = (None, None, None, None);
+        match what {
+            Revoked::Serial(octets) => serial = Serial::recorded(octets, ca_key.is_x509()),
+            Revoked::KeyId(id) => key_id = Some(id.as_slice()),
+            Revoked::Name(own) => name = Some(own.as_slice()),
+            Revoked::SubjectKey(hash) => subject_key = Some(fingerprint(hash)),
+            Revoked::Recorded(..) | Revoked::Entry(_) => {}
+        }
+        self.serial.as_ref().is_none_or(|wanted| serial.is_some_and(|serial| serial.is_among(wanted)))
+            && is(self.key_id.as_ref(), key_id)
+            && is(self.name.as_ref(), name)
+            && is(self.subject_key.as_ref(), subject_key.as_deref().map(str::as_bytes))
     }
 
     fn matches_x509(&self, certificate: &TbsCertificate) -> bool {
@@ -136,7 +224,8 @@ fn asked(entry: &Entry) -> Option<&Asked> {
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
-        | Entry::Checkpoint { .. } => None,
+        | Entry::Checkpoint { .. }
+        | Entry::Revocation { .. } => None,
     }
 }
 
@@ -146,6 +235,7 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
         Entry::Refusals { caller, .. } | Entry::Freeze { caller, .. } | Entry::Thaw { caller, .. } => {
             Some(caller)
         }
+        Entry::Revocation { by, .. } => Some(by),
         Entry::Outcome { .. } | Entry::SelfTest { .. } | Entry::Checkpoint { .. } => None,
     }
 }
@@ -153,7 +243,7 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
 fn key(entry: &Entry) -> Option<&[u8]> {
     match entry {
         Entry::Intent { asked, .. } | Entry::Refusal { asked, .. } => Some(&asked.key),
-        Entry::Freeze { key, .. } | Entry::Thaw { key, .. } => Some(key),
+        Entry::Freeze { key, .. } | Entry::Thaw { key, .. } | Entry::Revocation { key, .. } => Some(key),
         Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => Some(key.as_bytes()),
         Entry::Outcome { .. } | Entry::Refusals { .. } => None,
     }

@@ -120,7 +120,7 @@ impl Search {
     }
 }
 
-fn decoded(archive: &Archive, leaf: &RawEntry) -> Result<Entry, ArchiveError> {
+pub(super) fn decoded(archive: &Archive, leaf: &RawEntry) -> Result<Entry, ArchiveError> {
     Entry::decode(&leaf.bytes).map_err(|source| {
         let path = archive.reader().path().to_owned();
         LedgerError::Entry { path, index: leaf.index, source }.into()

@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use countersign_tbs::crl::CrlNumber;
+
 use crate::ledger::account::{Account, Party};
 use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier};
@@ -56,6 +58,9 @@ pub(super) trait Batch {
 
     /// What is in the way of this claim's CRL number.
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>>;
+
+    /// The newest CRL number, of complete and delta lists, of the key whose SPKI has this SHA-256.
+    fn newest_crl_number(&mut self, spki_sha256: &[u8; 32]) -> Stored<Option<CrlNumber>>;
 
     /// What has been spent.
     fn spent(&mut self, account: &Account) -> Stored<Spent>;

@@ -20,6 +20,7 @@ mod crl;
 mod identity;
 mod index;
 mod reading;
+mod revocation;
 mod schema;
 
 fn outcome_of(entry: &Entry) -> (u64, &Outcome) {

@@ -15,11 +15,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{io, iter, thread};
 
+use countersign_tbs::crl::CrlNumber;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Claim;
 use crate::ledger::clock::LogClock;
+use crate::ledger::compromised::Compromised;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::index::TermKey;
 use crate::ledger::store::{Batch as _, Store, Stored};
@@ -59,6 +61,8 @@ enum Job {
     Refusal(Waiting<Refused, Option<u64>>),
     Intent(Waiting<Box<Wanted>, Claimed>),
     Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
+    Revocation(Waiting<Box<Entry>, Receipt>),
+    CrlNumber(Waiting<[u8; 32], Option<CrlNumber>>),
     Outcome(Leaf),
     /// Dropped after the next commit, which has all outcomes before it.
     Settle(oneshot::Sender<()>),
@@ -89,14 +93,27 @@ struct Wanted {
 }
 
 impl Queue {
-    /// Starts the writer on `store`.
-    pub(super) fn start(store: impl Store, clock: LogClock) -> Result<Self, LedgerError> {
+    /// Starts the writer on `store`, whose log bars some subject keys.
+    pub(super) fn start(
+        store: impl Store,
+        clock: LogClock,
+        barred: Compromised,
+    ) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::channel();
         let (path, key) = (store.path().to_owned(), store.index().key());
         let (outcomes, failures, counted) = (Outcomes::default(), 0, UnixMillis(0));
         let (sender, size) = watch::channel(store.index().entries());
-        let writer =
-            Writer { store, clock, path: path.clone(), queue, outcomes, failures, counted, size: sender };
+        let writer = Writer {
+            store,
+            clock,
+            path: path.clone(),
+            queue,
+            outcomes,
+            failures,
+            counted,
+            barred,
+            size: sender,
+        };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
             |source: io::Error| LedgerError::Io {
                 doing: "starting the writer of",
@@ -168,6 +185,20 @@ impl Queue {
         self.send(time, Box::new(thaw), Job::Thaw).await
     }
 
+    /// Appends a revocation and returns where it is once it is durable, and so.
+    pub(super) async fn record_revocation(&self, revocation: Entry) -> Result<Receipt, LedgerError> {
+        self.send(revocation.time(), Box::new(revocation), Job::Revocation).await
+    }
+
+    /// The newest CRL number of a key, by the SHA-256 of its SPKI; nothing is recorded.
+    pub(super) async fn newest_crl_number(
+        &self,
+        time: UnixMillis,
+        spki_sha256: [u8; 32],
+    ) -> Result<Option<CrlNumber>, LedgerError> {
+        self.send(time, spki_sha256, Job::CrlNumber).await
+    }
+
     /// Has the outcome of an intent appended, before any record that is asked for later.
     pub(super) fn outcome(&self, leaf: Leaf) -> Result<(), LedgerError> {
         self.jobs.send(Job::Outcome(leaf)).map_err(|_| LedgerError::Closed)
@@ -220,6 +251,8 @@ struct Writer<S> {
     failures: u64,
     /// When refusals that were only counted were last recorded.
     counted: UnixMillis,
+    /// Subject keys that are certified no more.
+    barred: Compromised,
     size: watch::Sender<u64>,
 }
 
@@ -270,6 +303,10 @@ impl<S: Store> Writer<S> {
                         Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
                         Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
                         Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
+                        Job::Revocation(revocation) => {
+                            round.revocations.extend(revocation.in_time(&mut self.clock));
+                        }
+                        Job::CrlNumber(asked) => round.numbers.push(asked),
                         Job::Outcome(outcome) => self.outcomes.push(outcome),
                         Job::Settle(answer) => settled.push(answer),
                         Job::Close(answer) => closers.push(answer),
@@ -323,6 +360,7 @@ impl<S: Store> Writer<S> {
                 self.succeeded();
                 self.outcomes = Outcomes::default();
                 round.times().for_each(|time| self.clock.appended(time));
+                round.revocations.iter().for_each(|revocation| self.barred.learn(&revocation.what));
                 self.counted = if count { now } else { self.counted };
                 self.size.send_replace(self.store.index().entries());
                 round.tell(written);
@@ -345,7 +383,7 @@ impl<S: Store> Writer<S> {
         if let Some(now) = count {
             admit::counted_refusals(&mut batch, now)?;
         }
-        let written = round.append(&mut batch)?;
+        let written = round.append(&mut batch, &self.barred)?;
         batch.commit()?;
         Ok(written)
     }

@@ -192,6 +192,8 @@ reasons! {
     RequestInProgress = "REQUEST_IN_PROGRESS", Pending;
     /// The ledger has this very request, and will never have its outcome.
     RequestOutcomeUnknown = "REQUEST_OUTCOME_UNKNOWN", Taken;
+    /// Every certificate of this CA key for this subject key is revoked, since others may have the key.
+    SubjectKeyRevoked = "SUBJECT_KEY_REVOKED", Denied;
     /// The ledger has another certificate of this CA key with this serial.
     SerialReused = "SERIAL_REUSED", Taken;
     /// The ledger has a CRL of this CA key with this number, or a newer one.

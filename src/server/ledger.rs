@@ -17,6 +17,7 @@ use super::message::log as message;
 use super::share::{Share, ShareLimits, Shares};
 use super::status::{Fault, Rejection};
 use crate::ledger::{Archive, ArchiveError, Checkpointing, Ledger, Live, Page, RawEntry, Search};
+use crate::sign::Failure;
 
 /// How many calls read at once, but those that watch.
 const MAX_CALLS: ShareLimits = ShareLimits { total: 64, per_caller: 8 };
@@ -174,6 +175,19 @@ impl ledger_server::Ledger for Reading {
         let signed = self.ledger.latest_checkpoint().ok_or(absent).map_err(Rejection::from)?;
         let note = Bytes::copy_from_slice(signed.note().as_bytes());
         Ok(Response::new(v1::GetCheckpointResponse { note }))
+    }
+
+    async fn get_crl_number(
+        &self,
+        request: Request<v1::GetCrlNumberRequest>,
+    ) -> Result<Response<v1::GetCrlNumberResponse>, Status> {
+        let _share = self.admit(&request).map_err(Rejection::from)?;
+        let asked = <[u8; 32]>::try_from(&*request.get_ref().spki_sha256);
+        let spki_sha256 = asked.map_err(|_| Fault::FilterInvalid).map_err(Rejection::from)?;
+        let newest = self.ledger.newest_crl_number(spki_sha256).await;
+        let newest = newest.map_err(Failure::from).map_err(Rejection::from)?;
+        let number = newest.map(|number| Bytes::copy_from_slice(number.as_bytes()));
+        Ok(Response::new(v1::GetCrlNumberResponse { number }))
     }
 
     async fn list_entries(

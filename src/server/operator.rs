@@ -7,28 +7,54 @@ use std::sync::Arc;
 
 use countersign_proto::v1;
 use countersign_proto::v1::operator_server;
+use countersign_proto::v1::revoke_request::What;
 use rustix::process::geteuid;
 use tonic::{Request, Response, Status};
 
 use super::message;
-use super::status::{Fault, Rejection};
+use super::status::{Fault, Rejection, RevocationFault};
 use crate::caller::{Caller, CallerName};
-use crate::key::KeyName;
-use crate::ledger::{Ledger, Thaw};
+use crate::key::{Key, KeyName, KeyPurpose, Keys};
+use crate::ledger::entry::{RevocationReason, Revoked, UnixMillis, from_fingerprint};
+use crate::ledger::{Ledger, Revocation, Thaw};
 use crate::sign::Failure;
 
 /// The longest reason, in bytes.
 const MAX_WHY: usize = 1024;
+/// The longest key id or name that is revoked, in bytes; no certificate of SSH has a longer one.
+const MAX_NAME: usize = 1024;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Operator {
     ledger: Ledger,
+    keys: Keys,
 }
 
 impl Operator {
-    pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    pub(super) fn new(ledger: Ledger, keys: Keys) -> Self {
+        Self { ledger, keys }
+    }
+
+    async fn revocation(&self, request: Request<v1::RevokeRequest>) -> Result<v1::RevokeResponse, Rejection> {
+        let caller = request.extensions().get::<Arc<Caller>>().cloned().ok_or(Fault::Internal)?;
+        let (by, request) = (operator(&caller)?, request.into_inner());
+        let (dry_run, elsewhere) = (request.dry_run, request.not_in_ledger);
+        let Revoking { key, what, reason, why } = revoking(&self.keys, request)?;
+        let in_ledger = self.ledger.has_issued(&key, &what).await?;
+        if !in_ledger && !elsewhere {
+            return Err(RevocationFault::Nothing.into());
+        }
+        let described = Some(message::key(&key));
+        if dry_run {
+            return Ok(v1::RevokeResponse { receipt: None, key: described, in_ledger });
+        }
+        let (name, said) = (key.name.clone(), why.clone());
+        let revocation = Revocation { key, what, reason, in_ledger, by: by.clone(), why };
+        let receipt = self.ledger.revoke(revocation).await.map_err(Failure::from)?;
+        tracing::warn!(entry = receipt.index, why = said, %reason, "{by} revoked certificates of key {name}");
+        let receipt = Some(message::receipt(receipt, self.ledger.origin()));
+        Ok(v1::RevokeResponse { receipt, key: described, in_ledger })
     }
 
     async fn answer(&self, request: Request<v1::ThawRequest>) -> Result<v1::ThawResponse, Rejection> {
@@ -53,6 +79,13 @@ impl operator_server::Operator for Operator {
     async fn thaw(&self, request: Request<v1::ThawRequest>) -> Result<Response<v1::ThawResponse>, Status> {
         Ok(Response::new(self.answer(request).await?))
     }
+
+    async fn revoke(
+        &self,
+        request: Request<v1::RevokeRequest>,
+    ) -> Result<Response<v1::RevokeResponse>, Status> {
+        Ok(Response::new(self.revocation(request).await?))
+    }
 }
 
 /// The name of a caller that is the operator.
@@ -64,11 +97,57 @@ pub(super) fn operator(caller: &Caller) -> Result<CallerName, Fault> {
 
 fn checked(by: CallerName, request: v1::ThawRequest) -> Result<Thaw, Fault> {
     let v1::ThawRequest { key, caller, why } = request;
-    let is_reason =
-        (1..=MAX_WHY).contains(&why.trim().len()) && why.len() <= MAX_WHY && !why.contains(char::is_control);
     let key = KeyName::new(&key).map_err(|_| Fault::ThawInvalid)?;
     let caller = CallerName::parse(&caller).map_err(|_| Fault::ThawInvalid)?;
-    if is_reason { Ok(Thaw { key, caller, by, why }) } else { Err(Fault::ThawInvalid) }
+    if is_reason(&why) { Ok(Thaw { key, caller, by, why }) } else { Err(Fault::ThawInvalid) }
+}
+
+fn is_reason(why: &str) -> bool {
+    (1..=MAX_WHY).contains(&why.trim().len()) && why.len() <= MAX_WHY && !why.contains(char::is_control)
+}
+
+/// A revocation that makes sense.
+struct Revoking {
+    key: Arc<Key>,
+    what: Revoked,
+    reason: RevocationReason,
+    why: String,
+}
+
+fn revoking(keys: &Keys, request: v1::RevokeRequest) -> Result<Revoking, RevocationFault> {
+    let v1::RevokeRequest { key, what, reason, why, not_in_ledger, dry_run: _ } = request;
+    let name = KeyName::new(&key).map_err(|_| RevocationFault::NoSuchKey)?;
+    let key = Arc::clone(keys.get(&name).ok_or(RevocationFault::NoSuchKey)?);
+    let is_x509 = match key.purpose {
+        KeyPurpose::SshUserCa | KeyPurpose::SshHostCa => false,
+        KeyPurpose::X509Ca => true,
+        KeyPurpose::X509Crl | KeyPurpose::Ocsp | KeyPurpose::Ledger => return Err(RevocationFault::Key),
+    };
+    let what = revoked(what.ok_or(RevocationFault::Invalid)?, is_x509)?;
+    let reason = if reason.is_empty() { Ok(RevocationReason::Unspecified) } else { reason.parse() };
+    let reason = reason.map_err(|_| RevocationFault::Invalid)?;
+    if !is_reason(&why) || (not_in_ledger && !what.means_later()) {
+        return Err(RevocationFault::Invalid);
+    }
+    Ok(Revoking { key, what, reason, why })
+}
+
+fn revoked(what: What, is_x509: bool) -> Result<Revoked, RevocationFault> {
+    let fits = |text: &str| (1..=MAX_NAME).contains(&text.len());
+    match what {
+        What::Serial(text) => Revoked::serial(&text, is_x509).ok_or(RevocationFault::Serial),
+        What::KeyId(_) if is_x509 => Err(RevocationFault::Key),
+        What::KeyId(id) if fits(&id) => Ok(Revoked::KeyId(id.into_bytes())),
+        What::Name(name) if fits(&name) => Ok(Revoked::Name(name.into_bytes())),
+        What::SubjectKey(text) => {
+            from_fingerprint(&text).map(Revoked::SubjectKey).ok_or(RevocationFault::Invalid)
+        }
+        What::Recorded(v1::TimeRange { since_ms, until_ms }) if since_ms < until_ms => {
+            Ok(Revoked::Recorded(UnixMillis(since_ms), UnixMillis(until_ms)))
+        }
+        What::Entry(index) => Ok(Revoked::Entry(index)),
+        What::KeyId(_) | What::Name(_) | What::Recorded(_) => Err(RevocationFault::Invalid),
+    }
 }
 
 #[cfg(test)]

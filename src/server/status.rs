@@ -16,8 +16,11 @@ use crate::policy::ReasonClass;
 use crate::sign::{Failure, InvalidRequestId};
 use crate::token::TokenErrorClass;
 
+mod revocation;
 #[cfg(test)]
 mod tests;
+
+pub(super) use revocation::RevocationFault;
 
 /// The longest message, in bytes: HTTP/2 clients take about 8 KiB of trailers, and a status has its message in them
 /// twice, percent-encoded and in base64.
@@ -181,7 +184,7 @@ impl From<Fault> for Rejection {
             Fault::FilterInvalid => Self::new(
                 Code::InvalidArgument,
                 "FILTER_INVALID",
-                &format!("the filter's serial is none: {NoSerial}"),
+                &format!("the filter's serial is none, or `revocations_of` is not 32 bytes: {NoSerial}"),
             ),
             Fault::NoSuchEntry => Self::new(
                 Code::OutOfRange,

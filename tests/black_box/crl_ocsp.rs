@@ -18,7 +18,7 @@ use tonic::Code;
 use crate::site::{Daemon, FRONT_END, STRANGER, Site, now, text};
 use authority::{Authority, CRL_URL, key_id, name, request, time, try_openssl};
 
-mod authority;
+pub mod authority;
 
 const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::EcdsaSha256;
 

@@ -176,13 +176,19 @@ pub struct Sshd {
 
 impl Sshd {
     pub fn start(site: &Site) -> Self {
+        Self::start_with(site, "")
+    }
+
+    /// The same, with more lines of configuration.
+    pub fn start_with(site: &Site, more: &str) -> Self {
         let port = free_port();
         std::fs::write(site.path("user_ca.pub"), site.run_ok(&["key", "show", "user-ca", "--openssh"]))
             .unwrap();
         let host_ca = site.run_ok(&["key", "show", "host-ca", "--openssh"]);
         std::fs::write(site.path("known_hosts"), format!("@cert-authority [127.0.0.1]:{port} {host_ca}"))
             .unwrap();
-        std::fs::write(site.path("sshd_config"), sshd_config(site.dir(), port)).unwrap();
+        let config = sshd_config(site.dir(), port) + more;
+        std::fs::write(site.path("sshd_config"), config).unwrap();
         if rustix::process::getuid().is_root() {
             std::fs::create_dir_all("/run/sshd").unwrap();
         }

@@ -42,6 +42,7 @@ mod reading;
 mod readme;
 mod refusals;
 mod replay;
+mod revoke;
 mod several;
 mod sign;
 mod start;

@@ -186,6 +186,7 @@ pub fn settled(site: &Site) -> Settled {
             | Entry::Refusals { .. }
             | Entry::Freeze { .. }
             | Entry::Thaw { .. }
+            | Entry::Revocation { .. }
             | Entry::Checkpoint { .. } => {
                 panic!("nothing here refuses, or signs checkpoints: entry {index} is {entry:?}")
             }

@@ -83,6 +83,7 @@ targets! {
     x509_tbs: 12_000,
     x509_certificate: 8_000,
     crl: 12_000,
+    krl: 20_000,
     ocsp: 12_000,
     ledger_entry: 20_000,
     note: 12_000,

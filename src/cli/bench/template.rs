@@ -15,7 +15,8 @@ use countersign_tbs::x509::{
     self, BasicConstraints, GeneralName, KeyUsage, SerialNumber, TbsCertificate, Validity,
 };
 
-use crate::key::{Scheme, UnixTime, read_certificate};
+use crate::cli::scheme;
+use crate::key::{UnixTime, read_certificate};
 
 /// Whom all of them are for.
 const SUBJECT: PublicKey = PublicKey::Ed25519([0x5a; 32]);
@@ -100,9 +101,7 @@ fn ssh(key: &Key, kind: CertificateType, principal: &str) -> anyhow::Result<Vec<
 }
 
 fn x509(key: &Key, ca: &TbsCertificate, dns_name: &str) -> anyhow::Result<Vec<u8>> {
-    let word = |scheme: &Scheme| format!("SCHEME_{}", scheme.name().to_uppercase().replace('-', "_"));
-    let scheme = Scheme::ALL.into_iter().find(|scheme| word(scheme) == key.scheme().as_str_name());
-    let scheme = scheme.with_context(|| format!("the scheme of key {} is not known here", key.name))?;
+    let scheme = scheme(key)?;
     let now = UnixTime::now().0;
     let validity = Validity { not_before: time(now)?, not_after: time(now + LIFETIME)? };
     let serial = serial()?;

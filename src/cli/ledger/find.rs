@@ -6,12 +6,13 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use countersign_proto::{Client, v1};
 
 use crate::cli::ledger::source::{Opened, Source, refused};
 use crate::cli::ledger::{Style, note};
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::{Archive, Entry, Filter, Search, Serial};
+use crate::ledger::{Archive, Entry, Filter, Revocations, Search, Serial};
 
 /// How many entries are looked at, on a file, before what was found is printed.
 const STEP: u64 = 4096;
@@ -55,6 +56,9 @@ struct Wanted {
     /// Who asked
     #[arg(long, value_name = "NAME")]
     caller: Option<String>,
+    /// Revocations alone
+    #[arg(long)]
+    revocations: bool,
     /// Entries of this time and later
     #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339_weak)]
     since: Option<SystemTime>,
@@ -120,6 +124,7 @@ impl Wanted {
             key_id: self.key_id.clone(),
             name: self.principal.clone(),
             subject_key: self.subject.clone(),
+            revocations: self.revocations.then_some(Revocations::All),
             since: self.since.map(|time| UnixMillis(millis(time))),
             until: self.until.map(|time| UnixMillis(millis(time))),
         })
@@ -136,12 +141,13 @@ impl Wanted {
             subject_key: text(&self.subject),
             since_ms: self.since.map(millis),
             until_ms: self.until.map(millis),
+            revocations_of: self.revocations.then(Bytes::new),
         }
     }
 }
 
 /// Whole milliseconds since 1970; 0 before.
-fn millis(time: SystemTime) -> u64 {
+pub(in crate::cli) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

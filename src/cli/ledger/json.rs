@@ -9,7 +9,7 @@ use countersign_tbs::x509::{BasicConstraints, TbsCertificate};
 use serde_json::{Map, Value, json};
 
 use crate::cli::ledger::{hex, parsed, time};
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Outcome};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, Revoked, fingerprint, serial_text};
 use crate::ledger::{Entry, leaf_hash};
 
 /// The object of one entry.
@@ -42,6 +42,11 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
         Entry::Thaw { caller, key, freeze, by, why, .. } => merged([
             json!({ "kind": "thaw", "caller": utf8(caller), "key": utf8(key), "freeze": freeze }),
             json!({ "by": utf8(by), "why": utf8(why) }),
+        ]),
+        Entry::Revocation { key, ca_key, what, reason, in_ledger, by, why, .. } => merged([
+            key_fields(ca_key),
+            json!({ "kind": "revocation", "key": utf8(key), "revoked": revoked(ca_key, what) }),
+            json!({ "reason": reason.word(), "in_ledger": in_ledger, "by": utf8(by), "why": utf8(why) }),
         ]),
         Entry::Checkpoint { key, ca_key, text, .. } => {
             merged([key_fields(ca_key), json!({ "kind": "checkpoint", "key": key, "text": text })])
@@ -79,6 +84,18 @@ fn asked_fields(asked: &Asked) -> Value {
 
 fn key_fields(key: &CaKey) -> Value {
     json!({ "purpose": key.purpose, "scheme": key.scheme, "spki_sha256": hex(&key.spki_sha256) })
+}
+
+/// Which certificates are revoked: by one word.
+fn revoked(ca_key: &CaKey, what: &Revoked) -> Value {
+    let value = match what {
+        Revoked::Serial(octets) => serial_text(octets, ca_key.is_x509()).into(),
+        Revoked::KeyId(text) | Revoked::Name(text) => utf8(text),
+        Revoked::SubjectKey(hash) => fingerprint(hash).into(),
+        Revoked::Recorded(since, until) => json!({ "since": time(*since), "until": time(*until) }),
+        Revoked::Entry(index) => (*index).into(),
+    };
+    json!({ what.word(): value })
 }
 
 fn outcome_fields(outcome: &Outcome) -> Value {

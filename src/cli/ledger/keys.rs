@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use crate::key::PublicKey;
 
 /// Every key of a file: PEM public keys and certificates, or lines as in OpenSSH's `.pub` files.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<PublicKey>> {
+pub(in crate::cli) fn read(path: &Path) -> anyhow::Result<Vec<PublicKey>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let keys =
         if bytes.windows(11).any(|window| window == b"-----BEGIN ") { pem(&bytes) } else { lines(&bytes) };

@@ -29,7 +29,7 @@ pub(super) struct Server {
 
 /// Either of them.
 #[derive(Debug, clap::Args)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     /// The ledger's file, instead of the one that a configuration names
     #[arg(long, value_name = "FILE", required_unless_present_any = ["config", "server"])]
     ledger: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub(super) struct Source {
 }
 
 /// What a command reads from.
-pub(super) enum Opened {
+pub(in crate::cli) enum Opened {
     File(Box<Reader>),
     Signer(Box<Client>),
 }
@@ -66,7 +66,7 @@ impl Server {
 }
 
 impl Source {
-    pub(super) async fn open(&self) -> anyhow::Result<Opened> {
+    pub(in crate::cli) async fn open(&self) -> anyhow::Result<Opened> {
         if let Some(address) = &self.server {
             return Ok(Opened::Signer(Box::new(self.tls.connect(address).await?)));
         }
@@ -76,7 +76,7 @@ impl Source {
 }
 
 /// What a signer's refusal means to whoever wants to read its ledger.
-pub(super) fn refused(error: countersign_proto::client::CallError) -> anyhow::Error {
+pub(in crate::cli) fn refused(error: countersign_proto::client::CallError) -> anyhow::Error {
     if error.code == tonic::Code::Unimplemented {
         return anyhow::anyhow!(
             "the signer lets this caller read no ledger: its `ledger.readers` must list the caller"

@@ -126,6 +126,7 @@ impl Counted {
             Entry::Freeze { .. } => "freeze",
             Entry::Thaw { .. } => "thaw",
             Entry::Checkpoint { .. } => "checkpoint",
+            Entry::Revocation { .. } => "revocation",
         };
         self.kinds.add(kind.as_bytes());
     }

@@ -9,7 +9,7 @@ use countersign_tbs::x509::TbsCertificate;
 use crate::cli::ledger::{hex, parsed, seconds, time};
 use crate::ledger::Entry;
 use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::entry::{Asked, AskedTbs, Outcome};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, Revoked, fingerprint, serial_text};
 
 /// The line of one entry.
 pub(super) fn line(index: u64, entry: &Entry) -> String {
@@ -41,11 +41,35 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             let what = format!("of entry {freeze} by {}: \"{}\"", word(by), why.escape_ascii());
             ("thaw", word(caller), word(key), what)
         }
+        Entry::Revocation { key, ca_key, what, reason, by, why, in_ledger, .. } => {
+            let unknown = if *in_ledger { "" } else { ", which this ledger does not have" };
+            let what = format!(
+                "of {}{unknown}, {reason}, by {}: \"{}\"",
+                revoked(ca_key, what),
+                word(by),
+                why.escape_ascii()
+            );
+            ("revocation", "-".to_owned(), word(key), what)
+        }
         Entry::Checkpoint { key, text, .. } => {
             ("checkpoint", "-".to_owned(), word(key.as_bytes()), checkpoint(text))
         }
     };
     format!("{index:>8}  {}  {kind:<10}  {caller:<24}  {key:<12}  {what}", time(entry.time()))
+}
+
+/// Which certificates are revoked, in words.
+pub(in crate::cli) fn revoked(ca_key: &CaKey, what: &Revoked) -> String {
+    match what {
+        Revoked::Serial(octets) => format!("serial {}", serial_text(octets, ca_key.is_x509())),
+        Revoked::KeyId(id) => format!("key id \"{}\"", id.escape_ascii()),
+        Revoked::Name(name) => format!("name \"{}\"", name.escape_ascii()),
+        Revoked::SubjectKey(hash) => format!("subject key {}", fingerprint(hash)),
+        Revoked::Recorded(since, until) => {
+            format!("certificates recorded from {} until {}", time(*since), time(*until))
+        }
+        Revoked::Entry(index) => format!("the certificate of entry {index}"),
+    }
 }
 
 /// What is to be signed, or the text itself, if it is no checkpoint.

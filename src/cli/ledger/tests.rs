@@ -9,7 +9,9 @@ use serde_json::Value;
 use countersign_tbs::{Tbs, TbsKind};
 
 use super::{Command, hex, json, table};
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, leaf_hash};
+use crate::ledger::entry::{
+    Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, UnixMillis, leaf_hash,
+};
 use crate::ledger::fixture::{CONFIG, Fixture};
 use crate::policy::fixture::{list, response};
 
@@ -125,13 +127,25 @@ fn every_field_of_an_entry_is_escaped() {
     let freeze = Entry::Freeze { time, caller: bytes(), key: bytes(), rule, requests: 1, since: time };
     let thaw = Entry::Thaw { time, caller: bytes(), key: bytes(), freeze: 0, by: bytes(), why: bytes() };
     let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
+    let revocation = |what| Entry::Revocation {
+        time,
+        key: bytes(),
+        ca_key: ca_key.clone(),
+        spki: bytes(),
+        what,
+        reason: RevocationReason::Superseded,
+        in_ledger: false,
+        by: bytes(),
+        why: bytes(),
+    };
+    let (by_id, by_name) = (revocation(Revoked::KeyId(bytes())), revocation(Revoked::Name(bytes())));
     let checkpoint = |text| Entry::Checkpoint { time, key: evil.to_owned(), ca_key: ca_key.clone(), text };
     let no_checkpoint = checkpoint(evil.to_owned());
     // An origin may have anything but control characters of ASCII.
     let origin = "\u{9b}31m\u{202e}";
     let checkpoint = checkpoint(format!("{origin}\n1\n{}\n", "A".repeat(43) + "="));
     assert!(super::table::line(0, &checkpoint).contains("of 1 entries, root 0000"));
-    for entry in [refusal, outcome, refusals, freeze, thaw, checkpoint, no_checkpoint] {
+    for entry in [refusal, outcome, refusals, freeze, thaw, by_id, by_name, checkpoint, no_checkpoint] {
         let line = super::table::line(0, &entry);
         assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
         let value = super::json::line(0, &entry);

@@ -24,6 +24,8 @@ pub(super) enum NoRequest {
     Refusals,
     #[error("is of a freeze, which no policy decides")]
     Freeze,
+    #[error("is of a revocation, which no policy decides")]
+    Revocation,
     #[error("has only the digest of its TBS, which was too long to record")]
     DigestOnly,
     #[error("is of kind {0:?}, which this countersign does not know")]
@@ -56,5 +58,6 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::Refusals { .. } => Err(NoRequest::Refusals),
         Entry::Freeze { .. } | Entry::Thaw { .. } => Err(NoRequest::Freeze),
         Entry::Checkpoint { .. } => Err(NoRequest::Checkpoint),
+        Entry::Revocation { .. } => Err(NoRequest::Revocation),
     }
 }

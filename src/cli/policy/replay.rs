@@ -232,6 +232,7 @@ impl From<NoRequest> for Why {
             | NoRequest::SelfTest
             | NoRequest::Refusals
             | NoRequest::Freeze
+            | NoRequest::Revocation
             | NoRequest::Checkpoint
             | NoRequest::Kind(_)
             | NoRequest::Caller(_) => Self::Unknown,

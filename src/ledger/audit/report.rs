@@ -183,6 +183,9 @@ pub enum Wrong {
     /// The SSH certificate names another key than the entry.
     #[error("has an SSH certificate by another CA key than the one that it says is to sign")]
     OtherCaKey,
+    /// A revocation has another public key than it names.
+    #[error("has another public key than the one that it names by its hash: lists are made of another CA's")]
+    OtherRevokedKey,
     /// No key of its algorithm signs so.
     #[error("has a key that cannot sign by {scheme:?}")]
     Scheme {
@@ -228,7 +231,7 @@ impl Wrong {
             Self::OutcomeOfNothing { .. } => "OUTCOME_OF_NOTHING",
             Self::NoTbs { .. } => "NO_TBS",
             Self::Purpose { .. } => "PURPOSE",
-            Self::OtherCaKey => "OTHER_CA_KEY",
+            Self::OtherCaKey | Self::OtherRevokedKey => "OTHER_CA_KEY",
             Self::Scheme { .. } => "SCHEME",
             Self::Signature { .. } => "SIGNATURE",
             Self::Serial { .. } => "SERIAL",

@@ -13,7 +13,7 @@ use crate::ledger::audit::keys::{How, KnownKeys};
 use crate::ledger::audit::signatures::{Job, Pool};
 use crate::ledger::audit::unique::{Claim, Claims, Fate};
 use crate::ledger::audit::{CaKeys, Counts, Findings, Report, Rooted, Signatures, Source, Wrong};
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, sha256};
 use crate::ledger::merkle::Hash;
 
 /// How many bytes of open intents are kept.
@@ -119,6 +119,13 @@ impl<'scope> Sequence<'scope> {
             Entry::Refusal { time, .. } => {
                 self.counts.refusals += 1;
                 self.time(index, time);
+            }
+            Entry::Revocation { time, ca_key, spki, .. } => {
+                self.counts.others += 1;
+                self.time(index, time);
+                if sha256(&[&spki]) != ca_key.spki_sha256 {
+                    self.findings.add(index, Wrong::OtherRevokedKey);
+                }
             }
             Entry::Refusals { time, .. } | Entry::Freeze { time, .. } | Entry::Thaw { time, .. } => {
                 self.counts.others += 1;

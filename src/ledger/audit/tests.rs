@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::key::PublicKey;
 use crate::ledger::Reader;
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, sha256};
+use crate::ledger::entry::{
+    Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, UnixMillis, sha256,
+};
 use crate::ledger::fixture::Fixture;
 use crate::ledger::merkle::Tree;
 use crate::ledger::tiles::{Audience, Destination, Directory, export};
@@ -186,6 +188,24 @@ fn audit_export(export: &Path, len: u64) -> Report {
 
 fn words(report: &Report) -> Vec<(u64, &'static str)> {
     report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
+}
+
+#[test]
+fn a_revocation_has_the_key_that_it_names() {
+    let revocation = |spki: &str| Entry::Revocation {
+        time: UnixMillis(T + 110),
+        key: b"a-key".to_vec(),
+        ca_key: ca_key("ssh-user-ca", &public_key("ssh-ca")),
+        spki: public_key(spki).to_spki_der(),
+        what: Revoked::KeyId(b"a key id".to_vec()),
+        reason: RevocationReason::Unspecified,
+        in_ledger: true,
+        by: b"uid:0".to_vec(),
+        why: b"a test".to_vec(),
+    };
+    let log = |spki| Log::of(&[good(), vec![revocation(spki)]].concat()).audit(Log::options());
+    assert_eq!(words(&log("ssh-ca")), []);
+    assert_eq!(words(&log("ca")), [(22, "OTHER_CA_KEY")]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn claim() -> Claim {
         asked,
         ca_key,
         unique: Unique::Serial(Serial(vec![1])),
+        subject_key: None,
         rule: "key.user-ca.allow.staff".to_owned(),
         budget,
     }

@@ -28,6 +28,18 @@ fn ca_key() -> impl Strategy<Value = CaKey> {
     })
 }
 
+fn revoked() -> impl Strategy<Value = Revoked> {
+    prop_oneof![
+        bytes().prop_map(Revoked::Serial),
+        bytes().prop_map(Revoked::KeyId),
+        bytes().prop_map(Revoked::Name),
+        any::<[u8; 32]>().prop_map(Revoked::SubjectKey),
+        any::<(u64, u64)>()
+            .prop_map(|(since, until)| Revoked::Recorded(UnixMillis(since), UnixMillis(until))),
+        any::<u64>().prop_map(Revoked::Entry),
+    ]
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let time = || any::<u64>().prop_map(UnixMillis);
     let outcome = prop_oneof![
@@ -65,6 +77,19 @@ fn entry() -> impl Strategy<Value = Entry> {
             ca_key,
             challenge
         }),
+        (time(), bytes(), ca_key(), revoked(), any::<bool>(), bytes(), bytes()).prop_map(
+            |(time, key, ca_key, what, in_ledger, by, why)| Entry::Revocation {
+                time,
+                spki: key.clone(),
+                key,
+                ca_key,
+                what,
+                reason: RevocationReason::KeyCompromise,
+                in_ledger,
+                by,
+                why,
+            }
+        ),
         (time(), bytes(), time(), any::<u64>()).prop_map(|(time, caller, since, count)| Entry::Refusals {
             time,
             caller,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::ledger::claim::Serial;
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Revoked, fingerprint};
 
 /// Two halves of one index, kept apart: what a caller is refused must not make longer what an intent is judged by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,6 +46,9 @@ pub(in crate::ledger) enum Kind {
     Caller = 20,
     /// The key's name, as it was asked for.
     Key = 21,
+    /// A revocation: of any CA key (of no bytes), and of one, by the SHA-256 of its SPKI. It is younger than the format of the
+    /// files: where none was written, there was no revocation.
+    Revocation = 22,
 }
 
 /// One word, hashed.
@@ -72,9 +75,13 @@ impl Kind {
     const fn family(self) -> Family {
         match self {
             Self::Request | Self::Taken | Self::Outcome => Family::Claim,
-            Self::Serial | Self::KeyId | Self::Name | Self::SubjectKey | Self::Caller | Self::Key => {
-                Family::Find
-            }
+            Self::Serial
+            | Self::KeyId
+            | Self::Name
+            | Self::SubjectKey
+            | Self::Caller
+            | Self::Key
+            | Self::Revocation => Family::Find,
         }
     }
 }
@@ -144,6 +151,27 @@ impl TermKey {
             Entry::Freeze { caller, key, .. } | Entry::Thaw { caller, key, .. } => {
                 vec![self.term(Kind::Caller, &[caller]), self.term(Kind::Key, &[key])]
             }
+            Entry::Revocation { key, ca_key, what, by, .. } => {
+                let mut terms = vec![
+                    self.term(Kind::Caller, &[by]),
+                    self.term(Kind::Key, &[key]),
+                    self.term(Kind::Revocation, &[&[]]),
+                    self.term(Kind::Revocation, &[&ca_key.spki_sha256]),
+                ];
+                terms.extend(self.revoked(what));
+                terms
+            }
+        }
+    }
+
+    /// What finds a revocation as it finds the certificates that are meant.
+    fn revoked(self, what: &Revoked) -> Option<Term> {
+        match what {
+            Revoked::Serial(octets) => Some(self.term(Kind::Serial, &[octets])),
+            Revoked::KeyId(id) => Some(self.term(Kind::KeyId, &[id])),
+            Revoked::Name(name) => Some(self.term(Kind::Name, &[name])),
+            Revoked::SubjectKey(hash) => Some(self.term(Kind::SubjectKey, &[fingerprint(hash).as_bytes()])),
+            Revoked::Recorded(..) | Revoked::Entry(_) => None,
         }
     }
 

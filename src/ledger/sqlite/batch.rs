@@ -85,9 +85,14 @@ impl store::Batch for Batch<'_> {
 
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {
         let Unique::CrlNumber(number) = &claim.unique else { return Ok(None) };
-        let own = self.newest_number(&claim.ca_key, number.series)?;
-        let other = self.newest_number(&claim.ca_key, number.series.other())?;
+        let own = self.newest_number(&claim.ca_key.spki_sha256, number.series)?;
+        let other = self.newest_number(&claim.ca_key.spki_sha256, number.series.other())?;
         Ok(number.against(own, other))
+    }
+
+    fn newest_crl_number(&mut self, spki_sha256: &[u8; 32]) -> Stored<Option<CrlNumber>> {
+        let complete = self.newest_number(spki_sha256, Series::Complete)?;
+        Ok(complete.max(self.newest_number(spki_sha256, Series::Delta)?))
     }
 
     fn spent(&mut self, account: &Account) -> Stored<Spent> {
@@ -128,8 +133,8 @@ impl store::Batch for Batch<'_> {
 
 impl Batch<'_> {
     /// The highest number of a list that somebody has, or may come to have.
-    fn newest_number(&self, ca_key: &CaKey, series: Series) -> Stored<Option<CrlNumber>> {
-        let lists = self.lists(ca_key, series)?;
+    fn newest_number(&self, spki_sha256: &[u8; 32], series: Series) -> Stored<Option<CrlNumber>> {
+        let lists = self.lists(spki_sha256, series)?;
         Ok(lists.into_iter().find(|list| !matches!(list.fate, Fate::Failed)).map(|list| list.number))
     }
 
@@ -137,7 +142,7 @@ impl Batch<'_> {
     fn forget_numbers(&self, ca_key: &CaKey, series: Series) -> Stored<()> {
         let delete = "DELETE FROM crl_number WHERE ca_key = ?1 AND series = ?2 AND number = ?3";
         let mut stays = false;
-        for List { number, fate } in self.lists(ca_key, series)? {
+        for List { number, fate } in self.lists(&ca_key.spki_sha256, series)? {
             if stays || matches!(fate, Fate::Failed) {
                 self.execute(delete, (ca_key.spki_sha256, series.name(), number.as_bytes()))?;
             }
@@ -147,10 +152,10 @@ impl Batch<'_> {
     }
 
     /// The newest lists of a series, the highest number first: those that are being worked on, and one before them.
-    fn lists(&self, ca_key: &CaKey, series: Series) -> Stored<Vec<List>> {
+    fn lists(&self, spki_sha256: &[u8; 32], series: Series) -> Stored<Vec<List>> {
         let select = "SELECT intent, number FROM crl_number WHERE ca_key = ?1 AND series = ?2";
         let mut select = self.transaction.prepare_cached(select)?;
-        let rows = select.query_map((ca_key.spki_sha256, series.name()), |row| {
+        let rows = select.query_map((spki_sha256, series.name()), |row| {
             Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Vec<u8>>(1)?))
         })?;
         let mut lists = Vec::new();

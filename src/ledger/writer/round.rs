@@ -3,12 +3,15 @@
 //! In: what came since the last commit. Out: what became of each, in the order of each kind, told once all of it is durable,
 //! or why none of it is.
 
+use countersign_tbs::crl::CrlNumber;
+
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Conflict;
+use crate::ledger::compromised::Compromised;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::store::{Batch, Stored};
 use crate::ledger::writer::{Refused, Waiting, Wanted};
-use crate::ledger::{Leaf, LedgerError, Receipt, Thaw};
+use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
 /// All that waits, by kind.
 #[derive(Debug, Default)]
@@ -16,7 +19,10 @@ pub(super) struct Round {
     pub(super) records: Vec<Waiting<Leaf, u64>>,
     pub(super) refusals: Vec<Waiting<Refused, Option<u64>>>,
     pub(super) thaws: Vec<Waiting<Box<Thaw>, Option<Receipt>>>,
+    pub(super) revocations: Vec<Waiting<Box<Entry>, Receipt>>,
     pub(super) intents: Vec<Waiting<Box<Wanted>, Claimed>>,
+    /// Who asks for a key's newest CRL number.
+    pub(super) numbers: Vec<Waiting<[u8; 32], Option<CrlNumber>>>,
 }
 
 /// What became of it.
@@ -25,14 +31,17 @@ pub(super) struct Written {
     records: Vec<u64>,
     refusals: Vec<Option<u64>>,
     thaws: Vec<Option<Receipt>>,
+    revocations: Vec<Receipt>,
     intents: Vec<Claimed>,
+    numbers: Vec<Option<CrlNumber>>,
 }
 
 impl Round {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { records, refusals, thaws, intents } = self;
-        records.is_empty() && refusals.is_empty() && thaws.is_empty() && intents.is_empty()
+        let Self { records, refusals, thaws, revocations, intents, numbers } = self;
+        let is_empty = records.is_empty() && refusals.is_empty() && thaws.is_empty();
+        is_empty && revocations.is_empty() && intents.is_empty() && numbers.is_empty()
     }
 
     /// The time of each.
@@ -41,11 +50,12 @@ impl Round {
         let refusals = self.refusals.iter().map(|waiting| waiting.time);
         let thaws = self.thaws.iter().map(|waiting| waiting.time);
         let intents = self.intents.iter().map(|waiting| waiting.time);
-        records.chain(refusals).chain(thaws).chain(intents)
+        let revocations = self.revocations.iter().map(|waiting| waiting.time);
+        records.chain(refusals).chain(thaws).chain(revocations).chain(intents)
     }
 
-    /// Appends all of it. A thaw comes before the intents that wait for it.
-    pub(super) fn append(&self, batch: &mut impl Batch) -> Stored<Written> {
+    /// Appends all of it. A thaw comes before the intents that wait for it, and a revocation before those that it bars.
+    pub(super) fn append(&self, batch: &mut impl Batch, barred: &Compromised) -> Stored<Written> {
         let records =
             self.records.iter().map(|record| batch.append(&record.what)).collect::<Result<_, _>>()?;
         let refusals = self.refusals.iter().map(|refusal| {
@@ -55,12 +65,20 @@ impl Round {
         let refusals = refusals.collect::<Result<_, _>>()?;
         let thaws = self.thaws.iter().map(|thaw| admit::thaw(batch, &thaw.what, thaw.time));
         let thaws = thaws.collect::<Result<_, _>>()?;
+        let revocations = self.revocations.iter().map(|revocation| batch.append_entry(&revocation.what));
+        let revocations = revocations.collect::<Result<_, _>>()?;
+        let just_now = Compromised::of(self.revocations.iter().map(|revocation| &*revocation.what));
         let intents = self.intents.iter().map(|intent| {
             let Wanted { claim, leaf } = &*intent.what;
+            if let Some(conflict) = barred.against(claim).or_else(|| just_now.against(claim)) {
+                return Ok(Err(conflict));
+            }
             admit::intent(batch, claim, intent.time, leaf)
         });
         let intents = intents.collect::<Result<_, _>>()?;
-        Ok(Written { records, refusals, thaws, intents })
+        let numbers = self.numbers.iter().map(|asked| batch.newest_crl_number(&asked.what));
+        let numbers = numbers.collect::<Result<_, _>>()?;
+        Ok(Written { records, refusals, thaws, revocations, intents, numbers })
     }
 
     /// Tells each what became of it.
@@ -68,10 +86,12 @@ impl Round {
         tell(self.records, written.records);
         tell(self.refusals, written.refusals);
         tell(self.thaws, written.thaws);
+        tell(self.revocations, written.revocations);
         for (intent, claimed) in self.intents.iter().zip(&written.intents) {
             report_freeze(&intent.what, claimed);
         }
         tell(self.intents, written.intents);
+        tell(self.numbers, written.numbers);
     }
 
     /// Tells each that nothing was written.
@@ -79,7 +99,9 @@ impl Round {
         fail(self.records, error);
         fail(self.refusals, error);
         fail(self.thaws, error);
+        fail(self.revocations, error);
         fail(self.intents, error);
+        fail(self.numbers, error);
     }
 }
 

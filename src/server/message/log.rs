@@ -6,17 +6,24 @@ use countersign_proto::v1;
 use super::super::status::Fault;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::merkle::Hash;
-use crate::ledger::{Consistency, Filter, Inclusion, RawEntry};
+use crate::ledger::{Consistency, Filter, Inclusion, RawEntry, Revocations};
 
 /// Reads a filter; what is empty is not asked for.
 ///
 /// # Errors
-/// [`Fault::FilterInvalid`] if its serial is none.
+/// [`Fault::FilterInvalid`] if its serial is none, or a hash is not one.
 pub(in crate::server) fn filter(filter: v1::Filter) -> Result<Filter, Fault> {
-    let v1::Filter { key, caller, serial, key_id, name, subject_key, since_ms, until_ms } = filter;
+    let v1::Filter { key, caller, serial, key_id, name, subject_key, since_ms, until_ms, revocations_of } =
+        filter;
     let given = |text: String| if text.is_empty() { None } else { Some(text) };
     let serial = given(serial).map(|text| text.parse().map_err(|_| Fault::FilterInvalid)).transpose()?;
+    let of = |of: Bytes| match (of.is_empty(), <[u8; 32]>::try_from(&*of)) {
+        (true, _) => Ok(Revocations::All),
+        (false, Ok(spki_sha256)) => Ok(Revocations::Of(spki_sha256)),
+        (false, Err(_)) => Err(Fault::FilterInvalid),
+    };
     Ok(Filter {
+        revocations: revocations_of.map(of).transpose()?,
         key: given(key),
         caller: given(caller),
         serial,

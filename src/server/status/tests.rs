@@ -47,7 +47,8 @@ fn failures() -> Vec<Failure> {
 
 /// Every reason that a caller can see.
 fn rejections() -> Vec<Rejection> {
-    let faults = Fault::ALL.into_iter().map(Rejection::from);
+    let revocations = RevocationFault::ALL.into_iter().map(Rejection::from);
+    let faults = Fault::ALL.into_iter().map(Rejection::from).chain(revocations);
     let refusals = Reason::ALL.iter().map(|reason| refused(*reason, "no").into());
     let failures = failures().into_iter().map(Rejection::from);
     faults.chain(refusals).chain(failures).chain(CLASSES.map(Rejection::from)).collect()

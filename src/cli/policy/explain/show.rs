@@ -54,6 +54,7 @@ fn recorded(report: &Report) -> String {
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
+        | Entry::Revocation { .. }
         | Entry::Checkpoint { .. } => return String::new(),
     };
     let policy = if *policy == report.policy_digest { "this policy" } else { "another policy than this" };

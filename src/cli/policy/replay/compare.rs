@@ -136,6 +136,7 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
+        | Entry::Revocation { .. }
         | Entry::Checkpoint { .. } => Err(Why::Unknown),
     }
 }

@@ -1,0 +1,178 @@
+//! `countersign crl`: an X.509 CRL of what a ledger says is revoked, signed by the signer like any other TBS.
+//!
+//! In: a signer whose ledger this caller may read and who signs CRLs for it, and the CA's certificate. Out: the list, in a file that
+//! takes its place in one step. Promised: the number is above those before it, and nothing but what was asked for is written.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use countersign_proto::Client;
+use countersign_proto::v1::sign_request::Tbs as Request;
+use countersign_proto::v1::{Priority, SignRequest};
+use countersign_tbs::crl::{
+    CrlBuilder, CrlNumber, IssuingDistributionPoint, RevokedEntry, Scope, TbsCertList, Updates,
+};
+use countersign_tbs::der::Time;
+use countersign_tbs::x509::{GeneralName, SignatureAlgorithm, TbsCertificate};
+
+use crate::cli::ledger::source::refused as refused_to_read;
+use crate::cli::pem;
+use crate::cli::revoked::Record;
+use crate::cli::sign::{ServerArgs, Unfinished, random_id, refused};
+use crate::cli::{runtime, scheme};
+use crate::key::{KeyPurpose, UnixTime, read_certificate};
+use crate::ledger::entry::{CaKey, sha256};
+use crate::ledger::{Revocations, Serial};
+
+mod entries;
+
+use entries::Entries;
+
+/// Whose list, and where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Crl {
+    /// The CA key's name
+    key: String,
+    /// The CA's certificate, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// The key that signs the list, if it is not the CA's own: one of purpose x509-crl
+    #[arg(long, value_name = "KEY", requires = "signer_certificate")]
+    signer: Option<String>,
+    /// Its certificate
+    #[arg(long, value_name = "FILE", requires = "signer")]
+    signer_certificate: Option<PathBuf>,
+    /// The list
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Write PEM
+    #[arg(long)]
+    pem: bool,
+    /// How long until the next list comes at the latest
+    #[arg(long, default_value = "7d", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    next_update: Duration,
+    /// Its number, decimal or after 0x hexadecimal [default: one above the newest in the ledger]
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
+    number: Option<CrlNumber>,
+    /// Where the list is published, as certificates say; may be repeated
+    #[arg(long = "url", value_name = "URL")]
+    urls: Vec<String>,
+    /// List certificates that have expired, too
+    #[arg(long)]
+    expired: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl Crl {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        runtime()?.block_on(self.make(out))
+    }
+
+    async fn make(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let (_, ca) = read_certificate(&self.certificate)?;
+        let signer = match &self.signer_certificate {
+            Some(file) => read_certificate(file)?.1,
+            None => ca.clone(),
+        };
+        let unfinished = Unfinished::beside(&self.output)?;
+        let client = self.server.connect().await?;
+        let list = self.list(&client, ca.tbs(), signer.tbs()).await?;
+        let request = SignRequest {
+            key: self.signer.clone().unwrap_or_else(|| self.key.clone()),
+            tbs: Some(Request::X509Crl(list.as_bytes().to_vec().into())),
+            request_id: random_id()?,
+            priority: Priority::Interactive.into(),
+        };
+        let answer = client.sign(request).await.map_err(refused)?;
+        let is_it = answer.object.windows(list.as_bytes().len()).any(|window| window == list.as_bytes());
+        ensure!(is_it, "the signer signed another list than the one that was asked for; it was thrown away");
+        let bytes =
+            if self.pem { pem("X509 CRL", &answer.object).into_bytes() } else { answer.object.to_vec() };
+        unfinished.for_all()?.finish(&bytes)?;
+        let (file, number, count) = (self.output.display(), list.number(), list.entry_count());
+        let until = crate::cli::ledger::seconds(list.next_update().unix_secs());
+        writeln!(out, "{file}: CRL {number} of key {}, {count} certificates, good until {until}", self.key)?;
+        Ok(out.flush()?)
+    }
+
+    /// What is to be signed.
+    async fn list(
+        &self,
+        client: &Client,
+        ca: &TbsCertificate,
+        signer: &TbsCertificate,
+    ) -> anyhow::Result<TbsCertList> {
+        let key = client.get_key(self.signer.as_ref().unwrap_or(&self.key)).await.map_err(refused)?;
+        let spki_sha256 = sha256(&[&signer.public_key().to_spki_der()]);
+        ensure!(
+            *key.spki_sha256 == spki_sha256,
+            "key {} is not the one that is certified in {}",
+            key.name,
+            self.signer_certificate.as_ref().unwrap_or(&self.certificate).display()
+        );
+        let scheme = scheme(&key)?;
+        let number = match self.number {
+            Some(number) => number,
+            None => next(client, spki_sha256).await?,
+        };
+        let this = UnixTime::now().0;
+        let next = this.saturating_add(self.next_update.as_secs());
+        let time = |seconds| Time::from_unix_secs(seconds).context("--next-update is after the year 9999");
+        let updates = Updates { this: time(this)?, next: time(next)? };
+        // RFC 5280 §3.3: a certificate is in one list that comes after it has expired; there is one within each interval.
+        let kept = if self.expired { 0 } else { this.saturating_sub(self.next_update.as_secs()) };
+        let entries = entries(client, ca, kept, updates.this).await?;
+        let id = signer.subject_key_id().context("the certificate has no subjectKeyIdentifier")?;
+        let builder = CrlBuilder::new(SignatureAlgorithm::from(scheme), signer.subject().clone(), updates)
+            .authority_key_id(id.clone())
+            .number(number);
+        let builder = entries.iter().fold(builder, CrlBuilder::entry);
+        let names: Vec<_> = self.urls.iter().cloned().map(GeneralName::Uri).collect();
+        let builder = if names.is_empty() {
+            builder
+        } else {
+            builder
+                .issuing_distribution_point(IssuingDistributionPoint { full_name: names, scope: Scope::All })
+        };
+        Ok(builder.build()?)
+    }
+}
+
+fn number(text: &str) -> Result<CrlNumber, String> {
+    let hexadecimal = text.starts_with("0x").then(|| text.parse::<Serial>().ok()?.octets(true)).flatten();
+    let number = match hexadecimal {
+        Some(octets) => CrlNumber::new(&octets),
+        None => text.parse::<u64>().ok().map(CrlNumber::from),
+    };
+    number.ok_or_else(|| "a CRL's number is decimal, or 0x and up to 20 octets in hexadecimal".to_owned())
+}
+
+/// The number after the newest that the signer's ledger has.
+async fn next(client: &Client, spki_sha256: [u8; 32]) -> anyhow::Result<CrlNumber> {
+    let Some(newest) = client.crl_number(spki_sha256).await.map_err(refused_to_read)? else {
+        return Ok(1.into());
+    };
+    let newest = CrlNumber::new(&newest).context("the signer sent a CRL number that is none")?;
+    newest.checked_add(1).context("the CA's lists are at their last number: replace its key")
+}
+
+/// What the signer's ledger says is revoked of the CA.
+async fn entries(
+    client: &Client,
+    ca: &TbsCertificate,
+    kept: u64,
+    this: Time,
+) -> anyhow::Result<Vec<RevokedEntry>> {
+    let record = Record::of(client.clone()).await?;
+    let spki_sha256 = sha256(&[&ca.public_key().to_spki_der()]);
+    let purpose = KeyPurpose::X509Ca.name().to_owned();
+    let ca_key = CaKey { purpose, scheme: String::new(), spki_sha256 };
+    let mut entries = Entries::default();
+    for revocation in record.revocations(Revocations::Of(spki_sha256)).await? {
+        entries.add(&record, &ca_key, &revocation).await?;
+    }
+    Ok(entries.since(kept, this))
+}

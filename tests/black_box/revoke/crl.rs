@@ -1,0 +1,152 @@
+//! CRLs of what the ledger says is revoked: made, signed and believed.
+
+use countersign_tbs::Tbs;
+use countersign_tbs::x509::SerialNumber;
+
+use super::*;
+use crate::crl_ocsp::authority::{Authority, CRL_URL, try_openssl};
+
+/// An authority whose front-end may read the ledger.
+async fn authority() -> Authority {
+    let authority = Authority::new().await;
+    let config = std::fs::read_to_string(authority.site.path("countersign.toml")).unwrap();
+    let readers = "[ledger]\nreaders = [\"spiffe://countersign.example/front-end\"]\n";
+    authority.site.configure(&config.replace("[ledger]\n", readers));
+    authority
+}
+
+fn crl(site: &Site, daemon: &Daemon, more: &[&str]) -> std::process::Output {
+    let args = ["crl", "ca", "--certificate", "ca.pem", "--output", "ca.crl", "--pem", "--next-update", "1h"];
+    site.client_command(daemon, FRONT_END, &[&args, more].concat()).output().unwrap()
+}
+
+fn made(site: &Site, daemon: &Daemon, more: &[&str]) -> String {
+    let output = crl(site, daemon, more);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Whether openssl takes the list for the CA's, and this leaf for revoked by it.
+fn is_revoked(authority: &Authority, by: &str, leaf: &str) -> bool {
+    let verified = authority.openssl(&format!("crl -in ca.crl -CAfile {by}.pem -noout"));
+    assert!(verified.contains("verify OK"), "{verified}");
+    let check = "verify -x509_strict -extended_crl -crl_check -CAfile root.pem -untrusted ca.pem -untrusted lists.pem \
+                 -CRLfile ca.crl";
+    let output = try_openssl(&authority.site, &format!("{check} {leaf}.pem"));
+    let said = text(&output.stderr);
+    assert!(output.status.success() || said.contains("certificate revoked"), "{said}");
+    !output.status.success()
+}
+
+fn listed(authority: &Authority) -> String {
+    authority.openssl("crl -in ca.crl -noout -text -nameopt oneline")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openssl_believes_the_list_that_is_made_of_the_ledger() {
+    let authority = authority().await;
+    let Authority { site, good, revoked, .. } = &authority;
+    let daemon = site.serve();
+    let said = made(site, &daemon, &["--url", CRL_URL]);
+    assert!(said.contains("CRL 0x01 of key ca, 0 certificates"), "{said}");
+    assert!(!is_revoked(&authority, "ca", "good") && !is_revoked(&authority, "ca", "revoked"));
+
+    let revoke = ["revoke", "ca", "--why", "a test", "--yes", "--reason", "key-compromise", "--serial"];
+    site.run_ok(&[&revoke[..], &[&revoked.to_string()]].concat());
+    let said = made(site, &daemon, &[]);
+    assert!(said.contains("CRL 0x02 of key ca, 1 certificates"), "{said}");
+    assert!(!is_revoked(&authority, "ca", "good") && is_revoked(&authority, "ca", "revoked"));
+    assert!(listed(&authority).contains("Key Compromise"), "{}", listed(&authority));
+
+    // By a key of its own, whose lists have numbers of their own.
+    let said = made(site, &daemon, &["--signer", "lists", "--signer-certificate", "lists.pem"]);
+    assert!(said.contains("CRL 0x01 of key ca, 1 certificates"), "{said}");
+    assert!(!is_revoked(&authority, "lists", "good") && is_revoked(&authority, "lists", "revoked"));
+
+    site.run_ok(&["revoke", "ca", "--why", "a test", "--yes", "--principal", "DNS:good.example.org"]);
+    made(site, &daemon, &["--number", "0x09"]);
+    assert!(is_revoked(&authority, "ca", "good") && is_revoked(&authority, "ca", "revoked"));
+    let list = listed(&authority);
+    assert_eq!(list.matches("Serial Number").count(), 2, "{list}");
+    let number = authority.openssl("crl -in ca.crl -noout -crlnumber");
+    assert_eq!(number.trim(), "crlNumber=0x09");
+    assert_ne!(good, revoked);
+    daemon.stop();
+}
+
+/// A list has serials alone, so it means what was signed for a key until it was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_keys_certificates_are_listed_until_the_list_is_made() {
+    let authority = authority().await;
+    let Authority { site, .. } = &authority;
+    let daemon = site.serve();
+    site.run_ok(&["revoke", "ca", "--why", "a test", "--yes", "--subject", "good.pem"]);
+    made(site, &daemon, &[]);
+    assert!(is_revoked(&authority, "ca", "good") && !is_revoked(&authority, "ca", "revoked"));
+
+    let again = again(site, &daemon, "good").await;
+    assert!(!listed(&authority).to_lowercase().contains(&hex(&again)), "it came later");
+    made(site, &daemon, &[]);
+    assert!(listed(&authority).to_lowercase().contains(&hex(&again)), "{}", listed(&authority));
+    daemon.stop();
+}
+
+fn hex(serial: &SerialNumber) -> String {
+    serial.to_string().to_lowercase().replace(':', "")
+}
+
+/// Has the certificate of `name` signed again with another serial.
+async fn again(site: &Site, daemon: &Daemon, name: &str) -> SerialNumber {
+    let entries = site.entries();
+    let tbs = entries.iter().find_map(|entry| match entry {
+        Entry::Intent { asked, .. } => {
+            let countersign::ledger::entry::AskedTbs::Whole(bytes) = &asked.tbs else { return None };
+            match Tbs::parse(countersign_tbs::TbsKind::from_name(&asked.kind)?, bytes) {
+                Ok(Tbs::X509(tbs)) => {
+                    let dns = format!("DNS:{name}.example.org");
+                    tbs.subject_alt_names()
+                        .iter()
+                        .any(|own| own.to_string() == dns)
+                        .then_some((tbs, bytes.clone()))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    });
+    let (tbs, mut bytes) = tbs.unwrap();
+    let old = tbs.serial().as_bytes();
+    let at = bytes.windows(old.len()).position(|window| window == old).unwrap();
+    bytes[at + old.len() - 1] ^= 1;
+    let serial = SerialNumber::new(&bytes[at..at + old.len()]).unwrap();
+    let tbs = countersign_proto::v1::sign_request::Tbs::X509Certificate(bytes.into());
+    let request = crate::crl_ocsp::authority::request("ca", tbs);
+    site.client(daemon, FRONT_END).await.sign(request).await.unwrap();
+    serial
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_list_of_the_ca_is_refused_with_what_to_do() {
+    let authority = authority().await;
+    let Authority { site, .. } = &authority;
+    let daemon = site.serve();
+    let refused = |more: &[&str], says: &str| {
+        let output = crl(site, &daemon, more);
+        let message = text(&output.stderr);
+        assert!(!output.status.success() && message.contains(says), "{more:?}: {message}");
+        assert!(!site.path("ca.crl").exists(), "nothing is written");
+    };
+    refused(&["--next-update", "7d"], "cannot be used multiple times");
+    refused(&["--signer", "lists"], "--signer-certificate");
+    refused(&["--signer", "lists", "--signer-certificate", "ca.pem"], "is not the one that is certified");
+    refused(&["--signer", "nobody", "--signer-certificate", "lists.pem"], "KEY_NOT_AVAILABLE");
+    refused(&["--url", "http://elsewhere.example/ca.crl"], "URL_NOT_ALLOWED");
+    made(site, &daemon, &["--number", "5"]);
+    let number = crl(site, &daemon, &["--number", "5"]);
+    assert!(text(&number.stderr).contains("CRL_NUMBER_NOT_NEWER"), "{}", text(&number.stderr));
+    let message = site.run_refused(&["ssh-krl", "ca", "--output", "krl"], 1);
+    assert!(message.contains("`countersign crl ca` makes its list"), "{message}");
+    let key_id = ["revoke", "ca", "--key-id", "x", "--why", "a test", "--yes"];
+    assert!(site.run_refused(&key_id, 1).contains("REVOCATION_KEY"));
+    daemon.stop();
+}

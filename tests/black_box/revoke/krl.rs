@@ -1,0 +1,169 @@
+//! KRLs: what ssh-keygen says of them, what sshd makes of them, and that they come from a file as from a signer.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use countersign_tbs::key::PublicKey;
+use countersign_tbs::krl::Krl;
+use countersign_tbs::ssh::SubjectKey;
+
+use super::*;
+use crate::login::{Sshd, certify, keys, user};
+use crate::site::ssh_keygen;
+
+fn krl(site: &Site, name: &str, source: &[&str]) -> Krl {
+    site.run_ok(&[&["ssh-krl", "user-ca", "--output", name], source].concat());
+    Krl::parse(&std::fs::read(site.path(name)).unwrap()).unwrap()
+}
+
+/// Whether `ssh-keygen -Q` says that a key or certificate is revoked.
+fn is_revoked(site: &Site, list: &str, file: &str) -> bool {
+    let asked =
+        Command::new("ssh-keygen").args(["-Q", "-f", list, file]).current_dir(site.dir()).output().unwrap();
+    let said = format!("{}{}", text(&asked.stdout), text(&asked.stderr));
+    assert!(said.contains("REVOKED") || said.contains("ok"), "{said}");
+    assert_eq!(asked.status.success(), !said.contains("REVOKED"), "{said}");
+    !asked.status.success()
+}
+
+fn ca_key(site: &Site) -> PublicKey {
+    let line = site.run_ok(&["key", "show", "user-ca", "--openssh"]);
+    match SubjectKey::from_openssh_line(&line).unwrap() {
+        SubjectKey::Plain(key) => key,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Writes `spec`, and the list that OpenSSH makes of it.
+fn by_ssh_keygen(site: &Site, spec: &str) -> Krl {
+    std::fs::write(site.path("spec"), spec).unwrap();
+    std::fs::write(site.path("ca.pub"), site.run_ok(&["key", "show", "user-ca", "--openssh"])).unwrap();
+    let made = Command::new("ssh-keygen")
+        .args(["-k", "-f", "theirs.krl", "-s", "ca.pub", "spec"])
+        .current_dir(site.dir())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    Krl::parse(&std::fs::read(site.path("theirs.krl")).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ours_means_what_ssh_keygens_own_list_of_the_same_means() {
+    let (site, daemon, _, _) = signed().await;
+    let hash = fingerprint(9);
+    let mut spec = format!("id: alice@home\nhash: {hash}\n");
+    for serial in (100..130).chain([5000, 1 << 40, u64::MAX]) {
+        revoke(&site, &["--serial", &serial.to_string(), "--not-in-ledger"]);
+        writeln!(spec, "serial: {serial}").unwrap();
+    }
+    revoke(&site, &["--key-id", "alice@home"]);
+    revoke(&site, &["--subject", &hash, "--not-in-ledger"]);
+    let (ours, theirs, ca) = (krl(&site, "ours.krl", &[]), by_ssh_keygen(&site, &spec), ca_key(&site));
+    assert_eq!(ours.serials(&ca), theirs.serials(&ca));
+    assert_eq!(ours.key_ids(&ca), theirs.key_ids(&ca));
+    assert_eq!(ours.fingerprints(), theirs.fingerprints());
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_the_same_log_has_the_same_bytes_and_never_goes_back() {
+    let (site, daemon, client, _) = signed().await;
+    let empty = krl(&site, "list", &[]);
+    assert!(empty.sections.is_empty(), "nothing is revoked yet, and sshd needs a file");
+    revoke(&site, &["--principal", "alice"]);
+    sign(&client, &Wanted { serial: 30, ..WANTED[0] }).await.unwrap();
+    sign(&client, &Wanted { serial: 31, ..WANTED[1] }).await.unwrap();
+    let live = krl(&site, "live.krl", &["--server", "unix:signer.sock"]);
+    let serials: Vec<_> = live.serials(&ca_key(&site)).iter().map(|run| (run.first, run.last)).collect();
+    assert_eq!(serials, [(11, 11)], "a principal's certificates until the revocation");
+    daemon.stop();
+    let file = krl(&site, "list", &[]);
+    assert!(file.version >= live.version && live.version > empty.version, "a number that grows");
+    assert_eq!(Krl { version: 0, generated: 0, ..file.clone() }, Krl { version: 0, generated: 0, ..live });
+    krl(&site, "again", &["--ledger", "ledger.sqlite"]);
+    let read = |name: &str| std::fs::read(site.path(name)).unwrap();
+    assert_eq!(read("list"), read("again"));
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(site.path("list")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o644);
+
+    // The same key under another name has the same certificates.
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    let renamed =
+        config.replace("[key.user-ca", "[key.login-ca").replace("purpose", "label = \"user-ca\"\npurpose");
+    site.configure(&renamed);
+    site.serve().stop();
+    site.run_ok(&["ssh-krl", "login-ca", "--output", "renamed"]);
+    let renamed = Krl::parse(&read("renamed")).unwrap();
+    assert_eq!(renamed.sections, file.sections);
+
+    let newer = Krl { version: file.version + 1000, ..file };
+    std::fs::write(site.path("list"), newer.encode()).unwrap();
+    let message = site.run_refused(&["ssh-krl", "user-ca", "--output", "list"], 1);
+    assert!(message.contains("would forget revocations"), "{message}");
+    assert_eq!(Krl::parse(&read("list")).unwrap(), newer, "it is as it was");
+    let message = site.run_refused(&["ssh-krl", "user-cb", "--output", "other"], 1);
+    assert!(message.contains("knows no key user-cb"), "{message}");
+    assert!(!site.path("other").exists());
+}
+
+/// Logs in as `id` with the certificate `id-cert.pub`.
+fn logs_in(site: &Site, host: &mut Sshd, id: &str) -> bool {
+    for end in ["", "-cert.pub"] {
+        let (from, to) = (site.path(&format!("{id}{end}")), site.path(&format!("id{end}")));
+        std::fs::copy(from, &to).unwrap();
+    }
+    let login = host.login(site);
+    let (said, log) = (text(&login.stderr), host.log.so_far());
+    assert!(login.status.success() || said.contains("Permission denied"), "{said}\n{log}");
+    login.status.success()
+}
+
+fn certified(site: &Site, daemon: &Daemon, id: &str, serial: &str) {
+    ssh_keygen(&site.path(id), &["-t", "ed25519"]);
+    recertified(site, daemon, id, serial);
+}
+
+fn recertified(site: &Site, daemon: &Daemon, id: &str, serial: &str) {
+    let (key, principal) = (format!("{id}.pub"), user());
+    let args =
+        ["user-ca", "--public-key", &key, "--principal", &principal, "--serial", serial, "--key-id", id];
+    certify(site, daemon, &args);
+}
+
+#[test]
+fn sshd_refuses_what_is_revoked_and_takes_what_is_not() {
+    let site = Site::new(&keys("ed25519"));
+    let daemon = site.serve();
+    ssh_keygen(&site.path("host_key"), &["-t", "ed25519"]);
+    let host = ["host-ca", "--host", "--public-key", "host_key.pub", "--principal", "127.0.0.1"];
+    certify(&site, &daemon, &host);
+    let ids = ["by-serial", "by-key-id", "by-subject", "good"];
+    for (serial, id) in (1000..).zip(ids) {
+        certified(&site, &daemon, id, &format!("{serial}"));
+    }
+    site.run_ok(&["ssh-krl", "user-ca", "--output", "revoked.krl"]);
+    let krl = site.path("revoked.krl");
+    let mut sshd = Sshd::start_with(&site, &format!("RevokedKeys {}\n", krl.display()));
+    for id in ids {
+        assert!(logs_in(&site, &mut sshd, id), "{id}: nothing is revoked yet");
+    }
+    revoke(&site, &["--serial", "1000"]);
+    revoke(&site, &["--key-id", "by-key-id"]);
+    revoke(&site, &["--subject", "by-subject-cert.pub"]);
+    site.run_ok(&["ssh-krl", "user-ca", "--output", "revoked.krl", "--server", "unix:signer.sock"]);
+    for (id, good) in ids.into_iter().zip([false, false, false, true]) {
+        assert_eq!(logs_in(&site, &mut sshd, id), good, "{id}");
+        assert_eq!(is_revoked(&site, "revoked.krl", &format!("{id}-cert.pub")), !good, "{id}");
+    }
+    // What is signed later with a key id or for a key that is revoked is covered by the list of before.
+    for (serial, id) in (2000..).zip(ids) {
+        recertified(&site, &daemon, id, &format!("{serial}"));
+    }
+    for (id, good) in ids.into_iter().zip([true, false, false, true]) {
+        assert_eq!(logs_in(&site, &mut sshd, id), good, "{id}, certified again");
+    }
+    assert!(Path::new(&krl).exists());
+    daemon.stop();
+}

@@ -24,7 +24,7 @@ mod input;
 mod isolate;
 pub(crate) mod latch;
 mod link;
-mod pin;
+pub(crate) mod pin;
 pub(crate) mod piv;
 pub(crate) mod pkcs11;
 mod pool;

@@ -3,25 +3,30 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ConfigArgs;
 use crate::config::Config;
 use crate::token::pkcs11::init::{self, Pins};
-use crate::token::pkcs11::module::{Module, SlotState, trim};
-use crate::token::pkcs11::{classify, operator::Modules};
+use crate::token::pkcs11::module::{Module, trim};
+use crate::token::pkcs11::operator::Modules;
 use crate::token::{self, Device, Pin, YubiKey, process};
 
+mod change_pin;
 pub(super) mod environment;
 mod info;
 pub(super) mod management_key;
 mod pin;
+mod list;
 pub(super) mod secret;
+mod select;
 mod unlatch;
 
+use change_pin::{ChangePinArgs, UnlockArgs};
 use info::InfoArgs;
 use management_key::ChangeManagementKeyArgs;
 use pin::{ChangePinArgs, ChangePukArgs, UnblockPinArgs};
+use list::ListArgs;
 use unlatch::UnlatchArgs;
 
 /// What to do with tokens.
@@ -31,9 +36,13 @@ pub(crate) enum TokenCommand {
     List(ListArgs),
     /// Initialise a blank token with a label and PINs from the configuration; refuses to touch any other
     Init(InitArgs),
-    /// Show what a YubiKey says of itself and its keys: firmware, tries left, policies; asks for no PIN
+    /// Show what a token says of itself: firmware, tries left, schemes, public keys; asks for no PIN
     Info(InfoArgs),
-    /// Let the daemon try a PIN once more that the token refused, which costs a try if it is still wrong
+    /// Change a token's user PIN, and the PIN file with it; asks for what no file holds
+    ChangePin(ChangePinArgs),
+    /// Set a token's user PIN anew with the security officer's, which unlocks one that wrong tries have locked
+    Unlock(UnlockArgs),
+    /// Let the daemon try a PIN once more that the token refused, which costs a try if it is still wrong; changes no PIN
     Unlatch(UnlatchArgs),
     /// Change the PIN of a YubiKey, and the PIN file with it, so that a running daemon goes on
     ChangePin(ChangePinArgs),
@@ -43,20 +52,6 @@ pub(crate) enum TokenCommand {
     UnblockPin(UnblockPinArgs),
     /// Change the management key of a YubiKey, which whoever changes its keys must have
     ChangeManagementKey(ChangeManagementKeyArgs),
-}
-
-/// Where to look.
-#[derive(clap::Args)]
-pub(crate) struct ListArgs {
-    /// The configuration file, for the modules that it names
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG", required_unless_present = "module")]
-    config: Option<PathBuf>,
-    /// A PKCS#11 module, instead of a configuration
-    #[arg(long, value_name = "PATH")]
-    module: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Which token to make.
@@ -84,109 +79,17 @@ pub(crate) struct InitArgs {
 pub(super) fn run(command: TokenCommand) -> anyhow::Result<()> {
     process::seal()?;
     match command {
-        TokenCommand::List(args) => list(&args),
+        TokenCommand::List(args) => list::run(&args),
         TokenCommand::Init(args) => init(&args),
         TokenCommand::Info(args) => info::run(&args),
+        TokenCommand::ChangePin(args) => change_pin::run(&args),
+        TokenCommand::Unlock(args) => change_pin::unlock(&args),
         TokenCommand::Unlatch(args) => unlatch::run(&args),
         TokenCommand::ChangePin(args) => pin::change_pin(&args),
         TokenCommand::ChangePuk(args) => pin::change_puk(&args),
         TokenCommand::UnblockPin(args) => pin::unblock(&args),
         TokenCommand::ChangeManagementKey(args) => management_key::run(&args),
     }
-}
-
-fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let mut modules = Modules::default();
-    let paths = match (&args.module, &args.config) {
-        (Some(module), _) => vec![module.clone()],
-        (None, Some(config)) => {
-            let config = super::load(config)?;
-            environment::enter(&config.tokens)?;
-            let modules = config.tokens.iter().filter_map(|token| token.pkcs11().ok());
-            let mut paths: Vec<_> = modules.map(|device| device.module.clone()).collect();
-            paths.sort();
-            paths.dedup();
-            paths
-        }
-        (None, None) => anyhow::bail!("name a configuration or a module"),
-    };
-    let mut rows = Vec::new();
-    for path in paths {
-        for slot in modules.load(&path)?.slots()? {
-            rows.push(describe(&path.display().to_string(), &slot));
-        }
-    }
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
-    } else {
-        for row in &rows {
-            print_row(&mut out, row)?;
-        }
-    }
-    Ok(())
-}
-
-fn describe(module: &str, state: &SlotState) -> Value {
-    let slot = state.slot.id();
-    match &state.info {
-        Err(error) => json!({ "module": module, "slot": slot, "error": classify::code(error) }),
-        Ok(info) => json!({
-            "module": module,
-            "slot": slot,
-            "label": trim(info.label()),
-            "serial": trim(info.serial_number()),
-            "model": trim(info.model()),
-            "manufacturer": trim(info.manufacturer_id()),
-            "firmware": info.firmware_version().to_string(),
-            "state": flags(info),
-        }),
-    }
-}
-
-/// The flags that an operator acts on, in words.
-fn flags(info: &cryptoki::slot::TokenInfo) -> Vec<&'static str> {
-    if !info.token_initialized() {
-        // Its PIN flags mean nothing yet; SoftHSM calls the SO PIN locked.
-        return vec!["blank"];
-    }
-    let words = [
-        (!info.user_pin_initialized(), "user PIN not set"),
-        (info.user_pin_count_low(), "user PIN: a wrong try since the last login"),
-        (info.user_pin_final_try(), "user PIN: one try left"),
-        (info.user_pin_locked(), "user PIN locked"),
-        (info.user_pin_to_be_changed(), "user PIN must be changed"),
-        (info.so_pin_final_try(), "SO PIN: one try left"),
-        (info.so_pin_locked(), "SO PIN locked"),
-        (info.write_protected(), "write protected"),
-        (info.error_state(), "in an error state"),
-        (info.protected_authentication_path(), "PIN pad"),
-    ];
-    let mut found: Vec<_> = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
-    if found.is_empty() {
-        found.push("ready");
-    }
-    found
-}
-
-fn print_row(out: &mut impl Write, row: &Value) -> io::Result<()> {
-    let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
-    let slot = row.get("slot").and_then(Value::as_u64).unwrap_or_default();
-    if row.get("error").is_some() {
-        return writeln!(out, "slot {slot}: unreadable ({})", text("error"));
-    }
-    let state: Vec<_> = row.get("state").and_then(Value::as_array).into_iter().flatten().collect();
-    let state: Vec<_> = state.into_iter().filter_map(Value::as_str).collect();
-    writeln!(
-        out,
-        "slot {slot}: {:?} serial {} ({}, {} firmware {}): {}",
-        text("label"),
-        text("serial"),
-        text("manufacturer"),
-        text("model"),
-        text("firmware"),
-        state.join(", ")
-    )
 }
 
 fn init(args: &InitArgs) -> anyhow::Result<()> {

@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 
 use super::latch::PinMark;
 
+pub(crate) mod replace;
+
 /// No token takes a longer PIN.
 const MAX_LEN: u64 = 256;
 
@@ -145,7 +147,13 @@ impl Pin {
 
     fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(&self.0).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all())
+        self.write_to(&mut file)
+    }
+
+    fn write_to(&self, file: &mut File) -> io::Result<()> {
+        file.write_all(&self.0)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
     }
 
     /// Writes it beside a PIN file, durably, and for the same owner.

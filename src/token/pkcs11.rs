@@ -22,6 +22,7 @@ use super::session::{Opened, Session};
 use crate::key::PublicKey;
 
 mod attribute;
+pub(crate) mod change;
 pub(crate) mod classify;
 pub(crate) mod generate;
 pub(crate) mod init;
@@ -33,6 +34,8 @@ pub(crate) mod operator;
 pub(crate) mod raw;
 mod session;
 mod shared;
+pub(crate) mod survey;
+pub(crate) mod uri;
 
 /// Loads the module, logs in, finds every key, and opens the sessions.
 ///
@@ -75,7 +78,7 @@ pub(super) fn log_in(
     }
     if info.user_pin_locked() {
         return refuse(
-            "the token's user PIN is locked; unlock it with the SO PIN, then put the new PIN into `pin_file`",
+            "the token's user PIN is locked; set it anew with the SO PIN: `countersign token unlock`",
         );
     }
     if info.user_pin_final_try() {

@@ -1,34 +1,31 @@
-//! `countersign token info`: what a YubiKey says of itself and its keys, without a PIN.
+//! `countersign token info`: what a token says of itself and its keys, without a PIN.
 
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{environment, find};
-use crate::cli::ConfigArgs;
+use super::select::{Kind, TokenArgs};
+use crate::token::YubiKey;
 use crate::token::piv::operator::{self, CardFacts, SlotFacts, Tries};
-use crate::token::{Device, YubiKey};
 
-/// Which card.
+mod pkcs11;
+
+/// Which token.
 #[derive(clap::Args)]
 pub(crate) struct InfoArgs {
-    /// The token's name in the configuration
-    name: String,
     #[command(flatten)]
-    config: ConfigArgs,
+    token: TokenArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 /// # Errors
-/// What is wrong with the card, or that it is none.
+/// What is wrong with the token, or that there is none.
 pub(super) fn run(args: &InfoArgs) -> anyhow::Result<()> {
-    let config = args.config.load()?;
-    let token = find(&config, &args.name)?;
-    environment::enter(std::slice::from_ref(token))?;
-    let Device::YubiKey(card) = token.device else {
-        anyhow::bail!("token {} is no YubiKey; `countersign token list` shows the others", token.name);
+    let card = match args.token.choose()? {
+        Kind::Pkcs11(chosen) => return pkcs11::run(&chosen, args.json),
+        Kind::YubiKey(card) => card,
     };
     let facts = operator::info(card)?;
     let mut out = io::stdout().lock();

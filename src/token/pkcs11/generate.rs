@@ -6,7 +6,7 @@
 
 use countersign_tbs::key::{Curve, ParameterSet};
 use cryptoki::error::{Error, RvError};
-use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectHandle};
 use cryptoki::types::Ulong;
 
@@ -59,6 +59,11 @@ impl KeyKind {
             Self::Rsa(_) => Mechanism::RsaPkcsKeyPairGen,
             Self::MlDsa(_) => Mechanism::MlDsaKeyPairGen,
         }
+    }
+
+    /// What makes such a key.
+    pub(super) fn mechanism_type(self) -> MechanismType {
+        self.mechanism().mechanism_type()
     }
 
     fn key_type(self) -> KeyType {

@@ -283,7 +283,10 @@ fn public_objects(session: &Session, id: &[u8]) -> Result<Vec<ObjectHandle>, Err
 }
 
 /// The public key that an object's attributes spell; `None` if they do not.
-fn read_public_key(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
+///
+/// # Errors
+/// [`KeyProblem`]
+pub(super) fn read_public_key(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
     let bytes = |kind| Ok::<_, Error>(object.bytes(kind)?.filter(|bytes| !bytes.is_empty()));
     match object.get(AttributeType::KeyType)? {
         Some(Attribute::KeyType(KeyType::RSA)) => {

@@ -76,12 +76,17 @@ fn pss(hash_alg: MechanismType, mgf: PkcsMgfType, salt_len: u64) -> Mechanism<'s
     Mechanism::RsaPkcsPss(PkcsPssParams { hash_alg, mgf, s_len: Ulong::new(salt_len) })
 }
 
+/// The mechanism that a scheme needs.
+pub(super) fn of(scheme: Scheme) -> MechanismType {
+    mechanism(scheme).mechanism_type()
+}
+
 /// Passes on a key whose mechanism the token has.
 ///
 /// # Errors
 /// [`KeyProblem::Mechanism`] otherwise.
 pub(super) fn check(offered: &[MechanismType], key: FoundKey) -> Result<FoundKey, KeyProblem> {
-    let needed = mechanism(key.scheme).mechanism_type();
+    let needed = of(key.scheme);
     if offered.contains(&needed) {
         Ok(key)
     } else {

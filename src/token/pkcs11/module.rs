@@ -3,6 +3,7 @@
 //! Tokens are chosen by label and serial number, never by slot number, which changes (R17). A slot that fails is passed
 //! over and told of: some modules cannot even describe a healthy token.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -51,28 +52,64 @@ pub(crate) enum ModuleError {
     /// `C_GetSlotList` failed.
     #[error("the module does not list its slots: {}", classify::code(.0))]
     Slots(Error),
-    /// No token has this label and serial number.
-    #[error("no token has label {label:?}{}; {present}", serial_clause(serial.as_deref()))]
+    /// No token is the one that was looked for.
+    #[error("no token has {wanted}; {present}")]
     NoSuchToken {
-        /// The label that was looked for.
-        label: String,
-        /// The serial number that was looked for.
-        serial: Option<String>,
+        /// What was looked for.
+        wanted: Box<Wanted>,
         /// What there is.
         present: String,
     },
-    /// Several have.
-    #[error("several tokens have label {label:?}; add `serial`, one of: {serials}")]
+    /// Several are.
+    #[error("several tokens have {wanted}; add `serial`, one of: {serials}")]
     Ambiguous {
-        /// The label that was looked for.
-        label: String,
+        /// What was looked for.
+        wanted: Box<Wanted>,
         /// Their serial numbers.
         serials: String,
     },
 }
 
-fn serial_clause(serial: Option<&str>) -> String {
-    serial.map(|serial| format!(" and serial {serial:?}")).unwrap_or_default()
+/// Which token is meant: the one that all of these fit, without their padding.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) label: Option<String>,
+    pub(crate) serial: Option<String>,
+    pub(crate) manufacturer: Option<String>,
+    pub(crate) model: Option<String>,
+    /// A word that is the label or the serial number.
+    pub(crate) either: Option<String>,
+}
+
+impl Wanted {
+    /// Whether a token is the one that is meant, as far as it is known.
+    fn fits(&self, info: &TokenInfo) -> bool {
+        let (label, serial) = (trim(info.label()), trim(info.serial_number()));
+        let is = |wanted: &Option<String>, field: &str| wanted.as_ref().is_none_or(|wanted| wanted == field);
+        is(&self.label, label)
+            && is(&self.serial, serial)
+            && is(&self.manufacturer, trim(info.manufacturer_id()))
+            && is(&self.model, trim(info.model()))
+            && (is(&self.either, label) || is(&self.either, serial))
+    }
+}
+
+/// `label "one" and serial "1f2e"`.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = [
+            ("label", &self.label),
+            ("serial", &self.serial),
+            ("manufacturer", &self.manufacturer),
+            ("model", &self.model),
+            ("label or serial", &self.either),
+        ];
+        let named =
+            fields.into_iter().filter_map(|(name, value)| Some(format!("{name} {:?}", value.as_ref()?)));
+        let named: Vec<_> = named.collect();
+        f.write_str(if named.is_empty() { "any label" } else { "" })?;
+        f.write_str(&named.join(" and "))
+    }
 }
 
 impl Module {
@@ -122,16 +159,24 @@ impl Module {
     /// # Errors
     /// [`ModuleError::NoSuchToken`] or [`ModuleError::Ambiguous`].
     pub(crate) fn token(&self, label: &str, serial: Option<&str>) -> Result<FoundToken, ModuleError> {
+        self.choose(&Wanted {
+            label: Some(label.to_owned()),
+            serial: serial.map(str::to_owned),
+            ..Wanted::default()
+        })
+    }
+
+    /// The one initialised token that is meant.
+    ///
+    /// # Errors
+    /// As [`Self::token`].
+    pub(crate) fn choose(&self, wanted: &Wanted) -> Result<FoundToken, ModuleError> {
         let mut tokens = self.initialised()?;
         let present: Vec<_> = tokens.iter().map(|token| name(&token.info)).collect();
-        tokens.retain(|token| {
-            trim(token.info.label()) == label
-                && serial.is_none_or(|serial| trim(token.info.serial_number()) == serial)
-        });
+        tokens.retain(|token| wanted.fits(&token.info));
         match (tokens.pop(), tokens.len()) {
             (None, _) => Err(ModuleError::NoSuchToken {
-                label: label.to_owned(),
-                serial: serial.map(str::to_owned),
+                wanted: Box::new(wanted.clone()),
                 present: if present.is_empty() {
                     "the module shows no initialised token: make one with `countersign token init`, or correct the module's own configuration (see `environment`)".to_owned()
                 } else {
@@ -142,7 +187,7 @@ impl Module {
             (Some(token), _) => {
                 tokens.push(token);
                 let serials: Vec<_> = tokens.iter().map(|token| trim(token.info.serial_number())).collect();
-                Err(ModuleError::Ambiguous { label: label.to_owned(), serials: serials.join(", ") })
+                Err(ModuleError::Ambiguous { wanted: Box::new(wanted.clone()), serials: serials.join(", ") })
             }
         }
     }

@@ -151,7 +151,7 @@ pub(super) fn call(error: cryptoki::error::Error) -> anyhow::Error {
     anyhow::anyhow!("{} failed: {}; {}", failure.call, failure.code, classify::advice(&error))
 }
 
-fn refused(refusal: Refusal) -> anyhow::Error {
+pub(super) fn refused(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::PinRefused(refusal) => anyhow::anyhow!(refusal.message),
         Refusal::Faults(faults) => {

@@ -1,0 +1,203 @@
+//! `countersign token list`: the tokens of a module, or of every module in the configuration, without a PIN.
+//!
+//! Each configured module is loaded by a process of its own, in the environment that it has in service: one that crashes, hangs
+//! or cannot be loaded is shown with its error, and hides no other.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::runtime;
+use crate::token::pkcs11::classify;
+use crate::token::pkcs11::module::SlotState;
+use crate::token::pkcs11::operator::Modules;
+use crate::token::pkcs11::survey::{Identity, state};
+use crate::token::{Config, Pkcs11};
+
+/// How long a module may take to list its slots: network HSMs take seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where to look.
+#[derive(clap::Args)]
+pub(crate) struct ListArgs {
+    /// The configuration file, for the modules that it names
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG", required_unless_present = "module")]
+    config: Option<PathBuf>,
+    /// A PKCS#11 module, instead of a configuration
+    #[arg(long, value_name = "PATH")]
+    module: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A module in one environment, and the sections that name it.
+struct Group<'a> {
+    module: &'a Path,
+    environment: &'a BTreeMap<String, String>,
+    tokens: Vec<(&'a Config, &'a Pkcs11)>,
+}
+
+/// # Errors
+/// If a module cannot be listed, after all that could is printed.
+pub(super) fn run(args: &ListArgs) -> anyhow::Result<()> {
+    let rows = match (&args.module, &args.config) {
+        (Some(module), _) => of_module(&std::path::absolute(module)?)?,
+        (None, Some(config)) => configured(&crate::cli::load(config)?.tokens)?,
+        (None, None) => anyhow::bail!("name a configuration or a module"),
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+    } else {
+        print(&mut out, &rows)?;
+    }
+    let failed = rows.iter().filter(|row| row.get("slot").is_none()).count();
+    anyhow::ensure!(failed == 0, "{failed} of the modules cannot be listed: see there");
+    Ok(())
+}
+
+/// In this process.
+fn of_module(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let mut modules = Modules::default();
+    let slots = modules.load(path)?.slots()?;
+    Ok(slots.iter().map(|slot| describe(path, slot)).collect())
+}
+
+fn configured(tokens: &[Config]) -> anyhow::Result<Vec<Value>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for token in tokens {
+        let Ok(device) = token.pkcs11() else { continue };
+        let is_same =
+            |group: &&mut Group<'_>| group.module == device.module && *group.environment == token.environment;
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.tokens.push((token, device)),
+            None => groups.push(Group {
+                module: &device.module,
+                environment: &token.environment,
+                tokens: vec![(token, device)],
+            }),
+        }
+    }
+    let runtime = runtime()?;
+    let mut rows = Vec::new();
+    for group in &groups {
+        match runtime.block_on(group.ask()) {
+            Ok(listed) => rows.extend(listed.into_iter().map(|row| group.name(row))),
+            Err(error) => rows.push(json!({
+                "module": group.module.display().to_string(), "tokens": group.names(), "error": error,
+            })),
+        }
+    }
+    Ok(rows)
+}
+
+impl Group<'_> {
+    fn names(&self) -> Vec<&str> {
+        self.tokens.iter().map(|(token, _)| token.name.as_str()).collect()
+    }
+
+    /// Has a process of its own list the module.
+    async fn ask(&self) -> Result<Vec<Value>, String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = tokio::process::Command::new(program);
+        command.args(["token", "list", "--json", "--module"]).arg(self.module).envs(self.environment);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        match tokio::time::timeout(PATIENCE, command.output()).await {
+            Err(_) => Err(format!("it does not answer within {PATIENCE:?}; does it reach its token?")),
+            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Ok(output)) if output.status.success() => {
+                serde_json::from_slice(&output.stdout).map_err(|_| "it prints into the list".to_owned())
+            }
+            Ok(Ok(output)) => Err(why(&output)),
+        }
+    }
+
+    /// Adds which section a slot is.
+    fn name(&self, mut row: Value) -> Value {
+        let field = |name| row.get(name).and_then(Value::as_str);
+        let fits = |device: &Pkcs11| {
+            field("label") == Some(device.label.as_str())
+                && device.serial.as_ref().is_none_or(|serial| field("serial") == Some(serial.as_str()))
+        };
+        let blank = |row: &Value| row.get("state").and_then(|state| state.get(0)) == Some(&json!("blank"));
+        let named = self.tokens.iter().find(|(_, device)| fits(device) && !blank(&row));
+        let name = named.map(|(token, _)| token.name.as_str());
+        if let Value::Object(fields) = &mut row {
+            fields.insert("token".to_owned(), json!(name));
+        }
+        row
+    }
+}
+
+/// Why a process gave no list: how it was killed, or its last words.
+fn why(output: &Output) -> String {
+    if let Some(signal) = output.status.signal() {
+        return format!("it crashes (signal {signal}); is it a PKCS#11 module, and of this machine's kind?");
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find_map(|line| line.strip_prefix("countersign: "));
+    last.map_or_else(|| format!("it ends its process ({})", output.status), str::to_owned)
+}
+
+fn describe(module: &Path, slot: &SlotState) -> Value {
+    let (module, number) = (module.display().to_string(), slot.slot.id());
+    match &slot.info {
+        Err(error) => json!({ "module": module, "slot": number, "error": classify::code(error) }),
+        Ok(info) => {
+            let Identity { label, serial, manufacturer, model, firmware, .. } = Identity::of(info);
+            json!({
+                "module": module, "slot": number, "label": label, "serial": serial, "model": model,
+                "manufacturer": manufacturer, "firmware": firmware, "state": state(info),
+            })
+        }
+    }
+}
+
+fn print(out: &mut impl Write, rows: &[Value]) -> io::Result<()> {
+    let mut module = None;
+    for row in rows {
+        let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+        if row.get("slot").is_none() {
+            module = None;
+            writeln!(out, "module {}: {}", text("module"), text("error"))?;
+            continue;
+        }
+        if module != Some(text("module")) {
+            module = Some(text("module"));
+            writeln!(out, "module {}", text("module"))?;
+        }
+        print_slot(out, row)?;
+    }
+    if rows.is_empty() {
+        writeln!(out, "no slot has a token in it")?;
+    }
+    Ok(())
+}
+
+fn print_slot(out: &mut impl Write, row: &Value) -> io::Result<()> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+    let slot = row.get("slot").and_then(Value::as_u64).unwrap_or_default();
+    if row.get("error").is_some() {
+        return writeln!(out, "  slot {slot}: unreadable ({})", text("error"));
+    }
+    let state: Vec<_> = row.get("state").and_then(Value::as_array).into_iter().flatten().collect();
+    let state: Vec<_> = state.into_iter().filter_map(Value::as_str).collect();
+    let name = row.get("token").and_then(Value::as_str).map(|name| format!(" [token.{name}]"));
+    writeln!(
+        out,
+        "  slot {slot}{}: {:?} serial {} ({}, {} firmware {}): {}",
+        name.unwrap_or_default(),
+        text("label"),
+        text("serial"),
+        text("manufacturer"),
+        text("model"),
+        text("firmware"),
+        state.join(", ")
+    )
+}

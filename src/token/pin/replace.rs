@@ -1,0 +1,156 @@
+//! Puts a new PIN into a PIN file, around the call that makes it the token's.
+//!
+//! In: a file and the new PIN. Promised: at no moment is there a PIN on the token that no file holds. The new one is on disk, beside the
+//! file, before the token takes it, and takes the file's place after that; owner and mode stay. Whoever finds the file beside it
+//! left over knows that one of the two is right.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use super::Pin;
+
+/// A new PIN on disk, not yet in its place.
+pub(crate) struct Replacement {
+    file: PathBuf,
+    new: PathBuf,
+}
+
+/// Why a PIN file cannot be replaced; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplaceError {
+    /// A command was interrupted.
+    #[error(
+        "{} is there: a command that changed the PIN did not end. Either it or {} holds the token's PIN: try the one and then the other, \
+         put the right one into {}, and delete the first", new.display(), file.display(), file.display()
+    )]
+    Left {
+        /// What is left.
+        new: PathBuf,
+        /// The PIN file.
+        file: PathBuf,
+    },
+    /// The new file cannot be made, or not with the old one's owner.
+    #[error("cannot make {}: {cause}; run this as the owner of the PIN file, or as root", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl Replacement {
+    /// Writes the new PIN beside `file`, which may be missing.
+    ///
+    /// # Errors
+    /// [`ReplaceError`]
+    pub(crate) fn prepare(file: &Path, pin: &Pin) -> Result<Self, ReplaceError> {
+        // The file itself: a symbolic link stays one.
+        let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let mut name = file.file_name().map(OsString::from).unwrap_or_default();
+        name.push(".new");
+        let new = file.with_file_name(name);
+        let mut made = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new) {
+            Ok(made) => made,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(ReplaceError::Left { new, file });
+            }
+            Err(cause) => return Err(ReplaceError::Write { path: new, cause }),
+        };
+        let this = Self { file, new };
+        match this.like_the_old_one(&made).and_then(|()| pin.write_to(&mut made)) {
+            Ok(()) => Ok(this),
+            Err(cause) => {
+                let path = this.new.clone();
+                this.discard();
+                Err(ReplaceError::Write { path, cause })
+            }
+        }
+    }
+
+    /// Owner and mode, before anything is in it.
+    fn like_the_old_one(&self, made: &File) -> io::Result<()> {
+        let old = match fs::metadata(&self.file) {
+            Ok(old) => old,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let new = made.metadata()?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(made, Some(old.uid()), Some(old.gid()))?;
+        }
+        made.set_permissions(fs::Permissions::from_mode(old.mode() & 0o600))
+    }
+
+    /// The token has the new PIN: it takes the file's place.
+    ///
+    /// # Errors
+    /// If it cannot; then both files are there.
+    pub(crate) fn commit(self) -> io::Result<PathBuf> {
+        fs::rename(&self.new, &self.file)?;
+        File::open(self.file.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+        Ok(self.file)
+    }
+
+    /// The token has the old PIN.
+    pub(crate) fn discard(self) {
+        let _ = fs::remove_file(&self.new);
+    }
+
+    /// Where the new PIN is, for messages.
+    pub(crate) fn new_path(&self) -> &Path {
+        &self.new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn pin(text: &str) -> Pin {
+        Pin::hold(zeroize::Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn the_new_pin_is_on_disk_before_it_takes_the_old_ones_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, new) = (dir.path().join("pin"), dir.path().join("pin.new"));
+        pin("old").write_new(&file).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+        let replacement = Replacement::prepare(&file, &pin("new")).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
+        assert_eq!(fs::read_to_string(&new).unwrap(), "new\n");
+        replacement.commit().unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new\n");
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o400, "the mode stays");
+        assert!(!new.exists());
+    }
+
+    #[test]
+    fn what_an_interrupted_command_left_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pin");
+        pin("old").write_new(&file).unwrap();
+        std::mem::forget(Replacement::prepare(&file, &pin("new")).unwrap());
+        let error = Replacement::prepare(&file, &pin("newer")).err().unwrap();
+        assert!(matches!(error, ReplaceError::Left { .. }), "{error}");
+        assert_eq!(fs::read_to_string(dir.path().join("pin.new")).unwrap(), "new\n");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
+    }
+
+    #[test]
+    fn a_symbolic_link_to_the_file_stays_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("pin"), dir.path().join("link"));
+        pin("old").write_new(&file).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        Replacement::prepare(&link, &pin("new")).unwrap().commit().unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new\n");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+}

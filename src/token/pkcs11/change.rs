@@ -1,0 +1,110 @@
+//! Changes a user PIN, and sets it anew as the security officer.
+//!
+//! In: a token, and PINs. Out: the token with the new PIN, or a [`ChangeError`] that says which PIN it has now. A PIN is tried
+//! once, never where it would be the last try, and never one that was refused before (R9).
+
+use cryptoki::error::Error;
+use cryptoki::session::UserType;
+use cryptoki::slot::TokenInfo;
+
+use super::classify::{self, Remedy, remedy};
+use super::log_in;
+use super::module::{FoundToken, Module};
+use super::operator::{call, refused};
+use crate::token::Pin;
+use crate::token::latch::PinMark;
+
+/// Why a PIN was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// The token has the PIN that it had.
+    #[error("{0}; the PIN is as it was")]
+    Unchanged(String),
+    /// The token may have either.
+    #[error("{0}; whether the token has the old PIN or the new one is not known")]
+    Unknown(String),
+}
+
+/// Logs in with the old PIN, and sets the new one.
+///
+/// # Errors
+/// [`ChangeError`]
+pub(crate) fn change(
+    module: &Module,
+    token: &FoundToken,
+    (old, new): (&Pin, &Pin),
+    mark: Option<&PinMark>,
+) -> Result<(), ChangeError> {
+    let unchanged = |error: anyhow::Error| ChangeError::Unchanged(error.to_string());
+    let (old_text, new_text) = (text(old)?, text(new)?);
+    no_pad(&token.info)?;
+    let session = module.context().open_rw_session(token.slot).map_err(call).map_err(unchanged)?;
+    log_in(&session, &token.info, old, mark).map_err(refused).map_err(unchanged)?;
+    let set = session.set_pin(&old_text, &new_text).map_err(|error| failed(&error, &token.info));
+    let _ = session.logout();
+    set
+}
+
+/// Logs in as the security officer, and sets the user's PIN, which unlocks it.
+///
+/// # Errors
+/// [`ChangeError`]
+pub(crate) fn reset(module: &Module, token: &FoundToken, so: &Pin, new: &Pin) -> Result<(), ChangeError> {
+    let unchanged = |error: anyhow::Error| ChangeError::Unchanged(error.to_string());
+    let new_text = text(new)?;
+    no_pad(&token.info)?;
+    if token.info.so_pin_locked() {
+        let message = "the SO PIN is locked: only the token's vendor knows what helps; most tokens have to be initialised anew, \
+                       which destroys their keys";
+        return Err(ChangeError::Unchanged(message.to_owned()));
+    }
+    if token.info.so_pin_final_try() {
+        let message = "the token has one try left for the SO PIN, which is not spent here; log in once by hand, with the vendor's tool";
+        return Err(ChangeError::Unchanged(message.to_owned()));
+    }
+    let session = module.context().open_rw_session(token.slot).map_err(call).map_err(unchanged)?;
+    session.login_with_raw(UserType::So, &so.for_login()).map_err(|error| {
+        let code = classify::code(&error);
+        if classify::concerns_pin(&error) {
+            ChangeError::Unchanged(format!("the token refused the SO PIN ({code}), and is not asked again"))
+        } else {
+            unchanged(call(error))
+        }
+    })?;
+    let set = session.init_pin(&new_text).map_err(|error| failed(&error, &token.info));
+    let _ = session.logout();
+    set
+}
+
+/// `cryptoki` sets PINs that are text only.
+fn text(pin: &Pin) -> Result<cryptoki::types::AuthPin, ChangeError> {
+    let message = "a PIN is not UTF-8, which is all that can be set here";
+    pin.for_init().ok_or_else(|| ChangeError::Unchanged(message.to_owned()))
+}
+
+/// `cryptoki` has no way to have a PIN that is set typed at the token.
+fn no_pad(info: &TokenInfo) -> Result<(), ChangeError> {
+    if info.protected_authentication_path() {
+        let message =
+            "the token has its PINs typed at its own pad: change it there, or with the vendor's tool";
+        return Err(ChangeError::Unchanged(message.to_owned()));
+    }
+    Ok(())
+}
+
+fn failed(error: &Error, info: &TokenInfo) -> ChangeError {
+    let failure = classify::describe(error);
+    let said = format!("{} failed: {}", failure.call, failure.code);
+    match remedy(error) {
+        Remedy::Pin => ChangeError::Unchanged(format!(
+            "the token does not take the new PIN ({}); it wants {} to {} bytes, and may want more of it",
+            failure.code,
+            info.min_pin_length(),
+            info.max_pin_length()
+        )),
+        Remedy::Answer => ChangeError::Unchanged(said),
+        Remedy::Refind | Remedy::Reopen | Remedy::LogIn | Remedy::Reinitialize | Remedy::Restart => {
+            ChangeError::Unknown(said)
+        }
+    }
+}

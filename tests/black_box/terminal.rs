@@ -1,0 +1,70 @@
+//! A command in a real terminal, with somebody who reads and types. `script` (util-linux) makes the terminal.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+
+use crate::site::{PATIENCE, Site, text};
+
+pub struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    shown: Receiver<Vec<u8>>,
+    seen: String,
+    /// How much of it somebody has read.
+    read: usize,
+}
+
+impl Terminal {
+    /// Starts `countersign` with the site's configuration. No argument needs quoting.
+    pub fn start(site: &Site, args: &[&str]) -> Self {
+        let line = format!("{} {}", env!("CARGO_BIN_EXE_countersign"), args.join(" "));
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]);
+        command.current_dir(site.dir()).env("COUNTERSIGN_CONFIG", site.path("countersign.toml"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (sender, shown) = mpsc::channel();
+        let mut screen = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = screen.read(&mut buffer) {
+                if sender.send(buffer[..read].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let keys = child.stdin.take().unwrap();
+        Self { child, keys, shown, seen: String::new(), read: 0 }
+    }
+
+    /// Waits for `prompt`, and types `line`.
+    pub fn answer(&mut self, prompt: &str, line: &str) {
+        self.wait_for(prompt);
+        self.keys.write_all(format!("{line}\r").as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits for `prompt`, and types ^C.
+    pub fn interrupt(&mut self, prompt: &str) {
+        self.wait_for(prompt);
+        self.keys.write_all(b"\x03").unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    fn wait_for(&mut self, what: &str) {
+        while !self.seen[self.read..].contains(what) {
+            let Ok(bytes) = self.shown.recv_timeout(PATIENCE) else {
+                panic!("no {what:?} on the screen:\n{}", self.seen)
+            };
+            self.seen.push_str(&text(&bytes));
+        }
+        self.read += self.seen[self.read..].find(what).unwrap() + what.len();
+    }
+
+    /// Waits for the end: whether it succeeded, and all that was on the screen.
+    pub fn end(mut self) -> (bool, String) {
+        let status = self.child.wait().unwrap();
+        self.seen.extend(self.shown.iter().map(|bytes| text(&bytes)));
+        (status.success(), self.seen.replace("\r\n", "\n"))
+    }
+}

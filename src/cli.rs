@@ -113,7 +113,9 @@ impl ConfigArgs {
 
 /// Loads a configuration; its faults become one error.
 pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
-    Config::load(path).map_err(|faults| Faults(faults).into())
+    let mut config = Config::load(path).map_err(Faults)?;
+    config.locate_credentials(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref());
+    Ok(config)
 }
 
 /// Runs the command that the process was started with.

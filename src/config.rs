@@ -86,6 +86,21 @@ impl Config {
         parent.unwrap_or(Path::new("."))
     }
 
+    /// Tells the tokens where systemd has put the credentials of this process, `$CREDENTIALS_DIRECTORY`.
+    pub(crate) fn locate_credentials(&mut self, directory: Option<&Path>) {
+        for token in &mut self.tokens {
+            token.pin_file.locate(directory);
+        }
+    }
+
+    /// As [`Self::load`], of a text that is to be the contents of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn check(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        Self::parse_with(path, text, &blocklist::read_file)
+    }
+
     /// Reads and checks the file at `path`.
     ///
     /// # Errors
@@ -94,7 +109,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             vec![Fault { file: Some(path.to_owned()), ..Fault::new("", format!("cannot read it: {error}")) }]
         })?;
-        Self::parse_with(path, &text, &blocklist::read_file)
+        Self::check(path, &text)
     }
 
     /// Checks `text` as the contents of the file at `path`, which is not opened; nor is any other, so that a list of

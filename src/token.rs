@@ -5,7 +5,7 @@
 //! replaced, and its keys are compared with those pinned at start-up before it signs anything.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ pub use device::{Device, InvalidSlot, NoModule, Pkcs11, Slot, Touch, YubiKey};
 pub use error::{TokenError, TokenErrorClass};
 pub use isolate::{Limits, Network};
 pub(crate) use pin::{Pin, Staged};
+pub use pin::source::PinFile;
 pub use start::Absent;
 
 use pool::Request;
@@ -90,8 +91,8 @@ pub struct Config {
     pub name: TokenName,
     /// What it is.
     pub device: Device,
-    /// A file that holds the user PIN, mode 0600 or stricter, one trailing newline ignored.
-    pub pin_file: PathBuf,
+    /// Where the user PIN is.
+    pub pin_file: PinFile,
     /// How many processes: 1 to 8. Each has its part of the sessions, and what befalls one does not befall the others.
     pub processes: usize,
     /// How many sessions sign side by side, in all processes together: 1 to 64, and one for each process at least.

@@ -20,6 +20,7 @@ mod pin;
 mod list;
 pub(super) mod secret;
 mod select;
+mod set_pin_source;
 mod unlatch;
 
 use change_pin::{ChangePinArgs, UnlockArgs};
@@ -27,6 +28,7 @@ use info::InfoArgs;
 use management_key::ChangeManagementKeyArgs;
 use pin::{ChangePinArgs, ChangePukArgs, UnblockPinArgs};
 use list::ListArgs;
+use set_pin_source::SetPinSourceArgs;
 use unlatch::UnlatchArgs;
 
 /// What to do with tokens.
@@ -42,6 +44,8 @@ pub(crate) enum TokenCommand {
     ChangePin(ChangePinArgs),
     /// Set a token's user PIN anew with the security officer's, which unlocks one that wrong tries have locked
     Unlock(UnlockArgs),
+    /// Have the configuration take a token's PIN from another file, or from a systemd credential; keeps all else, comments too
+    SetPinSource(SetPinSourceArgs),
     /// Let the daemon try a PIN once more that the token refused, which costs a try if it is still wrong; changes no PIN
     Unlatch(UnlatchArgs),
     /// Change the PIN of a YubiKey, and the PIN file with it, so that a running daemon goes on
@@ -84,6 +88,7 @@ pub(super) fn run(command: TokenCommand) -> anyhow::Result<()> {
         TokenCommand::Info(args) => info::run(&args),
         TokenCommand::ChangePin(args) => change_pin::run(&args),
         TokenCommand::Unlock(args) => change_pin::unlock(&args),
+        TokenCommand::SetPinSource(args) => set_pin_source::run(&args),
         TokenCommand::Unlatch(args) => unlatch::run(&args),
         TokenCommand::ChangePin(args) => pin::change_pin(&args),
         TokenCommand::ChangePuk(args) => pin::change_puk(&args),
@@ -126,7 +131,13 @@ fn init_token(
     let free = init::free_slot(module, &device.label)?;
     let mut out = io::stdout().lock();
     if args.generate_pins {
-        for path in [&args.so_pin_file, &config.pin_file] {
+        let pin_file = config.pin_file.own().ok_or_else(|| {
+            anyhow::anyhow!(
+                "the configuration has the PIN in a credential, which cannot be written here: make the token with `pin_file`, \
+                 encrypt that file with `systemd-creds encrypt`, and then run `countersign token set-pin-source`"
+            )
+        })?;
+        for path in [args.so_pin_file.as_path(), pin_file] {
             anyhow::ensure!(
                 !path.exists(),
                 "{} exists already: leave out --generate-pins to use it, or move it away; nothing was changed",
@@ -136,12 +147,12 @@ fn init_token(
         let longest = free.info.max_pin_length();
         // Written before they are set: a PIN that only a dead process knew would be a lost token.
         Pin::random(longest)?.write_new(&args.so_pin_file)?;
-        Pin::random(longest)?.write_new(&config.pin_file)?;
+        Pin::random(longest)?.write_new(pin_file)?;
         if !args.json {
-            writeln!(out, "wrote {} and {}", args.so_pin_file.display(), config.pin_file.display())?;
+            writeln!(out, "wrote {} and {}", args.so_pin_file.display(), pin_file.display())?;
         }
     }
-    let pins = Pins { so: Pin::read(&args.so_pin_file)?, user: Pin::read(&config.pin_file)? };
+    let pins = Pins { so: Pin::read(&args.so_pin_file)?, user: config.pin_file.read()? };
     let made = init::init(module, &free, &device.label, &pins)?;
     let serial = trim(made.info.serial_number());
     if args.json {

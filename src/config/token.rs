@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use crate::config::checks::{duration, integer, path, text};
 use crate::config::section::{List, Number, Section, Text};
-use crate::token::{Config, Device, Limits, Network, Pkcs11, TokenName, Touch, YubiKey};
+use crate::token::{Config, Device, Limits, Network, PinFile, Pkcs11, TokenName, Touch, YubiKey};
 
 /// A token behind a PKCS#11 module.
 #[derive(Default, Deserialize)]
@@ -18,6 +18,7 @@ pub(super) struct Raw {
     label: Text,
     serial: Text,
     pin_file: Text,
+    pin_credential: Text,
     processes: Number,
     sessions: Number,
     queue: Number,
@@ -33,6 +34,7 @@ pub(super) struct Raw {
 pub(super) struct RawYubiKey {
     yubikey: Number,
     pin_file: Text,
+    pin_credential: Text,
     interactive: Option<Spanned<bool>>,
     queue: Number,
     deadline: Text,
@@ -52,7 +54,7 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
     // CK_TOKEN_INFO: 32 bytes of label and 16 of serial number, padded with spaces.
     let label = section.required("label", raw.label, text(32));
     let serial = section.or("serial", raw.serial, None, |serial| text(16)(serial).map(Some));
-    let pin_file = section.required("pin_file", raw.pin_file, &here);
+    let pin_file = pin_file(raw.pin_file, raw.pin_credential, section);
     let processes = section.or("processes", raw.processes, 1, integer(1..=8));
     let least = processes.unwrap_or(1);
     let sessions = section.or("sessions", raw.sessions, least.max(4), integer(least..=64));
@@ -77,11 +79,10 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
 /// A card does one thing at a time, and its process needs nothing but pcscd's socket.
 fn yubikey(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Config> {
     let raw: RawYubiKey = section.read();
-    let directory = section.directory();
     let serial = section.required("yubikey", raw.yubikey, |serial| {
         u32::try_from(serial).map_err(|_| "should be the serial number that is printed on the YubiKey")
     });
-    let pin_file = section.required("pin_file", raw.pin_file, path(&directory));
+    let pin_file = pin_file(raw.pin_file, raw.pin_credential, section);
     // A card waits 15 seconds to be touched.
     let (touch, longest) = match raw.interactive.map(Spanned::into_inner) {
         Some(true) => (Touch::Interactive, Duration::from_secs(30)),
@@ -101,6 +102,25 @@ fn yubikey(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Con
         limits: Limits::default(),
         environment: environment?,
     })
+}
+
+/// A file, or a credential; where credentials are is not known here.
+fn pin_file(file: Text, credential: Text, section: &mut Section<'_, '_>) -> Option<PinFile> {
+    let Some(credential) = credential else {
+        let directory = section.directory();
+        return section.required("pin_file", file, path(&directory)).map(PinFile::Own);
+    };
+    if let Some(file) = file {
+        section.fault_at("pin_file", &file.span(), "is there, and so is `pin_credential`: keep one of them");
+        return None;
+    }
+    let name = section.required("pin_credential", Some(credential), |name| {
+        let is_name = (1..=255).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+            && ![".", ".."].contains(&name.as_str());
+        if is_name { Ok(name) } else { Err("should be the name of a systemd credential, and only that") }
+    });
+    name.map(|name| PinFile::Credential { name, directory: None })
 }
 
 fn queue(raw: Number, section: &mut Section<'_, '_>) -> Option<usize> {

@@ -7,7 +7,6 @@
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -20,6 +19,7 @@ use super::device::{Device, Slot};
 use super::isolate::{Held, Limits};
 use super::latch::PinMark;
 use super::pin::InMemory;
+use super::pin::source::PinFile;
 
 /// The longest message that a token process takes: above what gRPC lets in.
 pub(super) const MAX_INPUT: usize = 8 * 1024 * 1024;
@@ -32,7 +32,7 @@ pub(super) const MAX_SESSIONS: usize = 64;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Setup {
     pub device: Device,
-    pub pin_file: PathBuf,
+    pub pin_file: PinFile,
     /// The PIN not to try, because the token refused it before.
     pub refused: Option<PinMark>,
     pub sessions: usize,

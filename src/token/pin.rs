@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::latch::PinMark;
 
 pub(crate) mod replace;
+pub(crate) mod source;
 
 /// No token takes a longer PIN.
 const MAX_LEN: u64 = 256;
@@ -50,6 +51,14 @@ pub(crate) enum PinFileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// There is no `$CREDENTIALS_DIRECTORY`.
+    #[error(
+        "the PIN is in the systemd credential {name}, and systemd has handed none to this process: run it as a service with `LoadCredentialEncrypted={name}:…`, or under `systemd-run -p LoadCredentialEncrypted={name}:… --pty`"
+    )]
+    NoCredentials {
+        /// The credential's name.
+        name: String,
+    },
     /// Not a regular file, empty, or too long to be a PIN.
     #[error("the PIN file {} must be a regular file of 1 to {MAX_LEN} bytes", path.display())]
     Content {
@@ -64,6 +73,10 @@ impl Pin {
     /// # Errors
     /// [`PinFileError`], which never holds what is in the file.
     pub(crate) fn read(path: &Path) -> Result<Self, PinFileError> {
+        Self::read_of_mode(path, 0o600)
+    }
+
+    fn read_of_mode(path: &Path, allowed: u32) -> Result<Self, PinFileError> {
         let open = |cause| PinFileError::Open { path: path.to_owned(), cause };
         let content = || PinFileError::Content { path: path.to_owned() };
         // Asked before opening, because opening a FIFO waits for somebody to write into it.
@@ -72,7 +85,7 @@ impl Pin {
         }
         let file = File::open(path).map_err(open)?;
         let mode = file.metadata().map_err(open)?.mode() & 0o7777;
-        if mode & !0o600 != 0 {
+        if mode & !allowed != 0 {
             return Err(PinFileError::Mode { path: path.to_owned(), mode });
         }
         // Of such a capacity that reading does not move it and leave a copy behind.

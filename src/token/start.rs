@@ -87,7 +87,7 @@ async fn start_one(
         Some(fault) => Err(vec![fault]),
         None => start_processes(spawner, launch, config, &setup)
             .await
-            .map_err(|error| explain(error, &at, &keys, &latch)),
+            .map_err(|error| explain(error, config, &keys, &latch)),
     };
     if processes.is_ok() {
         released(&latch);
@@ -133,17 +133,18 @@ async fn finish(processes: Vec<TokenProcess>) {
     }
 }
 
-fn explain(error: StartError, at: &str, keys: &[key::Config], latch: &Latch) -> Vec<Fault> {
+fn explain(error: StartError, config: &Config, keys: &[key::Config], latch: &Latch) -> Vec<Fault> {
+    let at = format!("token.{}", config.name);
     match error {
         StartError::PinRefused(refusal) => {
             latch.set(&refusal);
-            vec![Fault::new(format!("{at}.pin_file"), refusal.message)]
+            vec![Fault::new(format!("{at}.{}", config.pin_file.option()), refusal.message)]
         }
-        StartError::Process(message) => vec![Fault::new(at, message)],
+        StartError::Process(message) => vec![Fault::new(&at, message)],
         StartError::Faults(faults) => {
             let place = |index: usize| keys.get(index).map(|key| format!("key.{}", key.name));
             let locate = |found: StartFault| {
-                Fault::new(found.key.and_then(place).unwrap_or_else(|| at.to_owned()), found.message)
+                Fault::new(found.key.and_then(place).unwrap_or_else(|| at.clone()), found.message)
             };
             faults.into_iter().map(locate).collect()
         }

@@ -175,7 +175,7 @@ impl Supervisor {
             tokio::time::sleep(*back_off).await;
             *back_off = (*back_off * 2).min(BACK_OFF.1);
             // Before the process reads the file: a change during the try counts as a change.
-            let stamp = Stamp::of(&self.setup.pin_file);
+            let stamp = self.setup.pin_file.stamp();
             let start = async {
                 let _turn = self.pool.starting.lock().await;
                 self.start().await
@@ -251,7 +251,7 @@ impl Supervisor {
 
     /// Returns once the PIN file was touched, or an operator has taken the latch away.
     async fn pin_change(&self, stamp: Option<Stamp>) {
-        while Stamp::of(&self.setup.pin_file) == stamp && self.latch.is_set() {
+        while self.setup.pin_file.stamp() == stamp && self.latch.is_set() {
             tokio::time::sleep(PIN_POLL).await;
         }
     }

@@ -368,7 +368,7 @@ async fn refuses_a_pin_file_that_others_may_read_and_never_shows_it() {
     use std::os::unix::fs::PermissionsExt;
 
     let fixture = Fixture::with_key();
-    std::fs::set_permissions(&fixture.config.pin_file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(fixture.path("pin"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let faults = faults(&fixture).await;
     assert!(mentions(&faults, &["token.t", "mode 0644", "chmod 0600"]));
     assert!(!mentions(&faults, &[fixture::PIN]), "the PIN is in {faults:?}");

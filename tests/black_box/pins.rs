@@ -7,7 +7,7 @@ use std::process::Command;
 use countersign_faulty::{Action, Call, Code, On, Script, Token};
 
 use crate::faulty::Broken;
-use crate::site::{Site, USER_CA, text};
+use crate::site::{Daemon, Site, USER_CA, text};
 use crate::terminal::Terminal;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -26,6 +26,15 @@ fn opens(site: &Site, pin: &str) -> bool {
     let mut command = Command::new("pkcs11-tool");
     command.args(["--module", MODULE, "--token-label", "test", "--login", "--list-objects", "--pin", pin]);
     command.env("SOFTHSM2_CONF", site.path("softhsm2.conf")).output().unwrap().status.success()
+}
+
+/// A private directory as systemd makes it for a service, with the token's PIN as `hsm-pin`.
+fn credentials(site: &Site) -> std::path::PathBuf {
+    let dir = site.path("credentials");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::copy(site.path("pin"), dir.join("hsm-pin")).unwrap();
+    std::fs::set_permissions(dir.join("hsm-pin"), std::fs::Permissions::from_mode(0o440)).unwrap();
+    dir
 }
 
 /// Nothing that a command was not told to leave.
@@ -240,4 +249,71 @@ fn a_call_that_fails_half_way_leaves_both_pins() {
     assert!(said.contains("pin.new, and the PIN file has the old one"), "{said}");
     assert_eq!(std::fs::read_to_string(site.path("pin.new")).unwrap(), "chosen-4711\n");
     assert_eq!(pin(site), old);
+}
+
+#[test]
+fn a_daemon_takes_its_pin_from_a_credential() {
+    let site = Site::new(USER_CA);
+    let dir = credentials(&site);
+    std::fs::remove_file(site.path("pin")).unwrap();
+    site.run_ok(&["token", "set-pin-source", "soft", "--credential", "hsm-pin"]);
+    let said = site.run_refused(&["check"], 2);
+    assert!(said.contains("in the systemd credential hsm-pin, and systemd has handed none"), "{said}");
+    assert!(said.contains("LoadCredentialEncrypted=hsm-pin:"), "{said}");
+    let with = |args: &[&str]| {
+        let output = site.command(args).env("CREDENTIALS_DIRECTORY", &dir).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    with(&["check"]);
+    with(&["key", "show", "user-ca"]);
+    let daemon = Daemon::start(site.command(&["serve"]).env("CREDENTIALS_DIRECTORY", &dir));
+    daemon.stop();
+
+    write(&site.path("chosen"), "chosen-4711");
+    let said = with(&["token", "change-pin", "soft", "--new-pin-file", "chosen"]);
+    assert!(said.contains("put it into credential hsm-pin before the daemon logs in again"), "{said}");
+    assert!(opens(&site, "chosen-4711"));
+    let mut refused = site.command(&["check"]);
+    let refused = text(&refused.env("CREDENTIALS_DIRECTORY", &dir).output().unwrap().stderr);
+    assert!(refused.contains("token.soft.pin_credential: the token refused the PIN"), "{refused}");
+}
+
+#[test]
+fn the_source_of_a_pin_is_changed_and_nothing_else_of_the_configuration() {
+    let site = Site::new(USER_CA);
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    let text = |source: &str| {
+        let commented = format!("# the PIN\n  {source}   # kept, not moved\n# after it");
+        config.replace("pin_file = \"pin\"", &commented)
+    };
+    site.configure(&text("pin_file =  'pin'"));
+    std::fs::set_permissions(site.path("countersign.toml"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::fs::copy(site.path("pin"), site.path("pin \"2\"")).unwrap();
+    let now = || std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    let set = |source: [&str; 2]| site.run(&["token", "set-pin-source", "soft", source[0], source[1]]);
+    assert!(set(["--pin-file", "pin \"2\""]).status.success());
+    assert_eq!(now(), text(r#"pin_file = "pin \"2\"""#));
+    site.run_ok(&["check"]);
+    assert!(set(["--credential", "hsm-pin"]).status.success());
+    assert_eq!(now(), text(r#"pin_credential = "hsm-pin""#));
+    assert!(set(["--pin-file", "pin"]).status.success());
+    assert_eq!(now(), text(r#"pin_file = "pin""#));
+    assert_eq!(std::fs::metadata(site.path("countersign.toml")).unwrap().mode() & 0o7777, 0o640);
+
+    write(&site.path("open"), "1234");
+    std::fs::set_permissions(site.path("open"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    for (source, status, problem) in [
+        (["--pin-file", "open"], 1, "has mode 0644"),
+        (["--pin-file", "no-such-file"], 1, "cannot open the PIN file"),
+        (["--credential", "../pin"], 2, "should be the name of a systemd credential"),
+    ] {
+        let output = set(source);
+        let said = crate::site::text(&output.stderr);
+        assert_eq!((output.status.code(), now()), (Some(status), text(r#"pin_file = "pin""#)), "{said}");
+        assert!(said.contains(problem), "{said}");
+    }
+    site.run_refused(&["token", "set-pin-source", "none", "--pin-file", "pin"], 1);
+    site.run_refused(&["token", "set-pin-source", "soft"], 2);
+    assert!(!site.path("countersign.toml.new").exists());
 }

@@ -63,8 +63,7 @@ pub(super) fn run(args: &ChangePinArgs) -> anyhow::Result<()> {
     let mut modules = Modules::default();
     let (module, token) = chosen.find(&mut modules)?;
     let (home, latch) = (chosen.pin_home(), latch(&chosen));
-    let source = args.pin_file.as_deref().or_else(|| home.filter(|home| home.exists()));
-    let old = PIN.read(source)?;
+    let old = args.old(&chosen)?;
     let new = args.new.read(home, &token, None)?;
     let mark = latch.as_ref().map(Latch::mark).transpose().context("what PIN not to try cannot be read")?;
     let replacement = home.map(|home| Replacement::prepare(home, &new)).transpose()?;
@@ -89,6 +88,19 @@ pub(super) fn unlock(args: &UnlockArgs) -> anyhow::Result<()> {
     finish(&chosen, replacement, latch.as_ref(), set)
 }
 
+impl ChangePinArgs {
+    /// The PIN as it is: out of the file of the command line, else of the URI, else of the configuration, else typed.
+    fn old(&self, chosen: &Chosen) -> anyhow::Result<Pin> {
+        let credential = chosen.section.as_ref().map(|(section, _)| &section.pin_file);
+        let credential = credential.filter(|source| source.own().is_none() && source.exists());
+        match (self.pin_file.as_deref(), chosen.pin_home().filter(|home| home.exists()), credential) {
+            (Some(file), _, _) | (None, Some(file), _) => PIN.read(Some(file)),
+            (None, None, Some(credential)) => Ok(credential.read()?),
+            (None, None, None) => PIN.read(None),
+        }
+    }
+}
+
 impl NewPinArgs {
     /// The new PIN: as the command line says, else what `there` holds, else typed twice.
     fn read(&self, home: Option<&Path>, token: &FoundToken, there: Option<&Path>) -> anyhow::Result<Pin> {
@@ -109,7 +121,7 @@ impl NewPinArgs {
 impl Chosen {
     /// The file that holds the token's PIN from one login to the next.
     fn pin_home(&self) -> Option<&Path> {
-        let of_section = self.section.as_ref().map(|(section, _)| section.pin_file.as_path());
+        let of_section = self.section.as_ref().and_then(|(section, _)| section.pin_file.own());
         self.pin_file.as_deref().or(of_section)
     }
 }
@@ -150,7 +162,9 @@ fn done(chosen: &Chosen, replacement: Option<Replacement>, latch: Option<&Latch>
         })?;
         writeln!(out, "and {} holds it", file.display())?;
     } else if chosen.pin_home().is_none() {
-        writeln!(out, "and no file was written: put it where your configuration looks for it")?;
+        let source = chosen.section.as_ref().map(|(section, _)| section.pin_file.to_string());
+        let source = source.unwrap_or_else(|| "the place where your configuration looks for it".to_owned());
+        writeln!(out, "and no file was written: put it into {source} before the daemon logs in again")?;
     }
     if let Some(latch) = latch.filter(|latch| fs::exists(latch.path()).unwrap_or(true)) {
         let cleared = latch.clear();

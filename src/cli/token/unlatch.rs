@@ -28,7 +28,7 @@ pub(super) fn run(args: &UnlatchArgs) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("{} cannot be removed: {error}", latch.path().display()))?;
     let mut out = io::stdout().lock();
     if was_set {
-        writeln!(out, "the PIN in {} is tried once more", token.pin_file.display())?;
+        writeln!(out, "the PIN in {} is tried once more", token.pin_file)?;
     } else {
         writeln!(out, "no PIN of token {} was refused; nothing was changed", token.name)?;
     }

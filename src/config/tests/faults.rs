@@ -29,6 +29,8 @@ const BOUNDS: &[(&str, &str, &str)] = &[
     ("[token.one]", "readers = []\n[token.one]", "12: ledger.readers: is empty: list at least one"),
     ("[token.one]", "readers = [\"auditor\"]\n[token.one]", "12: ledger.readers: \"auditor\" is no caller"),
     ("label = \"one\"", "label = \"one \"", "14: token.one.label: should be 1 to 32 bytes"),
+    ("pin_file = \"pin\"", "pin_credential = \"a/b\"", "15: token.one.pin_credential: should be the name of a systemd credential"),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\npin_credential = \"pin\"", "15: token.one.pin_file: is there, and so is `pin_credential`"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nserial = \"12345678901234567\"", "16: token.one.serial: should be 1 to 16"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nprocesses = 0", "16: token.one.processes: is 0; 1 to 8 is allowed"),
     ("pin_file = \"pin\"", "pin_file = \"pin\"\nprocesses = 9", "16: token.one.processes: is 9; 1 to 8 is allowed"),

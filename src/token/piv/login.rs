@@ -3,18 +3,17 @@
 //! In: the PIN file. Out: a card that is unlocked until its transaction ends. The file is read again when it has changed: whoever
 //! changed the PIN has changed the file.
 
-use std::path::PathBuf;
-
 use super::apdu::Command;
 use super::card::{Talk, Trouble};
 use super::classify::{Said, said};
+use crate::token::PinFile;
 use crate::token::frame::{PinRefusal, Setup};
 use crate::token::latch::PinMark;
 use crate::token::pin::{InMemory, Pin, Stamp};
 
 /// A PIN, where it is from, and the one not to try.
 pub(super) struct Login {
-    path: PathBuf,
+    file: PinFile,
     pin: Pin,
     stamp: Option<Stamp>,
     serial: String,
@@ -30,12 +29,12 @@ impl Login {
     /// # Errors
     /// [`Trouble::PinFile`]
     pub(super) fn read(setup: &Setup, serial: u32) -> Result<Self, Trouble> {
-        let path = setup.pin_file.clone();
+        let file = setup.pin_file.clone();
         // Before the file is read: a change meanwhile counts as a change.
-        let stamp = Stamp::of(&path);
-        let pin = Pin::read(&path).map_err(|error| Trouble::PinFile(error.to_string()))?;
+        let stamp = file.stamp();
+        let pin = file.read().map_err(|error| Trouble::PinFile(error.to_string()))?;
         let refused = setup.refused.clone();
-        Ok(Self { path, pin, stamp, serial: serial.to_string(), refused, compared: false })
+        Ok(Self { file, pin, stamp, serial: serial.to_string(), refused, compared: false })
     }
 
     pub(super) fn in_memory(&self) -> InMemory {
@@ -70,9 +69,9 @@ impl Login {
     }
 
     fn read_again(&mut self) -> Result<(), Trouble> {
-        let stamp = Stamp::of(&self.path);
+        let stamp = self.file.stamp();
         if stamp != self.stamp {
-            self.pin = Pin::read(&self.path).map_err(|error| Trouble::PinFile(error.to_string()))?;
+            self.pin = self.file.read().map_err(|error| Trouble::PinFile(error.to_string()))?;
             (self.stamp, self.compared) = (stamp, false);
         }
         Ok(())

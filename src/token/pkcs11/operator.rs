@@ -15,8 +15,8 @@ use super::key::{self, FoundKey, KeyProblem, hex};
 use super::module::{Module, ModuleError};
 use super::{classify, log_in, mechanism};
 use crate::key::PublicKey;
+use crate::token::Config;
 use crate::token::frame::Refusal;
-use crate::token::{Config, Pin};
 
 /// The modules that a command has loaded, each once.
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Console {
         let device = config.pkcs11()?;
         let module = modules.load(&device.module)?;
         let token = module.token(&device.label, device.serial.as_deref())?;
-        let pin = Pin::read(&config.pin_file)?;
+        let pin = config.pin_file.read()?;
         let session = match access {
             Access::Read => module.context().open_ro_session(token.slot),
             Access::Write => module.context().open_rw_session(token.slot),

@@ -85,7 +85,7 @@ impl Shared {
     /// Every fault that can be found without the step that failed.
     pub(super) fn open(module: Module, device: &Pkcs11, setup: &Setup) -> Result<First, Refusal> {
         let token = module.token(&device.label, device.serial.as_deref()).map_err(token_fault)?;
-        let pin = Pin::read(&setup.pin_file).map_err(token_fault)?;
+        let pin = setup.pin_file.read().map_err(token_fault)?;
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
         log_in(&session, &token.info, &pin, setup.refused.as_ref())?;
         let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
@@ -233,7 +233,7 @@ impl Shared {
     /// The PIN file is read again: whoever changed the PIN has changed the file.
     fn authenticate(&self, loaded: &Loaded, session: &Session) -> Result<(), Trouble> {
         let info = loaded.module.context().get_token_info(loaded.slot)?;
-        let pin = Pin::read(&self.setup.pin_file).map_err(|error| Trouble::Keys(error.to_string()))?;
+        let pin = self.setup.pin_file.read().map_err(|error| Trouble::Keys(error.to_string()))?;
         log_in(session, &info, &pin, self.setup.refused.as_ref()).map_err(trouble)?;
         loaded.logins.fetch_add(1, Ordering::SeqCst);
         let mut kept = lock(&loaded.pin);

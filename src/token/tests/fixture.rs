@@ -41,7 +41,7 @@ impl Fixture {
         let config = Config {
             name: TokenName::new("t").unwrap(),
             device: Device::Pkcs11(Pkcs11 { module: MODULE.into(), label: "t".to_owned(), serial: None }),
-            pin_file: dir.path().join("pin"),
+            pin_file: dir.path().join("pin").into(),
             processes: 1,
             sessions: 2,
             queue: 64,
@@ -144,7 +144,7 @@ impl Fixture {
         let new = self.dir.path().join("pin.new");
         fs::write(&new, format!("{pin}\n")).unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::rename(new, &self.config.pin_file).unwrap();
+        fs::rename(new, self.path("pin")).unwrap();
     }
 
     /// A shell script that notes its process id and environment, and then becomes this test binary as a token process.

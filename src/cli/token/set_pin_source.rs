@@ -1,0 +1,112 @@
+//! `countersign token set-pin-source`: which file or credential the configuration takes a token's PIN from.
+//!
+//! In: the configuration's text. Out: the same text with one value, or one key and its value, replaced; every other byte stays, comments
+//! too. What would be no configuration any more is not written. No PIN is tried and none is moved.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use toml::de::DeTable;
+
+use super::find;
+use crate::cli::Faults;
+use crate::config::Config;
+
+/// Which token, and where its PIN is from now on.
+#[derive(clap::Args)]
+pub(crate) struct SetPinSourceArgs {
+    /// The token's name in the configuration
+    name: String,
+    /// The configuration file, which is changed
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct SourceArgs {
+    /// A file that holds the PIN, mode 0600; a relative path is relative to the configuration, as in it
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<String>,
+    /// A credential that systemd hands to the service (`LoadCredentialEncrypted=NAME`)
+    #[arg(long, value_name = "NAME")]
+    credential: Option<String>,
+}
+
+/// # Errors
+/// If the configuration would be at fault, or the PIN file cannot be used, or the file cannot be replaced; then nothing was changed.
+pub(super) fn run(args: &SetPinSourceArgs) -> anyhow::Result<()> {
+    // A symbolic link to the configuration stays one.
+    let path = fs::canonicalize(&args.config)
+        .with_context(|| format!("{} cannot be read", args.config.display()))?;
+    let text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let before = Config::check(&path, &text).map_err(Faults)?;
+    find(&before, &args.name)?;
+    let line = match (&args.source.pin_file, &args.source.credential) {
+        (Some(file), _) => format!("pin_file = {}", quoted(file)),
+        (None, Some(name)) => format!("pin_credential = {}", quoted(name)),
+        (None, None) => bail!("name --pin-file or --credential"),
+    };
+    let place =
+        place(&text, &args.name).context("the token's section has no `pin_file` or `pin_credential`")?;
+    let changed = [text.get(..place.start), Some(line.as_str()), text.get(place.end..)];
+    let changed = changed.map(Option::unwrap_or_default).concat();
+    let mut after = Config::check(&path, &changed).map_err(Faults)?;
+    after.locate_credentials(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref());
+    let source = &find(&after, &args.name)?.pin_file;
+    if source.own().is_some() || source.exists() {
+        source.read().context("nothing was changed")?;
+    }
+    replace(&path, changed.as_bytes()).with_context(|| format!("{} cannot be replaced", path.display()))?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}: token {} has its PIN in {source}", path.display(), args.name)?;
+    writeln!(
+        out,
+        "no PIN was tried or moved: `countersign check` tries it once; a daemon reads this at its next start"
+    )?;
+    Ok(())
+}
+
+/// A TOML string. No escape of it is needed that JSON's are not.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Where the key and its value are in the text.
+fn place(text: &str, token: &str) -> Option<Range<usize>> {
+    let root = DeTable::parse(text).ok()?;
+    let section = root.get_ref().get("token")?.get_ref().as_table()?.get(token)?.get_ref().as_table()?;
+    let entry = ["pin_file", "pin_credential"].into_iter().find_map(|key| section.get_key_value(key));
+    let (key, value) = entry?;
+    Some(key.span().start..value.span().end)
+}
+
+/// Puts a new file in the place of the old one, with its owner and mode.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let old = fs::metadata(path)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = (|| {
+        let made = file.metadata()?;
+        if (old.uid(), old.gid()) != (made.uid(), made.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}

@@ -19,9 +19,11 @@ use crate::key::Scheme;
 use crate::token::process;
 
 mod agent;
+mod ask;
 mod bench;
 mod check;
 mod crl;
+mod doctor;
 mod health;
 mod key;
 pub(crate) mod ledger;
@@ -51,6 +53,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a configuration against its tokens: finds every key, signs nothing, listens nowhere
     Check(check::CheckArgs),
+    /// Say what is wrong with this installation, why, and what to do: exit status 0 if all is well, 1 for warnings, 2 for faults
+    Doctor(doctor::DoctorArgs),
     /// Ask a running service whether it, or one of its keys, can sign now
     Health(Box<health::HealthArgs>),
     /// Have an SSH certificate signed by a running service
@@ -134,6 +138,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(&args.load()?),
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Health(args) => runtime()?.block_on(health::run(*args)),
         Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
         Command::SignTbs(args) => runtime()?.block_on(sign_tbs::run(*args)),

@@ -47,6 +47,7 @@ pub(crate) mod ssh;
 pub(crate) mod subject_key;
 pub(crate) mod validity;
 mod weak_key;
+pub(crate) mod wide;
 pub(crate) mod x509;
 
 /// The rules in force: for each key, who may have what signed. Immutable, and cheap to clone.

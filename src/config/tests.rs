@@ -139,6 +139,9 @@ fn example_documents_every_key() {
     let without = |keys: &[&'static str], others: &[&str]| {
         keys.iter().copied().filter(|key| !others.contains(key)).collect::<Vec<_>>()
     };
+    // It takes the place of `pin_file`.
+    assert!(EXAMPLE.contains("\n# pin_credential = \""));
+    let of_services = ["pin_credential"];
     let of_ca = ["max_path_length", "permitted_names", "excluded_names"];
     let of_others = ["max_path_length", "permitted_names", "excluded_names", "unconstrained"];
     let of_x509 = ["slot", "certificate", "issuer_certificate"];
@@ -151,8 +154,8 @@ fn example_documents_every_key() {
         (&table["server"], keys_of::<server::Raw>().to_vec()),
         (&table["ledger"], keys_of::<ledger::Raw>().to_vec()),
         (&table["blocklist"], keys_of::<blocklist::Raw>().to_vec()),
-        (&table["token"]["soft"], keys_of::<token::Raw>().to_vec()),
-        (&table["token"]["yubikey"], keys_of::<token::RawYubiKey>().to_vec()),
+        (&table["token"]["soft"], without(keys_of::<token::Raw>(), &of_services)),
+        (&table["token"]["yubikey"], without(keys_of::<token::RawYubiKey>(), &of_services)),
         (&table["key"]["user-ca"], without(keys_of::<key::Raw>(), &of_x509)),
         (&table["key"]["small-ca"], without(keys_of::<key::Raw>(), &of_modules)),
         (&table["key"]["tls-ca"], without(keys_of::<key::Raw>(), &of_tokens)),

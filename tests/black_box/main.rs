@@ -20,6 +20,9 @@ mod desk;
 #[path = "../../examples/forge/file.rs"]
 mod file;
 mod forge;
+#[allow(dead_code, reason = "the contract needs more of it")]
+#[path = "../contract/hsm.rs"]
+mod hsm;
 mod site;
 
 mod agent;
@@ -29,6 +32,7 @@ mod budget;
 mod checkpoints;
 mod cli;
 mod crl_ocsp;
+mod doctor;
 mod faulty;
 mod forged;
 mod front_ends;

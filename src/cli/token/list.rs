@@ -4,23 +4,18 @@
 //! or cannot be loaded is shown with its error, and hides no other.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::runtime;
+use crate::cli::{ask, runtime};
 use crate::token::pkcs11::classify;
 use crate::token::pkcs11::module::SlotState;
 use crate::token::pkcs11::operator::Modules;
 use crate::token::pkcs11::survey::{Identity, state};
 use crate::token::{Config, Pkcs11};
-
-/// How long a module may take to list its slots: network HSMs take seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where to look.
 #[derive(clap::Args)]
@@ -104,18 +99,9 @@ impl Group<'_> {
 
     /// Has a process of its own list the module.
     async fn ask(&self) -> Result<Vec<Value>, String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = tokio::process::Command::new(program);
-        command.args(["token", "list", "--json", "--module"]).arg(self.module).envs(self.environment);
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        match tokio::time::timeout(PATIENCE, command.output()).await {
-            Err(_) => Err(format!("it does not answer within {PATIENCE:?}; does it reach its token?")),
-            Ok(Err(error)) => Err(error.to_string()),
-            Ok(Ok(output)) if output.status.success() => {
-                serde_json::from_slice(&output.stdout).map_err(|_| "it prints into the list".to_owned())
-            }
-            Ok(Ok(output)) => Err(why(&output)),
-        }
+        let module = self.module.as_os_str();
+        let words = ["token", "list", "--json", "--module"].map(OsStr::new);
+        ask::command(words.into_iter().chain([module]), self.environment).await
     }
 
     /// Adds which section a slot is.
@@ -133,16 +119,6 @@ impl Group<'_> {
         }
         row
     }
-}
-
-/// Why a process gave no list: how it was killed, or its last words.
-fn why(output: &Output) -> String {
-    if let Some(signal) = output.status.signal() {
-        return format!("it crashes (signal {signal}); is it a PKCS#11 module, and of this machine's kind?");
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find_map(|line| line.strip_prefix("countersign: "));
-    last.map_or_else(|| format!("it ends its process ({})", output.status), str::to_owned)
 }
 
 fn describe(module: &Path, slot: &SlotState) -> Value {

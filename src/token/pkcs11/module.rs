@@ -180,7 +180,7 @@ impl Module {
                 present: if present.is_empty() {
                     "the module shows no initialised token: make one with `countersign token init`, or correct the module's own configuration (see `environment`)".to_owned()
                 } else {
-                    format!("there are: {}", present.join(", "))
+                    format!("there are: {}; correct `label` or `serial`", present.join(", "))
                 },
             }),
             (Some(token), 0) => Ok(token),

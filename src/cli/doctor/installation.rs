@@ -1,0 +1,91 @@
+//! The files around the signer: the configuration itself, the TLS files, the certificates of X.509 keys, and how long they are good.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+
+use super::finding::Finding;
+use crate::key::{self, KeyCertificate, UnixTime};
+use crate::server;
+
+/// Certificates are to be renewed before this many seconds are left.
+const SOON: u64 = 30 * 86_400;
+const DAY: u64 = 86_400;
+
+/// Who may write the configuration, which is the policy.
+pub(super) fn file(path: &Path) -> Vec<Finding> {
+    // That it is not there, loading it says.
+    let Ok(metadata) = fs::metadata(path) else { return Vec::new() };
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 == 0 {
+        return Vec::new();
+    }
+    let cause =
+        format!("{} has mode {mode:04o}: others can write it, and with it the policy", path.display());
+    vec![Finding::fault("config", cause, format!("run `chmod go-w {}`", path.display()))]
+}
+
+/// What `serve` would say of the TLS files, and when they expire.
+pub(super) fn tls(config: &server::Config) -> Vec<Finding> {
+    let mut findings: Vec<_> =
+        server::check(config).err().unwrap_or_default().iter().map(Finding::of_fault).collect();
+    let now = UnixTime::now();
+    let files =
+        [("server.tls_certificate", &config.tls_certificate), ("server.client_ca", &config.client_ca)];
+    for (what, path) in files {
+        let whole = what == "server.client_ca";
+        let ends = ends(path, whole).into_iter().map(|(subject, end)| expiry(what, &subject, end, now));
+        // An expired server certificate is told of already.
+        let news = ends.filter(|new| !findings.iter().any(|old| old.what == new.what));
+        let news: Vec<_> = news.collect();
+        findings.extend(news);
+    }
+    findings
+}
+
+/// When the certificates of X.509 keys expire; whether they fit, `daemon::check` says.
+pub(super) fn certificates(keys: &[key::Config]) -> Vec<Finding> {
+    let now = UnixTime::now();
+    let ends = keys.iter().filter_map(|key| {
+        let certificate = KeyCertificate::load(key).ok()?;
+        let own = certificate.own();
+        let what = format!("key.{}.certificate", key.name);
+        Some(expiry(&what, &own.subject().to_string(), own.validity().not_after.unix_secs(), now))
+    });
+    ends.collect()
+}
+
+/// The subject and the last second of the first certificate of a file, or of each.
+fn ends(path: &Path, whole: bool) -> Vec<(String, u64)> {
+    let Ok(pem) = fs::read(path) else { return Vec::new() };
+    let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+    let ends = certificates.filter_map(|der| {
+        let certificate = Certificate::from_der(&der).ok()?;
+        let tbs = certificate.tbs_certificate();
+        Some((tbs.subject().to_string(), tbs.validity().not_after.to_unix_duration().as_secs()))
+    });
+    ends.take(if whole { usize::MAX } else { 1 }).collect()
+}
+
+fn expiry(what: &str, subject: &str, end: u64, now: UnixTime) -> Finding {
+    let name = if subject.is_empty() { "the certificate".to_owned() } else { format!("{subject:?}") };
+    let Some(left) = end.checked_sub(now.0) else {
+        let days = (now.0 - end) / DAY;
+        return Finding::fault(
+            what,
+            format!("{name} expired {days} days ago"),
+            "renew it, and send the daemon a SIGHUP if it is a TLS file",
+        );
+    };
+    let days = left / DAY;
+    if left < SOON {
+        let fix = "renew it before; a daemon takes new TLS files at a SIGHUP, and other certificates at its next start";
+        return Finding::warning(what, format!("{name} expires in {days} days"), fix);
+    }
+    Finding::well(what, format!("{name} is valid for {days} days"))
+}

@@ -17,7 +17,9 @@ use crate::verify::{UnfitKey, Verifier};
 pub(crate) use certificate::read as read_certificate;
 pub use certificate::{CertificateFiles, KeyCertificate, UnfitCertificate};
 
+pub(crate) mod art;
 mod certificate;
+pub(crate) mod jwk;
 
 /// A key's name in the configuration: 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -18,11 +18,13 @@ use crate::token::{self, Device, TokenName, YubiKey, process};
 
 mod attest;
 mod certificate;
+mod export;
 mod import;
 mod slot;
 
 use attest::AttestArgs;
 use certificate::CertificateArgs;
+use export::ExportArgs;
 use import::ImportArgs;
 use slot::{DeleteArgs, MoveArgs, SlotArgs};
 
@@ -35,6 +37,8 @@ pub(crate) enum KeyCommand {
     List(ListArgs),
     /// Show one configured key: its public half in every encoding, and what the token says of it
     Show(ShowArgs),
+    /// Print a key's public half for whoever is to trust it: OpenSSH, PEM, JWK, known_hosts, TrustedUserCAKeys, a picture
+    ExportPublic(ExportArgs),
     /// Check what a YubiKey attests of one configured key: that it was made in the card, and how it may be used
     Attest(AttestArgs),
     /// Move a key to another slot of its YubiKey (firmware 5.7)
@@ -112,6 +116,7 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Generate(args) => generate(&args),
         KeyCommand::List(args) => list(&args),
         KeyCommand::Show(args) => show(&args),
+        KeyCommand::ExportPublic(args) => export::run(&args),
         KeyCommand::Attest(args) => attest::run(&args),
         KeyCommand::Move(args) => slot::relocate(&args),
         KeyCommand::Import(args) => import::run(&args),
@@ -292,16 +297,7 @@ fn print_row(out: &mut impl Write, row: &Value) -> io::Result<()> {
 fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let (key, token) = sections(&config, &args.name)?;
-    environment::enter(std::slice::from_ref(token))?;
-    let (public_key, facts) = match &token.device {
-        Device::Pkcs11(_) => {
-            let mut modules = Modules::default();
-            let console = Console::open(&mut modules, token, Access::Read)?;
-            let found = console.find(key)?;
-            (found.public_key, Some(console.facts(found.private)?))
-        }
-        Device::YubiKey(card) => (operator::public_key(*card, key)?, None),
-    };
+    let (public_key, facts) = open_public(&config, &args.name)?;
     let mut out = io::stdout().lock();
     if args.json {
         let shown = shown(&config, key, &public_key, facts.as_ref());
@@ -334,6 +330,21 @@ fn show(args: &ShowArgs) -> anyhow::Result<()> {
         writeln!(out, "slot {slot}")?;
     }
     Ok(())
+}
+
+/// The public half of a key as its token tells it, and the attributes of one behind a PKCS#11 module.
+fn open_public(config: &Config, name: &str) -> anyhow::Result<(PublicKey, Option<KeyFacts>)> {
+    let (key, token) = sections(config, name)?;
+    environment::enter(std::slice::from_ref(token))?;
+    match &token.device {
+        Device::Pkcs11(_) => {
+            let mut modules = Modules::default();
+            let console = Console::open(&mut modules, token, Access::Read)?;
+            let found = console.find(key)?;
+            Ok((found.public_key, Some(console.facts(found.private)?)))
+        }
+        Device::YubiKey(card) => Ok((operator::public_key(*card, key)?, None)),
+    }
 }
 
 /// What verifies the checkpoints that this key signs; `None` for a key of another purpose.

@@ -33,6 +33,7 @@ mod checkpoints;
 mod cli;
 mod crl_ocsp;
 mod doctor;
+mod export;
 mod faulty;
 mod forged;
 mod front_ends;

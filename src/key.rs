@@ -1,6 +1,6 @@
 //! The words that every stage shares: a key's name, purpose and public half, and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -16,9 +16,11 @@ use crate::verify::{UnfitKey, Verifier};
 
 pub(crate) use certificate::read as read_certificate;
 pub use certificate::{CertificateFiles, KeyCertificate, UnfitCertificate};
+pub use hygiene::Flaw;
 
 pub(crate) mod art;
 mod certificate;
+mod hygiene;
 pub(crate) mod jwk;
 
 /// A key's name in the configuration: 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first.
@@ -272,6 +274,8 @@ pub struct Config {
     pub slot: Option<crate::token::Slot>,
     /// `SHA256:…` of the public key's SSH form; a key with another is refused at start.
     pub fingerprint: Option<String>,
+    /// What may be wrong with its private half on a token behind a PKCS#11 module.
+    pub accept: BTreeSet<Flaw>,
     /// Where its certificate is, if its purpose is an X.509 one.
     pub certificate: Option<CertificateFiles>,
 }

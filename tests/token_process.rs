@@ -161,6 +161,7 @@ async fn the_daemon_never_maps_the_module_nor_holds_the_pin_file_open() {
         slot: None,
         fingerprint: None,
         copies: Vec::new(),
+        accept: std::collections::BTreeSet::new(),
         certificate: None,
     };
     let launch = Launch::of(env!("CARGO_BIN_EXE_countersign").into());

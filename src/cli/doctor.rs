@@ -78,6 +78,7 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
     findings.push(Finding::well("config", format!("{}: tokens: {tokens}, keys: {keys}", path.display())));
     findings.extend(installation::tls(&config.server));
     findings.extend(installation::certificates(&config.keys));
+    findings.extend(installation::accepted(&config.keys));
     findings.extend(ledger::examine(&config.ledger));
     findings.extend(policy(&config));
     let runtime = runtime()?;

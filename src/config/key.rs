@@ -11,8 +11,8 @@ use toml::Spanned;
 
 use crate::config::checks::{path, text, word};
 use crate::config::profile;
-use crate::config::section::{Section, Text};
-use crate::key::{CertificateFiles, Config, KeyName, KeyPurpose, Scheme};
+use crate::config::section::{List, Section, Text};
+use crate::key::{CertificateFiles, Config, Flaw, KeyName, KeyPurpose, Scheme};
 use crate::policy::KeyRules;
 use crate::token::{Device, TokenName};
 
@@ -26,6 +26,7 @@ pub(super) struct Raw {
     id: Text,
     slot: Text,
     fingerprint: Text,
+    accept: List,
     certificate: Text,
     issuer_certificate: Text,
 }
@@ -106,6 +107,10 @@ pub(super) fn read(
         section.or("slot", raw.slot, None, |_| no_slot)
     };
     let fingerprint = section.or("fingerprint", raw.fingerprint, None, |text| fingerprint(text).map(Some));
+    let accept = section.optional_list("accept", raw.accept, |name| {
+        no_label.map_err(str::to_owned)?;
+        word(Flaw::ALL.map(|flaw| (flaw.name(), flaw)))(name)
+    });
     let (own, issuer) = (raw.certificate, raw.issuer_certificate);
     let certificate = match purpose {
         Some(purpose) if purpose.is_x509() => certificate_files(purpose, own, issuer, section).map(Some),
@@ -122,6 +127,7 @@ pub(super) fn read(
         id: id?,
         slot: slot?,
         fingerprint: fingerprint?,
+        accept: accept?,
         certificate: certificate?,
     };
     let rules = profiles?.map(|profiles| KeyRules { purpose: config.purpose, profiles });

@@ -4,6 +4,7 @@
 //! [`Ask`] down, [`Reply`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
 //! key has a place in any of these types.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +21,7 @@ use super::isolate::{Held, Limits};
 use super::latch::PinMark;
 use super::pin::InMemory;
 use super::pin::source::PinFile;
+use crate::key::Flaw;
 
 /// The longest message that a token process takes: above what gRPC lets in.
 pub(super) const MAX_INPUT: usize = 8 * 1024 * 1024;
@@ -47,6 +49,8 @@ pub(super) struct WantedKey {
     pub id: Option<Vec<u8>>,
     /// Where it is on a YubiKey.
     pub slot: Option<Slot>,
+    /// What may be wrong with it.
+    pub accept: BTreeSet<Flaw>,
     /// [`crate::key::Scheme::name`].
     pub scheme: String,
 }

@@ -133,7 +133,10 @@ fn search(
     for (index, wanted) in setup.keys.iter().enumerate() {
         let key = scheme(&wanted.scheme)
             .ok_or_else(|| KeyProblem::Scheme { scheme: wanted.scheme.clone() })
-            .and_then(|scheme| key::find(session, wanted.label.as_str(), wanted.id.as_deref(), scheme))
+            .and_then(|scheme| {
+                let name = key::Named { label: &wanted.label, id: wanted.id.as_deref() };
+                key::find(session, name, scheme, &wanted.accept)
+            })
             .and_then(|key| mechanism::check(&mechanisms, key));
         match key {
             Ok(key) => found.push(key),

@@ -91,6 +91,7 @@ async fn start_one(
     };
     if processes.is_ok() {
         released(&latch);
+        keys.iter().for_each(accepted);
     }
     Candidate { config: config.clone(), keys, setup, latch, processes }
 }
@@ -172,6 +173,7 @@ pub(super) fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMa
         label: key.label.clone(),
         id: key.id.clone(),
         slot: key.slot,
+        accept: key.accept.clone(),
         scheme: key.scheme.name().to_owned(),
     };
     Setup {
@@ -226,6 +228,17 @@ fn report(config: &Config, sessions: usize, started: &Started) {
         tracing::warn!(
             token = %config.name, configured = sessions, sessions = started.sessions,
             "the token allows fewer sessions than configured; lower `sessions` to that number"
+        );
+    }
+}
+
+/// Says what is put up with.
+fn accepted(key: &key::Config) {
+    if !key.accept.is_empty() {
+        let flaws: Vec<_> = key.accept.iter().map(|flaw| flaw.name()).collect();
+        tracing::warn!(
+            key = %key.name, accept = flaws.join(", "),
+            "THE KEY NEED NOT BE WHAT A CA KEY SHOULD BE: `accept` in its section lets it be so; replace it when you can"
         );
     }
 }

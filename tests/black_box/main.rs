@@ -38,6 +38,7 @@ mod faulty;
 mod forged;
 mod front_ends;
 mod health;
+mod hygiene;
 mod identity;
 mod ledger;
 mod limits;

@@ -22,7 +22,9 @@ fn site() -> Site {
 /// The same, with other sections that every site has.
 fn site_with(change: impl FnOnce(&Site, String) -> String) -> Site {
     let site = Site::without_token("");
-    let keys = USER_CA.replace("token = \"soft\"", "token = [\"soft\", \"spare\"]");
+    // Copies: what is on two tokens was made on neither.
+    let copies = "token = [\"soft\", \"spare\"]\naccept = [\"not-local\", \"once-extractable\", \"once-not-sensitive\"]";
+    let keys = USER_CA.replace("token = \"soft\"", copies);
     let spare = format!(
         "\n[token.spare]\nmodule = \"/usr/lib/softhsm/libsofthsm2.so\"\nlabel = \"spare\"\npin_file = \"spare-pin\"\n\
          [token.spare.environment]\nSOFTHSM2_CONF = \"{}/softhsm2.conf\"\n",

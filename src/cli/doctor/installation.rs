@@ -48,6 +48,16 @@ pub(super) fn tls(config: &server::Config) -> Vec<Finding> {
     findings
 }
 
+/// What keys need not be, though they should.
+pub(super) fn accepted(keys: &[key::Config]) -> impl Iterator<Item = Finding> {
+    keys.iter().filter(|key| !key.accept.is_empty()).map(|key| {
+        let flaws: Vec<_> = key.accept.iter().map(|flaw| flaw.name()).collect();
+        let cause = format!("the key may be {}, and is served all the same", flaws.join(", "));
+        let fix = "generate another with `countersign key generate`, have both trusted for a while, and then delete this line";
+        Finding::warning(format!("key.{}.accept", key.name), cause, fix)
+    })
+}
+
 /// When the certificates of X.509 keys expire; whether they fit, `daemon::check` says.
 pub(super) fn certificates(keys: &[key::Config]) -> Vec<Finding> {
     let now = UnixTime::now();

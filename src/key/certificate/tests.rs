@@ -55,6 +55,7 @@ fn load(
         scheme: Scheme::Ed25519,
         token: TokenName::new("soft").unwrap(),
         copies: Vec::new(),
+        accept: std::collections::BTreeSet::new(),
         label: "responder".to_owned(),
         id: None,
         slot: None,

@@ -4,6 +4,8 @@
 //! allow several objects of one name, and some ignore what they are asked for: exactly one private key must match, and
 //! what was found is asked again (R18, R20). Nothing is taken for granted that the token does not say (R44).
 
+use std::collections::BTreeSet;
+
 use countersign_tbs::key::KeyError;
 use cryptoki::error::Error;
 use cryptoki::mechanism::MechanismType;
@@ -12,7 +14,7 @@ use cryptoki::session::Session;
 
 use super::attribute::{Object, ec_public_key, ml_dsa_public_key, rsa_public_key};
 use super::classify;
-use crate::key::{PublicKey, Scheme};
+use crate::key::{Flaw, PublicKey, Scheme};
 
 /// The RSA moduli that a CA key may have, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -25,6 +27,15 @@ pub(crate) struct FoundKey {
     pub(crate) scheme: Scheme,
     /// Whether each signature wants a login of its own (R42).
     pub(super) always_authenticate: bool,
+}
+
+/// How a key is found on a token.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    /// `CKA_LABEL`.
+    pub(crate) label: &'a str,
+    /// `CKA_ID`, if the label alone is not enough.
+    pub(crate) id: Option<&'a [u8]>,
 }
 
 /// Why a key cannot be used, and what to do. The cause is in the message, which crosses a socket as text.
@@ -73,15 +84,24 @@ pub(crate) enum KeyProblem {
         /// Its name.
         scheme: String,
     },
-    /// The private key's attributes are not those of a CA key, or the token does not tell.
+    /// The token does not let it sign.
     #[error(
-        "the private key has {found}; a CA key must have {wanted}: generate it with `countersign key generate`"
+        "the private key has {found}; a CA key must have CKA_SIGN true: generate it with `countersign key generate`"
     )]
-    Attribute {
-        /// `CKA_EXTRACTABLE`, and its value.
+    SignsNothing {
+        /// `CKA_SIGN`, and its value.
         found: String,
-        /// What it must be.
-        wanted: &'static str,
+    },
+    /// The private key is not what a CA key should be, or the token does not tell.
+    #[error(
+        "the private key has {found}, which a CA key must not have; generate one with `countersign key generate`, or take this one \
+         as it is, knowing what that means, with `accept = [{accept}]`"
+    )]
+    Flawed {
+        /// `CKA_EXTRACTABLE`, and its value; and so on.
+        found: String,
+        /// The flaws, as `accept` lists them.
+        accept: String,
     },
     /// The token cannot sign by this scheme.
     #[error("the token has no {needed}, which scheme {scheme} needs")]
@@ -128,11 +148,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// [`KeyProblem`]
 pub(crate) fn find(
     session: &Session,
-    label: &str,
-    id: Option<&[u8]>,
+    name: Named<'_>,
     scheme: Scheme,
+    accept: &BTreeSet<Flaw>,
 ) -> Result<FoundKey, KeyProblem> {
-    let private = find_private(session, label, id)?;
+    let private = find_private(session, name.label, name.id)?;
     let public_key = public_key(session, private)?;
     if let PublicKey::Rsa(key) = &public_key {
         let bits = key.bits();
@@ -144,30 +164,68 @@ pub(crate) fn find(
         return Err(KeyProblem::Unfit(scheme));
     }
     let object = Object { session, handle: private };
-    check_attributes(&object)?;
+    let asked = Flaw::ALL.into_iter().filter(|flaw| concerns(*flaw, &public_key) && !accept.contains(flaw));
+    check_attributes(&object, asked)?;
     // Modules older than v2.20 do not know the attribute, and so do not enforce it.
     let always_authenticate = object.flag(AttributeType::AlwaysAuthenticate)?.unwrap_or(false);
     Ok(FoundKey { private, public_key, scheme, always_authenticate })
 }
 
-/// What the attributes of a CA's private key must say.
-const REQUIRED: [(AttributeType, bool, &str); 3] = [
-    (AttributeType::Sign, true, "CKA_SIGN true"),
-    (AttributeType::Sensitive, true, "CKA_SENSITIVE true"),
-    (AttributeType::Extractable, false, "CKA_EXTRACTABLE false"),
-];
-
-fn check_attributes(key: &Object<'_>) -> Result<(), KeyProblem> {
-    for (kind, expected, wanted) in REQUIRED {
-        let value = key.flag(kind)?;
-        if value == Some(expected) {
-            continue;
-        }
-        let name = wanted.split(' ').next().unwrap_or_default();
-        let found = value.map_or(format!("no readable {name}"), |value| format!("{name} {value}"));
-        return Err(KeyProblem::Attribute { found, wanted });
+/// The attribute that tells of a flaw, and what it should be.
+fn attribute(flaw: Flaw) -> (&'static str, AttributeType, bool) {
+    match flaw {
+        Flaw::Extractable => ("CKA_EXTRACTABLE", AttributeType::Extractable, false),
+        Flaw::NotSensitive => ("CKA_SENSITIVE", AttributeType::Sensitive, true),
+        Flaw::OnceExtractable => ("CKA_NEVER_EXTRACTABLE", AttributeType::NeverExtractable, true),
+        Flaw::OnceNotSensitive => ("CKA_ALWAYS_SENSITIVE", AttributeType::AlwaysSensitive, true),
+        Flaw::NotLocal => ("CKA_LOCAL", AttributeType::Local, true),
+        Flaw::Decrypts => ("CKA_DECRYPT", AttributeType::Decrypt, false),
+        Flaw::Unwraps => ("CKA_UNWRAP", AttributeType::Unwrap, false),
+        Flaw::Derives => ("CKA_DERIVE", AttributeType::Derive, false),
     }
-    Ok(())
+}
+
+/// Whether a token that does not tell is taken for one that tells the worse: what a key is now, every token can say; what it was and
+/// what else it can do, some leave out.
+fn must_be_told(flaw: Flaw) -> bool {
+    matches!(flaw, Flaw::Extractable | Flaw::NotSensitive)
+}
+
+/// Whether a key of this kind can have the flaw at all: no mechanism decrypts with an elliptic curve's key, and modules that set the
+/// attribute all the same (SoftHSM2) mean nothing by it.
+fn concerns(flaw: Flaw, key: &PublicKey) -> bool {
+    match flaw {
+        Flaw::Decrypts | Flaw::Unwraps => matches!(key, PublicKey::Rsa(_)),
+        Flaw::Derives => matches!(key, PublicKey::Ecdsa(_)),
+        Flaw::Extractable
+        | Flaw::NotSensitive
+        | Flaw::OnceExtractable
+        | Flaw::OnceNotSensitive
+        | Flaw::NotLocal => true,
+    }
+}
+
+fn check_attributes(key: &Object<'_>, asked: impl Iterator<Item = Flaw>) -> Result<(), KeyProblem> {
+    let said = |name: &str, value: Option<bool>| {
+        value.map_or(format!("no readable {name}"), |value| format!("{name} {value}"))
+    };
+    let signs = key.flag(AttributeType::Sign)?;
+    if signs != Some(true) {
+        return Err(KeyProblem::SignsNothing { found: said("CKA_SIGN", signs) });
+    }
+    let (mut found, mut flaws) = (Vec::new(), Vec::new());
+    for flaw in asked {
+        let (name, kind, wanted) = attribute(flaw);
+        let value = key.flag(kind)?;
+        if value == Some(!wanted) || (value.is_none() && must_be_told(flaw)) {
+            found.push(said(name, value));
+            flaws.push(format!("{:?}", flaw.name()));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(KeyProblem::Flawed { found: found.join(", "), accept: flaws.join(", ") })
 }
 
 /// Every private key of this label and id, asked twice: by template, and by its own attributes.

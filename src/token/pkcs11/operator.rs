@@ -112,7 +112,8 @@ impl Console {
     /// # Errors
     /// [`KeyProblem`]
     pub(crate) fn find(&self, config: &crate::key::Config) -> Result<FoundKey, KeyProblem> {
-        let key = key::find(&self.session, &config.label, config.id.as_deref(), config.scheme)?;
+        let name = key::Named { label: &config.label, id: config.id.as_deref() };
+        let key = key::find(&self.session, name, config.scheme, &config.accept)?;
         mechanism::check(&self.mechanisms, key)
     }
 

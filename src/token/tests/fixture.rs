@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::config::Fault;
+use crate::key::Flaw;
 use crate::key::{self, KeyName, KeyPurpose, Keys, Scheme};
 use crate::token::{Absent, Config, Device, Launch, Limits, Pkcs11, TokenName, Tokens};
 
@@ -135,6 +136,16 @@ impl Fixture {
             slot: None,
             fingerprint: None,
             copies: Vec::new(),
+            // What softhsm2-util's copies and pkcs11-tool's RSA keys are.
+            accept: [
+                Flaw::OnceExtractable,
+                Flaw::OnceNotSensitive,
+                Flaw::NotLocal,
+                Flaw::Decrypts,
+                Flaw::Unwraps,
+                Flaw::Derives,
+            ]
+            .into(),
             certificate: None,
         });
     }

@@ -44,8 +44,9 @@ pub use child::Launch;
 pub use device::{Device, InvalidSlot, NoModule, Pkcs11, Slot, Touch, YubiKey};
 pub use error::{TokenError, TokenErrorClass};
 pub use isolate::{Limits, Network};
-pub(crate) use pin::{Pin, Staged};
+pub(crate) use pin::Pin;
 pub use pin::source::PinFile;
+pub(crate) use pin::stage::Staged;
 pub use start::Absent;
 
 use pool::Request;

@@ -15,9 +15,9 @@ use crate::token::{self, Device, Pin, YubiKey, process};
 mod change_pin;
 pub(super) mod environment;
 mod info;
+mod list;
 pub(super) mod management_key;
 mod pin;
-mod list;
 pub(super) mod secret;
 mod select;
 mod set_pin_source;
@@ -25,9 +25,9 @@ mod unlatch;
 
 use change_pin::{ChangePinArgs, UnlockArgs};
 use info::InfoArgs;
-use management_key::ChangeManagementKeyArgs;
-use pin::{ChangePinArgs, ChangePukArgs, UnblockPinArgs};
 use list::ListArgs;
+use management_key::ChangeManagementKeyArgs;
+use pin::ChangePukArgs;
 use set_pin_source::SetPinSourceArgs;
 use unlatch::UnlatchArgs;
 
@@ -42,18 +42,14 @@ pub(crate) enum TokenCommand {
     Info(InfoArgs),
     /// Change a token's user PIN, and the PIN file with it; asks for what no file holds
     ChangePin(ChangePinArgs),
-    /// Set a token's user PIN anew with the security officer's, which unlocks one that wrong tries have locked
+    /// Set a token's user PIN anew, with the security officer's PIN or a YubiKey's PUK, also where wrong tries have locked it
     Unlock(UnlockArgs),
     /// Have the configuration take a token's PIN from another file, or from a systemd credential; keeps all else, comments too
     SetPinSource(SetPinSourceArgs),
     /// Let the daemon try a PIN once more that the token refused, which costs a try if it is still wrong; changes no PIN
     Unlatch(UnlatchArgs),
-    /// Change the PIN of a YubiKey, and the PIN file with it, so that a running daemon goes on
-    ChangePin(ChangePinArgs),
     /// Change the PUK of a YubiKey
     ChangePuk(ChangePukArgs),
-    /// Set the PIN of a YubiKey anew with the PUK, also where it is blocked, and the PIN file with it
-    UnblockPin(UnblockPinArgs),
     /// Change the management key of a YubiKey, which whoever changes its keys must have
     ChangeManagementKey(ChangeManagementKeyArgs),
 }
@@ -90,9 +86,7 @@ pub(super) fn run(command: TokenCommand) -> anyhow::Result<()> {
         TokenCommand::Unlock(args) => change_pin::unlock(&args),
         TokenCommand::SetPinSource(args) => set_pin_source::run(&args),
         TokenCommand::Unlatch(args) => unlatch::run(&args),
-        TokenCommand::ChangePin(args) => pin::change_pin(&args),
         TokenCommand::ChangePuk(args) => pin::change_puk(&args),
-        TokenCommand::UnblockPin(args) => pin::unblock(&args),
         TokenCommand::ChangeManagementKey(args) => management_key::run(&args),
     }
 }

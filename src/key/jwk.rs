@@ -9,23 +9,23 @@ use serde_json::{Map, Value, json};
 
 use crate::key::{PublicKey, Scheme};
 
-/// The key, by `scheme`.
-pub(crate) fn jwk(key: &PublicKey, scheme: Scheme) -> Value {
-    let mut jwk = required(key);
-    jwk.insert("kid".to_owned(), thumbprint(key).into());
+/// The key, by `scheme`; `None` for ML-DSA, for which no RFC has a form.
+pub(crate) fn jwk(key: &PublicKey, scheme: Scheme) -> Option<Value> {
+    let mut jwk = required(key)?;
+    jwk.insert("kid".to_owned(), thumbprint(key)?.into());
     jwk.insert("use".to_owned(), "sig".into());
-    jwk.insert("alg".to_owned(), algorithm(scheme).into());
-    Value::Object(jwk)
+    jwk.insert("alg".to_owned(), algorithm(scheme)?.into());
+    Some(Value::Object(jwk))
 }
 
 /// RFC 7638: the SHA-256 of the required members, sorted by name and without white space.
-pub(crate) fn thumbprint(key: &PublicKey) -> String {
+fn thumbprint(key: &PublicKey) -> Option<String> {
     // `Map` sorts by name, and the members hold nothing that JSON escapes.
-    let canonical = Value::Object(required(key)).to_string();
-    base64url(digest(&SHA256, canonical.as_bytes()).as_ref())
+    let canonical = Value::Object(required(key)?).to_string();
+    Some(base64url(digest(&SHA256, canonical.as_bytes()).as_ref()))
 }
 
-fn required(key: &PublicKey) -> Map<String, Value> {
+fn required(key: &PublicKey) -> Option<Map<String, Value>> {
     let members = match key {
         PublicKey::Ed25519(bytes) => json!({ "kty": "OKP", "crv": "Ed25519", "x": base64url(bytes) }),
         PublicKey::Ecdsa(point) => {
@@ -38,11 +38,9 @@ fn required(key: &PublicKey) -> Map<String, Value> {
         PublicKey::Rsa(rsa) => {
             json!({ "kty": "RSA", "n": base64url(rsa.modulus()), "e": base64url(rsa.exponent()) })
         }
+        PublicKey::MlDsa(_) => return None,
     };
-    match members {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
+    members.as_object().cloned()
 }
 
 fn name(curve: Curve) -> &'static str {
@@ -54,8 +52,8 @@ fn name(curve: Curve) -> &'static str {
 }
 
 /// RFC 7518 §3.1, RFC 8037 §3.1.
-fn algorithm(scheme: Scheme) -> &'static str {
-    match scheme {
+fn algorithm(scheme: Scheme) -> Option<&'static str> {
+    Some(match scheme {
         Scheme::EcdsaP256Sha256 => "ES256",
         Scheme::EcdsaP384Sha384 => "ES384",
         Scheme::EcdsaP521Sha512 => "ES512",
@@ -66,7 +64,8 @@ fn algorithm(scheme: Scheme) -> &'static str {
         Scheme::RsaPssSha256 => "PS256",
         Scheme::RsaPssSha384 => "PS384",
         Scheme::RsaPssSha512 => "PS512",
-    }
+        Scheme::MlDsa44 | Scheme::MlDsa65 | Scheme::MlDsa87 => return None,
+    })
 }
 
 fn base64url(bytes: &[u8]) -> String {
@@ -92,9 +91,9 @@ mod tests {
                  hMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajr\
                  n1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
         let rsa = PublicKey::Rsa(RsaPublicKey::new(decode(n), decode("AQAB")).unwrap());
-        assert_eq!(thumbprint(&rsa), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(thumbprint(&rsa).unwrap(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
         let x = decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
         let ed25519 = PublicKey::Ed25519(x.try_into().unwrap());
-        assert_eq!(thumbprint(&ed25519), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert_eq!(thumbprint(&ed25519).unwrap(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use cryptoki::types::{AuthPin, RawAuthPin};
@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::latch::PinMark;
 
-pub(crate) mod replace;
 pub(crate) mod source;
+pub(crate) mod stage;
 
 /// No token takes a longer PIN.
 const MAX_LEN: u64 = 256;
@@ -155,38 +155,16 @@ impl Pin {
     /// # Errors
     /// [`PinFileError::Open`].
     pub(crate) fn write_new(&self, path: &Path) -> Result<(), PinFileError> {
-        self.write(path).map_err(|cause| PinFileError::Open { path: path.to_owned(), cause })
-    }
-
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        self.write_to(&mut file)
+        let open = |cause| PinFileError::Open { path: path.to_owned(), cause };
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(open)?;
+        self.write_to(&mut file).map_err(open)
     }
 
     fn write_to(&self, file: &mut File) -> io::Result<()> {
         file.write_all(&self.0)?;
         file.write_all(b"\n")?;
         file.sync_all()
-    }
-
-    /// Writes it beside a PIN file, durably, and for the same owner.
-    ///
-    /// # Errors
-    /// If that cannot be, also because there is such a file already.
-    pub(crate) fn stage(&self, path: &Path) -> io::Result<Staged> {
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let mut new = path.clone().into_os_string();
-        new.push(".new");
-        let new = PathBuf::from(new);
-        self.write(&new)?;
-        let staged = Staged { new, path };
-        if let Ok(old) = fs::metadata(&staged.path)
-            && let Err(error) = chown(&staged.new, Some(old.uid()), Some(old.gid()))
-        {
-            staged.discard();
-            return Err(error);
-        }
-        Ok(staged)
     }
 
     /// For `C_Login`, which takes any bytes. Wiped when dropped.
@@ -232,34 +210,6 @@ impl Pin {
         let copy: Box<str> = Box::from(std::str::from_utf8(&self.0).ok()?);
         lock(copy.as_bytes());
         Some(AuthPin::new(copy))
-    }
-}
-
-/// A PIN that waits beside a PIN file to take its place.
-pub(crate) struct Staged {
-    new: PathBuf,
-    path: PathBuf,
-}
-
-impl Staged {
-    /// Where it waits.
-    pub(crate) fn waits_at(&self) -> &Path {
-        &self.new
-    }
-
-    /// Takes the file's place, in one step.
-    ///
-    /// # Errors
-    /// If it cannot; then it waits where it was.
-    pub(crate) fn put(&self) -> io::Result<()> {
-        fs::rename(&self.new, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    }
-
-    /// It is not to take the file's place.
-    pub(crate) fn discard(self) {
-        // What is left of it is in nobody's way but the next one's, who is told.
-        let _ = fs::remove_file(&self.new);
     }
 }
 

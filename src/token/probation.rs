@@ -158,7 +158,7 @@ mod tests {
         Arc::new(Pool::new(Config {
             name: TokenName::new("t").unwrap(),
             device: Device::Pkcs11(device),
-            pin_file: "/pin".into(),
+            pin_file: std::path::PathBuf::from("/pin").into(),
             processes: 1,
             sessions: 1,
             queue: 1,

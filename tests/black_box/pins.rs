@@ -78,7 +78,7 @@ fn somebody_types_the_pins_and_nobody_sees_them() {
     let old = pin(&site);
     std::fs::rename(site.path("pin"), site.path("moved")).unwrap();
     let mut terminal = Terminal::start(&site, &["token", "change-pin", "soft"]);
-    terminal.answer("the PIN: ", &old);
+    terminal.answer("the PIN of now: ", &old);
     terminal.answer("the new PIN: ", "typed-4711");
     terminal.answer("the new PIN again: ", "typed-4711");
     let (ok, screen) = terminal.end();
@@ -207,11 +207,11 @@ fn a_locked_token_is_unlocked_with_the_so_pin_and_keeps_its_keys() {
     );
 
     write(&site.path("wrong"), "wrong-4711");
-    let said = site.run_refused(&["token", "unlock", "soft", "--so-pin-file", "wrong"], 1);
+    let said = site.run_refused(&["token", "unlock", "soft", "--so-pin-file", "wrong", "--generate-pin"], 1);
     assert!(said.contains("refused the SO PIN (CKR_PIN_INCORRECT), and is not asked again"), "{said}");
     let so_pin = site.path("soft-so-pin");
     let so_pin = so_pin.to_str().unwrap();
-    let said = site.run_ok(&["token", "unlock", "soft", "--so-pin-file", so_pin]);
+    let said = site.run_ok(&["token", "unlock", "soft", "--so-pin-file", so_pin, "--new-pin-file", "pin"]);
     assert!(said.contains("a daemon that held back tries it again"), "{said}");
     assert_eq!(pin(site), right, "the PIN that the file holds");
     site.run_ok(&["check"]);

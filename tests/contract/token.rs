@@ -169,6 +169,8 @@ impl Token {
     pub fn configure(&self, keys: &[(&str, Scheme)], more: &str) {
         let slot = |number: usize| match self.kind {
             Kind::YubiKey => format!("slot = {:?}\n", SLOTS[number]),
+            // Its RSA keys decrypt, too, and there is no asking it not to.
+            Kind::Tpm => "accept = [\"decrypts\"]\n".to_owned(),
             _ => String::new(),
         };
         let section = |(number, (name, (scheme, _))): (usize, &(&str, Scheme))| {

@@ -22,7 +22,7 @@ fn change_pin() -> Vec<&'static str> {
 }
 
 fn unblock_pin() -> Vec<&'static str> {
-    vec!["token", "unblock-pin", "yubi", "--puk-file", "puk", "--new-pin-file", "new-pin"]
+    vec!["token", "unlock", "yubi", "--puk-file", "puk", "--new-pin-file", "new-pin"]
 }
 
 fn pin_file(place: &Place) -> String {
@@ -97,7 +97,7 @@ fn the_last_try_is_never_spent() {
     }
     let message = tried(PIN);
     assert!(message.contains("has one try left, which is not spent here"), "{message}");
-    assert!(message.contains("countersign token unblock-pin"), "{message}");
+    assert!(message.contains("countersign token unlock"), "{message}");
     assert_eq!(place.desk.card.tries_left(), (1, 3));
 
     write_secret(&place, "puk", "00000000");
@@ -124,7 +124,7 @@ fn a_blocked_pin_is_set_anew_and_serves() {
     }
     assert_eq!(place.desk.card.tries_left().0, 0);
     let message = place.site.run_refused(&[&change_pin()[..], &["--pin-file", "new-pin"]].concat(), 1);
-    assert!(message.contains("the PIN is blocked; `countersign token unblock-pin`"), "{message}");
+    assert!(message.contains("the PIN is blocked; `countersign token unlock`"), "{message}");
     // The new PIN is the one that was refused before: now it is right.
     write_secret(&place, "new-pin", "000000");
     place.site.run_ok(&unblock_pin());

@@ -55,7 +55,7 @@ fn type_at(place: &Place, args: &[&str], answers: &[(&str, &str)]) -> Seen {
     Seen { screen: seen["screen"].as_str().unwrap().to_owned(), status: seen["status"].as_i64().unwrap() }
 }
 
-const UNBLOCK: [&str; 3] = ["token", "unblock-pin", "yubi"];
+const UNBLOCK: [&str; 3] = ["token", "unlock", "yubi"];
 
 #[test]
 fn what_is_typed_is_not_shown_and_is_taken() {

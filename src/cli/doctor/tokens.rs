@@ -155,23 +155,28 @@ fn module(what: &str, info: &Value, keys: &[&key::Config]) -> Vec<Finding> {
 /// What a YubiKey says of itself.
 fn card(what: &str, info: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let name = what.split('.').nth(1).unwrap_or_default();
     let pin = |key: &str| info.get("pin").and_then(|pin| pin.get(key));
     match pin("left").and_then(Value::as_u64) {
         Some(0) => findings.push(Finding::fault(
             format!("{what}.flags"),
             "the PIN is blocked: too many wrong ones were tried",
-            "run `ykman piv access unblock-pin`, with the PUK",
+            format!("run `countersign token unlock {name}`, with the PUK"),
         )),
         Some(1) => findings.push(Finding::fault(
             format!("{what}.flags"),
             "one try is left for the PIN, which countersign does not spend",
-            "verify it once by hand, with the right PIN: `ykman piv access verify-pin`",
+            format!("verify it once by hand (`yubico-piv-tool -a verify-pin`), or run `countersign token unlock {name}`, with the PUK"),
         )),
         _ => {}
     }
     if pin("factory") == Some(&Value::Bool(true)) {
         let cause = "the PIN is the factory's, which everybody knows";
-        findings.push(Finding::warning(format!("{what}.pin"), cause, "run `ykman piv access change-pin`"));
+        findings.push(Finding::warning(
+            format!("{what}.pin"),
+            cause,
+            format!("run `countersign token change-pin {name}`"),
+        ));
     }
     if info.get("eucleak") == Some(&Value::Bool(true)) {
         let cause =

@@ -56,7 +56,8 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         "--comment has control characters, which would end the line"
     );
     let (public_key, _) = open_public(&config, &args.name)?;
-    let text = args.text(key, &public_key, comment);
+    let none = || anyhow::anyhow!("keys for {} have no such form: take --format pem", key.scheme);
+    let text = args.text(key, &public_key, comment).ok_or_else(none)?;
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
 }
 
@@ -99,18 +100,15 @@ impl ExportArgs {
         Ok(())
     }
 
-    fn text(&self, key: &key::Config, public_key: &PublicKey, comment: &str) -> String {
-        let line = public_key.to_openssh_line(comment);
-        match self.format {
-            Format::Openssh | Format::TrustedUserCa => format!("{line}\n"),
+    /// `None` if there is no such form of such a key.
+    fn text(&self, key: &key::Config, public_key: &PublicKey, comment: &str) -> Option<String> {
+        let line = || public_key.to_openssh_line(comment);
+        Some(match self.format {
+            Format::Openssh | Format::TrustedUserCa => format!("{}\n", line()?),
             Format::Pem => spki_pem(public_key),
-            Format::Jwk => format!("{:#}\n", jwk::jwk(public_key, key.scheme)),
-            Format::CertAuthority => format!("@cert-authority {} {line}\n", self.hosts.join(",")),
-            Format::Fingerprint => {
-                let (kind, bits) = art::kind(public_key);
-                let fingerprint = public_key.ssh_fingerprint();
-                format!("{bits} {fingerprint} {comment} ({kind})\n{}", art::art(public_key))
-            }
-        }
+            Format::Jwk => format!("{:#}\n", jwk::jwk(public_key, key.scheme)?),
+            Format::CertAuthority => format!("@cert-authority {} {}\n", self.hosts.join(","), line()?),
+            Format::Fingerprint => art::fingerprint(public_key, comment)?,
+        })
     }
 }

@@ -9,16 +9,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
+use super::pin;
 use super::secret::Secret;
-use super::select::{Chosen, TokenArgs};
-use crate::token::Pin;
+use super::select::{Chosen, Kind, TokenArgs};
 use crate::token::latch::Latch;
-use crate::token::pin::replace::Replacement;
 use crate::token::pkcs11::change::{self, ChangeError};
-use crate::token::pkcs11::module::FoundToken;
 use crate::token::pkcs11::operator::Modules;
+use crate::token::{Pin, Staged};
 
-const PIN: Secret<'_> = Secret { name: "the PIN", option: "--pin-file" };
+pub(super) const PIN: Secret<'_> = Secret { name: "the PIN of now", option: "--pin-file" };
 const NEW_PIN: Secret<'_> = Secret { name: "the new PIN", option: "--new-pin-file" };
 const SO_PIN: Secret<'_> = Secret { name: "the security officer's PIN", option: "--so-pin-file" };
 
@@ -34,7 +33,7 @@ pub(crate) struct ChangePinArgs {
     new: NewPinArgs,
 }
 
-/// Whose PIN to set anew.
+/// Whose PIN to set anew, and who says so.
 #[derive(clap::Args)]
 pub(crate) struct UnlockArgs {
     #[command(flatten)]
@@ -42,50 +41,68 @@ pub(crate) struct UnlockArgs {
     /// A file with the security officer's PIN, mode 0600; without it a prompt
     #[arg(long, value_name = "FILE")]
     so_pin_file: Option<PathBuf>,
+    /// A file with the PUK of a YubiKey, mode 0600; without it a prompt
+    #[arg(long, value_name = "FILE", conflicts_with = "so_pin_file")]
+    puk_file: Option<PathBuf>,
     #[command(flatten)]
     new: NewPinArgs,
 }
 
+/// What the PIN is to be, and where it is to be kept.
 #[derive(clap::Args)]
-struct NewPinArgs {
-    /// A file with the new PIN, mode 0600, or a descriptor as /dev/fd/N
+pub(super) struct NewPinArgs {
+    /// A file with the new PIN, mode 0600, or a descriptor as /dev/fd/N; without it a prompt
     #[arg(long, value_name = "FILE")]
     new_pin_file: Option<PathBuf>,
     /// Make a new random PIN, and write it to the configuration's PIN file
-    #[arg(long, conflicts_with = "new_pin_file")]
+    #[arg(long, conflicts_with_all = ["new_pin_file", "keep_pin_file"])]
     generate_pin: bool,
+    /// Leave the configuration's PIN file as it is
+    #[arg(long)]
+    keep_pin_file: bool,
 }
 
 /// # Errors
 /// Why the PIN was not changed, and which one the token has.
 pub(super) fn run(args: &ChangePinArgs) -> anyhow::Result<()> {
-    let chosen = args.token.choose_pkcs11()?;
+    let chosen = match args.token.choose()? {
+        Kind::Pkcs11(chosen) => chosen,
+        Kind::YubiKey(card) => return pin::change(&card, args.pin_file.as_deref(), &args.new),
+    };
     let mut modules = Modules::default();
     let (module, token) = chosen.find(&mut modules)?;
-    let (home, latch) = (chosen.pin_home(), latch(&chosen));
+    let latch = latch(&chosen);
     let old = args.old(&chosen)?;
-    let new = args.new.read(home, &token, None)?;
+    let home = args.new.home(chosen.pin_home());
+    let new = args.new.read(home, token.info.max_pin_length())?;
     let mark = latch.as_ref().map(Latch::mark).transpose().context("what PIN not to try cannot be read")?;
-    let replacement = home.map(|home| Replacement::prepare(home, &new)).transpose()?;
+    let staged = home.map(|home| Staged::prepare(home, &new)).transpose()?;
     let changed = change::change(module, &token, (&old, &new), mark.flatten().as_ref());
-    finish(&chosen, replacement, latch.as_ref(), changed)
+    finish(&chosen, staged, latch.as_ref(), changed)
 }
 
 /// # Errors
 /// Why the PIN was not set, and which one the token has.
 pub(super) fn unlock(args: &UnlockArgs) -> anyhow::Result<()> {
-    let chosen = args.token.choose_pkcs11()?;
+    let chosen = match args.token.choose()? {
+        Kind::Pkcs11(chosen) => chosen,
+        Kind::YubiKey(card) => {
+            ensure!(
+                args.so_pin_file.is_none(),
+                "a YubiKey has no security officer: its PIN is set anew with --puk-file"
+            );
+            return pin::unlock(&card, args.puk_file.as_deref(), &args.new);
+        }
+    };
+    ensure!(args.puk_file.is_none(), "only YubiKeys have a PUK: this PIN is set anew with --so-pin-file");
     let mut modules = Modules::default();
     let (module, token) = chosen.find(&mut modules)?;
-    let (home, latch) = (chosen.pin_home(), latch(&chosen));
     let so = SO_PIN.read(args.so_pin_file.as_deref())?;
-    let there = home.filter(|home| home.exists());
-    let new = args.new.read(home, &token, there)?;
-    // What the file holds already needs no replacement.
-    let is_new = args.new.new_pin_file.is_some() || args.new.generate_pin || there.is_none();
-    let replacement = home.filter(|_| is_new).map(|home| Replacement::prepare(home, &new)).transpose()?;
+    let home = args.new.home(chosen.pin_home());
+    let new = args.new.read(home, token.info.max_pin_length())?;
+    let staged = home.map(|home| Staged::prepare(home, &new)).transpose()?;
     let set = change::reset(module, &token, &so, &new);
-    finish(&chosen, replacement, latch.as_ref(), set)
+    finish(&chosen, staged, latch(&chosen).as_ref(), set)
 }
 
 impl ChangePinArgs {
@@ -102,19 +119,21 @@ impl ChangePinArgs {
 }
 
 impl NewPinArgs {
-    /// The new PIN: as the command line says, else what `there` holds, else typed twice.
-    fn read(&self, home: Option<&Path>, token: &FoundToken, there: Option<&Path>) -> anyhow::Result<Pin> {
-        if self.generate_pin {
-            ensure!(
-                home.is_some(),
-                "--generate-pin needs a file to write the PIN to: `pin_file` of a configuration, or pin-source in a URI"
-            );
-            return Ok(Pin::random(token.info.max_pin_length())?);
+    /// The file that is to hold the new PIN.
+    pub(super) fn home<'a>(&self, configured: Option<&'a Path>) -> Option<&'a Path> {
+        configured.filter(|_| !self.keep_pin_file)
+    }
+
+    /// The new PIN: made, read, or typed twice. Where it is to be kept, and how long a token lets it be.
+    pub(super) fn read(&self, home: Option<&Path>, longest: usize) -> anyhow::Result<Pin> {
+        if !self.generate_pin {
+            return NEW_PIN.choose(self.new_pin_file.as_deref());
         }
-        match (&self.new_pin_file, there) {
-            (None, Some(there)) => Ok(Pin::read(there)?),
-            (file, _) => NEW_PIN.choose(file.as_deref()),
-        }
+        ensure!(
+            home.is_some(),
+            "--generate-pin needs a file to write the PIN to: `pin_file` of a configuration, or pin-source in a URI"
+        );
+        Ok(Pin::random(longest)?)
     }
 }
 
@@ -133,35 +152,32 @@ fn latch(chosen: &Chosen) -> Option<Latch> {
 /// The files after the call, and what is to be said.
 fn finish(
     chosen: &Chosen,
-    replacement: Option<Replacement>,
+    staged: Option<Staged>,
     latch: Option<&Latch>,
     changed: Result<(), ChangeError>,
 ) -> anyhow::Result<()> {
-    match (changed, replacement) {
-        (Ok(()), replacement) => done(chosen, replacement, latch),
-        (Err(error @ ChangeError::Unknown(_)), Some(replacement)) => Err(anyhow::anyhow!(
+    match (changed, staged) {
+        (Ok(()), staged) => done(chosen, staged, latch),
+        (Err(error @ ChangeError::Unknown(_)), Some(staged)) => Err(anyhow::anyhow!(
             "{error}: the new one is in {}, and the PIN file has the old one",
-            replacement.new_path().display()
+            staged.waits_at().display()
         )),
-        (Err(error), replacement) => {
-            if let Some(replacement) = replacement {
-                replacement.discard();
-            }
+        (Err(error), staged) => {
+            staged.into_iter().for_each(Staged::discard);
             Err(error.into())
         }
     }
 }
 
-fn done(chosen: &Chosen, replacement: Option<Replacement>, latch: Option<&Latch>) -> anyhow::Result<()> {
+fn done(chosen: &Chosen, staged: Option<Staged>, latch: Option<&Latch>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "the token has its new user PIN")?;
-    if let Some(replacement) = replacement {
-        let new = replacement.new_path().to_owned();
-        let file = replacement.commit().with_context(|| {
-            format!("the PIN file cannot be replaced, the new PIN is in {}; move it there", new.display())
-        })?;
-        writeln!(out, "and {} holds it", file.display())?;
-    } else if chosen.pin_home().is_none() {
+    if let (Some(staged), Some(home)) = (staged, chosen.pin_home()) {
+        let waits =
+            || format!("the new PIN waits in {}: put it into the PIN file", staged.waits_at().display());
+        staged.put().with_context(waits)?;
+        writeln!(out, "and {} holds it", home.display())?;
+    } else {
         let source = chosen.section.as_ref().map(|(section, _)| section.pin_file.to_string());
         let source = source.unwrap_or_else(|| "the place where your configuration looks for it".to_owned());
         writeln!(out, "and no file was written: put it into {source} before the daemon logs in again")?;

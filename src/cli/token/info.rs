@@ -25,7 +25,7 @@ pub(crate) struct InfoArgs {
 pub(super) fn run(args: &InfoArgs) -> anyhow::Result<()> {
     let card = match args.token.choose()? {
         Kind::Pkcs11(chosen) => return pkcs11::run(&chosen, args.json),
-        Kind::YubiKey(card) => card,
+        Kind::YubiKey(chosen) => chosen.device,
     };
     let facts = operator::info(card)?;
     let mut out = io::stdout().lock();

@@ -35,10 +35,17 @@ pub(super) struct Chosen {
     pub(super) pin_file: Option<PathBuf>,
 }
 
+/// A YubiKey that was meant, and the directory of the ledger.
+pub(super) struct Card {
+    pub(super) device: YubiKey,
+    pub(super) section: token::Config,
+    pub(super) state: PathBuf,
+}
+
 /// One or the other kind of token.
 pub(super) enum Kind {
     Pkcs11(Box<Chosen>),
-    YubiKey(YubiKey),
+    YubiKey(Box<Card>),
 }
 
 impl TokenArgs {
@@ -57,21 +64,6 @@ impl TokenArgs {
             (None, Some(config)) => self.configured(config, uri),
             (None, None) => anyhow::bail!(
                 "where to look for the token? name a configuration with --config, or a PKCS#11 module with --module"
-            ),
-        }
-    }
-
-    /// As [`Self::choose`], for commands that know no YubiKeys.
-    ///
-    /// # Errors
-    /// As [`Self::choose`], and that it is a YubiKey.
-    pub(super) fn choose_pkcs11(&self) -> anyhow::Result<Chosen> {
-        match self.choose()? {
-            Kind::Pkcs11(chosen) => Ok(*chosen),
-            Kind::YubiKey(card) => anyhow::bail!(
-                "{:?} is YubiKey {}, whose PIN and PUK are changed with `ykman piv access`",
-                self.token,
-                card.serial
             ),
         }
     }
@@ -106,7 +98,10 @@ impl TokenArgs {
         let [section] = found.as_slice() else { anyhow::bail!(self.not_one(&found, &config.tokens)) };
         environment::enter(std::slice::from_ref(*section))?;
         let device = match &section.device {
-            Device::YubiKey(card) => return Ok(Kind::YubiKey(*card)),
+            Device::YubiKey(card) => {
+                let (section, state) = ((*section).clone(), config.state().to_owned());
+                return Ok(Kind::YubiKey(Box::new(Card { device: *card, section, state })));
+            }
             Device::Pkcs11(device) => device,
         };
         let of_uri = uri.unwrap_or_default();

@@ -98,10 +98,10 @@ fn want_tries(talk: &mut Talk<'_>) -> Result<(), Trouble> {
         // Somebody's PIN is still good: then all tries are there.
         Said::Done | Said::Tries(2..) => Ok(()),
         Said::Tries(1) => refuse(
-            "the YubiKey has one try left for the PIN, which is not spent here; verify it once by hand (`yubico-piv-tool -a verify-pin`), or set it anew with the PUK (`countersign token unblock-pin`)",
+            "the YubiKey has one try left for the PIN, which is not spent here; verify it once by hand (`yubico-piv-tool -a verify-pin`), or set it anew with the PUK (`countersign token unlock`)",
         ),
         Said::Tries(_) | Said::Blocked => refuse(
-            "the YubiKey's PIN is blocked; unblock it with the PUK (`countersign token unblock-pin`), which puts the new PIN into `pin_file` as well",
+            "the YubiKey's PIN is blocked; unblock it with the PUK (`countersign token unlock`), which puts the new PIN into `pin_file` as well",
         ),
         Said::Forbidden | Said::NoSuchKey | Said::Unknown | Said::Broken => {
             Err(Trouble::Refused { command: command.name, status })

@@ -138,7 +138,7 @@ impl Change {
         let message = match (left, self) {
             (Some(2..), _) => return Ok(()),
             (Some(0), _) => self.blocked(),
-            (Some(1), Self::Pin) => "the PIN has one try left, which is not spent here; `countersign token unblock-pin` sets it anew with the PUK, or `yubico-piv-tool -a verify-pin` spends it".to_owned(),
+            (Some(1), Self::Pin) => "the PIN has one try left, which is not spent here; `countersign token unlock` sets it anew with the PUK, or `yubico-piv-tool -a verify-pin` spends it".to_owned(),
             (Some(1), Self::Puk | Self::Unblock) => {
                 "the PUK has one try left, which is not spent here: with it goes the way back to a blocked PIN; `ykman piv access` spends it".to_owned()
             }
@@ -152,7 +152,7 @@ impl Change {
 
     fn blocked(self) -> String {
         match self {
-            Self::Pin => "the PIN is blocked; `countersign token unblock-pin` sets it anew with the PUK",
+            Self::Pin => "the PIN is blocked; `countersign token unlock` sets it anew with the PUK",
             Self::Puk | Self::Unblock => "the PUK is blocked: nothing but a reset of the PIV applet helps, which destroys every key in it (`ykman piv reset`)",
         }
         .to_owned()

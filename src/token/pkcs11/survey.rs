@@ -192,14 +192,14 @@ fn key_sizes(module: &Module, slot: Slot, mechanism: MechanismType) -> Option<(u
     (sizes.1 > 0 && sizes.0 <= sizes.1).then_some(sizes)
 }
 
-/// Whether keys of a scheme are among these sizes. Modules give RSA's and the NIST curves' in bits; Ed25519's are given in bits, in
+/// Whether keys of a scheme are among these sizes. Modules give RSA's and the NIST curves' in bits; those of Ed25519 and ML-DSA are given in bits, in
 /// bytes, or as 255 or 256, so that nothing is concluded there.
 fn holds((least, most): (usize, usize), scheme: Scheme) -> bool {
     let bits = match scheme {
         Scheme::EcdsaP256Sha256 => 256,
         Scheme::EcdsaP384Sha384 => 384,
         Scheme::EcdsaP521Sha512 => 521,
-        Scheme::Ed25519 => return true,
+        Scheme::Ed25519 | Scheme::MlDsa44 | Scheme::MlDsa65 | Scheme::MlDsa87 => return true,
         Scheme::RsaPkcs1Sha256
         | Scheme::RsaPkcs1Sha384
         | Scheme::RsaPkcs1Sha512

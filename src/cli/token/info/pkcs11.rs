@@ -42,8 +42,7 @@ fn shown(chosen: &Chosen, facts: &TokenFacts) -> Value {
     });
     let public_keys = facts.public_keys.as_ref().map_or_else(failed, |keys| {
         let row = |PublicObject { label, id, key }: &PublicObject| {
-            let (fingerprint, problem) =
-                (key.as_ref().ok().map(PublicKey::ssh_fingerprint), key.as_ref().err());
+            let (fingerprint, problem) = (key.as_ref().ok().map(PublicKey::fingerprint), key.as_ref().err());
             json!({ "label": label, "id": id, "fingerprint": fingerprint, "problem": problem })
         };
         keys.iter().map(row).collect()
@@ -135,7 +134,7 @@ fn print_keys(out: &mut impl Write, facts: &TokenFacts) -> io::Result<()> {
     };
     for key in keys {
         let what = match &key.key {
-            Ok(public) => public.ssh_fingerprint(),
+            Ok(public) => public.fingerprint(),
             Err(problem) => problem.clone(),
         };
         writeln!(out, "public key {:?} id {}: {what}", key.label, key.id)?;

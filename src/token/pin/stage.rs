@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use super::Pin;
 
-/// A new PIN on disk, not yet in its place.
-pub(crate) struct Replacement {
+/// A new PIN on disk, beside the PIN file whose place it is to take.
+pub(crate) struct Staged {
     file: PathBuf,
     new: PathBuf,
 }
 
 /// Why a PIN file cannot be replaced; nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReplaceError {
+pub(crate) enum StageError {
     /// A command was interrupted.
     #[error(
         "{} is there: a command that changed the PIN did not end. Either it or {} holds the token's PIN: try the one and then the other, \
@@ -42,12 +42,12 @@ pub(crate) enum ReplaceError {
     },
 }
 
-impl Replacement {
+impl Staged {
     /// Writes the new PIN beside `file`, which may be missing.
     ///
     /// # Errors
-    /// [`ReplaceError`]
-    pub(crate) fn prepare(file: &Path, pin: &Pin) -> Result<Self, ReplaceError> {
+    /// [`StageError`]
+    pub(crate) fn prepare(file: &Path, pin: &Pin) -> Result<Self, StageError> {
         // The file itself: a symbolic link stays one.
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         let mut name = file.file_name().map(OsString::from).unwrap_or_default();
@@ -56,9 +56,9 @@ impl Replacement {
         let mut made = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new) {
             Ok(made) => made,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(ReplaceError::Left { new, file });
+                return Err(StageError::Left { new, file });
             }
-            Err(cause) => return Err(ReplaceError::Write { path: new, cause }),
+            Err(cause) => return Err(StageError::Write { path: new, cause }),
         };
         let this = Self { file, new };
         match this.like_the_old_one(&made).and_then(|()| pin.write_to(&mut made)) {
@@ -66,7 +66,7 @@ impl Replacement {
             Err(cause) => {
                 let path = this.new.clone();
                 this.discard();
-                Err(ReplaceError::Write { path, cause })
+                Err(StageError::Write { path, cause })
             }
         }
     }
@@ -85,14 +85,13 @@ impl Replacement {
         made.set_permissions(fs::Permissions::from_mode(old.mode() & 0o600))
     }
 
-    /// The token has the new PIN: it takes the file's place.
+    /// The token has the new PIN: it takes the file's place, in one step.
     ///
     /// # Errors
-    /// If it cannot; then both files are there.
-    pub(crate) fn commit(self) -> io::Result<PathBuf> {
+    /// If it cannot; then it waits where it was.
+    pub(crate) fn put(&self) -> io::Result<()> {
         fs::rename(&self.new, &self.file)?;
-        File::open(self.file.parent().unwrap_or(Path::new("/")))?.sync_all()?;
-        Ok(self.file)
+        File::open(self.file.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
 
     /// The token has the old PIN.
@@ -100,8 +99,8 @@ impl Replacement {
         let _ = fs::remove_file(&self.new);
     }
 
-    /// Where the new PIN is, for messages.
-    pub(crate) fn new_path(&self) -> &Path {
+    /// Where it waits.
+    pub(crate) fn waits_at(&self) -> &Path {
         &self.new
     }
 }
@@ -122,10 +121,10 @@ mod tests {
         let (file, new) = (dir.path().join("pin"), dir.path().join("pin.new"));
         pin("old").write_new(&file).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
-        let replacement = Replacement::prepare(&file, &pin("new")).unwrap();
+        let replacement = Staged::prepare(&file, &pin("new")).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
         assert_eq!(fs::read_to_string(&new).unwrap(), "new\n");
-        replacement.commit().unwrap();
+        replacement.put().unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "new\n");
         assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o400, "the mode stays");
         assert!(!new.exists());
@@ -136,9 +135,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pin");
         pin("old").write_new(&file).unwrap();
-        std::mem::forget(Replacement::prepare(&file, &pin("new")).unwrap());
-        let error = Replacement::prepare(&file, &pin("newer")).err().unwrap();
-        assert!(matches!(error, ReplaceError::Left { .. }), "{error}");
+        std::mem::forget(Staged::prepare(&file, &pin("new")).unwrap());
+        let error = Staged::prepare(&file, &pin("newer")).err().unwrap();
+        assert!(matches!(error, StageError::Left { .. }), "{error}");
         assert_eq!(fs::read_to_string(dir.path().join("pin.new")).unwrap(), "new\n");
         assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
     }
@@ -149,7 +148,7 @@ mod tests {
         let (file, link) = (dir.path().join("pin"), dir.path().join("link"));
         pin("old").write_new(&file).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        Replacement::prepare(&link, &pin("new")).unwrap().commit().unwrap();
+        Staged::prepare(&link, &pin("new")).unwrap().put().unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "new\n");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }

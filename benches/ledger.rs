@@ -3,7 +3,7 @@
 //! Out, for each number of callers: durable intents per second, each with an outcome behind it, and what the ledger costs
 //! of the CPU for each: the process's CPU time, less that of the same requests when they are only built and decided.
 //! `LEDGER_BENCH_ENTRIES=10000000` fills a log with so many entries first, and measures opening it, looking up and making its
-//! index anew as well.
+//! index anew as well. `LEDGER_BENCH_POSTGRES="host=… dbname=… user=…"` has it in an empty database instead of a file.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -60,7 +60,11 @@ struct Site {
 
 impl Site {
     fn new(directory: &Path) -> Self {
-        let config = Config::parse(&directory.join("countersign.toml"), CONFIG).unwrap();
+        let mut config = CONFIG.to_owned();
+        if let Ok(connection) = env::var("LEDGER_BENCH_POSTGRES") {
+            config = config.replace("[ledger]\n", &format!("[ledger]\npostgres = \"{connection}\"\n"));
+        }
+        let config = Config::parse(&directory.join("countersign.toml"), &config).unwrap();
         let name = KeyName::new("user-ca").unwrap();
         let key =
             Key::new(name, KeyPurpose::SshUserCa, Scheme::Ed25519, PublicKey::Ed25519([7; 32])).unwrap();

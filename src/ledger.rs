@@ -43,6 +43,8 @@ mod live;
 pub mod merkle;
 pub mod note;
 mod order;
+mod place;
+pub mod postgres;
 mod reader;
 mod revocation;
 mod search;
@@ -61,6 +63,7 @@ pub use index::{RecordedTiles, UnusableIndex};
 pub use live::{Growth, Live};
 pub(crate) use order::Order;
 pub use order::Replay;
+pub use place::Place;
 pub use reader::Reader;
 pub use revocation::Revocation;
 pub use search::Search;
@@ -84,7 +87,7 @@ pub struct Ledger {
     /// Whether the newest record was taken.
     writable: watch::Sender<bool>,
     origin: Arc<str>,
-    path: Arc<Path>,
+    place: Arc<Place>,
     tiles: Arc<TileFiles>,
     checkpoint: watch::Sender<Option<Arc<SignedCheckpoint>>>,
     checkpointing: watch::Sender<Checkpointing>,
@@ -158,23 +161,26 @@ impl Ledger {
     }
 
     fn open_by(config: &Config, now: fn() -> UnixMillis, limits: Limits) -> Result<Self, LedgerError> {
-        Self::start(sqlite::Store::open(config, limits)?, config, now)
+        match config.postgres {
+            None => Self::start(sqlite::Store::open(config, limits)?, config, now),
+            Some(_) => Self::start(postgres::Store::open(config, limits)?, config, now),
+        }
     }
 
     fn start(store: impl Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
         let (tiles, index) = (store.index().tiles(), store.index().view());
-        let archive = Archive::live(Reader::open(&config.path)?, index.borrow().clone());
+        let archive = Archive::live(Reader::open(config)?, index.borrow().clone());
         let barred = Compromised::read(&archive).map_err(|error| unreadable(&config.path, error))?;
         drop(archive);
-        let live = Live::new(config.path.clone(), config.origin.clone(), index);
+        let live = Live::new(config.into(), index);
         let queue = Queue::start(store, clock, barred)?;
-        let (origin, path) = (Arc::from(config.origin.as_str()), Arc::from(config.path.as_path()));
+        let (origin, place) = (Arc::from(config.origin.as_str()), Arc::new(config.into()));
         let readers = Arc::new(config.readers.clone());
         let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));
         let checkpointing = watch::Sender::default();
-        Ok(Self { queue, live, readers, writable, origin, path, tiles, checkpoint, checkpointing, now })
+        Ok(Self { queue, live, readers, writable, origin, place, tiles, checkpoint, checkpointing, now })
     }
 
     /// Whether [`Self::open`] would find its log, as far as that can be told without the lock and without writing.
@@ -183,11 +189,10 @@ impl Ledger {
     /// As [`Self::open`].
     pub fn check(config: &Config) -> Result<(), LedgerError> {
         let path = config.path.clone();
-        if !path.exists() {
-            let has_directory = path.parent().is_some_and(Path::is_dir);
-            return if has_directory { Ok(()) } else { Err(LedgerError::NoDirectory { path }) };
+        if !path.parent().is_some_and(Path::is_dir) {
+            return Err(LedgerError::NoDirectory { path });
         }
-        Reader::open_named(&path, &config.origin).map(drop)
+        config.reader().map(drop)
     }
 
     /// The log's name in receipts.
@@ -208,9 +213,14 @@ impl Ledger {
         self.readers.contains(caller.name())
     }
 
-    /// The file.
+    /// The file, or what its files on this host are named by.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// How many entries are in the log, durably, as it grows.
@@ -302,8 +312,8 @@ impl Ledger {
                 let (priority, deadline) = (request.priority, request.deadline);
                 Permitted::Intent(Intent { order, priority, deadline, debt })
             }
-            Err(Conflict::Answered { receipt, signature }) => {
-                Permitted::Replay(Replay::new(order, signature, receipt))
+            Err(Conflict::Answered { receipt, log, signature }) => {
+                Permitted::Replay(Replay::new(order, signature, receipt, log))
             }
             Err(Conflict::Refused(refusal)) => return self.refuse(&request, policy, refusal, None).await,
             Err(Conflict::Exhausted { refusal, wait, .. }) => {
@@ -527,8 +537,11 @@ fn word(failure: &Failure) -> &'static str {
 /// The `[ledger]` section of the configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The SQLite file; made if it is missing. Its directory must exist.
+    /// The SQLite file; made if it is missing. Of a log in a database, what its files on this host are named by. Its directory
+    /// must exist.
     pub path: PathBuf,
+    /// The database that has the log, with those of other signers, in place of the file.
+    pub postgres: Option<Arc<postgres::Config>>,
     /// The log's name in receipts and checkpoints: a schema-less URL, `signer-1.example.org/countersign`.
     pub origin: String,
     /// By how much the clock may be behind the newest entry before nothing is signed any more.
@@ -537,6 +550,18 @@ pub struct Config {
     pub checkpoints: Option<checkpoints::Config>,
     /// Who may read it over the network.
     pub readers: BTreeSet<CallerName>,
+}
+
+impl Config {
+    /// Reads the log, if there is one.
+    fn reader(&self) -> Result<Option<Reader>, LedgerError> {
+        let place = Place::from(self);
+        let exists = match place.database() {
+            None => self.path.exists(),
+            Some(database) => postgres::Select::find(&database.config, &database.origin)?.is_some(),
+        };
+        if exists { Reader::open(place).map(Some) } else { Ok(None) }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! request that comes again, by its request id, is decided again and then answered from the ledger, not signed again.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -97,6 +98,8 @@ pub struct Signed {
     pub scheme: Scheme,
     /// Where the intent is recorded.
     pub receipt: Receipt,
+    /// In which log, if that is another signer's: an answer that was given there is asked for again here.
+    pub log: Option<Arc<str>>,
 }
 
 /// Why there is no signature, by the stage that said no.

@@ -19,6 +19,7 @@ const CHILD: &str = "COUNTERSIGN_TEST_LEDGER";
 fn config(path: PathBuf) -> Config {
     Config {
         path,
+        postgres: None,
         origin: "test.example/log".to_owned(),
         clock_tolerance: Duration::from_secs(5),
         checkpoints: None,

@@ -16,7 +16,7 @@ use crate::cli::runtime;
 use crate::config::Config;
 use crate::ledger::entry::{Asked, AskedTbs, UnixMillis};
 use crate::ledger::note;
-use crate::ledger::{Entry, Reader};
+use crate::ledger::{Entry, Reader, postgres};
 
 mod checkpoint;
 mod export;
@@ -53,6 +53,8 @@ pub(super) enum Command {
     Prove(Box<prove::Prove>),
     /// Count entries by kind, key, caller, reason and day
     Stats(stats::Stats),
+    /// Print the SQL that makes the schema of a PostgreSQL ledger, for the database's owner
+    Schema,
 }
 
 /// Which ledger.
@@ -117,6 +119,7 @@ impl Command {
             Self::Tail(tail) => runtime()?.block_on(tail.run(out)),
             Self::Checkpoint(checkpoint) => runtime()?.block_on(checkpoint.run(out)),
             Self::Stats(stats) => stats.run(out),
+            Self::Schema => Ok(out.write_all(postgres::SCHEMA.as_bytes())?),
             Self::Prove(prove) => runtime()?.block_on(prove.run(out)),
         }
     }
@@ -146,7 +149,7 @@ fn read_note(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// The ledger that `config` names, by its path and by its origin.
 fn open_configured(config: &Config) -> anyhow::Result<Reader> {
-    Ok(Reader::open_named(&config.ledger.path, &config.ledger.origin)?)
+    Ok(Reader::open(&config.ledger)?)
 }
 
 impl Log {

@@ -1,5 +1,6 @@
 //! `[ledger]`: where the record is, its name, who may read it, and how checkpoints of it are signed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,12 +10,16 @@ use crate::config::checks::{duration, integer, path};
 use crate::config::key::KnownKeys;
 use crate::config::section::{List, Number, Section, Text};
 use crate::ledger::checkpoint::file;
-use crate::ledger::{Config, checkpoints};
+use crate::ledger::{Config, checkpoints, postgres};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     path: Text,
+    postgres: Text,
+    postgres_password_file: Text,
+    postgres_root_certificates: Text,
+    postgres_timeout: Text,
     origin: Text,
     clock_tolerance: Text,
     checkpoint_key: Text,
@@ -30,6 +35,21 @@ pub(super) fn read(keys: &mut KnownKeys, section: &mut Section<'_, '_>) -> Optio
     let here = path(&directory);
     let path = section.required("path", raw.path, &here);
     let origin = section.required("origin", raw.origin, origin);
+    let password =
+        section.or("postgres_password_file", raw.postgres_password_file, None, |text| here(text).map(Some));
+    let roots = section
+        .or("postgres_root_certificates", raw.postgres_root_certificates, None, |text| here(text).map(Some));
+    let timeout = section.or(
+        "postgres_timeout",
+        raw.postgres_timeout,
+        Duration::from_secs(5),
+        duration(Duration::from_secs(1)..=Duration::from_secs(60)),
+    );
+    let database = password.zip(roots).zip(timeout);
+    let postgres = section.or("postgres", raw.postgres, None, |text| {
+        let Some(((password, roots), timeout)) = database else { return Ok(None) };
+        postgres::Config::new(&text, password, roots, timeout).map(|config| Some(Arc::new(config)))
+    });
     let clock_tolerance = section.or(
         "clock_tolerance",
         raw.clock_tolerance,
@@ -50,7 +70,8 @@ pub(super) fn read(keys: &mut KnownKeys, section: &mut Section<'_, '_>) -> Optio
     let file = file?.unwrap_or_else(|| file::beside(&path));
     let (interval, entries) = (interval?, u64::try_from(entries?).ok()?);
     let checkpoints = key?.map(|key| checkpoints::Config { key, interval, entries, file });
-    Some(Config { path, origin: origin?, clock_tolerance: clock_tolerance?, checkpoints, readers: readers? })
+    let (origin, clock_tolerance) = (origin?, clock_tolerance?);
+    Some(Config { path, postgres: postgres?, origin, clock_tolerance, checkpoints, readers: readers? })
 }
 
 /// A checkpoint's first line and a key name in it (C2SP tlog-checkpoint, signed-note): no white space and no `+`.

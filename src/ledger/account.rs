@@ -8,19 +8,34 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::ledger::budget::{Spent, Standing, Tally};
+use crate::ledger::claim::Claim;
 
 /// A caller and a key, by the names that the entries have.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Party {
     pub(super) caller: Vec<u8>,
     pub(super) key: Vec<u8>,
 }
 
 /// Whose budget, and by which profile.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Account {
     pub(super) party: Party,
     pub(super) rule: String,
+}
+
+impl Party {
+    /// Who claims something.
+    pub(super) fn of(claim: &Claim) -> Self {
+        Self { caller: claim.asked.caller.clone(), key: claim.asked.key.clone() }
+    }
+}
+
+impl Account {
+    /// What a claim is charged to.
+    pub(super) fn of(claim: &Claim) -> Self {
+        Self { party: Party::of(claim), rule: claim.rule.clone() }
+    }
 }
 
 /// The rows that a transaction has read.

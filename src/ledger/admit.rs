@@ -29,6 +29,13 @@ pub struct Thaw {
     pub why: String,
 }
 
+impl Thaw {
+    /// Who is thawed for what.
+    pub(super) fn party(&self) -> Party {
+        Party { caller: self.caller.as_str().as_bytes().to_vec(), key: self.key.as_str().as_bytes().to_vec() }
+    }
+}
+
 /// Appends an intent, unless its caller is frozen, what it claims is taken, or its budget is used up.
 pub(super) fn intent(
     batch: &mut impl Batch,
@@ -36,7 +43,7 @@ pub(super) fn intent(
     time: UnixMillis,
     leaf: &Leaf,
 ) -> Stored<Claimed> {
-    let account = Account { party: party(claim), rule: claim.rule.clone() };
+    let account = Account::of(claim);
     if let Some(refusal) = batch.standing(&account.party)?.refusal() {
         return Ok(Err(Conflict::Refused(refusal)));
     }
@@ -65,7 +72,7 @@ fn count_over(
     refusal: &Refusal,
     time: UnixMillis,
 ) -> Stored<Option<u64>> {
-    let party = party(claim);
+    let party = Party::of(claim);
     let mut standing = batch.standing(&party)?;
     if standing.count(claim.budget.freeze_after, time) {
         let Party { caller, key } = party.clone();
@@ -75,10 +82,6 @@ fn count_over(
     }
     batch.set_standing(&party, standing);
     Ok(standing.frozen)
-}
-
-fn party(claim: &Claim) -> Party {
-    Party { caller: claim.asked.caller.clone(), key: claim.asked.key.clone() }
 }
 
 /// Appends a refusal; its index, or `None` if its caller has had so many that it is only counted.
@@ -107,11 +110,11 @@ pub(super) fn counted_refusals(batch: &mut impl Batch, time: UnixMillis) -> Stor
 
 /// Appends a thaw, and forgets the tries that led to the freeze; `None` if there is nothing to thaw.
 pub(super) fn thaw(batch: &mut impl Batch, thaw: &Thaw, time: UnixMillis) -> Stored<Option<Receipt>> {
-    let caller = thaw.caller.as_str().as_bytes().to_vec();
-    let party = Party { caller: caller.clone(), key: thaw.key.as_str().as_bytes().to_vec() };
-    let Some(freeze) = batch.standing(&party)?.frozen else { return Ok(None) };
+    let party = thaw.party();
+    let Some(freeze) = batch.freeze(&party, time)? else { return Ok(None) };
     let (by, why) = (thaw.by.as_str().as_bytes().to_vec(), thaw.why.clone().into_bytes());
-    let entry = Entry::Thaw { time, caller, key: party.key.clone(), freeze, by, why };
+    let Party { caller, key } = party.clone();
+    let entry = Entry::Thaw { time, caller, key, freeze, by, why };
     let receipt = batch.append_entry(&entry)?;
     batch.set_standing(&party, Standing::default());
     Ok(Some(receipt))

@@ -18,7 +18,7 @@ use crate::ledger::entry::{CaKey, Outcome};
 use crate::ledger::index::{self, TileFiles};
 use crate::ledger::merkle::{Tree, TreeError, check_consistency};
 use crate::ledger::note::{NoteKeyError, SignerName, VerifierKey};
-use crate::ledger::{Debt, Entry, Intent, Ledger, LedgerError, Order, Reader, ca_key, word};
+use crate::ledger::{Debt, Entry, Intent, Ledger, LedgerError, Order, Place, Reader, ca_key, word};
 use crate::sign::{Failure, Priority};
 use crate::verify::{Signature, VerifyError};
 
@@ -124,7 +124,7 @@ impl Checkpoints {
         let Some(note) = file::read(file).map_err(failed)? else { return Ok(()) };
         let (checkpoint, _) = Checkpoint::open(&note, &ledger.origin, &verifier)
             .map_err(|source| LedgerError::Checkpoint { file: file.clone(), source })?;
-        let entries = if path.exists() { Reader::open_named(path, &ledger.origin)?.len()? } else { 0 };
+        let entries = ledger.reader()?.map_or(Ok(0), |reader| reader.len())?;
         if entries >= checkpoint.size() {
             return Ok(());
         }
@@ -144,9 +144,8 @@ impl Checkpoints {
     /// What the log itself says was signed last, for want of a file; a new file, if it was by this key.
     fn recorded(&mut self) -> Result<Option<Arc<SignedCheckpoint>>, LedgerError> {
         let log = self.ledger.path().to_owned();
-        let Some(Recorded { index, text, by, signature }) = newest_signed(&log, self.ledger.origin())? else {
-            return Ok(None);
-        };
+        let newest = newest_signed(self.ledger.place())?;
+        let Some(Recorded { index, text, by, signature }) = newest else { return Ok(None) };
         let untrusted = |source| LedgerError::Checkpoint { file: log.clone(), source };
         let checkpoint = Checkpoint::parse(&text).map_err(untrusted)?;
         self.compare(&checkpoint, &log)?;
@@ -360,8 +359,8 @@ struct Recorded {
 }
 
 /// The newest checkpoint that the log says was signed.
-fn newest_signed(log: &Path, origin: &str) -> Result<Option<Recorded>, LedgerError> {
-    let reader = Reader::open_named(log, origin)?;
+fn newest_signed(log: &Place) -> Result<Option<Recorded>, LedgerError> {
+    let reader = Reader::open(log)?;
     let mut end = reader.len()?;
     while let Some(index) = reader.newest_checkpoint(end)? {
         let mut entries = reader.entries(index..end);

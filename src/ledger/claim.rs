@@ -6,6 +6,7 @@
 //! is one. The writer asks within the transaction that is to append the intent, so of two that come at once one is in
 //! the log when the other is judged. Nothing here does I/O.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_tbs::Tbs;
@@ -50,6 +51,8 @@ pub(super) struct Serial(Vec<u8>);
 #[derive(Debug)]
 pub(super) struct Earlier {
     pub(super) receipt: Receipt,
+    /// The log that has it, if it is another signer's.
+    pub(super) log: Option<Arc<str>>,
     pub(super) asked: Asked,
     pub(super) ca_key: CaKey,
     pub(super) fate: Fate,
@@ -62,6 +65,8 @@ pub(super) enum Fate {
     InWork,
     /// The signer ended while it worked. Somebody may have the signature: an outcome is not waited for.
     Unknown,
+    /// Another signer of the fleet is working on it, or was stopped and has not been started again.
+    Elsewhere,
     /// Signed and released; the raw signature.
     Signed(Vec<u8>),
     /// It ended, and nobody was given a signature.
@@ -72,7 +77,12 @@ pub(super) enum Fate {
 #[derive(Debug)]
 pub(super) enum Conflict {
     /// It is the earlier request again: the answer is the earlier signature.
-    Answered { receipt: Receipt, signature: Vec<u8> },
+    Answered {
+        receipt: Receipt,
+        /// The log that has it, if it is another signer's.
+        log: Option<Arc<str>>,
+        signature: Vec<u8>,
+    },
     /// It claims what is taken.
     Refused(Refusal),
     /// It claims more than there is.
@@ -93,6 +103,7 @@ impl Fate {
             (Some(Outcome::Failed(_) | Outcome::Discarded | Outcome::Abandoned), _) => Self::Failed,
             (None, Recorder::ThisProcess) => Self::InWork,
             (None, Recorder::OneBefore) => Self::Unknown,
+            (None, Recorder::OtherSigner) => Self::Elsewhere,
         }
     }
 }
@@ -104,6 +115,8 @@ pub(super) enum Recorder {
     ThisProcess,
     /// One that has ended, and writes no more.
     OneBefore,
+    /// The process that last opened another signer's log.
+    OtherSigner,
 }
 
 impl Claim {
@@ -112,12 +125,24 @@ impl Claim {
         match earlier.fate {
             // Free again, for other bytes too: nobody has anything under this id.
             Fate::Failed => None,
-            Fate::Signed(_) | Fate::InWork | Fate::Unknown if !self.asks_the_same(&earlier) => {
+            Fate::Signed(_) | Fate::InWork | Fate::Unknown | Fate::Elsewhere
+                if !self.asks_the_same(&earlier) =>
+            {
                 Some(refused("request_id", Reason::RequestIdReused, REUSED))
             }
-            Fate::Signed(signature) => Some(Conflict::Answered { receipt: earlier.receipt, signature }),
+            Fate::Signed(signature) => {
+                Some(Conflict::Answered { receipt: earlier.receipt, log: earlier.log, signature })
+            }
             Fate::InWork => Some(refused("request_id", Reason::RequestInProgress, IN_PROGRESS)),
             Fate::Unknown => Some(refused("request_id", Reason::RequestOutcomeUnknown, UNKNOWN)),
+            Fate::Elsewhere => {
+                let log = earlier.log.as_deref().unwrap_or_default();
+                let message = format!(
+                    "signer {log} is working on this request; ask again, with the same request_id, for its answer; if that signer \
+                     was stopped, ask for a new certificate, with a new request_id and a new serial"
+                );
+                Some(refused("request_id", Reason::RequestInProgress, &message))
+            }
         }
     }
 

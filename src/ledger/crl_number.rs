@@ -6,9 +6,11 @@
 //! Complete and delta lists are two series with one count: a complete list and a delta list of the same moment share a
 //! number, and neither series falls behind the other. Nothing here does I/O.
 
+use std::cmp::Reverse;
+
 use countersign_tbs::crl::{CrlNumber, TbsCertList};
 
-use crate::ledger::claim::{Conflict, refused};
+use crate::ledger::claim::{Conflict, Fate, refused};
 use crate::policy::crl::Numbering;
 use crate::policy::{Reason, Refusal};
 
@@ -23,6 +25,13 @@ pub(super) struct ListNumber {
     pub(super) rule: String,
 }
 
+/// A list that is or was to be signed, and what became of it.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) number: CrlNumber,
+    pub(super) fate: Fate,
+}
+
 /// Lists that are numbered one after the other.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Series {
@@ -30,6 +39,31 @@ pub(super) enum Series {
     Complete,
     /// Lists that only add to a complete one.
     Delta,
+}
+
+impl List {
+    /// The highest number first.
+    pub(super) fn sorted(mut lists: Vec<Self>) -> Vec<Self> {
+        lists.sort_unstable_by_key(|list| Reverse(list.number));
+        lists
+    }
+
+    /// The highest number of a list that somebody has, or may come to have; of lists that are sorted.
+    pub(super) fn newest(lists: &[Self]) -> Option<CrlNumber> {
+        lists.iter().find(|list| !matches!(list.fate, Fate::Failed)).map(|list| list.number)
+    }
+
+    /// The numbers that no later one is judged by: of lists that nobody has, and those below one that stays; of lists that are
+    /// sorted.
+    pub(super) fn forgotten(lists: &[Self]) -> Vec<CrlNumber> {
+        let mut stays = false;
+        let forgotten = lists.iter().filter(|list| {
+            let is_forgotten = stays || matches!(list.fate, Fate::Failed);
+            stays |= matches!(list.fate, Fate::Signed(_) | Fate::Unknown);
+            is_forgotten
+        });
+        forgotten.map(|list| list.number).collect()
+    }
 }
 
 impl ListNumber {

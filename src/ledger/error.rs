@@ -8,6 +8,7 @@ use crate::key::KeyName;
 use crate::ledger::checkpoint::CheckpointError;
 use crate::ledger::entry::{DecodeError, EntryTooLong};
 use crate::ledger::note::NoteKeyError;
+use crate::ledger::postgres::DatabaseError;
 
 /// Why the ledger could not be opened, written or read. Cloned to everybody whose record was in the same transaction.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -23,6 +24,49 @@ pub enum LedgerError {
         path: PathBuf,
         /// What the store says.
         source: Arc<StoreError>,
+    },
+    /// The same, of a database.
+    #[error(
+        "ledger database {server} takes no entries, so nothing is signed; check that it runs, can be reached from here, and can be \
+         written"
+    )]
+    DatabaseUnavailable {
+        /// The database, and its servers.
+        server: String,
+        /// What the store says.
+        source: Arc<StoreError>,
+    },
+    /// Another process has opened this signer's log meanwhile; this one signs nothing more.
+    #[error(
+        "the log of {origin} in ledger database {server} was taken over by another process, so this one signs nothing any more; \
+         stop one of them: two signers need two `ledger.origin`s"
+    )]
+    Fenced {
+        /// The database, and its servers.
+        server: String,
+        /// The log's name.
+        origin: String,
+    },
+    /// Another process has this signer's log open.
+    #[error(
+        "the log of {origin} in ledger database {server} is in use by {by}; stop that signer, or correct `ledger.origin`: each \
+         signer has its own"
+    )]
+    InUse {
+        /// The database, and its servers.
+        server: String,
+        /// The log's name.
+        origin: String,
+        /// Who has it, as the database knows them.
+        by: String,
+    },
+    /// A database cannot be opened or read.
+    #[error("ledger database {server} cannot be used")]
+    Database {
+        /// The database, and its servers.
+        server: String,
+        /// Why.
+        source: Arc<DatabaseError>,
     },
     /// The clock was set back, or the newest entry was recorded while it was ahead. Nothing is recorded or signed until
     /// it is right again.
@@ -250,12 +294,14 @@ impl LedgerError {
         match self {
             Self::Closed => "LEDGER_CLOSED",
             Self::ClockBehind { .. } => "CLOCK_BEHIND",
-            Self::Unavailable { .. } => "LEDGER_UNAVAILABLE",
+            Self::Unavailable { .. } | Self::DatabaseUnavailable { .. } => "LEDGER_UNAVAILABLE",
+            Self::Fenced { .. } => "LEDGER_FENCED",
+            Self::Database { .. } => "LEDGER_DATABASE",
             Self::EntryTooLong(_) => "LEDGER_ENTRY_TOO_LONG",
             Self::NoRandomness => "LEDGER_NO_RANDOMNESS",
             Self::NoDirectory { .. } => "LEDGER_NO_DIRECTORY",
             Self::Missing { .. } => "LEDGER_MISSING",
-            Self::Locked { .. } => "LEDGER_LOCKED",
+            Self::Locked { .. } | Self::InUse { .. } => "LEDGER_LOCKED",
             Self::Io { .. } => "LEDGER_IO",
             Self::Unreadable { .. } => "LEDGER_UNREADABLE",
             Self::Damaged { .. } | Self::Gap { .. } | Self::Entry { .. } => "LEDGER_DAMAGED",
@@ -282,6 +328,18 @@ pub enum StoreError {
     /// SQLite cannot read or write the log.
     #[error(transparent)]
     Log(#[from] rusqlite::Error),
+    /// The database does not do what it is asked.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The commit was not answered: it is asked for before anything else is written.
+    #[error("whether it has the last entries is not known yet: {0}")]
+    InDoubt(DatabaseError),
+    /// Another process has opened the log.
+    #[error("the log of {origin} was taken over by another process")]
+    Fenced {
+        /// The log's name.
+        origin: String,
+    },
     /// What earlier entries claim cannot be looked up.
     #[error("its index cannot be read: {0}")]
     Index(#[from] std::io::Error),

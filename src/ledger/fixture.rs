@@ -4,18 +4,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
 use countersign_tbs::{Tbs, TbsKind};
 use rusqlite::Connection;
 use tempfile::TempDir;
+use test_postgres::{Database, Server};
 
 use crate::caller::Caller;
 use crate::key::{Clock, Key, KeyName, KeyPurpose, Keys, PublicKey, Scheme, UnixTime};
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::index::Limits;
-use crate::ledger::{Config, Entry, Intent, Ledger, Permitted, Reader, Recorded};
+use crate::ledger::{Config, Entry, Intent, Ledger, LedgerError, Permitted, Reader, Recorded, postgres};
 use crate::policy::{Decision, Policy};
 use crate::sign::{Failure, Priority, Request, RequestId};
 use crate::token::RawSignature;
@@ -59,7 +61,15 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
+    /// With a log in whatever store the environment says: see [`choose_store`].
     pub(crate) fn new() -> Self {
+        let mut fixture = Self::in_file();
+        choose_store(&mut fixture.config);
+        fixture
+    }
+
+    /// With a log in a file, for tests of what only a file has.
+    pub(crate) fn in_file() -> Self {
         Self::with_ca(Ed25519KeyPair::generate().unwrap())
     }
 
@@ -83,7 +93,7 @@ impl Fixture {
     }
 
     pub(crate) fn open(&self) -> Ledger {
-        Ledger::open(&self.config).unwrap()
+        open(&self.config)
     }
 
     /// The same, with an index that is written sooner.
@@ -170,7 +180,7 @@ impl Fixture {
 
     /// Every entry, as another process sees them now.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        let reader = Reader::open(&self.config.path).unwrap();
+        let reader = Reader::open(&self.config).unwrap();
         reader.entries(0..u64::MAX).map(|entry| entry.unwrap().1).collect()
     }
 
@@ -190,6 +200,30 @@ impl Fixture {
         transaction.commit().unwrap();
     }
 
+    /// Has the store take no entries from the index `first` on, as if its disk were full.
+    pub(crate) fn fill(&self, first: u64) {
+        match database(&self.config) {
+            None => drop(self.sql(&format!(
+                "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.idx >= {first} BEGIN SELECT RAISE(ABORT, ''); END"
+            ))),
+            Some(database) => drop(database.sql(&format!(
+                "CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full'; END $$;
+                 CREATE TRIGGER full_disk BEFORE INSERT ON countersign.entry FOR EACH ROW WHEN (NEW.idx >= {first})
+                     EXECUTE FUNCTION public.full_disk()"
+            ))),
+        }
+    }
+
+    /// It takes them again.
+    pub(crate) fn make_room(&self) {
+        match database(&self.config) {
+            None => drop(self.sql("DROP TRIGGER full")),
+            Some(database) => drop(
+                database.sql("DROP TRIGGER full_disk ON countersign.entry; DROP FUNCTION public.full_disk"),
+            ),
+        }
+    }
+
     /// What somebody with `sqlite3` does.
     pub(crate) fn sql(&self, sql: &str) -> Connection {
         let connection = Connection::open(&self.config.path).unwrap();
@@ -207,6 +241,50 @@ impl Drop for Fixture {
             }
             std::thread::yield_now();
         }
+    }
+}
+
+/// Opens a log that is closed. A child of another test may have its lock still, until it runs a program of its own.
+pub(crate) fn open(config: &Config) -> Ledger {
+    for _ in 0..100_000 {
+        match Ledger::open(config) {
+            Err(LedgerError::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays locked", config.path.display())
+}
+
+/// Where tests have their logs: with `COUNTERSIGN_TEST_STORE=postgres`, each in a database of its own, on a real server.
+pub(crate) fn choose_store(config: &mut Config) {
+    if std::env::var_os("COUNTERSIGN_TEST_STORE").is_some_and(|store| store == "postgres") {
+        use_database(config, &Server::shared().database());
+    }
+}
+
+/// Has a log in this database.
+pub(crate) fn use_database(config: &mut Config, database: &Database) {
+    let timeout = Duration::from_secs(5);
+    let postgres = postgres::Config::new(&database.connection(), None, None, timeout).unwrap();
+    config.postgres = Some(Arc::new(postgres));
+}
+
+/// The database that [`use_database`] was told.
+fn database(config: &Config) -> Option<Database> {
+    let server = config.postgres.as_ref()?.server();
+    let (name, _) = server.split_once(' ').unwrap();
+    Some(Server::shared().named(name))
+}
+
+/// Keeps every writer waiting, until what is returned is dropped.
+pub(crate) fn block(config: &Config) -> Box<dyn std::any::Any + Send> {
+    match database(config) {
+        None => {
+            let connection = Connection::open(&config.path).unwrap();
+            connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+            Box::new(connection)
+        }
+        Some(database) => Box::new(database.hold("SELECT pg_advisory_lock(x'6373676e'::int4, 0)")),
     }
 }
 

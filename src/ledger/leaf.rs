@@ -8,12 +8,16 @@ use crate::ledger::entry::{Entry, EntryTooLong, leaf_hash};
 use crate::ledger::index::{Term, TermKey};
 
 /// An entry that is to be appended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) bytes: Vec<u8>,
     /// RFC 6962 §2.1: SHA-256(0x00 || bytes).
     pub(super) hash: [u8; 32],
     pub(super) terms: Vec<Term>,
+    /// Of an outcome, the index of what it is about.
+    pub(super) settles: Option<u64>,
+    /// Whether there is to be an outcome about it.
+    pub(super) owes: bool,
 }
 
 impl Leaf {
@@ -35,6 +39,8 @@ impl Leaf {
     fn found_by(entry: &Entry, terms: Vec<Term>) -> Result<Self, EntryTooLong> {
         let bytes = entry.encode()?;
         let hash = leaf_hash(&bytes);
-        Ok(Self { bytes, hash, terms })
+        let settles = if let Entry::Outcome { intent, .. } = entry { Some(*intent) } else { None };
+        let owes = matches!(entry, Entry::Intent { .. } | Entry::SelfTest { .. } | Entry::Checkpoint { .. });
+        Ok(Self { bytes, hash, terms, settles, owes })
     }
 }

@@ -4,14 +4,13 @@
 //! held up. Readers have connections of their own, few of them, and threads where they may block; a read that may take
 //! long is many short ones, between which others have their turn.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
 
 use crate::ledger::archive::{Archive, ArchiveError};
 use crate::ledger::index::View;
-use crate::ledger::{LedgerError, Reader};
+use crate::ledger::{LedgerError, Place, Reader};
 
 /// How many read at once; more wait for their turn.
 const TURNS: usize = 4;
@@ -22,8 +21,7 @@ pub struct Live(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
-    origin: String,
+    place: Place,
     view: watch::Receiver<View>,
     turns: Arc<Semaphore>,
     /// Connections that nobody uses now.
@@ -35,9 +33,9 @@ struct Inner {
 pub struct Growth(watch::Receiver<View>);
 
 impl Live {
-    pub(super) fn new(path: PathBuf, origin: String, view: watch::Receiver<View>) -> Self {
+    pub(super) fn new(place: Place, view: watch::Receiver<View>) -> Self {
         let (turns, idle) = (Arc::new(Semaphore::new(TURNS)), Mutex::new(Vec::new()));
-        Self(Arc::new(Inner { path, origin, view, turns, idle }))
+        Self(Arc::new(Inner { place, view, turns, idle }))
     }
 
     /// How many entries are durable.
@@ -87,7 +85,7 @@ impl Live {
 impl Inner {
     fn reader(&self) -> Result<Reader, LedgerError> {
         let idle = self.idle().pop();
-        idle.map_or_else(|| Reader::open_named(&self.path, &self.origin), Ok)
+        idle.map_or_else(|| Reader::open(&self.place), Ok)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {

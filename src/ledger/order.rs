@@ -35,6 +35,7 @@ pub struct Replay {
     order: Order,
     recorded: RawSignature,
     receipt: Receipt,
+    log: Option<Arc<str>>,
 }
 
 impl Order {
@@ -66,7 +67,7 @@ impl Order {
         // one of the token's all the same.
         let (signature, object) =
             self.work.finish(&self.key, signature.as_bytes()).ok_or(VerifyError { scheme })?;
-        Ok(Signed { signature, object, scheme, receipt })
+        Ok(Signed { signature, object, scheme, receipt, log: None })
     }
 }
 
@@ -106,8 +107,9 @@ fn delegation(key: &Key) -> Option<&[u8]> {
 }
 
 impl Replay {
-    pub(super) fn new(order: Order, signature: Vec<u8>, receipt: Receipt) -> Self {
-        Self { order, recorded: RawSignature::recorded(signature), receipt }
+    /// `log` is the one that has the receipt, if it is another signer's.
+    pub(super) fn new(order: Order, signature: Vec<u8>, receipt: Receipt, log: Option<Arc<str>>) -> Self {
+        Self { order, recorded: RawSignature::recorded(signature), receipt, log }
     }
 
     /// Verifies the recorded signature again, and gives the same answer as the first time.
@@ -116,6 +118,6 @@ impl Replay {
     /// [`VerifyError`] if what the ledger holds is not the key's signature of these bytes.
     pub fn verify(self) -> Result<Signed, VerifyError> {
         let signature = self.recorded.verify_order(&self.order)?;
-        self.order.finish(&signature, self.receipt)
+        Ok(Signed { log: self.log, ..self.order.finish(&signature, self.receipt)? })
     }
 }

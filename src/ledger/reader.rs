@@ -1,15 +1,15 @@
 //! Reads a log, of a signer that runs or of one that does not.
 //!
-//! In: the file. Out: its entries, decoded, in order. Promised: it never writes entries, and never holds the writer up: it
+//! In: where it is. Out: its entries, decoded, in order. Promised: it never writes entries, and never holds the writer up: it
 //! reads in chunks, each in a transaction of its own. A missing or malformed entry ends the reading with its index.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{iter, vec};
 
 use crate::ledger::archive::{Page, RawEntry};
-use crate::ledger::sqlite::Select;
-use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex};
+use crate::ledger::place::{Database, Place};
+use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex, postgres, sqlite};
 
 /// How many entries are read at once: at most 16 MiB.
 const CHUNK: Page = Page { entries: 256, bytes: usize::MAX };
@@ -18,41 +18,55 @@ const CHUNK: Page = Page { entries: 256, bytes: usize::MAX };
 #[derive(Debug)]
 pub struct Reader {
     select: Select,
-    path: PathBuf,
+    place: Box<Place>,
     origin: String,
+}
+
+/// What has its rows.
+#[derive(Debug)]
+enum Select {
+    File(sqlite::Select),
+    Database(Box<postgres::Select>),
 }
 
 #[expect(clippy::len_without_is_empty, reason = "an index is what a reader wants")]
 impl Reader {
-    /// Opens the log at `path`.
+    /// Opens the log at `place`: the path of a file, or what a configuration says.
     ///
     /// SQLite needs the file's `-wal` and `-shm`, or the right to make them: copy a log to a directory of your own to
     /// read it without.
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be read, or is not a log of a known schema.
-    pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let (select, origin) = Select::open(path)?;
-        Ok(Self { select, path: path.to_owned(), origin })
-    }
-
-    /// Opens the log at `path`, which is to be the one named `origin`.
-    ///
-    /// # Errors
-    /// As [`Self::open`], and [`LedgerError::OtherOrigin`].
-    pub fn open_named(path: &Path, origin: &str) -> Result<Self, LedgerError> {
-        let reader = Self::open(path)?;
-        if reader.origin == origin {
-            return Ok(reader);
+    pub fn open(place: impl Into<Place>) -> Result<Self, LedgerError> {
+        let place = Box::new(place.into());
+        let (select, origin) = match place.database() {
+            None => {
+                let (select, origin) = sqlite::Select::open(place.path())?;
+                (Select::File(select), origin)
+            }
+            Some(Database { config, origin }) => {
+                let select = Box::new(postgres::Select::open(config, origin)?);
+                (Select::Database(select), origin.clone())
+            }
+        };
+        if let Some(configured) = place.origin().filter(|configured| *configured != origin) {
+            let (path, configured) = (place.path().to_owned(), configured.to_owned());
+            return Err(LedgerError::OtherOrigin { path, stored: origin, configured });
         }
-        let (stored, configured) = (reader.origin, origin.to_owned());
-        Err(LedgerError::OtherOrigin { path: reader.path, stored, configured })
+        Ok(Self { select, place, origin })
     }
 
-    /// The file.
+    /// The file, or what its files on this host are named by.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The log's name.
@@ -66,7 +80,21 @@ impl Reader {
     /// # Errors
     /// [`LedgerError`] if it cannot be read.
     pub fn len(&self) -> Result<u64, LedgerError> {
-        self.select.len()
+        match &self.select {
+            Select::File(select) => select.len(),
+            Select::Database(select) => select.len(),
+        }
+    }
+
+    /// How many bytes it takes on the disk, with its write-ahead log; in a database, all logs there together.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if that cannot be told.
+    pub fn bytes(&self) -> Result<u64, LedgerError> {
+        match &self.select {
+            Select::File(select) => select.bytes(),
+            Select::Database(select) => select.bytes(),
+        }
     }
 
     /// The hashes in the index beside it, if there is one.
@@ -74,7 +102,7 @@ impl Reader {
     /// # Errors
     /// [`UnusableIndex`] if there is one that cannot be used.
     pub fn recorded_tiles(&self) -> Result<Option<RecordedTiles>, UnusableIndex> {
-        RecordedTiles::open(&self.path, &self.origin)
+        RecordedTiles::open(self.path(), &self.origin)
     }
 
     /// The entries of `range`, as far as there are any, each with its index. The first error is the last item.
@@ -104,11 +132,26 @@ impl Reader {
 
     /// The index of the newest entry before `end` that is of a checkpoint. Looks at all entries between.
     pub(super) fn newest_checkpoint(&self, end: u64) -> Result<Option<u64>, LedgerError> {
-        self.select.newest_checkpoint(end)
+        match &self.select {
+            Select::File(select) => select.newest_checkpoint(end),
+            Select::Database(select) => select.newest_checkpoint(end),
+        }
+    }
+
+    /// A page of the entries of `range` that there are.
+    fn rows(&self, range: &Range<u64>, page: Page) -> Result<Vec<RawEntry>, LedgerError> {
+        match &self.select {
+            Select::File(select) => select.page(range, page),
+            Select::Database(select) => select.page(range, page),
+        }
     }
 
     fn decode(&self, index: u64, leaf: &[u8]) -> Result<Entry, LedgerError> {
-        Entry::decode(leaf).map_err(|source| LedgerError::Entry { path: self.path.clone(), index, source })
+        Entry::decode(leaf).map_err(|source| LedgerError::Entry {
+            path: self.path().to_owned(),
+            index,
+            source,
+        })
     }
 
     /// The entry at `index`, as it is stored.
@@ -118,7 +161,7 @@ impl Reader {
     pub fn leaf(&self, index: u64) -> Result<RawEntry, LedgerError> {
         let page = Page { entries: 1, bytes: 1 };
         let leaf = self.page(index..index.saturating_add(1), page)?.pop();
-        leaf.ok_or_else(|| LedgerError::Gap { path: self.path.clone(), index })
+        leaf.ok_or_else(|| LedgerError::Gap { path: self.path().to_owned(), index })
     }
 
     /// The entries of `range`, which the log has, as they are stored; up to a page of them.
@@ -126,8 +169,8 @@ impl Reader {
     /// # Errors
     /// [`LedgerError`] if they cannot be read, or one is missing.
     pub fn page(&self, range: Range<u64>, page: Page) -> Result<Vec<RawEntry>, LedgerError> {
-        let leaves = self.select.page(&range, page)?;
-        let gap = |index| LedgerError::Gap { path: self.path.clone(), index };
+        let leaves = self.rows(&range, page)?;
+        let gap = |index| LedgerError::Gap { path: self.path().to_owned(), index };
         match range.clone().zip(&leaves).find(|(index, leaf)| leaf.index != *index) {
             Some((index, _)) => Err(gap(index)),
             None if leaves.is_empty() && !range.is_empty() => Err(gap(range.start)),
@@ -148,11 +191,11 @@ impl Leaves<'_> {
             return Ok(None);
         }
         if self.chunk.len() == 0 {
-            self.chunk = self.reader.select.page(&self.rest, CHUNK)?.into_iter();
+            self.chunk = self.reader.rows(&self.rest, CHUNK)?.into_iter();
         }
         let Some(RawEntry { index, bytes }) = self.chunk.next() else { return Ok(None) };
         if index != self.rest.start {
-            return Err(LedgerError::Gap { path: self.reader.path.clone(), index: self.rest.start });
+            return Err(LedgerError::Gap { path: self.reader.path().to_owned(), index: self.rest.start });
         }
         self.rest.start += 1;
         Ok(Some((index, bytes)))

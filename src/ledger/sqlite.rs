@@ -18,7 +18,7 @@ use crate::ledger::account::Rows;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
-use crate::ledger::store::{self, Stored};
+use crate::ledger::store::{self, Held, Needs, Stored};
 use crate::ledger::{Config, Entry, LedgerError};
 
 /// "csgn": SQLite's `application_id` of a ledger.
@@ -124,7 +124,7 @@ impl store::Store for Store {
     type Batch<'a> = Batch<'a>;
 
     /// The database alone knows the next index, so that a failed transaction leaves nothing to repair.
-    fn begin(&mut self) -> Stored<Batch<'_>> {
+    fn begin(&mut self, _: &Needs<'_>) -> Stored<Batch<'_>> {
         self.index.begin()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let next = len(&transaction)?;
@@ -134,6 +134,15 @@ impl store::Store for Store {
         }
         let (index, opened_at, rows) = (&mut self.index, self.opened_at, Rows::default());
         Ok(Batch { transaction, index, next, opened_at, rows })
+    }
+
+    /// SQLite leaves no doubt: a commit that fails has left nothing.
+    fn resolve(&mut self) -> Stored<Held> {
+        Ok(Held::Nothing)
+    }
+
+    fn unavailable(&self, source: StoreError) -> LedgerError {
+        LedgerError::Unavailable { path: self.path.clone(), source: Arc::new(source) }
     }
 
     fn index(&self) -> &Index {

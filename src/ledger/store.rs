@@ -14,7 +14,7 @@ use crate::ledger::claim::{Claim, Conflict, Earlier};
 use crate::ledger::entry::{Entry, UnixMillis};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::Index;
-use crate::ledger::{Leaf, Receipt};
+use crate::ledger::{Leaf, LedgerError, Receipt};
 
 /// What becomes of work within a transaction.
 pub(super) type Stored<T> = Result<T, StoreError>;
@@ -26,8 +26,14 @@ pub(super) trait Store: Send + 'static {
     where
         Self: 'a;
 
-    /// Begins a transaction. Dropped, it leaves nothing behind.
-    fn begin(&mut self) -> Stored<Self::Batch<'_>>;
+    /// Begins a transaction, in which what `needs` says will be asked for. Dropped, it leaves nothing behind.
+    fn begin(&mut self, needs: &Needs<'_>) -> Stored<Self::Batch<'_>>;
+
+    /// Whether a transaction is in the log whose commit ended in [`StoreError::InDoubt`]. If it is, the index knows it from now on.
+    fn resolve(&mut self) -> Stored<Held>;
+
+    /// What `source` means to those who wait for the transaction.
+    fn unavailable(&self, source: StoreError) -> LedgerError;
 
     /// What finds its entries, and the tree over them.
     fn index(&self) -> &Index;
@@ -37,6 +43,25 @@ pub(super) trait Store: Send + 'static {
 
     /// The log's file, or what its files on this host are named by.
     fn path(&self) -> &Path;
+}
+
+/// What the records of a transaction will be judged by.
+#[derive(Debug, Default)]
+pub(super) struct Needs<'a> {
+    pub(super) claims: Vec<&'a Claim>,
+    /// Those who may be frozen.
+    pub(super) parties: Vec<Party>,
+    /// Those who are refused something.
+    pub(super) callers: Vec<&'a [u8]>,
+}
+
+/// What became of a transaction that was in doubt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Held {
+    /// The log has it.
+    All,
+    /// It left nothing.
+    Nothing,
 }
 
 /// Entries that are committed together, or not at all. What is appended or set is found from then on, in the same batch too.
@@ -71,6 +96,9 @@ pub(super) trait Batch {
     fn standing(&mut self, party: &Party) -> Stored<Standing>;
 
     fn set_standing(&mut self, party: &Party, value: Standing);
+
+    /// The entry of this log by which a caller is frozen; a freeze of another log is told again here, at `time`.
+    fn freeze(&mut self, party: &Party, time: UnixMillis) -> Stored<Option<u64>>;
 
     /// What a caller's refusals may leave in the log.
     fn tally(&mut self, caller: &[u8]) -> Stored<Tally>;

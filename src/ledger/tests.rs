@@ -17,6 +17,7 @@ mod budget;
 mod clock;
 mod crash;
 mod crl;
+mod fleet;
 mod identity;
 mod index;
 mod reading;
@@ -158,10 +159,8 @@ async fn a_failed_commit_fails_all_its_records_and_nothing_stays() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     std::mem::forget(fixture.intent(&ledger).await);
-    fixture.sql(
-        "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.idx >= 3 BEGIN SELECT RAISE(ABORT, ''); END",
-    );
-    let blocked = fixture.sql("BEGIN IMMEDIATE");
+    fixture.fill(3);
+    let blocked = fixture::block(&fixture.config);
     let records: Vec<_> = (0..8)
         .map(|_| {
             let (ledger, decision) = (ledger.clone(), fixture.decide(fixture.request("alice")));
@@ -191,12 +190,12 @@ async fn outcomes_of_a_failed_commit_are_written_before_the_next_record() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     let (first, second) = (fixture.intent(&ledger).await, fixture.intent(&ledger).await);
-    fixture.sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, ''); END");
+    fixture.fill(0);
     drop(second);
     drop(first);
     assert!(ledger.record_self_test(fixture.key()).await.is_err());
     assert_eq!(fixture.entries().len(), 2);
-    fixture.sql("DROP TRIGGER full");
+    fixture.make_room();
     std::mem::forget(ledger.record_self_test(fixture.key()).await.unwrap());
     let entries = fixture.entries();
     assert_eq!([outcome_of(&entries[2]).0, outcome_of(&entries[3]).0], [1, 0]);
@@ -208,18 +207,18 @@ async fn closing_writes_the_outcomes_of_a_failed_commit() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     let intent = fixture.intent(&ledger).await;
-    fixture.sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, ''); END");
+    fixture.fill(0);
     drop(intent);
     // Answered after the outcome was tried.
     assert!(ledger.record_self_test(fixture.key()).await.is_err());
-    fixture.sql("DROP TRIGGER full");
+    fixture.make_room();
     ledger.close().await;
     assert_eq!(outcome_of(&fixture.entries()[1]), (0, &Outcome::Abandoned));
 }
 
 #[tokio::test]
 async fn a_full_disk_stops_the_record_and_the_next_start_goes_on() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let store = sqlite::Store::open(&fixture.config, Limits::default()).unwrap();
     store.limit_pages(12);
     let ledger = Ledger::start(store, &fixture.config, UnixMillis::now).unwrap();
@@ -241,11 +240,11 @@ async fn a_full_disk_stops_the_record_and_the_next_start_goes_on() {
 
 #[tokio::test]
 async fn records_that_wait_together_share_a_commit() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     std::mem::forget(fixture.intent(&ledger).await);
     let before = commits(&fixture);
-    let blocked = fixture.sql("BEGIN IMMEDIATE");
+    let blocked = fixture::block(&fixture.config);
     let records: Vec<_> = (0..200)
         .map(|_| {
             let (ledger, key) = (ledger.clone(), Arc::clone(fixture.key()));
@@ -309,7 +308,7 @@ async fn closing_writes_what_waits_and_refuses_what_comes_later() {
 
 #[tokio::test]
 async fn a_second_process_is_refused_while_the_first_runs() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     let error = Ledger::open(&fixture.config).unwrap_err();
     assert_eq!(error.word(), "LEDGER_LOCKED");
@@ -320,7 +319,7 @@ async fn a_second_process_is_refused_while_the_first_runs() {
 
 #[tokio::test]
 async fn only_the_owner_can_read_the_files() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     drop(fixture.intent(&ledger).await);
     for name in ["log.sqlite", "log.sqlite-wal", "log.sqlite-shm", "log.sqlite.lock"] {
@@ -338,7 +337,7 @@ async fn only_the_owner_can_read_the_files() {
 }
 
 async fn with_entries(count: usize) -> Fixture {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     for _ in 0..count {
         std::mem::forget(fixture.intent(&ledger).await);
@@ -381,7 +380,7 @@ async fn refuses_a_newer_schema() {
 
 #[tokio::test]
 async fn refuses_another_programs_database() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     fixture.sql("CREATE TABLE other (x)");
     assert_eq!(Ledger::open(&fixture.config).unwrap_err().word(), "LEDGER_NOT_A_LEDGER");
     let journal: String = fixture.sql("").pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
@@ -402,7 +401,7 @@ async fn refuses_a_damaged_file() {
 
 #[test]
 fn refuses_a_missing_directory() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let path = fixture.directory().join("missing/log.sqlite");
     let error = Ledger::open(&Config { path, ..fixture.config.clone() }).unwrap_err();
     assert_eq!(error.word(), "LEDGER_NO_DIRECTORY");
@@ -434,7 +433,7 @@ async fn finding_the_ends_of_a_log_does_not_read_all_of_it() {
 async fn reads_ranges_across_chunks_while_the_writer_writes() {
     let fixture = with_entries(600).await;
     let ledger = fixture.open();
-    let reader = Reader::open(&fixture.config.path).unwrap();
+    let reader = Reader::open(&fixture.config).unwrap();
     assert_eq!((reader.origin(), reader.len().unwrap()), ("test.example/log", 600));
     let mut entries = reader.entries(250..u64::MAX);
     assert_eq!(entries.next().unwrap().unwrap().0, 250);
@@ -449,7 +448,7 @@ async fn reads_ranges_across_chunks_while_the_writer_writes() {
 async fn reading_ends_at_a_missing_or_malformed_entry() {
     let fixture = with_entries(5).await;
     fixture.sql(&format!("{DROP_TRIGGER} DELETE FROM entry WHERE idx = 3"));
-    let reader = Reader::open(&fixture.config.path).unwrap();
+    let reader = Reader::open(&fixture.config).unwrap();
     let read: Vec<_> = reader.entries(1..5).collect();
     assert!(
         matches!(&read[..], [Ok((1, _)), Ok((2, _)), Err(LedgerError::Gap { index: 3, .. })]),

@@ -22,9 +22,10 @@ use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Claim;
 use crate::ledger::clock::LogClock;
 use crate::ledger::compromised::Compromised;
-use crate::ledger::entry::UnixMillis;
+use crate::ledger::entry::{Outcome, UnixMillis};
+use crate::ledger::error::StoreError;
 use crate::ledger::index::TermKey;
-use crate::ledger::store::{Batch as _, Store, Stored};
+use crate::ledger::store::{Batch as _, Held, Store, Stored};
 use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
 mod round;
@@ -103,6 +104,7 @@ impl Queue {
         let (path, key) = (store.path().to_owned(), store.index().key());
         let (outcomes, failures, counted) = (Outcomes::default(), 0, UnixMillis(0));
         let (sender, size) = watch::channel(store.index().entries());
+        let condemned = Arc::<OnceLock<LedgerError>>::default();
         let writer = Writer {
             store,
             clock,
@@ -113,6 +115,8 @@ impl Queue {
             counted,
             barred,
             size: sender,
+            doubt: None,
+            condemned: Arc::clone(&condemned),
         };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
             |source: io::Error| LedgerError::Io {
@@ -121,7 +125,7 @@ impl Queue {
                 source: Arc::new(source),
             },
         )?;
-        Ok(Self { jobs, places: Arc::new(Semaphore::new(PLACES)), key, size, condemned: Arc::default() })
+        Ok(Self { jobs, places: Arc::new(Semaphore::new(PLACES)), key, size, condemned })
     }
 
     /// How many entries are in the log, durably, as it grows.
@@ -254,6 +258,20 @@ struct Writer<S> {
     /// Subject keys that are certified no more.
     barred: Compromised,
     size: watch::Sender<u64>,
+    /// Of a commit that was not answered.
+    doubt: Option<Doubt>,
+    condemned: Arc<OnceLock<LedgerError>>,
+}
+
+/// A transaction that may be in the log, though nobody was told so.
+#[derive(Debug)]
+struct Doubt {
+    /// How many of the outcomes that wait were in it.
+    outcomes: usize,
+    /// What nobody will work on, since nobody was told of it: its index, and its time.
+    owing: Vec<(u64, UnixMillis)>,
+    /// What bars subject keys.
+    revocations: Vec<Entry>,
 }
 
 /// The outcomes that are not written yet: first in the next transaction.
@@ -366,7 +384,12 @@ impl<S: Store> Writer<S> {
                 round.tell(written);
             }
             Err(source) => {
-                let error = LedgerError::Unavailable { path: self.path.clone(), source: Arc::new(source) };
+                let is_fenced = matches!(source, StoreError::Fenced { .. });
+                let error = self.store.unavailable(source);
+                if is_fenced {
+                    // What was first is told.
+                    let _ = self.condemned.set(error.clone());
+                }
                 self.failed(&error);
                 self.outcomes.put_off();
                 round.fail(&error);
@@ -376,7 +399,8 @@ impl<S: Store> Writer<S> {
 
     /// Outcomes come first, so that an intent finds those of the earlier ones that it is judged by.
     fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> Stored<Written> {
-        let mut batch = self.store.begin()?;
+        self.resolve()?;
+        let mut batch = self.store.begin(&round.needs())?;
         for outcome in &self.outcomes.leaves {
             batch.append(outcome)?;
         }
@@ -384,8 +408,44 @@ impl<S: Store> Writer<S> {
             admit::counted_refusals(&mut batch, now)?;
         }
         let written = round.append(&mut batch, &self.barred)?;
-        batch.commit()?;
-        Ok(written)
+        let committed = batch.commit();
+        if let Err(StoreError::InDoubt(_)) = &committed {
+            let (outcomes, owing) = (self.outcomes.leaves.len(), round.owing(&written));
+            let revocations = round.revocations.iter().map(|revocation| (*revocation.what).clone()).collect();
+            self.doubt = Some(Doubt { outcomes, owing, revocations });
+        }
+        committed.map(|()| written)
+    }
+
+    /// Learns what became of a commit that was not answered. What is in the log was promised to nobody: its outcome is that.
+    fn resolve(&mut self) -> Stored<()> {
+        let Some(Doubt { outcomes, owing, revocations }) = &self.doubt else { return Ok(()) };
+        if self.store.resolve()? == Held::All {
+            let key = self.store.index().key();
+            let abandoned = owing.iter().map(|(intent, time)| {
+                let (time, intent, outcome) = (*time, *intent, Outcome::Abandoned);
+                Leaf::of(&Entry::Outcome { time, intent, outcome, latency_us: 0 }, key)
+            });
+            let abandoned: Vec<Leaf> = abandoned.collect::<Result<_, _>>()?;
+            tracing::warn!(
+                intents = abandoned.len(),
+                "a commit was not answered, and is in ledger {}: what it was to have signed is abandoned",
+                self.path.display()
+            );
+            for (_, time) in owing {
+                self.clock.appended(*time);
+            }
+            for revocation in revocations {
+                self.barred.learn(revocation);
+            }
+            self.outcomes.leaves.drain(..*outcomes);
+            for outcome in abandoned {
+                self.outcomes.push(outcome);
+            }
+            self.size.send_replace(self.store.index().entries());
+        }
+        self.doubt = None;
+        Ok(())
     }
 
     /// One line when it begins and one when it ends: a full disk fails thousands of commits per second.

@@ -82,7 +82,7 @@ fn timeout_value(text: &str) -> Option<Duration> {
 
 /// The answer to a signed request; `log_origin` is the name of the ledger that recorded it.
 pub(super) fn response(signed: Signed, log_origin: &str) -> v1::SignResponse {
-    let receipt = receipt(signed.receipt, log_origin);
+    let receipt = receipt(signed.receipt, signed.log.as_deref().unwrap_or(log_origin));
     v1::SignResponse {
         signature: signed.signature.into(),
         object: signed.object.into(),

@@ -166,7 +166,7 @@ SOFTHSM2_CONF = "{}/softhsm2.conf"
 
     /// Every entry of the ledger.
     pub fn entries(&self) -> Vec<Entry> {
-        let reader = Reader::open(&self.path("ledger.sqlite")).unwrap();
+        let reader = Reader::open(self.path("ledger.sqlite")).unwrap();
         reader.entries(0..reader.len().unwrap()).map(|entry| entry.unwrap().1).collect()
     }
 

@@ -59,7 +59,7 @@ impl Written {
 
     /// A checkpoint of the ledger as it is, signed by both.
     fn checkpoint(&self, name: &str) -> PathBuf {
-        let reader = Reader::open(&self.site.path("ledger.sqlite")).unwrap();
+        let reader = Reader::open(self.site.path("ledger.sqlite")).unwrap();
         let mut frontier = Frontier::new();
         for leaf in reader.leaves(0..reader.len().unwrap()) {
             frontier.push(leaf_hash(&leaf.unwrap().1), |_| Ok::<_, ()>(())).unwrap();

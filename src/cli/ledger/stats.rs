@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::cli::ledger::{Log, ascii, table, time};
@@ -170,7 +168,7 @@ impl Stats {
         for entry in reader.entries(0..reader.len()?) {
             counted.add(&entry?.1);
         }
-        let (bytes, rate) = (size(reader.path())?, per_second(counted.entries, begun.elapsed()));
+        let (bytes, rate) = (reader.bytes()?, per_second(counted.entries, begun.elapsed()));
         if self.json {
             let mut object = counted.json();
             if let Value::Object(fields) = &mut object {
@@ -186,15 +184,6 @@ impl Stats {
         }
         Ok(out.flush()?)
     }
-}
-
-/// The bytes of the file and its write-ahead log.
-fn size(path: &Path) -> anyhow::Result<u64> {
-    let file = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    // There is none while nobody has it open.
-    Ok(file + std::fs::metadata(wal).map_or(0, |wal| wal.len()))
 }
 
 /// How many that is in a second.

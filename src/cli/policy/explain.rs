@@ -177,8 +177,8 @@ impl Inquiry {
 
 /// The request of an entry, at the time when it was recorded.
 fn from_ledger(ledger: &ledger::Config, index: u64, at: Option<UnixTime>) -> anyhow::Result<Inquiry> {
-    let reader = Reader::open_named(&ledger.path, &ledger.origin)?;
-    let missing = || anyhow!("{} has no entry {index}", ledger.path.display());
+    let reader = Reader::open(ledger)?;
+    let missing = || anyhow!("{} has no entry {index}", reader.place());
     let (_, entry) = reader.entries(index..index.saturating_add(1)).next().ok_or_else(missing)??;
     let inquiry = recorded::inquiry(&entry).map_err(|why| {
         let said = format!("entry {index} {why}");

@@ -16,7 +16,7 @@ use crate::cli::ledger::ascii;
 use crate::cli::{ConfigArgs, Faults, NoAnswer};
 use crate::config::Config;
 use crate::key::{KeyCertificate, KeyName};
-use crate::ledger::{Entry, Reader};
+use crate::ledger::{Entry, Place, Reader};
 
 mod compare;
 mod show;
@@ -68,7 +68,6 @@ struct Session<'a> {
     certificates: BTreeMap<KeyName, KeyCertificate>,
     sources: Sources,
     reader: Reader,
-    path: PathBuf,
 }
 
 impl Replay {
@@ -84,12 +83,9 @@ impl Replay {
     fn open(&self) -> anyhow::Result<Session<'_>> {
         let config = self.config.load()?;
         let sources = Sources::read(&self.config.config)?;
-        let reader = match &self.ledger {
-            Some(path) => Reader::open(path)?,
-            None => Reader::open_named(&config.ledger.path, &config.ledger.origin)?,
-        };
+        let place = self.ledger.as_ref().map_or_else(|| Place::from(&config.ledger), Place::from);
         let certificates = KeyCertificate::load_all(&config.keys);
-        Ok(Session { args: self, config, certificates, sources, path: reader.path().to_owned(), reader })
+        Ok(Session { args: self, config, certificates, sources, reader: Reader::open(place)? })
     }
 
     /// Whether the filters let a request pass.
@@ -139,13 +135,13 @@ impl Session<'_> {
                 _ => Ok(()),
             }
         })?;
-        let summary = summary.json(&self.path, &self.config.policy.digest());
+        let summary = summary.json(self.reader.place(), &self.config.policy.digest());
         Ok(writeln!(out, "{}", ascii(&summary.to_string()))?)
     }
 
     /// The counts come first, so the log is read once more for each group that has anything in it.
     fn print_text(&self, summary: &Summary, out: &mut impl Write) -> anyhow::Result<()> {
-        write!(out, "{}", summary.text(&self.path, &self.config.policy.digest()))?;
+        write!(out, "{}", summary.text(self.reader.place(), &self.config.policy.digest()))?;
         for group in Group::ALL {
             let Some(range) = summary.range(group) else { continue };
             writeln!(out, "\n{}:", group.words())?;

@@ -27,7 +27,7 @@ fn claim() -> Claim {
 }
 
 fn earlier(Claim { asked, ca_key, .. }: Claim, fate: Fate) -> Earlier {
-    Earlier { receipt: Receipt { index: 7, leaf_hash: [7; 32] }, asked, ca_key, fate }
+    Earlier { receipt: Receipt { index: 7, leaf_hash: [7; 32] }, log: None, asked, ca_key, fate }
 }
 
 fn fates() -> [(Fate, &'static str); 4] {
@@ -43,7 +43,7 @@ fn word(conflict: Option<Conflict>) -> &'static str {
     match conflict {
         None => "FREE",
         Some(Conflict::Refused(refusal) | Conflict::Exhausted { refusal, .. }) => refusal.reason.code_word(),
-        Some(Conflict::Answered { receipt, signature }) => {
+        Some(Conflict::Answered { receipt, signature, .. }) => {
             assert_eq!((receipt.index, signature), (7, vec![9]));
             "ANSWERED"
         }

@@ -4,16 +4,14 @@
 //! once it is committed, and nothing of it if it is not; an intent is found from then on, in the same batch too. Where the
 //! index leads is compared: an entry is what was looked for or is passed over.
 
-use std::cmp::Reverse;
-
 use countersign_tbs::crl::CrlNumber;
 use rusqlite::{OptionalExtension, Params, Transaction};
 
 use crate::ledger::account::{Account, Party, Rows};
 use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Serial, Unique};
-use crate::ledger::crl_number::{ListNumber, Series};
-use crate::ledger::entry::{Asked, CaKey, Entry, Outcome};
+use crate::ledger::crl_number::{List, ListNumber, Series};
+use crate::ledger::entry::{Asked, CaKey, Entry, Outcome, UnixMillis};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Term, parsed, takes_serial};
 use crate::ledger::store::{self, Stored};
@@ -29,12 +27,6 @@ pub(in crate::ledger) struct Batch<'a> {
     pub(super) opened_at: i64,
     /// What it has read of callers, and is to write.
     pub(super) rows: Rows,
-}
-
-/// A list that is or was to be signed, and what became of it.
-struct List {
-    number: CrlNumber,
-    fate: Fate,
 }
 
 impl store::Batch for Batch<'_> {
@@ -111,6 +103,10 @@ impl store::Batch for Batch<'_> {
         self.rows.standing.change(party, value);
     }
 
+    fn freeze(&mut self, party: &Party, _: UnixMillis) -> Stored<Option<u64>> {
+        Ok(self.read_standing(party)?.frozen)
+    }
+
     fn tally(&mut self, caller: &[u8]) -> Stored<Tally> {
         Ok(self.read_tally(caller)?)
     }
@@ -134,19 +130,14 @@ impl store::Batch for Batch<'_> {
 impl Batch<'_> {
     /// The highest number of a list that somebody has, or may come to have.
     fn newest_number(&self, spki_sha256: &[u8; 32], series: Series) -> Stored<Option<CrlNumber>> {
-        let lists = self.lists(spki_sha256, series)?;
-        Ok(lists.into_iter().find(|list| !matches!(list.fate, Fate::Failed)).map(|list| list.number))
+        Ok(List::newest(&self.lists(spki_sha256, series)?))
     }
 
     /// Forgets the numbers that no later one is judged by: of lists that nobody has, and those below one that stays.
     fn forget_numbers(&self, ca_key: &CaKey, series: Series) -> Stored<()> {
         let delete = "DELETE FROM crl_number WHERE ca_key = ?1 AND series = ?2 AND number = ?3";
-        let mut stays = false;
-        for List { number, fate } in self.lists(&ca_key.spki_sha256, series)? {
-            if stays || matches!(fate, Fate::Failed) {
-                self.execute(delete, (ca_key.spki_sha256, series.name(), number.as_bytes()))?;
-            }
-            stays |= matches!(fate, Fate::Signed(_) | Fate::Unknown);
+        for number in List::forgotten(&self.lists(&ca_key.spki_sha256, series)?) {
+            self.execute(delete, (ca_key.spki_sha256, series.name(), number.as_bytes()))?;
         }
         Ok(())
     }
@@ -167,8 +158,7 @@ impl Batch<'_> {
                 _ => return Err(StoreError::Astray(intent)),
             }
         }
-        lists.sort_unstable_by_key(|list| Reverse(list.number));
-        Ok(lists)
+        Ok(List::sorted(lists))
     }
 
     pub(super) fn execute(&self, sql: &'static str, values: impl Params) -> rusqlite::Result<()> {
@@ -180,7 +170,7 @@ impl Batch<'_> {
         self.index.newest(term, |index| match self.entry(index)? {
             (leaf_hash, Entry::Intent { asked, ca_key, .. }) if is_it(&asked, &ca_key) => {
                 let receipt = Receipt { index, leaf_hash };
-                Ok(Some(Earlier { receipt, asked, ca_key, fate: self.fate(index)? }))
+                Ok(Some(Earlier { receipt, log: None, asked, ca_key, fate: self.fate(index)? }))
             }
             _ => Ok(None),
         })

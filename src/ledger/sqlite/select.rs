@@ -3,6 +3,7 @@
 //! In: the file. Out: rows as they are. Promised: nothing is written. Whether any is missing is for the
 //! [`Reader`](crate::ledger::Reader) to say.
 
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::ledger::LedgerError;
 use crate::ledger::archive::{Page, RawEntry};
 use crate::ledger::entry::CHECKPOINT;
-use crate::ledger::sqlite::{connect, len, origin, unreadable};
+use crate::ledger::sqlite::{connect, io_error, len, origin, unreadable};
 
 /// A file that is open for reading.
 #[derive(Debug)]
@@ -34,6 +35,14 @@ impl Select {
     /// How many entries there are.
     pub(in crate::ledger) fn len(&self) -> Result<u64, LedgerError> {
         self.read(|connection| len(connection).map(i64::cast_unsigned))
+    }
+
+    /// How many bytes the file takes, with its write-ahead log.
+    pub(in crate::ledger) fn bytes(&self) -> Result<u64, LedgerError> {
+        let file = fs::metadata(&self.path).map_err(|source| io_error("reading", &self.path, source))?;
+        let mut wal = self.path.as_os_str().to_owned();
+        wal.push("-wal");
+        Ok(file.len() + fs::metadata(wal).map_or(0, |wal| wal.len()))
     }
 
     /// A page of the entries of `range` that there are, in order.

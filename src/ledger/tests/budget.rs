@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::caller::{Caller, CallerName};
 use crate::key::KeyName;
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::fixture::{self, Fixture, intent};
 use crate::ledger::index::Limits;
 use crate::ledger::{Entry, Ledger, Permitted, Receipt, Recorded, Thaw};
 use crate::policy::Policy;
@@ -134,11 +134,11 @@ async fn what_is_refused_otherwise_costs_nothing() {
 async fn what_was_not_recorded_costs_nothing() {
     let (fixture, policy) = (Fixture::new(), budget("budget = \"2/h\""));
     let ledger = fixture.open();
-    fixture.sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, ''); END");
+    fixture.fill(0);
     for _ in 0..5 {
         ledger.record(fixture.decide_by(&policy, fixture.request("alice"))).await.unwrap_err();
     }
-    fixture.sql("DROP TRIGGER full");
+    fixture.make_room();
     assert_eq!(words(&fixture, &ledger, &policy).await, ["OK", "OK", "BUDGET_EXHAUSTED"]);
 }
 
@@ -146,7 +146,7 @@ async fn what_was_not_recorded_costs_nothing() {
 async fn of_many_at_once_as_many_are_begun_as_the_budget_has() {
     let (fixture, policy) = (Fixture::new(), budget("budget = \"7/h\""));
     let ledger = fixture.open();
-    let blocked = fixture.sql("BEGIN IMMEDIATE");
+    let blocked = fixture::block(&fixture.config);
     let records: Vec<_> = (0..50)
         .map(|_| {
             let decision = fixture.decide_by(&policy, fixture.request("alice"));
@@ -255,7 +255,7 @@ fn refusals(fixture: &Fixture) -> (usize, Vec<u64>) {
 #[tokio::test]
 async fn refusals_beyond_the_bound_are_counted_and_the_count_is_an_entry() {
     static SHIFT: Shift = Shift::new(0);
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
     let (mut whole, mut counted) = (0_usize, 0_u64);
     for _ in 0..1200 {
@@ -281,7 +281,7 @@ async fn refusals_beyond_the_bound_are_counted_and_the_count_is_an_entry() {
 
 #[tokio::test]
 async fn closing_records_what_was_only_counted() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     let mut counted = 0;
     for _ in 0..1100 {

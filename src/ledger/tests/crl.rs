@@ -6,14 +6,21 @@ use countersign_tbs::crl::{CrlBuilder, CrlNumber, Updates};
 use countersign_tbs::der::{Reader as Der, tag};
 
 use crate::ledger::entry::{AskedTbs, sha256};
-use crate::ledger::fixture::intent;
+use crate::ledger::fixture::{self, intent};
 use crate::ledger::{Entry, Ledger, Permitted, Reader, Recorded};
 use crate::policy::fixture::{Authority, NOW, key_id, list, pair, public_key, response};
 use crate::sign::{Failure, Signed};
 use crate::token::{RawSignature, TokenError, TokenName};
 
+/// With a log in whatever store the environment says.
+fn authority() -> Authority {
+    let mut authority = Authority::new();
+    fixture::choose_store(&mut authority.config.ledger);
+    authority
+}
+
 fn open(authority: &Authority) -> Ledger {
-    Ledger::open(&authority.config.ledger).unwrap()
+    fixture::open(&authority.config.ledger)
 }
 
 fn complete(number: u64) -> Tbs {
@@ -55,7 +62,7 @@ async fn is_taken(authority: &Authority, ledger: &Ledger, tbs: &Tbs) -> bool {
 
 #[tokio::test]
 async fn a_number_that_is_not_newer_is_a_recorded_refusal_after_a_restart_too() {
-    let authority = Authority::new();
+    let authority = authority();
     let mut ledger = open(&authority);
     assert!(!is_taken(&authority, &ledger, &complete(256)).await);
     for restart in [false, true] {
@@ -71,7 +78,7 @@ async fn a_number_that_is_not_newer_is_a_recorded_refusal_after_a_restart_too() 
         }
     }
     ledger.close().await;
-    let reader = Reader::open(&authority.config.ledger.path).unwrap();
+    let reader = Reader::open(&authority.config.ledger).unwrap();
     let refusals = reader.entries(0..u64::MAX).filter(|entry| {
         matches!(&entry.as_ref().unwrap().1, Entry::Refusal { reason, .. } if reason == "CRL_NUMBER_NOT_NEWER")
     });
@@ -88,7 +95,7 @@ async fn too_far(authority: &Authority, ledger: &Ledger, tbs: &Tbs) -> String {
 
 #[tokio::test]
 async fn no_list_takes_the_numbers_from_those_after_it() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
     let last = CrlNumber::new(&[[0x7f].as_slice(), &[0xff; 19]].concat()).unwrap();
     for first in [last, u64::MAX.into(), 1001.into()] {
@@ -111,7 +118,7 @@ async fn no_list_takes_the_numbers_from_those_after_it() {
 
 #[tokio::test]
 async fn the_two_series_count_together() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
     for (tbs, taken) in [
         (complete(5), false),
@@ -131,7 +138,7 @@ async fn the_two_series_count_together() {
 
 #[tokio::test]
 async fn numbers_of_two_keys_do_not_meet() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
     assert!(!is_taken(&authority, &ledger, &complete(5)).await);
     let Tbs::Crl(other) = complete(5) else { panic!("a list") };
@@ -147,7 +154,7 @@ async fn numbers_of_two_keys_do_not_meet() {
 
 #[tokio::test]
 async fn a_number_whose_list_nobody_has_is_free_for_another_list() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
     fail(&ledger, record(&authority, &ledger, &complete(5)).await);
     drop(record(&authority, &ledger, &list(5.into(), None, 1)).await);
@@ -215,7 +222,7 @@ async fn a_log_of_schema_3_counts_on() {
 
 #[tokio::test]
 async fn a_number_in_work_or_of_a_signer_that_was_killed_is_taken() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
     std::mem::forget(intent(record(&authority, &ledger, &complete(5)).await));
     assert!(is_taken(&authority, &ledger, &complete(5)).await);
@@ -239,10 +246,9 @@ async fn a_log_from_before_there_were_lists_counts_them_too() {
 
 #[tokio::test]
 async fn of_many_with_one_number_at_once_one_is_begun() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
-    let blocked = rusqlite::Connection::open(&authority.config.ledger.path).unwrap();
-    blocked.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let blocked = fixture::block(&authority.config.ledger);
     let records: Vec<_> = (0..50)
         .map(|entries| {
             let request = Authority::request("dns:delta", "ca", &list(7.into(), None, entries), None);
@@ -264,7 +270,7 @@ async fn of_many_with_one_number_at_once_one_is_begun() {
 
 #[tokio::test]
 async fn a_long_list_is_recorded_by_its_digest_and_answered_again() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
     let (short, long) = (list(7.into(), None, 1000), list(8.into(), None, 2000));
     for (tbs, id, index) in [(&short, "list-7", 0), (&long, "list-8", 2)] {
@@ -278,7 +284,7 @@ async fn a_long_list_is_recorded_by_its_digest_and_answered_again() {
     let other = Authority::request("dns:delta", "ca", &list(9.into(), None, 2000), Some("list-8"));
     let refused = ledger.record(authority.decide(other, NOW)).await.unwrap().permitted().unwrap_err();
     assert_eq!(refused.refusal.reason.code_word(), "REQUEST_ID_REUSED");
-    let reader = Reader::open(&authority.config.ledger.path).unwrap();
+    let reader = Reader::open(&authority.config.ledger).unwrap();
     let recorded: Vec<AskedTbs> = reader
         .entries(0..u64::MAX)
         .filter_map(|entry| match entry.unwrap().1 {
@@ -293,7 +299,7 @@ async fn a_long_list_is_recorded_by_its_digest_and_answered_again() {
 
 #[tokio::test]
 async fn a_response_claims_nothing_and_brings_the_certificate_of_a_delegated_responder() {
-    let authority = Authority::new();
+    let authority = authority();
     let ledger = open(&authority);
     for (key, responder, certificates) in [("ca", "CA", 0), ("responder", "Responder", 1)] {
         for _ in 0..2 {

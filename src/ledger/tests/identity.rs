@@ -1,7 +1,7 @@
 //! One answer for each request id and one certificate for each serial, as a caller and the file see them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::fixture::{self, Fixture, intent};
 use crate::ledger::{Entry, Ledger, Permitted, Recorded, Replay};
 use crate::sign::{Failure, Request, Signed};
 use crate::token::TokenError;
@@ -91,7 +91,7 @@ async fn of_many_that_come_at_once_one_is_begun() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     let request = fixture.request("alice");
-    let blocked = fixture.sql("BEGIN IMMEDIATE");
+    let blocked = fixture::block(&fixture.config);
     let records: Vec<_> = (0..50)
         .map(|_| {
             let (ledger, decision) = (ledger.clone(), fixture.decide(request.clone()));
@@ -167,7 +167,7 @@ async fn ids_of_two_callers_do_not_meet() {
 
 #[tokio::test]
 async fn a_recorded_signature_that_does_not_verify_never_leaves() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     let (request, other) = (fixture.request("alice"), fixture.request("alice"));
     sign(&fixture, &ledger, request.clone()).await;
@@ -186,7 +186,7 @@ async fn a_recorded_signature_that_does_not_verify_never_leaves() {
 
 #[tokio::test]
 async fn an_index_that_leads_to_a_missing_entry_signs_nothing() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     let request = fixture.request("alice");
     sign(&fixture, &ledger, request.clone()).await;
@@ -226,7 +226,7 @@ async fn a_serial_of_another_certificate_is_a_recorded_refusal() {
 async fn of_many_with_one_serial_at_once_one_is_begun() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
-    let blocked = fixture.sql("BEGIN IMMEDIATE");
+    let blocked = fixture::block(&fixture.config);
     let records: Vec<_> = (0..50)
         .map(|_| {
             let request = Request { request_id: None, ..fixture.request_with_serial(7) };
@@ -272,7 +272,7 @@ async fn a_refused_request_takes_no_serial() {
 
 #[tokio::test]
 async fn looking_for_what_a_caller_has_left_reads_one_row_of_a_table() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     fixture.open().close().await;
     let connection = fixture.sql("");
     for sql in [

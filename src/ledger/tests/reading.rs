@@ -16,8 +16,8 @@ use crate::ledger::leaf::Leaf;
 use crate::ledger::merkle::{check_consistency, check_inclusion};
 use crate::ledger::search::Search;
 use crate::ledger::sqlite;
-use crate::ledger::store::{Batch as _, Store as _};
-use crate::ledger::{Ledger, LedgerError, Reader, leaf_hash};
+use crate::ledger::store::{Batch as _, Needs, Store as _};
+use crate::ledger::{Config, Ledger, LedgerError, Reader, leaf_hash};
 
 /// Written often, so that some is in runs, some is being written, and some waits.
 const OFTEN: Limits =
@@ -103,7 +103,7 @@ fn all_are_found(archive: &Archive, entries: &[Entry]) {
 #[tokio::test]
 async fn a_filter_finds_what_it_means_and_nothing_else_wherever_that_is() {
     for limits in [OFTEN, LATE] {
-        let fixture = Fixture::new();
+        let fixture = Fixture::in_file();
         let ledger = fixture.open_with(limits);
         recorded(&fixture, &ledger, 40).await;
         let entries = fixture.entries();
@@ -114,12 +114,12 @@ async fn a_filter_finds_what_it_means_and_nothing_else_wherever_that_is() {
         };
         ledger.live().read(live).await.unwrap();
         // Of another process, beside the signer: what the files do not know is read from the log.
-        let (beside, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+        let (beside, unusable) = Archive::open(Reader::open(&fixture.config).unwrap()).unwrap();
         assert!(unusable.is_none() && beside.size() >= 80, "{unusable:?}");
         all_are_found(&beside, &entries);
         ledger.close().await;
         let entries = fixture.entries();
-        all_are_found(&Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap().0, &entries);
+        all_are_found(&Archive::open(Reader::open(&fixture.config).unwrap()).unwrap().0, &entries);
         let ledger = fixture.open_with(limits);
         let live = move |archive: &Archive| {
             all_are_found(archive, &entries);
@@ -128,7 +128,7 @@ async fn a_filter_finds_what_it_means_and_nothing_else_wherever_that_is() {
         ledger.live().read(live).await.unwrap();
         ledger.close().await;
         fixture.remove_index();
-        let (scanned, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+        let (scanned, unusable) = Archive::open(Reader::open(&fixture.config).unwrap()).unwrap();
         assert_eq!(unusable.as_deref(), Some("there is none"));
         all_are_found(&scanned, &fixture.entries());
     }
@@ -159,10 +159,10 @@ async fn a_serial_is_looked_up_without_reading_the_log() {
 
 #[test]
 fn a_time_is_found_by_halving_though_times_run_backwards_a_little() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let mut store = sqlite::Store::open(&fixture.config, LATE).unwrap();
     let key = store.index().key();
-    let mut batch = store.begin().unwrap();
+    let mut batch = store.begin(&Needs::default()).unwrap();
     // An entry every ten seconds, and each seventh is fifty late.
     let times: Vec<_> =
         (0..4000_u64).map(|at| 10_000_000 + at * 10_000 - 50_000 * u64::from(at % 7 == 0)).collect();
@@ -173,7 +173,7 @@ fn a_time_is_found_by_halving_though_times_run_backwards_a_little() {
     }
     batch.commit().unwrap();
     drop(store);
-    let (archive, _) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+    let (archive, _) = Archive::open(Reader::open(&fixture.config).unwrap()).unwrap();
     let entries = fixture.entries();
     for at in [0, 1, 7, 1000, 2001, 3996, 3999] {
         let (since, until) = (UnixMillis(times[at]), UnixMillis(times[at] + 60_000));
@@ -192,7 +192,7 @@ fn a_time_is_found_by_halving_though_times_run_backwards_a_little() {
 
 #[tokio::test]
 async fn words_whose_hashes_meet_are_told_apart_by_readers() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     fixture.open().close().await;
     let manifest = fixture.index().join("manifest.json");
     let mut zero: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
@@ -201,12 +201,12 @@ async fn words_whose_hashes_meet_are_told_apart_by_readers() {
     let ledger = fixture.open_with(OFTEN);
     recorded(&fixture, &ledger, 10).await;
     ledger.close().await;
-    all_are_found(&Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap().0, &fixture.entries());
+    all_are_found(&Archive::open(Reader::open(&fixture.config).unwrap()).unwrap().0, &fixture.entries());
 }
 
 #[tokio::test]
 async fn proofs_of_any_entry_and_size_verify_and_those_of_another_do_not() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open_with(OFTEN);
     recorded(&fixture, &ledger, 100).await;
     let path = fixture.config.path.clone();
@@ -243,14 +243,14 @@ async fn proofs_of_any_entry_and_size_verify_and_those_of_another_do_not() {
 
 #[tokio::test]
 async fn a_log_that_was_changed_has_no_proof() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     recorded(&fixture, &ledger, 3).await;
     ledger.close().await;
     let other = fixture.entries()[4].encode().unwrap();
     let connection = fixture.sql("DROP TRIGGER entry_is_never_changed");
     connection.execute("UPDATE entry SET leaf = ?1 WHERE idx = 1", [other]).unwrap();
-    let (archive, _) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+    let (archive, _) = Archive::open(Reader::open(&fixture.config).unwrap()).unwrap();
     assert!(archive.inclusion(0, 9).is_ok());
     let error = archive.inclusion(1, 9).unwrap_err();
     assert!(matches!(error, ArchiveError::Disagree { index: 1, .. }), "{error}");
@@ -258,11 +258,11 @@ async fn a_log_that_was_changed_has_no_proof() {
 
 #[tokio::test]
 async fn pages_end_by_entries_and_by_bytes_and_a_missing_entry_is_told() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     let ledger = fixture.open();
     recorded(&fixture, &ledger, 5).await;
     ledger.close().await;
-    let (archive, _) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
+    let (archive, _) = Archive::open(Reader::open(&fixture.config).unwrap()).unwrap();
     let indexes = |range, entries, bytes| -> Vec<u64> {
         let page = archive.entries(range, Page { entries, bytes }).unwrap();
         page.iter().map(|entry| entry.index).collect()
@@ -321,9 +321,10 @@ async fn what_is_told_to_be_durable_is_there_and_readers_end_with_the_ledger() {
 
 #[tokio::test]
 async fn a_log_of_another_name_is_not_read_for_the_configured_one() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_file();
     fixture.open().close().await;
-    Reader::open_named(&fixture.config.path, &fixture.config.origin).unwrap();
-    let error = Reader::open_named(&fixture.config.path, "other.example/log").unwrap_err();
+    Reader::open(&fixture.config).unwrap();
+    let other = Config { origin: "other.example/log".to_owned(), ..fixture.config.clone() };
+    let error = Reader::open(&other).unwrap_err();
     assert!(matches!(error, LedgerError::OtherOrigin { .. }), "{error}");
 }

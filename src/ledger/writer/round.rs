@@ -9,7 +9,7 @@ use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Conflict;
 use crate::ledger::compromised::Compromised;
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::store::{Batch, Stored};
+use crate::ledger::store::{Batch, Needs, Stored};
 use crate::ledger::writer::{Refused, Waiting, Wanted};
 use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
@@ -52,6 +52,25 @@ impl Round {
         let intents = self.intents.iter().map(|waiting| waiting.time);
         let revocations = self.revocations.iter().map(|waiting| waiting.time);
         records.chain(refusals).chain(thaws).chain(revocations).chain(intents)
+    }
+
+    /// What it will be judged by.
+    pub(super) fn needs(&self) -> Needs<'_> {
+        Needs {
+            claims: self.intents.iter().map(|intent| &intent.what.claim).collect(),
+            parties: self.thaws.iter().map(|thaw| thaw.what.party()).collect(),
+            callers: self.refusals.iter().map(|refusal| &*refusal.what.caller).collect(),
+        }
+    }
+
+    /// What there would be outcomes about, had those who wait been told: its index, and its time.
+    pub(super) fn owing(&self, written: &Written) -> Vec<(u64, UnixMillis)> {
+        let records = self.records.iter().zip(&written.records);
+        let records =
+            records.filter(|(record, _)| record.what.owes).map(|(record, index)| (*index, record.time));
+        let intents = self.intents.iter().zip(&written.intents);
+        let intents = intents.filter_map(|(intent, claimed)| Some((*claimed.as_ref().ok()?, intent.time)));
+        records.chain(intents).collect()
     }
 
     /// Appends all of it. A thaw comes before the intents that wait for it, and a revocation before those that it bars.

@@ -1,9 +1,9 @@
 //! Counts a replay, and says what it counted. Its size does not depend on the log's.
 
+use crate::ledger::Place;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -57,10 +57,9 @@ impl Summary {
         self.changes.get(&group).map_or(0, |changes| changes.count)
     }
 
-    pub(super) fn text(&self, ledger: &Path, policy: &[u8; 32]) -> String {
+    pub(super) fn text(&self, ledger: &Place, policy: &[u8; 32]) -> String {
         let (replayed, same) = (self.replayed, self.same);
-        let mut out =
-            format!("{}: {replayed} requests decided again by policy {}\n", ledger.display(), hex(policy));
+        let mut out = format!("{}: {replayed} requests decided again by policy {}\n", ledger, hex(policy));
         // Writing to a String never fails.
         let _ = writeln!(out, "{same:>8} as before");
         for group in Group::ALL {
@@ -76,13 +75,13 @@ impl Summary {
         out
     }
 
-    pub(super) fn json(&self, ledger: &Path, policy: &[u8; 32]) -> Value {
+    pub(super) fn json(&self, ledger: &Place, policy: &[u8; 32]) -> Value {
         let changes: BTreeMap<_, _> =
             Group::ALL.iter().map(|group| (group.name(), self.changed(*group))).collect();
         let not_replayed: BTreeMap<_, _> =
             self.not_replayed.iter().map(|(why, count)| (why.name(), count)).collect();
         json!({ "summary": {
-            "ledger": ledger,
+            "ledger": ledger.to_string(),
             "policy_sha256": hex(policy),
             "replayed": self.replayed,
             "same": self.same,

@@ -1,0 +1,354 @@
+//! One transaction on the fleet's logs: entries of this one, and the claims that they are judged by.
+//!
+//! In: encoded entries with their claims. Out: their indexes, and earlier intents, of any signer. Promised: all of a batch is in
+//! the database, durably, once it is committed; nothing is sent before it is committed, and if that is not answered, it is in doubt
+//! until the database has been asked. Dropped, it leaves nothing.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
+use countersign_tbs::crl::CrlNumber;
+
+use crate::ledger::account::{Account, Party, Rows};
+use crate::ledger::budget::{Spent, Standing, Tally};
+use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Unique};
+use crate::ledger::crl_number::{List, ListNumber, Series};
+use crate::ledger::entry::{Entry, UnixMillis};
+use crate::ledger::error::StoreError;
+use crate::ledger::postgres::additions::Additions;
+use crate::ledger::postgres::claims::{self, Answers, Found, Known, Wanted};
+use crate::ledger::postgres::rows::{self, Changes};
+use crate::ledger::postgres::{Connected, DatabaseError, Freezes, Store};
+use crate::ledger::store::{self, Stored};
+use crate::ledger::{Leaf, Receipt, leaf_hash};
+
+/// Entries that are committed together, or not at all.
+#[derive(Debug)]
+pub(in crate::ledger) struct Batch<'a> {
+    store: &'a mut Store,
+    connected: Connected,
+    /// The index of the first entry of the batch.
+    first: u64,
+    leaves: Vec<Leaf>,
+    found: Found,
+    rows: Rows,
+    freezes: Freezes,
+    /// Numbers of lists that are to be forgotten.
+    forgotten: Vec<(Vec<u8>, Series, CrlNumber)>,
+    /// Which of `leaves` are the outcomes of which intents.
+    outcomes: HashMap<u64, usize>,
+    /// Whether there is a transaction that is neither committed nor rolled back.
+    is_open: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// In a transaction that has begun on the log's first `first` entries.
+    pub(super) fn new(
+        store: &'a mut Store,
+        connected: Connected,
+        first: u64,
+        answers: &Answers,
+    ) -> Stored<Self> {
+        let (leaves, outcomes) = (Vec::new(), HashMap::new());
+        let (found, rows, freezes) = (Found::default(), Rows::default(), Freezes::default());
+        let mut batch = Self {
+            store,
+            connected,
+            first,
+            leaves,
+            found,
+            rows,
+            freezes,
+            forgotten: Vec::new(),
+            outcomes,
+            is_open: true,
+        };
+        batch.take(answers)?;
+        Ok(batch)
+    }
+
+    fn take(&mut self, answers: &Answers) -> Stored<()> {
+        self.found.take(answers, &self.store.signer)?;
+        rows::take(answers, &mut self.rows, &mut self.freezes)
+    }
+
+    /// Looks up what was not foreseen.
+    fn look_up(&mut self, wanted: Wanted) -> Stored<()> {
+        let Connected { session, statements } = self.connected.clone();
+        let answers = self
+            .store
+            .link
+            .wait("looking up", async move { claims::look_up(&session, &statements, wanted).await })?;
+        self.take(&answers)
+    }
+
+    /// What is known of `intent`, and became of it.
+    fn earlier(&self, known: &Known) -> Stored<Earlier> {
+        let Known { origin, index, leaf_hash, asked, ca_key, .. } = known.clone();
+        let is_own = known.signer == self.store.signer.id;
+        let log = (!is_own).then_some(origin);
+        Ok(Earlier { receipt: Receipt { index, leaf_hash }, log, asked, ca_key, fate: self.fate(known)? })
+    }
+
+    fn fate(&self, known: &Known) -> Stored<Fate> {
+        let is_own = known.signer == self.store.signer.id;
+        let here = self.outcomes.get(&known.index).filter(|_| is_own);
+        let Some(leaf) = here.and_then(|at| self.leaves.get(*at)) else {
+            return Ok(Fate::of(known.outcome.clone(), known.recorder));
+        };
+        let entry = Entry::decode(&leaf.bytes);
+        match entry.map_err(|source| StoreError::Entry { index: known.index, source })? {
+            Entry::Outcome { outcome, .. } => Ok(Fate::of(Some(outcome), known.recorder)),
+            _ => Err(StoreError::Astray(known.index)),
+        }
+    }
+
+    /// The newest lists of a series: those that are being worked on, and one before them.
+    fn lists(&self, ca_key: &[u8], series: Series) -> Stored<Vec<List>> {
+        let lists = self.found.numbers.get(&(ca_key.to_vec(), series)).into_iter().flatten();
+        let lists = lists.map(|(known, number)| Ok(List { number: *number, fate: self.fate(known)? }));
+        Ok(List::sorted(lists.collect::<Stored<_>>()?))
+    }
+
+    /// The list of `known` is the newest; those that no later one is judged by are forgotten.
+    fn add_list(&mut self, ca_key: &[u8], series: Series, number: CrlNumber, known: Known) -> Stored<()> {
+        let forgotten = List::forgotten(&self.lists(ca_key, series)?);
+        let lists = self.found.numbers.entry((ca_key.to_vec(), series)).or_default();
+        lists.retain(|(_, number)| !forgotten.contains(number));
+        lists.push((known, number));
+        self.forgotten.extend(forgotten.into_iter().map(|number| (ca_key.to_vec(), series, number)));
+        Ok(())
+    }
+
+    /// An intent that has just been appended at `index`.
+    fn own(&self, claim: &Claim, leaf: &Leaf, index: u64) -> Known {
+        Known {
+            signer: self.store.signer.id,
+            origin: Arc::clone(&self.store.signer.origin),
+            index,
+            leaf_hash: leaf.hash,
+            asked: claim.asked.clone(),
+            ca_key: claim.ca_key.clone(),
+            outcome: None,
+            recorder: Recorder::ThisProcess,
+            is_new: true,
+        }
+    }
+
+    /// All that is to be written; the bytes of the leaves go into it.
+    fn additions(&mut self) -> Additions {
+        let mut additions =
+            Additions { rows: Changes::of(&self.rows, self.store.signer.id), ..Additions::default() };
+        for (intent, at) in &self.outcomes {
+            let at = u64::try_from(*at).unwrap_or(u64::MAX);
+            additions.outcomes.push(*intent, self.first.saturating_add(at));
+        }
+        let new = |known: &Known| known.is_new.then_some(known.index);
+        for ((caller, id), known) in self.found.requests.drain() {
+            additions.requests.extend(known.as_ref().and_then(new).map(|intent| (caller, id, intent)));
+        }
+        for ((ca_key, serial), known) in self.found.serials.drain() {
+            additions.serials.extend(known.as_ref().and_then(new).map(|intent| (ca_key, serial, intent)));
+        }
+        for (ca_key, series, number) in mem::take(&mut self.forgotten) {
+            additions.forgotten.push(ca_key, series, number);
+        }
+        for ((ca_key, series), lists) in self.found.numbers.drain() {
+            for (known, number) in lists {
+                if let Some(intent) = new(&known) {
+                    additions.lists.push(ca_key.clone(), series, number, intent);
+                }
+            }
+        }
+        additions.leaves = self.leaves.iter_mut().map(|leaf| mem::take(&mut leaf.bytes)).collect();
+        additions
+    }
+
+    /// Sends all of it, and then, once the database has it, the commit.
+    fn send(&mut self) -> Stored<()> {
+        let (signer, first, additions) = (self.store.signer.id, self.first.cast_signed(), self.additions());
+        let Connected { session, statements } = self.connected.clone();
+        let client = Arc::clone(&session.client);
+        self.store
+            .link
+            .wait("writing", async move { additions.write(&client, &statements, signer, first).await })?;
+        session.was_warned();
+        let client = Arc::clone(&session.client);
+        let committed =
+            self.store.link.wait("committing", async move { client.batch_execute("COMMIT").await });
+        self.is_open = false;
+        match committed {
+            Ok(()) if !session.was_warned() => Ok(()),
+            Ok(()) => Err(StoreError::InDoubt(DatabaseError::NotReplicated)),
+            Err(error) => Err(StoreError::InDoubt(error)),
+        }
+    }
+}
+
+impl store::Batch for Batch<'_> {
+    fn append(&mut self, leaf: &Leaf) -> Stored<u64> {
+        let at = self.leaves.len();
+        if let Some(intent) = leaf.settles {
+            self.outcomes.insert(intent, at);
+        }
+        self.leaves.push(leaf.clone());
+        self.store.index.append(leaf);
+        Ok(self.first.saturating_add(u64::try_from(at).unwrap_or(u64::MAX)))
+    }
+
+    fn append_entry(&mut self, entry: &Entry) -> Stored<Receipt> {
+        let leaf = Leaf::of(entry, self.store.index.key())?;
+        Ok(Receipt { index: self.append(&leaf)?, leaf_hash: leaf.hash })
+    }
+
+    fn append_intent(&mut self, claim: &Claim, leaf: &Leaf) -> Stored<u64> {
+        let index = self.append(leaf)?;
+        let known = self.own(claim, leaf, index);
+        if let Unique::CrlNumber(ListNumber { series, number, .. }) = &claim.unique {
+            self.add_list(&claim.ca_key.spki_sha256, *series, *number, known.clone())?;
+        }
+        if let Some(serial) = claims::serial(claim) {
+            self.found.serials.insert(serial, Some(known.clone()));
+        }
+        if let Some(request) = claims::request(claim) {
+            self.found.requests.insert(request, Some(known));
+        }
+        Ok(index)
+    }
+
+    fn by_request(&mut self, claim: &Claim) -> Stored<Option<Earlier>> {
+        let Some(request) = claims::request(claim) else { return Ok(None) };
+        if !self.found.requests.contains_key(&request) {
+            self.look_up(Wanted { requests: vec![request.clone()], ..Wanted::default() })?;
+        }
+        let known = self.found.requests.get(&request).and_then(Option::as_ref);
+        known.map(|known| self.earlier(known)).transpose()
+    }
+
+    fn by_serial(&mut self, claim: &Claim) -> Stored<Option<Earlier>> {
+        let Some(serial) = claims::serial(claim) else { return Ok(None) };
+        if !self.found.serials.contains_key(&serial) {
+            self.look_up(Wanted { serials: vec![serial.clone()], ..Wanted::default() })?;
+        }
+        let known = self.found.serials.get(&serial).and_then(Option::as_ref);
+        known.map(|known| self.earlier(known)).transpose()
+    }
+
+    fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {
+        let Unique::CrlNumber(number) = &claim.unique else { return Ok(None) };
+        let ca_key = claim.ca_key.spki_sha256.to_vec();
+        if !self.found.numbers.contains_key(&(ca_key.clone(), number.series)) {
+            self.look_up(Wanted { numbers: vec![ca_key.clone()], ..Wanted::default() })?;
+        }
+        let own = List::newest(&self.lists(&ca_key, number.series)?);
+        let other = List::newest(&self.lists(&ca_key, number.series.other())?);
+        Ok(number.against(own, other))
+    }
+
+    fn newest_crl_number(&mut self, spki_sha256: &[u8; 32]) -> Stored<Option<CrlNumber>> {
+        if !self.found.numbers.contains_key(&(spki_sha256.to_vec(), Series::Complete)) {
+            self.look_up(Wanted { numbers: vec![spki_sha256.to_vec()], ..Wanted::default() })?;
+        }
+        let complete = List::newest(&self.lists(spki_sha256, Series::Complete)?);
+        Ok(complete.max(List::newest(&self.lists(spki_sha256, Series::Delta)?)))
+    }
+
+    fn spent(&mut self, account: &Account) -> Stored<Spent> {
+        if self.rows.spent.get(account).is_none() {
+            self.look_up(Wanted { accounts: vec![account.clone()], ..Wanted::default() })?;
+        }
+        Ok(self.rows.spent.get(account).unwrap_or_default())
+    }
+
+    fn set_spent(&mut self, account: &Account, value: Spent) {
+        self.rows.spent.change(account, value);
+    }
+
+    fn standing(&mut self, party: &Party) -> Stored<Standing> {
+        if self.rows.standing.get(party).is_none() {
+            self.look_up(Wanted { parties: vec![party.clone()], ..Wanted::default() })?;
+        }
+        Ok(self.rows.standing.get(party).unwrap_or_default())
+    }
+
+    fn set_standing(&mut self, party: &Party, value: Standing) {
+        self.freezes.remove(party);
+        self.rows.standing.change(party, value);
+    }
+
+    fn freeze(&mut self, party: &Party, time: UnixMillis) -> Stored<Option<u64>> {
+        let Some(freeze) = self.standing(party)?.frozen else { return Ok(None) };
+        let by = self.freezes.get(party).copied().unwrap_or(self.store.signer.id);
+        if by == self.store.signer.id {
+            return Ok(Some(freeze));
+        }
+        // A thaw names an entry of its own log.
+        let leaf = self.store.leaf(by, freeze)?;
+        match Entry::decode(&leaf).map_err(|source| StoreError::Entry { index: freeze, source })? {
+            Entry::Freeze { caller, key, rule, requests, since, .. } => {
+                let copy = Entry::Freeze { time, caller, key, rule, requests, since };
+                Ok(Some(self.append_entry(&copy)?.index))
+            }
+            _ => Err(StoreError::Astray(freeze)),
+        }
+    }
+
+    fn tally(&mut self, caller: &[u8]) -> Stored<Tally> {
+        if self.rows.tally.get(caller).is_none() {
+            self.look_up(Wanted { callers: vec![caller.to_vec()], ..Wanted::default() })?;
+        }
+        Ok(self.rows.tally.get(caller).unwrap_or_default())
+    }
+
+    fn set_tally(&mut self, caller: &[u8], value: Tally) {
+        self.rows.tally.change(caller, value);
+    }
+
+    fn open_tallies(&mut self) -> Stored<Vec<(Vec<u8>, Tally)>> {
+        let Connected { session, statements } = self.connected.clone();
+        let open = self.store.link.wait("reading refusals that were counted", async move {
+            session.client.query(&statements.open_tallies, &[]).await
+        })?;
+        open.iter().map(|row| Ok((claims::get(row, 0)?, rows::tally(row)?))).collect()
+    }
+
+    fn commit(mut self) -> Stored<()> {
+        match self.send() {
+            Ok(()) => {
+                self.store.index.confirm();
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, StoreError::InDoubt(_)) {
+                    self.store.doubt = Some(mem::take(&mut self.leaves));
+                    self.store.disconnect();
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    /// A transaction that is not committed holds up all other signers until it is over.
+    fn drop(&mut self) {
+        if self.is_open {
+            let client = Arc::clone(&self.connected.session.client);
+            let ended =
+                self.store.link.wait("rolling back", async move { client.batch_execute("ROLLBACK").await });
+            if ended.is_err() {
+                self.store.disconnect();
+            }
+        }
+    }
+}
+
+/// Whether what is in the database from `first` on is what was sent.
+pub(super) fn is_sent(sent: &[Leaf], found: &[(u64, Vec<u8>)], first: u64) -> bool {
+    let indexes = first..;
+    sent.len() == found.len()
+        && indexes
+            .zip(sent.iter().zip(found))
+            .all(|(index, (sent, (at, leaf)))| index == *at && sent.hash == leaf_hash(leaf))
+}

@@ -1,0 +1,113 @@
+//! What can go wrong with a database, and what to do about it.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use tokio_postgres::error::Severity;
+
+use super::config::PasswordError;
+
+/// Why the database did not do what was asked of it. Each says all of it: nobody need ask for the source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// It is not there, or takes no connection that can be written.
+    #[error("no connection that can be written: {}", said(.0))]
+    Connect(tokio_postgres::Error),
+    /// It says no.
+    #[error("{doing} failed: {}", said(.source))]
+    Failed {
+        /// What was tried.
+        doing: &'static str,
+        /// What it said.
+        source: tokio_postgres::Error,
+    },
+    /// It says nothing.
+    #[error("{doing} took longer than {}", humantime::format_duration(*.within))]
+    Slow {
+        /// What was tried.
+        doing: &'static str,
+        /// For how long it was waited for.
+        within: Duration,
+    },
+    /// It answered a commit, and said that a stand-by might not have it.
+    #[error("it says that a stand-by might not have what was committed")]
+    NotReplicated,
+    /// Another process has the log's lock, or had it a moment ago.
+    #[error("another session holds the lock of this log")]
+    Held,
+    /// A connection that failed is tried again a moment later.
+    #[error("it was tried a moment ago: {0}")]
+    Recently(String),
+    /// What a commit would promise, it would not keep.
+    #[error("its setting {name} is {value}, so that what was committed could be lost; set it to on")]
+    Unsafe {
+        /// The setting.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+    },
+    /// Its version is too old.
+    #[error("it is PostgreSQL {found}; 14 or newer is needed")]
+    OldServer {
+        /// Its version.
+        found: String,
+    },
+    /// There is none, and this role may not make it.
+    #[error(
+        "it has no schema `countersign` that this role can use and it may make none ({0}); have the database's owner run \
+         `countersign ledger schema | psql --single-transaction`, and grant the role what docs/ledger.md says"
+    )]
+    NoSchema(String),
+    /// Written for a newer version of this program.
+    #[error("its schema is {found}, this countersign knows {known}; use a newer countersign")]
+    NewerSchema {
+        /// Its version.
+        found: i32,
+        /// The newest that is known here.
+        known: i32,
+    },
+    /// There is no log of this name.
+    #[error("it has no log of {origin}; correct `ledger.origin`, or start the signer, which begins it")]
+    NoLog {
+        /// The name.
+        origin: String,
+    },
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The CA certificates cannot be used.
+    #[error("`postgres_root_certificates` cannot be used: {0}")]
+    Roots(io::Error),
+    /// The operating system gives no thread.
+    #[error("the system gives no thread: {0}")]
+    NoThread(io::Error),
+    /// A row that no countersign writes.
+    #[error("a row of table {table} is not as a signer writes it")]
+    Row {
+        /// Which table.
+        table: &'static str,
+    },
+}
+
+impl DatabaseError {
+    /// Whether a new session may do what this one did not: it is gone, or going.
+    pub(super) fn is_of_session(&self) -> bool {
+        let Self::Failed { source, .. } = self else { return false };
+        source
+            .as_db_error()
+            .is_none_or(|error| matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
+    }
+}
+
+/// An error and its causes, in one line.
+fn said(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

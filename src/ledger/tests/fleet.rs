@@ -1,0 +1,528 @@
+//! What a fleet of signers in one database promises, on a real server.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::time::Instant;
+
+use test_postgres::{Cut, Database, Proxy, Server, Stop};
+
+use super::*;
+use crate::key::KeyName;
+use crate::ledger::fixture::{intent, use_database};
+
+/// One policy and CA key, and two signers of one database.
+struct Fleet {
+    fixture: Fixture,
+    database: Database,
+    other: Config,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        Self::on(Server::shared())
+    }
+
+    fn on(server: &Server) -> Self {
+        let (mut fixture, database) = (Fixture::in_file(), server.database());
+        use_database(&mut fixture.config, &database);
+        let (path, origin) = (fixture.directory().join("other"), "other.example/log".to_owned());
+        let other = Config { path, origin, ..fixture.config.clone() };
+        Self { fixture, database, other }
+    }
+
+    fn open(&self) -> (Ledger, Ledger) {
+        (self.fixture.open(), self.open_other())
+    }
+
+    fn open_other(&self) -> Ledger {
+        Ledger::open(&self.other).unwrap()
+    }
+
+    fn entries(config: &Config) -> Vec<Entry> {
+        let reader = Reader::open(config).unwrap();
+        reader.entries(0..u64::MAX).map(|entry| entry.unwrap().1).collect()
+    }
+
+    /// Signs, and waits until the outcome is in the log.
+    async fn sign(&self, ledger: &Ledger, request: Request) -> Signed {
+        let intent = intent(self.fixture.record(ledger, request).await);
+        let signature = self.fixture.sign(&intent);
+        let signed = ledger.settle(intent, signature).unwrap();
+        ledger.queue.settled().await;
+        signed
+    }
+
+    async fn refusal(&self, ledger: &Ledger, request: Request) -> Refusal {
+        self.fixture.record(ledger, request).await.permitted().unwrap_err().refusal
+    }
+
+    async fn word(&self, ledger: &Ledger, request: Request) -> &'static str {
+        self.refusal(ledger, request).await.reason.code_word()
+    }
+}
+
+/// The same certificate, asked for without a request id.
+fn anew(request: &Request) -> Request {
+    Request { request_id: None, ..request.clone() }
+}
+
+#[tokio::test]
+async fn an_answer_of_one_signer_is_given_again_by_another() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let request = fleet.fixture.request("alice");
+    let first = fleet.sign(&one, request.clone()).await;
+    let again = match fleet.fixture.record(&other, request.clone()).await.permitted().unwrap() {
+        Permitted::Replay(replay) => replay.verify().unwrap(),
+        Permitted::Intent(intent) => panic!("signed twice: {intent:?}"),
+    };
+    assert_eq!((again.signature, again.receipt), (first.signature, first.receipt));
+    assert_eq!((first.log.as_deref(), again.log.as_deref()), (None, Some("test.example/log")));
+    assert!(Fleet::entries(&fleet.other).is_empty(), "its answer is in the other log");
+    let other_bytes = Request { request_id: request.request_id, ..fleet.fixture.request("alice") };
+    assert_eq!(fleet.word(&other, other_bytes).await, "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn what_another_signer_works_on_is_not_signed_here() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let request = fleet.fixture.request("alice");
+    let first = intent(fleet.fixture.record(&one, request.clone()).await);
+    let refusal = fleet.refusal(&other, request.clone()).await;
+    assert_eq!(refusal.reason.code_word(), "REQUEST_IN_PROGRESS");
+    assert!(refusal.message.contains("signer test.example/log is working on"), "{}", refusal.message);
+    assert_eq!(fleet.word(&other, anew(&request)).await, "SERIAL_REUSED");
+    // It ends without an outcome; nobody knows whether its answer left.
+    std::mem::forget(first);
+    one.close().await;
+    assert_eq!(fleet.word(&other, request.clone()).await, "REQUEST_IN_PROGRESS");
+    let one = fleet.fixture.open();
+    assert_eq!(fleet.word(&other, request.clone()).await, "REQUEST_OUTCOME_UNKNOWN");
+    assert_eq!(fleet.word(&one, request.clone()).await, "REQUEST_OUTCOME_UNKNOWN");
+    assert_eq!(fleet.word(&one, anew(&request)).await, "SERIAL_REUSED");
+}
+
+#[tokio::test]
+async fn what_failed_at_one_signer_is_free_at_another() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let request = fleet.fixture.request("alice");
+    drop(intent(fleet.fixture.record(&one, request.clone()).await));
+    one.queue.settled().await;
+    fleet.sign(&other, request.clone()).await;
+    assert!(matches!(
+        fleet.fixture.record(&one, request.clone()).await.permitted().unwrap(),
+        Permitted::Replay(_)
+    ));
+    assert_eq!(fleet.word(&one, anew(&request)).await, "SERIAL_REUSED");
+}
+
+#[tokio::test]
+async fn of_many_with_one_serial_at_two_signers_one_is_begun() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    for serial in 1..=10 {
+        let both = [&one, &other].map(|ledger| {
+            let decision = fleet.fixture.decide(anew(&fleet.fixture.request_with_serial(serial)));
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.record(decision).await.unwrap().permitted() })
+        });
+        let mut begun = 0;
+        for record in both {
+            match record.await.unwrap() {
+                Ok(intent) => {
+                    begun += 1;
+                    drop(intent);
+                }
+                Err(refused) => assert_eq!(refused.refusal.reason.code_word(), "SERIAL_REUSED"),
+            }
+        }
+        assert_eq!(begun, 1, "serial {serial}");
+    }
+}
+
+#[tokio::test]
+async fn a_budget_and_a_freeze_are_of_all_signers_together() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let policy = Fixture::policy(|text| {
+        text.replace("budget = \"1000/h\"", "budget = \"4/h\"\nfreeze_after = \"2/h\"")
+    });
+    let word = async |ledger: &Ledger| {
+        let decision = fleet.fixture.decide_by(&policy, fleet.fixture.request("alice"));
+        match ledger.record(decision).await.unwrap().permitted() {
+            Ok(_) => "OK",
+            Err(refused) => refused.refusal.reason.code_word(),
+        }
+    };
+    for ledger in [&one, &other, &one, &other] {
+        assert_eq!(word(ledger).await, "OK");
+    }
+    for ledger in [&one, &other] {
+        assert_eq!(word(ledger).await, "BUDGET_EXHAUSTED");
+    }
+    for ledger in [&one, &other] {
+        assert_eq!(word(ledger).await, "FROZEN");
+    }
+    // It was the second who froze it; the first lets it go on, and says what by an entry of its own.
+    let thaw = Thaw {
+        key: KeyName::new("user-ca").unwrap(),
+        caller: CallerName::parse("uid:1000").unwrap(),
+        by: CallerName::parse("uid:0").unwrap(),
+        why: "looked into it".to_owned(),
+    };
+    let receipt = one.thaw(thaw.clone()).await.unwrap().unwrap();
+    assert!(one.thaw(thaw).await.unwrap().is_none(), "thawed once");
+    let again = [word(&one).await, word(&other).await, word(&one).await];
+    assert_eq!(again, ["BUDGET_EXHAUSTED", "BUDGET_EXHAUSTED", "FROZEN"], "counted anew, together");
+    let entries = Fleet::entries(&fleet.fixture.config);
+    let thawed = &entries[usize::try_from(receipt.index).unwrap()];
+    let Entry::Thaw { freeze, .. } = thawed else { panic!("{thawed:?}") };
+    let freeze = &entries[usize::try_from(*freeze).unwrap()];
+    assert!(matches!(freeze, Entry::Freeze { requests: 2, .. }), "{freeze:?}");
+    let there = Fleet::entries(&fleet.other);
+    assert!(there.iter().any(|entry| matches!(entry, Entry::Freeze { .. })), "{there:?}");
+}
+
+#[tokio::test]
+async fn a_second_process_of_the_same_name_is_refused_while_the_first_runs() {
+    let fleet = Fleet::new();
+    let first = fleet.fixture.open();
+    let config = Config { path: fleet.other.path.clone(), ..fleet.fixture.config.clone() };
+    let error = Ledger::open(&config).unwrap_err();
+    assert_eq!(error.word(), "LEDGER_LOCKED");
+    let message = error.to_string();
+    assert!(message.contains("in use by countersign test.example/log, server process "), "{message}");
+    std::mem::forget(fleet.fixture.intent(&first).await);
+    first.close().await;
+    Ledger::open(&config).unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_process_that_was_replaced_writes_nothing_more() {
+    let fleet = Fleet::new();
+    let first = fleet.fixture.open();
+    let owed = fleet.fixture.intent(&first).await;
+    fleet.database.sql(END_SESSIONS);
+    let config = Config { path: fleet.other.path.clone(), ..fleet.fixture.config.clone() };
+    let second = Ledger::open(&config).unwrap();
+    drop(owed);
+    for _ in 0..3 {
+        let error = first.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.unwrap_err();
+        assert_eq!(error.word(), "LEDGER_FENCED");
+    }
+    assert!(!first.is_writable());
+    assert_eq!(fleet.fixture.intent(&second).await.receipt().index, 1);
+    first.close().await;
+    let kinds = Fleet::entries(&config);
+    assert!(matches!(kinds[..2], [Entry::Intent { .. }, Entry::Intent { .. }]), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_hand_that_raises_the_epoch_stops_a_signer() {
+    let fleet = Fleet::new();
+    let ledger = fleet.fixture.open();
+    drop(fleet.fixture.intent(&ledger).await);
+    ledger.queue.settled().await;
+    fleet.database.sql("UPDATE countersign.signer SET epoch = epoch + 1");
+    let error = ledger.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.unwrap_err();
+    assert_eq!(error.word(), "LEDGER_FENCED");
+    assert_eq!(fleet.fixture.entries().len(), 2);
+}
+
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+#[tokio::test]
+async fn a_session_that_was_lost_is_replaced_and_nobody_notices() {
+    let fleet = Fleet::new();
+    let ledger = fleet.fixture.open();
+    for index in [0, 2, 4] {
+        let intent = fleet.fixture.intent(&ledger).await;
+        assert_eq!(intent.receipt().index, index);
+        drop(intent);
+        ledger.queue.settled().await;
+        let read = async || ledger.live().read(|archive| archive.entries(0..9, PAGE)).await.unwrap().len();
+        assert_eq!(u64::try_from(read().await).unwrap(), index + 2);
+        fleet.database.sql(END_SESSIONS);
+    }
+}
+
+const PAGE: Page = Page { entries: 100, bytes: 1 << 20 };
+
+#[tokio::test]
+async fn a_commit_that_was_not_answered_is_told_to_nobody_and_written_once() {
+    let server = Server::shared();
+    for cut in [Cut::Before, Cut::After] {
+        let mut fleet = Fleet::on(server);
+        let proxy = Proxy::new(server);
+        use_database(&mut fleet.fixture.config, &proxy.database(&fleet.database));
+        let ledger = fleet.fixture.open();
+        let first = fleet.fixture.intent(&ledger).await;
+        proxy.cut(cut);
+        // Its outcome is in the transaction that is cut, or in the next.
+        drop(first);
+        let request = fleet.fixture.request("alice");
+        let error = ledger.record(fleet.fixture.decide(request.clone())).await.unwrap_err();
+        assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
+        let said = std::error::Error::source(&error).unwrap().to_string();
+        assert!(said.contains("whether it has the last entries is not known yet"), "{said}");
+        // Whoever was told nothing may ask again, and there is one answer.
+        fleet.sign(&ledger, request).await;
+        ledger.close().await;
+        let entries = Fleet::entries(&fleet.fixture.config);
+        let outcomes: Vec<_> =
+            entries.iter().filter(|entry| matches!(entry, Entry::Outcome { .. })).collect();
+        let intents = entries.iter().filter(|entry| matches!(entry, Entry::Intent { .. })).count();
+        match cut {
+            Cut::Before => assert_eq!((intents, outcomes.len()), (2, 2), "{entries:?}"),
+            Cut::After => assert_eq!((intents, outcomes.len()), (3, 3), "{entries:?}"),
+        }
+        let settled: BTreeSet<u64> = outcomes.iter().map(|entry| outcome_of(entry).0).collect();
+        assert_eq!(settled.len(), outcomes.len(), "each has one: {entries:?}");
+        let abandoned = outcomes.iter().filter(|entry| *outcome_of(entry).1 == Outcome::Abandoned);
+        assert_eq!(abandoned.count(), outcomes.len() - 1, "{entries:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_takes_three_round_trips_whatever_is_in_it() {
+    let server = Server::shared();
+    let mut fleet = Fleet::on(server);
+    let proxy = Proxy::new(server);
+    use_database(&mut fleet.fixture.config, &proxy.database(&fleet.database));
+    let ledger = fleet.fixture.open();
+    std::mem::forget(fleet.fixture.intent(&ledger).await);
+    let blocked = fixture::block(&fleet.fixture.config);
+    let before = proxy.said();
+    let records: Vec<_> = (0..300)
+        .map(|_| {
+            let (ledger, decision) = (ledger.clone(), fleet.fixture.decide(fleet.fixture.request("alice")));
+            tokio::spawn(async move { ledger.record(decision).await.map(std::mem::forget) })
+        })
+        .collect();
+    let_each_run(records.len()).await;
+    drop(blocked);
+    for record in records {
+        record.await.unwrap().unwrap();
+    }
+    // The writer may have taken the first alone, and then some; what is sent may arrive in pieces.
+    let said = proxy.said() - before;
+    assert!(said < 60, "{said}");
+    assert_eq!(fleet.fixture.entries().len(), 301);
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_fails_requests_and_service_returns_by_itself() {
+    let server = Server::start(&[]);
+    let fleet = Fleet::on(&server);
+    let (one, other) = fleet.open();
+    for stop in [Stop::Fast, Stop::Immediate] {
+        std::mem::forget(fleet.fixture.intent(&one).await);
+        server.stop(stop);
+        let asked = Instant::now();
+        for ledger in [&one, &other] {
+            let decision = fleet.fixture.decide(fleet.fixture.request("alice"));
+            let error = ledger.record(decision).await.unwrap_err();
+            assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
+            assert!(!ledger.is_writable());
+        }
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        server.run();
+        for ledger in [&one, &other] {
+            let recorded =
+                async || ledger.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.ok();
+            while recorded().await.is_none() {
+                tokio::task::yield_now().await;
+            }
+            assert!(ledger.is_writable());
+        }
+    }
+    for (ledger, config) in [(one, &fleet.fixture.config), (other, &fleet.other)] {
+        ledger.close().await;
+        assert!(!Fleet::entries(config).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_fails_requests_within_its_timeout() {
+    let mut fleet = Fleet::new();
+    let connection = fleet.database.connection();
+    let timeout = Duration::from_secs(1);
+    fleet.fixture.config.postgres =
+        Some(Arc::new(postgres::Config::new(&connection, None, None, timeout).unwrap()));
+    let ledger = fleet.fixture.open();
+    std::mem::forget(fleet.fixture.intent(&ledger).await);
+    let blocked = fixture::block(&fleet.fixture.config);
+    let asked = Instant::now();
+    let error = ledger.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.unwrap_err();
+    assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    drop(blocked);
+    while ledger.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A commit that waits for a stand-by which is not there, under load of one record.
+async fn waiting(fleet: &Fleet, ledger: &Ledger) -> tokio::task::JoinHandle<Result<(), LedgerError>> {
+    let (ledger, decision) = (ledger.clone(), fleet.fixture.decide(fleet.fixture.request("alice")));
+    let record = tokio::spawn(async move { ledger.record(decision).await.map(drop) });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'client backend'";
+    while fleet.database.sql(waits) == "0" {
+        tokio::task::yield_now().await;
+    }
+    record
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_a_stand_by_has_not_is_told_to_nobody() {
+    let server = Server::start(&[]);
+    let mut fleet = Fleet::on(&server);
+    let database = postgres::Config::new(&fleet.database.connection(), None, None, Duration::from_secs(2));
+    fleet.fixture.config.postgres = Some(Arc::new(database.unwrap()));
+    let ledger = fleet.fixture.open();
+    // Sessions of `psql` wait for nobody, so that they can say what they see.
+    fleet.database.sql("ALTER ROLE postgres SET synchronous_commit = local");
+    let require = |names: &str| {
+        fleet.database.sql(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
+        fleet.database.sql("SELECT pg_reload_conf()");
+        while fleet.database.sql("SHOW synchronous_standby_names") != names {
+            std::thread::yield_now();
+        }
+    };
+    require("nobody");
+    // An administrator cancels what waits: the server says that it is committed, and warns.
+    let record = waiting(&fleet, &ledger).await;
+    fleet.database.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+    let error = record.await.unwrap().unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("a stand-by might not have what was committed"), "{said}");
+    // Nobody does: it is given up here, and there when the next session comes.
+    let record = waiting(&fleet, &ledger).await;
+    assert_eq!(record.await.unwrap().unwrap_err().word(), "LEDGER_UNAVAILABLE");
+    require("");
+    while ledger.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    ledger.close().await;
+    let entries = fleet.fixture.entries();
+    let owed: BTreeSet<u64> = (0..)
+        .zip(&entries)
+        .filter(|(_, entry)| matches!(entry, Entry::Intent { .. }))
+        .map(|(at, _)| at)
+        .collect();
+    let outcomes = entries.iter().filter(|entry| matches!(entry, Entry::Outcome { .. }));
+    let settled: Vec<u64> = outcomes.map(|entry| outcome_of(entry).0).collect();
+    assert_eq!((settled.len(), settled.into_iter().collect()), (owed.len(), owed), "{entries:?}");
+}
+
+#[test]
+fn the_database_refuses_change_and_removal_of_entries() {
+    let fleet = Fleet::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let ledger = fleet.fixture.open();
+        drop(fleet.fixture.intent(&ledger).await);
+        ledger.close().await;
+    });
+    for sql in [
+        "UPDATE countersign.entry SET leaf = 'x'",
+        "DELETE FROM countersign.entry",
+        "TRUNCATE countersign.entry",
+    ] {
+        let said = fleet.database.sql_error("postgres", sql);
+        assert!(said.contains("the ledger is append-only"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_with_what_the_manual_grants_suffices_and_can_remove_nothing() {
+    let manual = include_str!("../../../docs/ledger.md");
+    let grants =
+        manual.split("```sql\n").find(|block| block.starts_with("CREATE ROLE countersign_signer")).unwrap();
+    let grants = grants.split("```").next().unwrap();
+    let mut fleet = Fleet::new();
+    fleet.database.sql(postgres::SCHEMA);
+    let role = format!("signer_{}", fleet.database.name());
+    fleet.database.sql(&grants.replace("countersign_signer", &role));
+    let connection = fleet.database.connection_as(&role);
+    let database = postgres::Config::new(&connection, None, None, Duration::from_secs(5)).unwrap();
+    let database = Some(Arc::new(database));
+    (fleet.fixture.config.postgres, fleet.other.postgres) = (database.clone(), database);
+    let (one, other) = fleet.open();
+    let request = fleet.fixture.request("alice");
+    fleet.sign(&one, request.clone()).await;
+    assert!(fleet.fixture.record(&other, request).await.permitted().is_ok());
+    fleet.fixture.record(&other, fleet.fixture.request("root")).await.permitted().unwrap_err();
+    // A new session after the one before was lost ends that one's server process, if it is there still.
+    fleet.database.sql(END_SESSIONS);
+    fleet.sign(&one, fleet.fixture.request("alice")).await;
+    for sql in [
+        "DELETE FROM countersign.entry",
+        "UPDATE countersign.entry SET idx = 7",
+        "TRUNCATE countersign.entry",
+        "DROP TRIGGER entry_is_never_changed ON countersign.entry",
+        "DELETE FROM countersign.serial",
+        "DELETE FROM countersign.signer",
+        "UPDATE countersign.signer SET origin = 'x'",
+        "CREATE TABLE countersign.other (x int)",
+    ] {
+        let said = fleet.database.sql_error(&role, sql);
+        assert!(said.contains("permission denied") || said.contains("must be owner"), "{sql}: {said}");
+    }
+    one.close().await;
+    other.close().await;
+    fleet.database.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn a_role_that_may_make_no_schema_is_told_what_to_do() {
+    let mut fleet = Fleet::new();
+    let role = format!("stranger_{}", fleet.database.name());
+    fleet.database.sql(&format!("CREATE ROLE {role} LOGIN"));
+    let connection = fleet.database.connection_as(&role);
+    let database = postgres::Config::new(&connection, None, None, Duration::from_secs(5)).unwrap();
+    fleet.fixture.config.postgres = Some(Arc::new(database));
+    let error = Ledger::open(&fleet.fixture.config).unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(error.word(), "LEDGER_DATABASE");
+    assert!(said.contains("countersign ledger schema | psql"), "{said}");
+}
+
+#[test]
+fn a_server_that_would_lose_what_it_committed_is_refused() {
+    let server = Server::start(&[("fsync", "off")]);
+    let fleet = Fleet::on(&server);
+    let error = Ledger::open(&fleet.fixture.config).unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("its setting fsync is off"), "{said}");
+    server.stop(Stop::Fast);
+    server.configure("fsync = on\nsynchronous_commit = off\n");
+    server.run();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let ledger = fleet.fixture.open();
+        drop(fleet.fixture.intent(&ledger).await);
+        ledger.close().await;
+    });
+}
+
+#[tokio::test]
+async fn the_log_and_its_local_files_are_made_anew_from_the_database() {
+    let fleet = Fleet::new();
+    let ledger = fleet.fixture.open();
+    let request = fleet.fixture.request("alice");
+    fleet.sign(&ledger, request.clone()).await;
+    ledger.close().await;
+    fs::remove_dir_all(fleet.fixture.index()).unwrap();
+    let ledger = fleet.fixture.open();
+    assert_eq!(ledger.tiles.entries(), 2);
+    assert_eq!(fleet.word(&ledger, anew(&request)).await, "SERIAL_REUSED");
+    ledger.close().await;
+    // An index that knows more is a witness: a stand-by that had not everything was promoted.
+    fleet.database.sql(
+        "DROP TRIGGER entry_is_never_changed ON countersign.entry; DELETE FROM countersign.entry WHERE idx = 2",
+    );
+    assert_eq!(Ledger::open(&fleet.fixture.config).unwrap_err().word(), "LEDGER_OLDER_COPY");
+}

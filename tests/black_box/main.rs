@@ -35,6 +35,7 @@ mod crl_ocsp;
 mod doctor;
 mod export;
 mod faulty;
+mod fleet;
 mod forged;
 mod front_ends;
 mod health;

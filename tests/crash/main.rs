@@ -1,4 +1,4 @@
-//! kill -9: the real daemon, many callers over mTLS, and 200 kills at random moments, each followed by a start.
+//! kill -9: the real daemon, many callers over mTLS, and hundreds of kills at random moments, each followed by a start.
 //!
 //! The moments are spread over the start (ledger and index opened, self-tests, first checkpoint) and over the load, in which
 //! checkpoints are signed all the time. Promised whatever the moment: every signature that a caller got has its intent in
@@ -41,8 +41,9 @@ use crate::book::Book;
 use crate::callers::Load;
 use crate::moments::{Moment, Moments};
 
-/// How many kills, and the variable that says otherwise.
-const KILLS: u64 = 200;
+/// How many kills of a signer with each store, side by side, and the variable that says otherwise for both.
+const SQLITE_KILLS: u64 = 200;
+const POSTGRES_KILLS: u64 = 100;
 const KILLS_VARIABLE: &str = "COUNTERSIGN_CRASH_KILLS";
 
 /// How soon a killed signer is to serve again. All starts are printed, and the quickest tenth of those on the longest logs is
@@ -51,11 +52,16 @@ const RESTART: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_promised_is_lost_by_200_kills_of_a_signer_with_sqlite() {
-    survive(&Bed::sqlite()).await;
+    survive(&Bed::sqlite(), kills(SQLITE_KILLS)).await;
 }
 
-async fn survive(bed: &Bed) {
-    let (mut moments, kills) = (Moments::from_environment(), kills());
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_by_100_kills_of_one_with_postgresql() {
+    survive(&Bed::postgres(), kills(POSTGRES_KILLS)).await;
+}
+
+async fn survive(bed: &Bed, kills: u64) {
+    let mut moments = Moments::from_environment();
     let (book, mut audit) = (Arc::new(Book::default()), Audit::new(bed));
     let since = Instant::now();
     let daemon = bed.site.serve();
@@ -93,8 +99,8 @@ async fn survive(bed: &Bed) {
     judge(&starts);
 }
 
-fn kills() -> u64 {
-    std::env::var(KILLS_VARIABLE).map_or(KILLS, |kills| kills.parse().expect("a number of kills"))
+fn kills(usual: u64) -> u64 {
+    std::env::var(KILLS_VARIABLE).map_or(usual, |kills| kills.parse().expect("a number of kills"))
 }
 
 fn judge(starts: &[Duration]) {

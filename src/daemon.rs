@@ -22,8 +22,10 @@ use crate::token::probation::{Faults, Patience, Probation, Verdict};
 use crate::token::{Absent, TokenName, Tokens};
 
 use checkpoints::Checkpointer;
+use witnesses::Witnesses;
 
 mod checkpoints;
+mod witnesses;
 
 /// How long the ledger is left alone between two tries.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
@@ -35,6 +37,7 @@ pub struct Daemon {
     /// Every key, the log's own too, for what the daemon has signed by itself.
     all_keys: Keys,
     checkpointer: Option<Checkpointer>,
+    witnesses: Option<Witnesses>,
 }
 
 impl Daemon {
@@ -71,10 +74,10 @@ impl Daemon {
         };
         let mut signer = Signer { keys, policy: config.policy.clone(), ledger, tokens };
         match Self::proven(config, &signer).await {
-            Ok(checkpointer) => {
+            Ok((checkpointer, witnesses)) => {
                 let all_keys = std::mem::take(&mut signer.keys);
                 signer.keys = all_keys.for_callers();
-                Ok(Self { signer, listener, all_keys, checkpointer })
+                Ok(Self { signer, listener, all_keys, checkpointer, witnesses })
             }
             Err(faults) => {
                 stop(Some(signer.tokens), Some(signer.ledger)).await;
@@ -83,20 +86,27 @@ impl Daemon {
         }
     }
 
-    /// Compares the log with what was signed of it before anything is appended, tests every key, and signs the first
-    /// checkpoint; that one may fail.
-    async fn proven(config: &Config, signer: &Signer) -> Result<Option<Checkpointer>, Vec<Fault>> {
+    /// Compares the log with what was signed of it before anything is appended, tests every key, signs the first checkpoint, and
+    /// has its witnesses asked; these two may fail.
+    async fn proven(
+        config: &Config,
+        signer: &Signer,
+    ) -> Result<(Option<Checkpointer>, Option<Witnesses>), Vec<Fault>> {
         let checkpoints = open_checkpoints(config, signer).await.map_err(|fault| vec![fault])?;
         let faults = self_test(signer).await;
         if !faults.is_empty() {
             return Err(faults);
         }
         let Some((checkpoints, config)) = checkpoints.zip(config.ledger.checkpoints.as_ref()) else {
-            return Ok(None);
+            return Ok((None, None));
         };
+        let mut witnesses = Witnesses::new(&checkpoints, config)?;
         let mut checkpointer = Checkpointer::new(checkpoints, signer.tokens.clone(), config);
         checkpointer.sign().await;
-        Ok(Some(checkpointer))
+        if let Some(witnesses) = &mut witnesses {
+            witnesses.ask().await;
+        }
+        Ok((Some(checkpointer), witnesses))
     }
 
     /// What reads the TLS files again while the daemon runs.
@@ -120,6 +130,9 @@ impl Daemon {
         if let Some(checkpointer) = self.checkpointer {
             wardens.spawn(checkpointer.run(Stop(stopping.clone())));
         }
+        if let Some(witnesses) = self.witnesses {
+            wardens.spawn(witnesses.run(Stop(stopping.clone())));
+        }
         wardens.spawn(retry_ledger(self.signer.clone(), Stop(stopping)));
         let served = self.listener.serve(self.signer, stopped).await;
         stop.send_replace(true);
@@ -140,6 +153,9 @@ pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
     let mut faults = Vec::new();
     keep(Ledger::check(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
     keep(server::check(&config.server), &mut faults);
+    if let Some(checkpoints) = &config.ledger.checkpoints {
+        keep(witnesses::check(checkpoints), &mut faults);
+    }
     let started =
         keep(Tokens::start(&config.tokens, &config.keys, config.state(), Absent::Fault).await, &mut faults);
     let Some((tokens, keys)) = started else { return Err(faults) };

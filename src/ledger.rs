@@ -51,6 +51,7 @@ mod search;
 mod sqlite;
 mod store;
 pub mod tiles;
+pub mod witness;
 mod writer;
 
 pub use admit::Thaw;
@@ -91,6 +92,8 @@ pub struct Ledger {
     tiles: Arc<TileFiles>,
     checkpoint: watch::Sender<Option<Arc<SignedCheckpoint>>>,
     checkpointing: watch::Sender<Checkpointing>,
+    /// How it goes with the witnesses of checkpoints.
+    witnessing: watch::Sender<Checkpointing>,
     /// [`UnixMillis::now`], but in tests of a clock that is wrong.
     now: fn() -> UnixMillis,
 }
@@ -179,8 +182,20 @@ impl Ledger {
         let (origin, place) = (Arc::from(config.origin.as_str()), Arc::new(config.into()));
         let readers = Arc::new(config.readers.clone());
         let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));
-        let checkpointing = watch::Sender::default();
-        Ok(Self { queue, live, readers, writable, origin, place, tiles, checkpoint, checkpointing, now })
+        let (checkpointing, witnessing) = (watch::Sender::default(), watch::Sender::default());
+        Ok(Self {
+            queue,
+            live,
+            readers,
+            writable,
+            origin,
+            place,
+            tiles,
+            checkpoint,
+            checkpointing,
+            witnessing,
+            now,
+        })
     }
 
     /// Whether [`Self::open`] would find its log, as far as that can be told without the lock and without writing.
@@ -239,6 +254,12 @@ impl Ledger {
     #[must_use]
     pub fn watch_checkpoints(&self) -> watch::Receiver<Option<Arc<SignedCheckpoint>>> {
         self.checkpoint.subscribe()
+    }
+
+    /// Whether the newest checkpoints have their quorum of witnesses, as it changes.
+    #[must_use]
+    pub fn watch_witnessing(&self) -> watch::Receiver<Checkpointing> {
+        self.witnessing.subscribe()
     }
 
     /// How the signing of checkpoints goes, as it changes.

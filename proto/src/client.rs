@@ -200,7 +200,24 @@ impl Client {
         Ok(response.into_inner().into())
     }
 
+    /// Whether the newest checkpoint of the signer's ledger has its quorum of witnesses.
+    ///
+    /// # Errors
+    /// [`CallError`] with reason `SERVICE_UNKNOWN` if the signer asks no witnesses.
+    pub async fn witness_health(&self) -> Result<Health, CallError> {
+        let response = self.health.clone().check(self.timed(health_of_witnesses())).await?;
+        Ok(response.into_inner().into())
+    }
+
     /// The same, as it changes; as [`Self::watch_health`].
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub async fn watch_witness_health(&self) -> Result<HealthChanges, CallError> {
+        Ok(HealthChanges(self.health.clone().watch(health_of_witnesses()).await?.into_inner()))
+    }
+
+    /// [`Self::checkpoint_health`], as it changes; as [`Self::watch_health`].
     ///
     /// # Errors
     /// As [`Self::sign`].
@@ -306,6 +323,10 @@ impl Client {
 
 fn health_of_checkpoints() -> HealthCheckRequest {
     HealthCheckRequest { service: "ledger/checkpoints".to_owned() }
+}
+
+fn health_of_witnesses() -> HealthCheckRequest {
+    HealthCheckRequest { service: "ledger/witnesses".to_owned() }
 }
 
 fn health_of(key: Option<&str>) -> HealthCheckRequest {

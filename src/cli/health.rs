@@ -22,6 +22,9 @@ pub(super) struct HealthArgs {
     /// Whether checkpoints of the ledger are signed, instead
     #[arg(long, conflicts_with = "key")]
     checkpoints: bool,
+    /// Whether the newest checkpoint has its quorum of witnesses, instead
+    #[arg(long, conflicts_with_all = ["key", "checkpoints"])]
+    witnesses: bool,
     #[command(flatten)]
     server: ServerArgs,
     /// Go on, and print each change
@@ -39,6 +42,8 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
     if args.watch {
         let changes = if args.checkpoints {
             client.watch_checkpoint_health().await
+        } else if args.witnesses {
+            client.watch_witness_health().await
         } else {
             client.watch_health(key).await
         };
@@ -48,12 +53,21 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
         }
         bail!("the signer stops");
     }
-    let health = if args.checkpoints { client.checkpoint_health().await } else { client.health(key).await };
+    let health = if args.checkpoints {
+        client.checkpoint_health().await
+    } else if args.witnesses {
+        client.witness_health().await
+    } else {
+        client.health(key).await
+    };
     let health = health.map_err(no_answer)?;
     print(health)?;
     match (health, key) {
         (Health::Serving, _) => Ok(()),
         _ if args.checkpoints => bail!("no checkpoint can be signed now; the signer's log says why"),
+        _ if args.witnesses => {
+            bail!("the newest checkpoint has no quorum of witnesses; the signer's log says why")
+        }
         (Health::NotServing | Health::Unknown, None) => bail!("the signer cannot sign now; its log says why"),
         (Health::NotServing | Health::Unknown, Some(key)) => {
             bail!("the signer cannot sign with key {key} now; its log says why")

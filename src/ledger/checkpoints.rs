@@ -18,6 +18,7 @@ use crate::ledger::entry::{CaKey, Outcome};
 use crate::ledger::index::{self, TileFiles};
 use crate::ledger::merkle::{Tree, TreeError, check_consistency};
 use crate::ledger::note::{NoteKeyError, SignerName, VerifierKey};
+use crate::ledger::witness::{self, Witness};
 use crate::ledger::{Debt, Entry, Intent, Ledger, LedgerError, Order, Place, Reader, ca_key, word};
 use crate::sign::{Failure, Priority};
 use crate::verify::{Signature, VerifyError};
@@ -33,6 +34,10 @@ pub struct Config {
     pub entries: u64,
     /// The file of the newest one.
     pub file: PathBuf,
+    /// Who is asked to cosign each.
+    pub witnesses: Vec<Witness>,
+    /// How many of them are enough.
+    pub quorum: usize,
 }
 
 /// A checkpoint that was signed, whose file is on the disk.
@@ -101,6 +106,7 @@ impl Checkpoints {
             Some(note) => Some(opened.filed(&note)?),
             None => opened.recorded()?,
         };
+        opened.pass_evidence()?;
         opened.ledger.checkpointing.send_replace(Checkpointing::Current);
         if signed.is_some() {
             opened.ledger.checkpoint.send_replace(signed);
@@ -132,11 +138,21 @@ impl Checkpoints {
         Err(LedgerError::OlderThanCheckpoint { path, entries, file, signed })
     }
 
+    /// Whether the log continues what a witness has shown of it, if one has: putting a copy in its place does not make that undone.
+    fn pass_evidence(&self) -> Result<(), LedgerError> {
+        let path = witness::evidence(&self.file);
+        let found = file::read(&path).map_err(|source| self.failed("reading checkpoint", source))?;
+        let Some(note) = found else { return Ok(()) };
+        let (checkpoint, _) = Checkpoint::open(&note, self.ledger.origin(), &self.verifier)
+            .map_err(|source| LedgerError::Checkpoint { file: path.clone(), source })?;
+        compare(&self.ledger, &checkpoint, &path)
+    }
+
     /// What the file says was signed last.
     fn filed(&mut self, note: &[u8]) -> Result<Arc<SignedCheckpoint>, LedgerError> {
         let (checkpoint, note) = Checkpoint::open(note, self.ledger.origin(), &self.verifier)
             .map_err(|source| LedgerError::Checkpoint { file: self.file.clone(), source })?;
-        self.compare(&checkpoint, &self.file)?;
+        compare(&self.ledger, &checkpoint, &self.file)?;
         self.last = Some(checkpoint.clone());
         Ok(Arc::new(SignedCheckpoint { checkpoint, note: note.to_string() }))
     }
@@ -148,7 +164,7 @@ impl Checkpoints {
         let Some(Recorded { index, text, by, signature }) = newest else { return Ok(None) };
         let untrusted = |source| LedgerError::Checkpoint { file: log.clone(), source };
         let checkpoint = Checkpoint::parse(&text).map_err(untrusted)?;
-        self.compare(&checkpoint, &log)?;
+        compare(&self.ledger, &checkpoint, &log)?;
         self.last = Some(checkpoint.clone());
         let (file, size) = (self.file.display(), checkpoint.size());
         if by != ca_key(&self.key) {
@@ -173,17 +189,6 @@ impl Checkpoints {
         Ok(Some(Arc::new(SignedCheckpoint { checkpoint, note })))
     }
 
-    /// Whether the log continues `signed`, which is in `file`.
-    fn compare(&self, signed: &Checkpoint, file: &Path) -> Result<(), LedgerError> {
-        let tiles = &self.ledger.tiles;
-        if signed.size() > tiles.entries() {
-            return Err(self.older(signed, file));
-        }
-        let root =
-            Tree::new(&**tiles, signed.size()).root().map_err(|error| unreadable(&self.ledger, error))?;
-        if root == *signed.root() { Ok(()) } else { Err(self.other(signed, file)) }
-    }
-
     /// How many entries of a log of `size` the newest checkpoint does not know, those about checkpoints left out.
     #[must_use]
     pub fn fresh(&self, size: u64) -> u64 {
@@ -195,6 +200,16 @@ impl Checkpoints {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What verifies them.
+    pub(super) fn verifier(&self) -> &VerifierKey {
+        &self.verifier
+    }
+
+    /// The file of the newest.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// The key that signs them.
@@ -244,8 +259,11 @@ impl Checkpoints {
             Err(Unproven::Unreadable(error)) => Err(unreadable(&self.ledger, error)),
             Err(Unproven::Contradicts(last)) => {
                 let is_older = last.size() > self.ledger.tiles.entries();
-                let error =
-                    if is_older { self.older(&last, &self.file) } else { self.other(&last, &self.file) };
+                let error = if is_older {
+                    older(&self.ledger, &last, &self.file)
+                } else {
+                    other(&self.ledger, &last, &self.file)
+                };
                 self.ledger.condemn(error.clone());
                 Err(error)
             }
@@ -259,16 +277,6 @@ impl Checkpoints {
         let written = spawn_blocking(move || file::write(&file, &note).map(|()| note));
         let written = written.await.map_err(|_| LedgerError::Closed)?;
         Ok(written.map_err(|source| self.failed("writing checkpoint", source))?)
-    }
-
-    fn older(&self, signed: &Checkpoint, file: &Path) -> LedgerError {
-        let (path, entries) = (self.ledger.path().to_owned(), self.ledger.tiles.entries());
-        LedgerError::OlderThanCheckpoint { path, entries, file: file.to_owned(), signed: signed.size() }
-    }
-
-    fn other(&self, signed: &Checkpoint, file: &Path) -> LedgerError {
-        let path = self.ledger.path().to_owned();
-        LedgerError::OtherThanCheckpoint { path, file: file.to_owned(), signed: signed.size() }
     }
 
     fn failed(&self, doing: &'static str, source: io::Error) -> LedgerError {
@@ -309,6 +317,10 @@ impl CheckpointIntent<'_> {
 }
 
 impl SignedCheckpoint {
+    pub(super) fn new(checkpoint: Checkpoint, note: String) -> Self {
+        Self { checkpoint, note }
+    }
+
     /// What is signed.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -345,7 +357,27 @@ fn proven(tiles: &TileFiles, name: &SignerName, last: Option<&Checkpoint>) -> Re
     Ok(Checkpoint::signed_by(name, size, root))
 }
 
-fn unreadable(ledger: &Ledger, error: TreeError<io::Error>) -> LedgerError {
+/// Whether the log continues `signed`, which is in `file`.
+pub(super) fn compare(ledger: &Ledger, signed: &Checkpoint, file: &Path) -> Result<(), LedgerError> {
+    let tiles = &ledger.tiles;
+    if signed.size() > tiles.entries() {
+        return Err(older(ledger, signed, file));
+    }
+    let root = Tree::new(&**tiles, signed.size()).root().map_err(|error| unreadable(ledger, error))?;
+    if root == *signed.root() { Ok(()) } else { Err(other(ledger, signed, file)) }
+}
+
+fn older(ledger: &Ledger, signed: &Checkpoint, file: &Path) -> LedgerError {
+    let (path, entries) = (ledger.path().to_owned(), ledger.tiles.entries());
+    LedgerError::OlderThanCheckpoint { path, entries, file: file.to_owned(), signed: signed.size() }
+}
+
+fn other(ledger: &Ledger, signed: &Checkpoint, file: &Path) -> LedgerError {
+    let path = ledger.path().to_owned();
+    LedgerError::OtherThanCheckpoint { path, file: file.to_owned(), signed: signed.size() }
+}
+
+pub(super) fn unreadable(ledger: &Ledger, error: TreeError<io::Error>) -> LedgerError {
     let path = index::path(ledger.path());
     LedgerError::Io { doing: "reading index", path, source: Arc::new(io::Error::other(error)) }
 }

@@ -171,6 +171,45 @@ impl Note {
     }
 }
 
+/// A witness's statement that it saw a checkpoint, which was verified.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cosignature {
+    line: NoteSignature,
+    time: u64,
+}
+
+impl Cosignature {
+    /// When: seconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+}
+
+impl Note {
+    /// The cosignature of this text by the witness with this key, among signature lines, each with its newline; others are ignored.
+    ///
+    /// # Errors
+    /// [`NoteError`] if there is none, or a line that names the key does not verify.
+    pub fn cosignature(&self, key: &VerifierKey, lines: &str) -> Result<Cosignature, NoteError> {
+        let theirs = Self::parse(format!("{}\n{lines}", self.text).as_bytes())?;
+        let (name, id) = (key.name(), key.id());
+        let unsigned = || NoteError::Unsigned { name: name.clone(), id };
+        if theirs.text != self.text {
+            return Err(unsigned());
+        }
+        let Statement::Cosigned { time } = theirs.verify(key)? else { return Err(unsigned()) };
+        let line = theirs.signatures.into_iter().rfind(|line| line.name == *name && line.id == id);
+        line.map(|line| Cosignature { line, time }).ok_or_else(unsigned)
+    }
+
+    /// Adds the signature line of a witness.
+    pub fn add(&mut self, Cosignature { line, .. }: Cosignature) {
+        self.signatures.retain(|known| (&known.name, known.id) != (&line.name, line.id));
+        self.signatures.push(line);
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;

@@ -27,6 +27,8 @@ use crate::token;
 
 /// The name of the signing of checkpoints.
 const CHECKPOINTS: &str = "ledger/checkpoints";
+/// The name of their witnesses.
+const WITNESSES: &str = "ledger/witnesses";
 /// How many calls may watch. Each is a task for as long as its client likes.
 const MAX_WATCHES: ShareLimits = ShareLimits { total: 1024, per_caller: 64 };
 /// The longest question: a name, and what is around it.
@@ -49,6 +51,8 @@ enum Subject {
     Key(KeyName),
     /// Whether the newest checkpoint is as new as it is to be.
     Checkpoints,
+    /// Whether the newest checkpoint has its quorum of witnesses.
+    Witnesses,
 }
 
 type Answer = Result<HealthCheckResponse, Status>;
@@ -67,6 +71,9 @@ impl Health {
         if service == CHECKPOINTS {
             return (self.checkpointing() != Checkpointing::Off).then_some(Subject::Checkpoints);
         }
+        if service == WITNESSES {
+            return (self.witnessing() != Checkpointing::Off).then_some(Subject::Witnesses);
+        }
         let key = KeyName::new(service.strip_prefix("key/")?).ok()?;
         let usable = self.signer.policy.may_use(caller, &key) && self.signer.keys.get(&key).is_some();
         usable.then_some(Subject::Key(key))
@@ -76,11 +83,15 @@ impl Health {
         *self.signer.ledger.watch_checkpointing().borrow()
     }
 
+    fn witnessing(&self) -> Checkpointing {
+        *self.signer.ledger.watch_witnessing().borrow()
+    }
+
     fn keys(&self, subject: &Subject) -> Vec<KeyName> {
         match subject {
             Subject::Signer => self.signer.keys.iter().map(|key| key.name.clone()).collect(),
             Subject::Key(key) => vec![key.clone()],
-            Subject::Checkpoints => Vec::new(),
+            Subject::Checkpoints | Subject::Witnesses => Vec::new(),
         }
     }
 
@@ -88,6 +99,7 @@ impl Health {
         let is_ready = |key: &KeyName| self.signer.tokens.health(key) == Some(token::Health::Ready);
         let can_sign = match subject {
             Subject::Checkpoints => self.checkpointing() == Checkpointing::Current,
+            Subject::Witnesses => self.witnessing() == Checkpointing::Current,
             Subject::Signer | Subject::Key(_) => self.keys(subject).iter().any(is_ready),
         };
         if can_sign && self.signer.ledger.is_writable() && !*self.stopping.borrow() {
@@ -131,7 +143,11 @@ impl Health {
         let tokens = keys.iter().filter_map(|key| self.signer.tokens.watch_health(key)).map(changes_of);
         let mut changes = StreamMap::new();
         let ledger = &self.signer.ledger;
-        let ledger = [changes_of(ledger.watch_writable()), changes_of(ledger.watch_checkpointing())];
+        let ledger = [
+            changes_of(ledger.watch_writable()),
+            changes_of(ledger.watch_checkpointing()),
+            changes_of(ledger.watch_witnessing()),
+        ];
         for each in tokens.chain(ledger) {
             changes.insert(changes.len(), each);
         }

@@ -57,4 +57,5 @@ mod start;
 mod terminal;
 mod tokens;
 mod transparency;
+mod witness;
 mod x509;

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::key::KeyCertificate;
 use crate::ledger::audit::{CaKeys, Compared, Known, Options, Report, Signatures, Source, audit};
 use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::note::{Note, VerifierKey};
+use crate::ledger::note::{Note, Statement, VerifierKey};
 use crate::ledger::tiles::Directory;
 
 mod coverage;
@@ -49,6 +49,12 @@ pub(in crate::cli) struct Verify {
     /// The key that signs the log's checkpoints: NAME+ID+KEY
     #[arg(long, value_name = "KEY")]
     log_key: Option<VerifierKey>,
+    /// A witness whose cosignatures of the checkpoints count: NAME+ID+KEY, of kind 0x04; may be repeated
+    #[arg(long = "witness", value_name = "KEY", requires = "log_key", value_parser = witness_key)]
+    witnesses: Vec<VerifierKey>,
+    /// How many of the witnesses must have cosigned each checkpoint [default: all of them]
+    #[arg(long, value_name = "N", requires = "witnesses")]
+    quorum: Option<usize>,
     /// Public keys or certificates of X.509 CA keys, PEM (those of SSH CAs are in the certificates); may be repeated
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
@@ -98,8 +104,15 @@ struct Verified {
 struct Checkpoints<'a> {
     /// The key of the log and its name, if they are known.
     log: Option<(&'a VerifierKey, String)>,
+    witnesses: Quorum<'a>,
     read: Vec<Checkpoint>,
     unsigned: Vec<PathBuf>,
+}
+
+/// Witnesses, and how many of them must have cosigned each checkpoint.
+struct Quorum<'a> {
+    keys: &'a [VerifierKey],
+    enough: usize,
 }
 
 impl Verify {
@@ -212,11 +225,28 @@ impl Verify {
             Source::Log(reader) => (key, reader.origin().to_owned()),
             Source::Export(_) => (key, key.name().to_string()),
         });
-        let mut checkpoints = Checkpoints { log, read: Vec::new(), unsigned: Vec::new() };
+        let witnesses = self.witnesses()?;
+        let mut checkpoints = Checkpoints { log, witnesses, read: Vec::new(), unsigned: Vec::new() };
         for path in &self.checkpoints {
             checkpoints.add(path, &read_note(path)?)?;
         }
         Ok(checkpoints)
+    }
+
+    /// Those whose cosignatures count, and how many of them are enough.
+    fn witnesses(&self) -> anyhow::Result<Quorum<'_>> {
+        let (keys, enough) = (&self.witnesses, self.quorum.unwrap_or(self.witnesses.len()));
+        let mut twice = keys
+            .iter()
+            .enumerate()
+            .filter(|(at, key)| keys.iter().take(*at).any(|other| other.is_pair_of(key)));
+        if let Some((_, key)) = twice.next() {
+            anyhow::bail!("--witness {key} has the key of another, and would count twice");
+        }
+        if enough > keys.len() || (enough == 0 && !keys.is_empty()) {
+            anyhow::bail!("--quorum is 1 to the number of witnesses, which is {}", keys.len());
+        }
+        Ok(Quorum { keys, enough })
     }
 
     /// The export to compare with, and how many entries of it: of one that was not finished, what is published.
@@ -234,11 +264,40 @@ impl Verify {
     }
 }
 
+impl Quorum<'_> {
+    /// Whether enough have cosigned.
+    fn check(&self, note: &Note) -> anyhow::Result<()> {
+        let has_cosigned = |key: &&VerifierKey| matches!(note.verify(key), Ok(Statement::Cosigned { .. }));
+        let (cosigned, missing): (Vec<_>, Vec<_>) = self.keys.iter().partition(has_cosigned);
+        if cosigned.len() >= self.enough {
+            return Ok(());
+        }
+        let missing: Vec<String> = missing.iter().map(|key| key.name().to_string()).collect();
+        anyhow::bail!(
+            "{} witnesses of {} that must have cosigned it have; not {}. Give the cosigned one (docs/witness.md)",
+            cosigned.len(),
+            self.enough,
+            missing.join(", ")
+        );
+    }
+}
+
+/// The key of a witness.
+fn witness_key(text: &str) -> Result<VerifierKey, String> {
+    match text.parse::<VerifierKey>().map_err(|error| error.to_string())? {
+        key if key.is_cosigner() => Ok(key),
+        _ => Err("it is no witness's key, whose kind is 0x04".to_owned()),
+    }
+}
+
 impl Checkpoints<'_> {
     /// Verifies the signature of one if the key is known. Its size.
     fn add(&mut self, path: &Path, bytes: &[u8]) -> anyhow::Result<u64> {
         let checkpoint = if let Some((key, origin)) = &self.log {
-            Checkpoint::open(bytes, origin, key).map(|(checkpoint, _)| checkpoint)
+            let opened = Checkpoint::open(bytes, origin, key);
+            let (checkpoint, note) = opened.with_context(|| format!("checkpoint {}", path.display()))?;
+            self.witnesses.check(&note).with_context(|| format!("checkpoint {}", path.display()))?;
+            Ok(checkpoint)
         } else {
             self.unsigned.push(path.to_owned());
             Note::parse(bytes).map_err(Into::into).and_then(|note| Checkpoint::parse(note.text()))

@@ -39,7 +39,8 @@ pub(in crate::ledger) fn write(path: &Path, note: &str) -> io::Result<()> {
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// The path with `suffix` after its name.
+pub(in crate::ledger) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

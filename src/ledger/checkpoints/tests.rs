@@ -24,7 +24,9 @@ impl Log {
         let fixture = Fixture::new();
         let (pair, key) = key();
         let file = file::beside(&fixture.config.path);
-        let config = Config { key: key.name.clone(), interval: Duration::from_secs(10), entries: 1000, file };
+        let (witnesses, quorum) = (Vec::new(), 0);
+        let interval = Duration::from_secs(10);
+        let config = Config { key: key.name.clone(), interval, entries: 1000, file, witnesses, quorum };
         Self { fixture, config, pair, key }
     }
 

@@ -144,6 +144,18 @@ impl VerifierKey {
         self.id
     }
 
+    /// Whether it is a witness's (0x04).
+    #[must_use]
+    pub fn is_cosigner(&self) -> bool {
+        self.kind == COSIGNER_KIND
+    }
+
+    /// Whether it is the same key pair, whatever it is called: a witness's signature does not say by which name it is.
+    #[must_use]
+    pub fn is_pair_of(&self, other: &Self) -> bool {
+        self.encoded == other.encoded
+    }
+
     /// What a signature of `text` says; `None` if it is none by this key.
     pub(super) fn verify(&self, text: &str, signature: &[u8]) -> Option<Statement> {
         if self.kind != COSIGNER_KIND {

@@ -1,6 +1,7 @@
 // Verifies an export of a ledger with the libraries of Go's checksum database (golang.org/x/mod/sumdb), which know nothing
-// of countersign: both signatures of the checkpoint, that every entry of every bundle is in the tree that was signed, and
-// that this tree continues smaller ones. Usage: verify-export DIRECTORY ED25519-KEY ECDSA-KEY
+// of countersign: the checkpoint's signatures by the keys that are given, whoever else has signed it, that every entry of every
+// bundle is in the tree that was signed, and that this tree continues smaller ones.
+// Usage: verify-export DIRECTORY ED25519-KEY [ECDSA-KEY]...
 package main
 
 import (
@@ -117,8 +118,8 @@ func openCheckpoint(directory string, keys ...note.Verifier) (tlog.Tree, error) 
 	if err != nil {
 		return tree, err
 	}
-	if len(opened.Sigs) != len(keys) || len(opened.UnverifiedSigs) != 0 {
-		return tree, fmt.Errorf("%d of %d signatures, and %d others", len(opened.Sigs), len(keys), len(opened.UnverifiedSigs))
+	if len(opened.Sigs) != len(keys) {
+		return tree, fmt.Errorf("%d of %d signatures", len(opened.Sigs), len(keys))
 	}
 	lines := strings.Split(opened.Text, "\n")
 	if len(lines) != 4 || lines[0] != keys[0].Name() {
@@ -131,16 +132,20 @@ func openCheckpoint(directory string, keys ...note.Verifier) (tlog.Tree, error) 
 	return tree, err
 }
 
-func verify(directory, ed25519Key, ecdsaKey string) error {
+func verify(directory, ed25519Key string, ecdsaKeys []string) error {
 	one, err := note.NewVerifier(ed25519Key)
 	if err != nil {
 		return err
 	}
-	two, err := newECDSAVerifier(ecdsaKey)
-	if err != nil {
-		return err
+	keys := []note.Verifier{one}
+	for _, key := range ecdsaKeys {
+		two, err := newECDSAVerifier(key)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, two)
 	}
-	tree, err := openCheckpoint(directory, one, two)
+	tree, err := openCheckpoint(directory, keys...)
 	if err != nil {
 		return err
 	}
@@ -185,10 +190,10 @@ func verify(directory, ed25519Key, ecdsaKey string) error {
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 4 {
-		log.Fatal("usage: verify-export DIRECTORY ED25519-KEY ECDSA-KEY")
+	if len(os.Args) < 3 {
+		log.Fatal("usage: verify-export DIRECTORY ED25519-KEY [ECDSA-KEY]...")
 	}
-	if err := verify(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+	if err := verify(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -1,0 +1,267 @@
+//! Asks the log's witnesses to cosign its checkpoints, one after the other: the newest there is, whenever the last one is done.
+//!
+//! In: checkpoints as they are signed. Out: the same with cosignatures, for everybody. Promised: a witness that is out of service,
+//! slow or lies costs a warning, once, and nothing else waits for it; a witness that shows that the log is not what it was ends
+//! the log.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use super::Stop;
+use crate::config::Fault;
+use crate::ledger::checkpoints::{Checkpoints, Config};
+use crate::ledger::note::Cosignature;
+use crate::ledger::witness::{Judgement, Trouble, Witness, Witnessed};
+use crate::ledger::{Checkpointing, LedgerError, SignedCheckpoint};
+
+mod http;
+
+/// How long one exchange with a witness may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest pause between two tries of one witness, unless `checkpoint_interval` is longer.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Asks all witnesses of a log.
+pub(super) struct Witnesses {
+    log: Arc<Witnessed>,
+    each: Vec<Each>,
+    quorum: usize,
+    interval: Duration,
+    /// The size of the newest checkpoint that they were asked about.
+    asked: Option<u64>,
+    /// Whether that one has its quorum.
+    has_quorum: bool,
+}
+
+/// A witness, and what is known of it.
+struct Each {
+    witness: Witness,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    /// How many entries it is known to have cosigned.
+    cosigned: u64,
+    /// How often in a row it has not cosigned, and when it is asked again.
+    failures: u32,
+    again: Option<Instant>,
+    /// What was said of it last.
+    said: Option<String>,
+}
+
+impl Witnesses {
+    /// Those of the configuration; `None` if there are none.
+    pub(super) fn new(checkpoints: &Checkpoints, config: &Config) -> Result<Option<Self>, Vec<Fault>> {
+        let each = each(config)?;
+        if each.is_empty() {
+            return Ok(None);
+        }
+        let (log, quorum, interval) = (Arc::new(Witnessed::of(checkpoints)), config.quorum, config.interval);
+        log.goes(Checkpointing::Failing);
+        Ok(Some(Self { log, each, quorum, interval, asked: None, has_quorum: false }))
+    }
+
+    /// Asks them until the daemon stops.
+    pub(super) async fn run(mut self, mut stop: Stop) {
+        while stop.or(self.is_due()).await.is_some() {
+            if stop.or(self.ask()).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Returns once there is a newer checkpoint, or one without a quorum and a witness that may be asked again.
+    async fn is_due(&self) {
+        let (asked, mut newest) = (self.asked, self.log.ledger().watch_checkpoints());
+        let newer = newest.wait_for(|newest| {
+            newest.as_ref().is_some_and(|newest| Some(newest.checkpoint().size()) > asked)
+        });
+        if self.has_quorum {
+            // Its sender is in `log`, so there is no error.
+            let _ = newer.await;
+            return;
+        }
+        let again = self.each.iter().filter_map(|each| each.again).min();
+        let again = again.map_or(PAUSE, |again| again.saturating_duration_since(Instant::now()));
+        let _ = timeout(again, newer).await;
+        // However many checkpoints come, a witness that lags is not asked without end.
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    /// Asks all that are due to cosign the newest checkpoint, each as long as it may take.
+    pub(super) async fn ask(&mut self) {
+        let Some(signed) = self.log.ledger().latest_checkpoint() else { return };
+        let (mut asking, now) = (JoinSet::new(), Instant::now());
+        let is_due = |each: &Each| each.again.is_none_or(|again| again <= now);
+        let (due, mut rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.each).into_iter().partition(is_due);
+        for mut each in due {
+            let (log, signed, interval) = (Arc::clone(&self.log), Arc::clone(&signed), self.interval);
+            asking.spawn(async move {
+                let result = each.ask(&log, &signed).await;
+                let cosignature = each.took(result, &log, interval).await;
+                (each, cosignature)
+            });
+        }
+        let mut cosignatures = Vec::new();
+        while let Some(Ok((each, cosignature))) = asking.join_next().await {
+            cosignatures.extend(cosignature);
+            rest.push(each);
+        }
+        rest.sort_by(|one, other| one.witness.name.cmp(&other.witness.name));
+        self.each = rest;
+        self.publish(signed, cosignatures).await;
+    }
+
+    async fn publish(&mut self, signed: Arc<SignedCheckpoint>, cosignatures: Vec<Cosignature>) {
+        let (log, quorum, count, size) =
+            (Arc::clone(&self.log), self.quorum, cosignatures.len(), signed.checkpoint().size());
+        let published = spawn_blocking(move || log.publish(&signed, cosignatures, quorum)).await;
+        let published = published.unwrap_or(Err(LedgerError::Closed));
+        let has_quorum = count >= quorum && published.is_ok();
+        if let Err(error) = published {
+            tracing::error!(%error, "the cosigned checkpoint of {size} entries is not published");
+        }
+        let is_first = self.asked.is_none();
+        if !has_quorum && (self.has_quorum || is_first) {
+            tracing::warn!(
+                size,
+                cosigned = count,
+                quorum,
+                "THE NEWEST CHECKPOINT HAS NO QUORUM OF WITNESSES; it is published without, and they are asked again"
+            );
+        }
+        if has_quorum && !self.has_quorum && !is_first {
+            tracing::warn!(size, "checkpoints have their quorum of witnesses again");
+        }
+        (self.asked, self.has_quorum) = (Some(size), has_quorum);
+        self.log.goes(if has_quorum { Checkpointing::Current } else { Checkpointing::Failing });
+    }
+}
+
+/// What is wrong with how witnesses are to be asked, if anything is.
+pub(super) fn check(config: &Config) -> Result<(), Vec<Fault>> {
+    each(config).map(drop)
+}
+
+fn each(config: &Config) -> Result<Vec<Each>, Vec<Fault>> {
+    let (mut each, mut faults) = (Vec::new(), Vec::new());
+    for witness in config.witnesses.clone() {
+        match witness.ca_file.as_deref().map(http::trust).transpose() {
+            Ok(tls) => each.push(Each { witness, tls, cosigned: 0, failures: 0, again: None, said: None }),
+            Err(error) => faults.push(Fault::new(format!("ledger.witness.{}.ca_file", witness.name), error)),
+        }
+    }
+    if faults.is_empty() { Ok(each) } else { Err(faults) }
+}
+
+impl Each {
+    /// Has it cosign a checkpoint. If it says that it knows another size than is known here, it is asked from that one, once.
+    async fn ask(
+        &mut self,
+        log: &Arc<Witnessed>,
+        signed: &Arc<SignedCheckpoint>,
+    ) -> Result<Cosignature, Trouble> {
+        let size = signed.checkpoint().size();
+        for _ in 0..2 {
+            let (to, what, old) = (Arc::clone(log), Arc::clone(signed), self.cosigned.min(size));
+            let request = spawn_blocking(move || to.request(&what, old)).await;
+            let request = request.unwrap_or(Err(LedgerError::Closed))?;
+            let answer = http::post(&self.witness.url, self.tls.as_ref(), "/add-checkpoint", request);
+            let answer = in_time(answer).await?;
+            match answer.status {
+                200 => {
+                    let cosignature = log.cosignature(signed, &self.witness.key, &answer.body)?;
+                    self.cosigned = size;
+                    return Ok(cosignature);
+                }
+                409 => match known_size(&answer)? {
+                    known if known > size => return Err(Trouble::Ahead { size: known, ours: size }),
+                    known if known == old => return Err(Trouble::OtherTree { size: known }),
+                    known => self.cosigned = known,
+                },
+                422 => return Err(Trouble::OtherTree { size: old }),
+                status => return Err(Trouble::Status { status }),
+            }
+        }
+        Err(Trouble::Status { status: 409 })
+    }
+
+    /// Says what came of it if that is news, and when it is asked again. What accuses the log is looked into.
+    async fn took(
+        &mut self,
+        result: Result<Cosignature, Trouble>,
+        log: &Arc<Witnessed>,
+        interval: Duration,
+    ) -> Option<Cosignature> {
+        let name = &self.witness.name;
+        let trouble = match result {
+            Ok(cosignature) => {
+                if self.said.take().is_some() {
+                    tracing::warn!("witness {name} cosigns again");
+                }
+                (self.failures, self.again) = (0, None);
+                return Some(cosignature);
+            }
+            Err(trouble) => trouble,
+        };
+        let pause = interval.saturating_mul(2_u32.saturating_pow(self.failures.min(16)));
+        self.again = Some(Instant::now() + pause.min(interval.max(PAUSE)));
+        self.failures = self.failures.saturating_add(1);
+        let words = trouble.to_string();
+        let is_news = self.said.as_ref() != Some(&words);
+        self.said = Some(words);
+        if is_news && trouble.is_a_charge() {
+            tracing::error!("witness {name} contradicts the ledger: {trouble}");
+        } else if is_news {
+            tracing::warn!("witness {name} does not cosign: {trouble}");
+        }
+        if trouble.is_a_charge() {
+            self.look_into(log).await;
+        }
+        None
+    }
+
+    /// Has the witness show the checkpoint that it speaks of.
+    async fn look_into(&self, log: &Arc<Witnessed>) {
+        let name = &self.witness.name;
+        let Some(url) = &self.witness.newest_url else { return };
+        let shown = match in_time(http::get(url, self.tls.as_ref())).await {
+            Ok(answer) if answer.status == 200 => answer.body,
+            Ok(answer) => return tracing::warn!("witness {name} shows no checkpoint: {}", answer.status),
+            Err(trouble) => return tracing::warn!("witness {name} shows no checkpoint: {trouble}"),
+        };
+        let log = Arc::clone(log);
+        match spawn_blocking(move || log.judge(&shown)).await {
+            Ok(Ok(Judgement::Continues(size))) => {
+                tracing::warn!(
+                    "witness {name} shows a checkpoint of {size} entries, which the ledger continues"
+                );
+            }
+            Ok(Err(error)) => {
+                tracing::warn!("witness {name} shows nothing that this log's key signed: {error}");
+            }
+            Ok(Ok(Judgement::Contradicts | Judgement::Unknown)) | Err(_) => {}
+        }
+    }
+}
+
+/// The answer, if it comes in time.
+async fn in_time<E: ToString>(
+    answer: impl Future<Output = Result<http::Answer, E>>,
+) -> Result<http::Answer, Trouble> {
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => answer.map_err(|error| Trouble::Unreachable(error.to_string())),
+        Err(_) => Err(Trouble::Slow(PATIENCE)),
+    }
+}
+
+/// The size that a witness says it knows.
+fn known_size(answer: &http::Answer) -> Result<u64, Trouble> {
+    let no_size = || Trouble::Malformed("size");
+    if answer.content_type != "text/x.tlog.size" {
+        return Err(no_size());
+    }
+    let text =
+        str::from_utf8(&answer.body).ok().and_then(|text| text.strip_suffix('\n')).ok_or_else(no_size)?;
+    text.parse::<u64>().ok().filter(|size| size.to_string() == text).ok_or_else(no_size)
+}

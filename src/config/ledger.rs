@@ -34,7 +34,7 @@ pub(super) struct Raw {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawWitness {
+pub(super) struct RawWitness {
     url: Text,
     newest_url: Text,
     verifier_key: Text,

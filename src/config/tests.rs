@@ -142,6 +142,11 @@ fn example_documents_every_key() {
     // It takes the place of `pin_file`.
     assert!(EXAMPLE.contains("\n# pin_credential = \""));
     let of_services = ["pin_credential"];
+    // Of a section that nobody has by default.
+    let of_witnesses = ["quorum"];
+    for key in keys_of::<ledger::RawWitness>().iter().chain(&of_witnesses) {
+        assert!(EXAMPLE.contains(&format!("\n# {key} = ")), "the example file lacks {key}");
+    }
     let of_ca = ["max_path_length", "permitted_names", "excluded_names"];
     let of_others = ["max_path_length", "permitted_names", "excluded_names", "unconstrained"];
     let of_x509 = ["slot", "certificate", "issuer_certificate"];
@@ -152,7 +157,7 @@ fn example_documents_every_key() {
     let responses = &table["key"]["tls-ocsp"]["allow"]["responses"];
     for (section, keys) in [
         (&table["server"], keys_of::<server::Raw>().to_vec()),
-        (&table["ledger"], keys_of::<ledger::Raw>().to_vec()),
+        (&table["ledger"], without(keys_of::<ledger::Raw>(), &of_witnesses)),
         (&table["blocklist"], keys_of::<blocklist::Raw>().to_vec()),
         (&table["token"]["soft"], without(keys_of::<token::Raw>(), &of_services)),
         (&table["token"]["yubikey"], without(keys_of::<token::RawYubiKey>(), &of_services)),

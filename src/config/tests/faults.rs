@@ -395,3 +395,52 @@ fn a_key_that_names_no_token_is_a_fault_beside_the_token_that_has_no_key() {
         assert!(faults.iter().any(|fault| fault == expected), "{tokens}: {faults:#?}");
     }
 }
+
+/// A configuration with a witness, with one text replaced, and how its one fault begins.
+const WITNESSES: &[(&str, &str, &str)] = &[
+    (
+        "https://w.example",
+        "http://w.example",
+        "ledger.witness.one.url: is \"http://w.example\"; http:// is for 127.0.0.1",
+    ),
+    ("https://w.example", "w.example", "ledger.witness.one.url: is \"w.example\"; it should be https://HOST"),
+    ("ca_file = \"ca.pem\"\n", "", "ledger.witness.one: has https:// and no `ca_file`"),
+    ("KEY", "w.example+0+0", "ledger.witness.one.verifier_key: \"w.example+0+0\" is no verifier key"),
+    ("KEY", "LOG", "ledger.witness.one.verifier_key: is the key of no witness"),
+    ("quorum = 1", "quorum = 2", "ledger.quorum: is 2; 1 to 1 is allowed"),
+    ("quorum = 1", "quorum = 0", "ledger.quorum: is 0; 1 to 1 is allowed"),
+    (
+        "[ledger.witness.one]",
+        "[ledger.witness.\"a b\"]",
+        "ledger.witness.a b: should have a name of 1 to 64 letters",
+    ),
+    (
+        "#more",
+        "[ledger.witness.two]\nurl = \"http://127.0.0.1\"\nverifier_key = \"KEY\"",
+        "ledger.witness.two: has the key of [ledger.witness.one]",
+    ),
+];
+
+#[test]
+fn a_witness_has_an_address_a_key_of_its_own_and_what_to_trust() {
+    use crate::ledger::note::{SignerName, VerifierKey};
+    let name = || SignerName::new("w.example").unwrap();
+    let key = VerifierKey::cosigner(name(), [9; 32]).unwrap().to_string();
+    let log = VerifierKey::new(name(), &crate::key::PublicKey::Ed25519([9; 32])).unwrap().to_string();
+    let witness = "checkpoint_key = \"log\"\nquorum = 1\n[ledger.witness.one]\nurl = \"https://w.example\"\nca_file = \"ca.pem\"\n\
+                   verifier_key = \"KEY\"\n#more\n[token.one]";
+    let asked = LEAST.replace("[token.one]", witness).replace(
+        "[key.user-ca]\n",
+        "[key.log]\npurpose = \"ledger\"\nscheme = \"ed25519\"\ntoken = \"one\"\nlabel = \"log-1\"\n[key.user-ca]\n",
+    );
+    let keys = |text: String| text.replace("KEY", &key).replace("LOG", &log);
+    let checkpoints = parse(&keys(asked.clone())).unwrap().ledger.checkpoints.unwrap();
+    assert_eq!((checkpoints.witnesses.len(), checkpoints.quorum), (1, 1));
+    for (from, to, expected) in WITNESSES {
+        let faults = parse(&keys(asked.replacen(from, to, 1))).unwrap_err();
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{to}: {faults:#?}\n{expected}");
+    }
+    let without = parse(&keys(asked).replace("checkpoint_key = \"log\"\n", "")).unwrap_err();
+    assert!(without.iter().any(|fault| fault.to_string().contains("has witnesses and no `checkpoint_key`")));
+}

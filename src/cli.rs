@@ -83,6 +83,11 @@ enum Command {
     /// Read the ledger
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Write a manual page for each command into a directory: countersign.1, countersign-token-init.1
+    Man {
+        /// The directory, which is made if it is not there
+        directory: PathBuf,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -154,12 +159,21 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Key(command) => key::run(command),
         Command::Policy(command) => command.run(&mut std::io::stdout().lock()),
         Command::Ledger(command) => command.run(&mut std::io::stdout().lock()),
+        Command::Man { directory } => man(&directory),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
             Ok(std::io::stdout().write_all(&script)?)
         }
     }
+}
+
+/// Writes the manual: a page for each command, but none for the `help` that clap adds to each.
+fn man(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let command = Cli::command().disable_help_subcommand(true);
+    clap_mangen::generate_to(command, directory)
+        .with_context(|| format!("cannot write into {}", directory.display()))
 }
 
 /// Says what went wrong: every fault on a line of its own, or the chain of causes on one.

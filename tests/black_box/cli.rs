@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use countersign_tbs::key::PublicKey;
@@ -210,6 +211,42 @@ fn completions_are_scripts_that_their_shell_accepts() {
         assert!(script.contains(command));
     }
     assert!(!script.contains("token-process"), "what serve runs is nobody's command");
+}
+
+#[test]
+fn every_command_has_a_manual_page_that_groff_accepts() {
+    let site = Site::without_token(USER_CA);
+    site.run_ok(&["man", "share/man/man1"]);
+    let pages: Vec<_> =
+        std::fs::read_dir(site.path("share/man/man1")).unwrap().map(|page| page.unwrap().path()).collect();
+    for page in &pages {
+        let groff =
+            Command::new("groff").args(["-man", "-Kutf8", "-Tutf8", "-ww"]).arg(page).output().unwrap();
+        assert!(
+            groff.status.success() && groff.stderr.is_empty(),
+            "{}: {}",
+            page.display(),
+            text(&groff.stderr)
+        );
+        // A page for each command that its parent's page names.
+        let source = std::fs::read_to_string(page).unwrap().replace("\\-", "-");
+        for child in source.lines().filter_map(|line| line.strip_suffix("(1)")) {
+            let is_childs = |page: &PathBuf| page.ends_with(format!("{child}.1"));
+            assert!(pages.iter().any(is_childs), "{}: no page {child}", page.display());
+        }
+    }
+    let names: Vec<_> = pages.iter().map(|page| page.file_name().unwrap().to_str().unwrap()).collect();
+    for name in [
+        "countersign.1",
+        "countersign-doctor.1",
+        "countersign-token-change-pin.1",
+        "countersign-ledger-verify.1",
+    ] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    assert!(!names.iter().any(|name| name.contains("help") || name.contains("token-process")), "{names:?}");
+    let page = std::fs::read_to_string(site.path("share/man/man1/countersign-token-unlock.1")).unwrap();
+    assert!(page.contains("so\\-pin\\-file") && page.contains("mode 0600"), "{page}");
 }
 
 #[test]

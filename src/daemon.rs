@@ -123,7 +123,7 @@ impl Daemon {
         let Signer { tokens, ledger, .. } = self.signer.clone();
         let (stop, stopping) = watch::channel(false);
         let mut wardens = JoinSet::new();
-        let own = Signer { keys: self.all_keys, ..self.signer.clone() };
+        let own = Signer { keys: self.all_keys.clone(), ..self.signer.clone() };
         for probation in tokens.probations() {
             wardens.spawn(readmit(own.clone(), probation, Stop(stopping.clone())));
         }
@@ -134,7 +134,7 @@ impl Daemon {
             wardens.spawn(witnesses.run(Stop(stopping.clone())));
         }
         wardens.spawn(retry_ledger(self.signer.clone(), Stop(stopping)));
-        let served = self.listener.serve(self.signer, stopped).await;
+        let served = self.listener.serve(self.signer, self.all_keys, stopped).await;
         stop.send_replace(true);
         // Before the wardens, whose self-tests wait for the tokens; they are not cut off, for each must have its outcome.
         tokens.shutdown().await;

@@ -54,7 +54,7 @@ pub mod tiles;
 pub mod witness;
 mod writer;
 
-pub use admit::Thaw;
+pub use admit::{KeyDeletion, Thaw};
 pub use archive::{Archive, ArchiveError, Consistency, Inclusion, Page, RawEntry};
 pub use checkpoints::{Checkpointing, SignedCheckpoint};
 pub use entry::{Entry, leaf_hash};
@@ -375,6 +375,14 @@ impl Ledger {
     /// As [`Self::record`].
     pub async fn newest_crl_number(&self, spki_sha256: [u8; 32]) -> Result<Option<CrlNumber>, LedgerError> {
         self.queue.newest_crl_number((self.now)(), spki_sha256).await
+    }
+
+    /// Records that a key is about to be deleted from its token, and returns once it is durable.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn record_key_deletion(&self, deletion: KeyDeletion) -> Result<Receipt, LedgerError> {
+        self.append(&deletion.entry((self.now)())).await
     }
 
     /// Records that `key` is about to sign a challenge of its own, at start-up.

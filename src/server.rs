@@ -20,6 +20,7 @@ use tonic::service::Routes;
 
 use crate::caller::Caller;
 use crate::config::Fault;
+use crate::key::Keys;
 use crate::ledger::Ledger;
 use crate::policy::{Policy, crl};
 use crate::sign::Signer;
@@ -135,13 +136,15 @@ impl Listener {
         self.tls.1.clone()
     }
 
-    /// Listens and serves until `shutdown`, then lets requests in flight finish.
+    /// Listens and serves until `shutdown`, then lets requests in flight finish. None of `all_keys`, those of the signer and the
+    /// log's own, is let go by its operator.
     ///
     /// # Errors
     /// [`ServeError::Listen`] if it cannot listen, [`ServeError::GraceOver`] if the last requests did not finish in time.
     pub async fn serve(
         self,
         signer: Signer,
+        all_keys: Keys,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let Self { tls, unix, limits, local_addr } = self;
@@ -152,7 +155,7 @@ impl Listener {
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
         let (policy, ledger) = (signer.policy.clone(), signer.ledger.clone());
-        let operator = OperatorServer::new(operator::Operator::new(ledger.clone(), signer.keys.clone()));
+        let operator = OperatorServer::new(operator::Operator::new(ledger.clone(), all_keys));
         let reading = ledger::Reading::service(ledger.clone(), stopping.clone());
         let health = health::Health::service(signer.clone(), stopping.clone());
         let api = api::Api::new(signer, work.clone(), stopping.clone());

@@ -23,7 +23,7 @@ use crate::v1::signer_client::SignerClient;
 use crate::v1::{
     ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetCheckpointRequest,
     GetCrlNumberRequest, GetKeyRequest, GetTreeRequest, InclusionProof, Key, ListEntriesRequest,
-    ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest, ProveInclusionRequest, Receipt,
+    ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordKeyDeletionRequest,
     RevokeRequest, RevokeResponse, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
     WatchRequest, WatchResponse,
 };
@@ -240,6 +240,16 @@ impl Client {
     /// [`CallError`], with reason `NOTHING_TO_REVOKE` if the ledger has no such certificate.
     pub async fn revoke(&self, request: RevokeRequest) -> Result<RevokeResponse, CallError> {
         Ok(self.operator.clone().revoke(self.timed(request)).await?.into_inner())
+    }
+
+    /// As the signer's operator, over its Unix socket: has it recorded that a key is about to be deleted from its token. Where that
+    /// is recorded.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `KEY_IN_SERVICE` if the signer uses the key.
+    pub async fn record_key_deletion(&self, request: RecordKeyDeletionRequest) -> Result<Receipt, CallError> {
+        let response = self.operator.clone().record_key_deletion(self.timed(request)).await?;
+        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
     }
 
     /// As a reader of the ledger: its size and root.

@@ -18,15 +18,17 @@ use crate::token::{self, Device, TokenName, YubiKey, process};
 
 mod attest;
 mod certificate;
+mod delete;
 mod export;
 mod import;
 mod slot;
 
 use attest::AttestArgs;
 use certificate::CertificateArgs;
+use delete::DeleteArgs;
 use export::ExportArgs;
 use import::ImportArgs;
-use slot::{DeleteArgs, MoveArgs, SlotArgs};
+use slot::{MoveArgs, SlotArgs};
 
 /// What to do with keys.
 #[derive(clap::Subcommand)]
@@ -47,7 +49,7 @@ pub(crate) enum KeyCommand {
     Import(ImportArgs),
     /// Read or write the certificate that other programs find beside a key in its YubiKey
     Certificate(CertificateArgs),
-    /// Delete a key from its YubiKey, for good (firmware 5.7)
+    /// Delete a key that no section names from its token, for good; of a YubiKey from firmware 5.7 on
     Delete(DeleteArgs),
 }
 
@@ -121,7 +123,7 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Move(args) => slot::relocate(&args),
         KeyCommand::Import(args) => import::run(&args),
         KeyCommand::Certificate(args) => certificate::run(&args),
-        KeyCommand::Delete(args) => slot::delete(&args),
+        KeyCommand::Delete(args) => delete::run(&args),
     }
 }
 

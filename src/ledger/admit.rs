@@ -4,14 +4,15 @@
 //! whoever is frozen gets nothing; a request that was answered costs nothing; only what is to be signed is charged.
 
 use crate::caller::CallerName;
-use crate::key::KeyName;
+use crate::key::{KeyName, PublicKey};
 use crate::ledger::account::{Account, Party};
 use crate::ledger::budget::Standing;
 use crate::ledger::claim::{Claim, Conflict};
-use crate::ledger::entry::{Entry, UnixMillis};
+use crate::ledger::entry::{Entry, UnixMillis, sha256};
 use crate::ledger::store::{Batch, Stored};
 use crate::ledger::{Leaf, Receipt};
 use crate::policy::Refusal;
+use crate::token::TokenName;
 
 /// The index of an intent, or why it is not appended.
 pub(super) type Claimed = Result<u64, Conflict>;
@@ -33,6 +34,35 @@ impl Thaw {
     /// Who is thawed for what.
     pub(super) fn party(&self) -> Party {
         Party { caller: self.caller.as_str().as_bytes().to_vec(), key: self.key.as_str().as_bytes().to_vec() }
+    }
+}
+
+/// That an operator is about to delete a key from a token.
+#[derive(Clone, Debug)]
+pub struct KeyDeletion {
+    /// The token.
+    pub token: TokenName,
+    /// The key's public half.
+    pub public_key: PublicKey,
+    /// Where on the token it is, in words.
+    pub place: String,
+    /// The operator, as the kernel names it.
+    pub by: CallerName,
+    /// The operator's reason.
+    pub why: String,
+}
+
+impl KeyDeletion {
+    /// Its entry.
+    pub(super) fn entry(self, time: UnixMillis) -> Entry {
+        Entry::KeyDeletion {
+            time,
+            token: self.token.as_str().as_bytes().to_vec(),
+            spki_sha256: sha256(&[&self.public_key.to_spki_der()]),
+            place: self.place.into_bytes(),
+            by: self.by.as_str().as_bytes().to_vec(),
+            why: self.why.into_bytes(),
+        }
     }
 }
 

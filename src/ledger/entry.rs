@@ -224,6 +224,28 @@ pub enum Entry {
         #[cbor(n(8), with = "minicbor::bytes")]
         why: Vec<u8>,
     },
+    /// An operator is about to delete a key from a token.
+    #[n(11)]
+    KeyDeletion {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// The token's name.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        token: Vec<u8>,
+        /// SHA-256 of the key's DER SubjectPublicKeyInfo (RFC 5280 §4.1).
+        #[cbor(n(2), with = "minicbor::bytes")]
+        spki_sha256: [u8; 32],
+        /// Where on the token it is, in words: its label and id, or its slot.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        place: Vec<u8>,
+        /// The operator, as the kernel named it: `uid:0`.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        by: Vec<u8>,
+        /// The operator's reason.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        why: Vec<u8>,
+    },
 }
 
 /// What a caller asked for.
@@ -375,7 +397,8 @@ impl Entry {
             | Self::Freeze { time, .. }
             | Self::Thaw { time, .. }
             | Self::Checkpoint { time, .. }
-            | Self::Revocation { time, .. } => *time,
+            | Self::Revocation { time, .. }
+            | Self::KeyDeletion { time, .. } => *time,
         }
     }
 }

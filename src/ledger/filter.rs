@@ -225,7 +225,8 @@ fn asked(entry: &Entry) -> Option<&Asked> {
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
         | Entry::Checkpoint { .. }
-        | Entry::Revocation { .. } => None,
+        | Entry::Revocation { .. }
+        | Entry::KeyDeletion { .. } => None,
     }
 }
 
@@ -236,7 +237,10 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
             Some(caller)
         }
         Entry::Revocation { by, .. } => Some(by),
-        Entry::Outcome { .. } | Entry::SelfTest { .. } | Entry::Checkpoint { .. } => None,
+        Entry::Outcome { .. }
+        | Entry::SelfTest { .. }
+        | Entry::Checkpoint { .. }
+        | Entry::KeyDeletion { .. } => None,
     }
 }
 
@@ -245,7 +249,7 @@ fn key(entry: &Entry) -> Option<&[u8]> {
         Entry::Intent { asked, .. } | Entry::Refusal { asked, .. } => Some(&asked.key),
         Entry::Freeze { key, .. } | Entry::Thaw { key, .. } | Entry::Revocation { key, .. } => Some(key),
         Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => Some(key.as_bytes()),
-        Entry::Outcome { .. } | Entry::Refusals { .. } => None,
+        Entry::Outcome { .. } | Entry::Refusals { .. } | Entry::KeyDeletion { .. } => None,
     }
 }
 

@@ -14,13 +14,14 @@ use tonic::{Request, Response, Status};
 use super::message;
 use super::status::{Fault, Rejection, RevocationFault};
 use crate::caller::{Caller, CallerName};
-use crate::key::{Key, KeyName, KeyPurpose, Keys};
+use crate::key::{Key, KeyName, KeyPurpose, Keys, PublicKey};
 use crate::ledger::entry::{RevocationReason, Revoked, UnixMillis, from_fingerprint};
-use crate::ledger::{Ledger, Revocation, Thaw};
+use crate::ledger::{KeyDeletion, Ledger, Revocation, Thaw};
 use crate::sign::Failure;
+use crate::token::TokenName;
 
-/// The longest reason, in bytes.
-const MAX_WHY: usize = 1024;
+/// The longest reason, and the longest name of a place, in bytes.
+const MAX_LINE: usize = 1024;
 /// The longest key id or name that is revoked, in bytes; no certificate of SSH has a longer one.
 const MAX_NAME: usize = 1024;
 
@@ -28,6 +29,7 @@ const MAX_NAME: usize = 1024;
 #[derive(Clone)]
 pub(super) struct Operator {
     ledger: Ledger,
+    /// Those in service, the log's own too.
     keys: Keys,
 }
 
@@ -57,9 +59,8 @@ impl Operator {
         Ok(v1::RevokeResponse { receipt, key: described, in_ledger })
     }
 
-    async fn answer(&self, request: Request<v1::ThawRequest>) -> Result<v1::ThawResponse, Rejection> {
-        let caller = request.extensions().get::<Arc<Caller>>().cloned().ok_or(Fault::Internal)?;
-        let thaw = checked(operator(&caller)?, request.into_inner())?;
+    async fn thawed(&self, request: Request<v1::ThawRequest>) -> Result<v1::ThawResponse, Rejection> {
+        let thaw = checked(who(&request)?, request.into_inner())?;
         let recorded = self.ledger.thaw(thaw.clone()).await.map_err(Failure::from)?;
         let receipt = recorded.ok_or(Fault::NotFrozen)?;
         tracing::warn!(
@@ -72,12 +73,36 @@ impl Operator {
         );
         Ok(v1::ThawResponse { receipt: Some(message::receipt(receipt, self.ledger.origin())) })
     }
+
+    async fn key_deletion_recorded(
+        &self,
+        request: Request<v1::RecordKeyDeletionRequest>,
+    ) -> Result<v1::RecordKeyDeletionResponse, Rejection> {
+        let deletion = checked_deletion(who(&request)?, request.into_inner())?;
+        // By its public half, so that no copy of a key that is in service is lost, and whatever the file says by now.
+        if self.keys.iter().any(|key| key.public_key == deletion.public_key) {
+            return Err(Fault::KeyInService.into());
+        }
+        let recorded = self.ledger.record_key_deletion(deletion.clone()).await;
+        let receipt = recorded.map_err(Failure::from)?;
+        tracing::warn!(
+            entry = receipt.index,
+            why = deletion.why,
+            "{} is about to delete {} from token {}: {}",
+            deletion.by,
+            deletion.public_key.ssh_fingerprint(),
+            deletion.token,
+            deletion.place
+        );
+        let receipt = message::receipt(receipt, self.ledger.origin());
+        Ok(v1::RecordKeyDeletionResponse { receipt: Some(receipt) })
+    }
 }
 
 #[tonic::async_trait]
 impl operator_server::Operator for Operator {
     async fn thaw(&self, request: Request<v1::ThawRequest>) -> Result<Response<v1::ThawResponse>, Status> {
-        Ok(Response::new(self.answer(request).await?))
+        Ok(Response::new(self.thawed(request).await?))
     }
 
     async fn revoke(
@@ -86,6 +111,18 @@ impl operator_server::Operator for Operator {
     ) -> Result<Response<v1::RevokeResponse>, Status> {
         Ok(Response::new(self.revocation(request).await?))
     }
+
+    async fn record_key_deletion(
+        &self,
+        request: Request<v1::RecordKeyDeletionRequest>,
+    ) -> Result<Response<v1::RecordKeyDeletionResponse>, Status> {
+        Ok(Response::new(self.key_deletion_recorded(request).await?))
+    }
+}
+
+/// Who asks, who must be the operator.
+fn who<M>(request: &Request<M>) -> Result<CallerName, Fault> {
+    operator(request.extensions().get::<Arc<Caller>>().ok_or(Fault::Internal)?)
 }
 
 /// The name of a caller that is the operator.
@@ -99,12 +136,7 @@ fn checked(by: CallerName, request: v1::ThawRequest) -> Result<Thaw, Fault> {
     let v1::ThawRequest { key, caller, why } = request;
     let key = KeyName::new(&key).map_err(|_| Fault::ThawInvalid)?;
     let caller = CallerName::parse(&caller).map_err(|_| Fault::ThawInvalid)?;
-    if is_reason(&why) { Ok(Thaw { key, caller, by, why }) } else { Err(Fault::ThawInvalid) }
-}
-
-fn is_reason(why: &str) -> bool {
-    (1..=MAX_WHY).contains(&why.trim().len()) && why.len() <= MAX_WHY && !why.contains(char::is_control)
-}
+    if is_line(&why) { Ok(Thaw { key, caller, by, why }) } else { Err(Fault::ThawInvalid) }
 
 /// A revocation that makes sense.
 struct Revoking {
@@ -126,7 +158,7 @@ fn revoking(keys: &Keys, request: v1::RevokeRequest) -> Result<Revoking, Revocat
     let what = revoked(what.ok_or(RevocationFault::Invalid)?, is_x509)?;
     let reason = if reason.is_empty() { Ok(RevocationReason::Unspecified) } else { reason.parse() };
     let reason = reason.map_err(|_| RevocationFault::Invalid)?;
-    if !is_reason(&why) || (not_in_ledger && !what.means_later()) {
+    if !is_line(&why) || (not_in_ledger && !what.means_later()) {
         return Err(RevocationFault::Invalid);
     }
     Ok(Revoking { key, what, reason, why })
@@ -148,6 +180,24 @@ fn revoked(what: What, is_x509: bool) -> Result<Revoked, RevocationFault> {
         What::Entry(index) => Ok(Revoked::Entry(index)),
         What::KeyId(_) | What::Name(_) | What::Recorded(_) => Err(RevocationFault::Invalid),
     }
+}
+
+}
+
+fn checked_deletion(by: CallerName, request: v1::RecordKeyDeletionRequest) -> Result<KeyDeletion, Fault> {
+    let v1::RecordKeyDeletionRequest { token, spki, place, why } = request;
+    let token = TokenName::new(token).map_err(|_| Fault::KeyDeletionInvalid)?;
+    let public_key = PublicKey::from_spki_der(&spki).map_err(|_| Fault::KeyDeletionInvalid)?;
+    if is_line(&place) && is_line(&why) {
+        Ok(KeyDeletion { token, public_key, place, by, why })
+    } else {
+        Err(Fault::KeyDeletionInvalid)
+    }
+}
+
+/// Whether it says something, in one line that the ledger has room for.
+fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_LINE && !text.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -179,12 +229,36 @@ mod tests {
             |thaw| thaw.why = String::new(),
             |thaw| thaw.why = "  ".into(),
             |thaw| thaw.why = "one\nand another".into(),
-            |thaw| thaw.why = "x".repeat(MAX_WHY + 1),
+            |thaw| thaw.why = "x".repeat(MAX_LINE + 1),
         ];
         for change in bad {
             let mut thaw = good.clone();
             change(&mut thaw);
             assert_eq!(checked(by(), thaw).unwrap_err(), Fault::ThawInvalid);
+        }
+    }
+
+    #[test]
+    fn a_deletion_has_a_token_a_key_a_place_and_a_reason() {
+        let by = || Caller::from_uid(0).name().clone();
+        let good = v1::RecordKeyDeletionRequest {
+            token: "soft".into(),
+            spki: PublicKey::Ed25519([7; 32]).to_spki_der().into(),
+            place: "label \"old\"".into(),
+            why: "it was retired".into(),
+        };
+        assert!(checked_deletion(by(), good.clone()).is_ok());
+        let bad: [fn(&mut v1::RecordKeyDeletionRequest); 5] = [
+            |deletion| deletion.token = "no such token".into(),
+            |deletion| deletion.spki = b"no key".to_vec().into(),
+            |deletion| deletion.place = " ".into(),
+            |deletion| deletion.why = "one\nand another".into(),
+            |deletion| deletion.why = "x".repeat(MAX_LINE + 1),
+        ];
+        for change in bad {
+            let mut deletion = good.clone();
+            change(&mut deletion);
+            assert_eq!(checked_deletion(by(), deletion).unwrap_err(), Fault::KeyDeletionInvalid);
         }
     }
 }

@@ -68,6 +68,10 @@ pub(super) enum Fault {
     ThawInvalid,
     /// A thaw of a caller that is not frozen for the key.
     NotFrozen,
+    /// A deletion of what is no key, from nowhere, or without a reason.
+    KeyDeletionInvalid,
+    /// A deletion of a key that this signer uses.
+    KeyInService,
     /// A search for what cannot be.
     FilterInvalid,
     /// An entry or a size that the ledger does not have.
@@ -100,6 +104,8 @@ impl Fault {
         Self::OperatorOnly,
         Self::ThawInvalid,
         Self::NotFrozen,
+        Self::KeyDeletionInvalid,
+        Self::KeyInService,
         Self::FilterInvalid,
         Self::NoSuchEntry,
         Self::LedgerUnreadable,
@@ -180,6 +186,16 @@ impl From<Fault> for Rejection {
                 Code::NotFound,
                 "NOT_FROZEN",
                 "this caller is not frozen for this key; `countersign ledger show` has each freeze",
+            ),
+            Fault::KeyDeletionInvalid => Self::new(
+                Code::InvalidArgument,
+                "KEY_DELETION_INVALID",
+                "a deletion has a token's name, a public key, and a place and a reason of 1 to 1024 bytes without control characters",
+            ),
+            Fault::KeyInService => Self::new(
+                Code::FailedPrecondition,
+                "KEY_IN_SERVICE",
+                "this signer has the key in service; take its section out of the configuration, restart the signer, and delete it then",
             ),
             Fault::FilterInvalid => Self::new(
                 Code::InvalidArgument,

@@ -24,6 +24,7 @@ use crate::key::PublicKey;
 mod attribute;
 pub(crate) mod change;
 pub(crate) mod classify;
+mod delete;
 pub(crate) mod generate;
 pub(crate) mod init;
 pub(crate) mod key;

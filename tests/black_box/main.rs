@@ -41,6 +41,7 @@ mod front_ends;
 mod health;
 mod hygiene;
 mod identity;
+mod key_delete;
 mod ledger;
 mod limits;
 mod login;

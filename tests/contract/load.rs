@@ -187,7 +187,8 @@ pub fn settled(site: &Site) -> Settled {
             | Entry::Freeze { .. }
             | Entry::Thaw { .. }
             | Entry::Revocation { .. }
-            | Entry::Checkpoint { .. } => {
+            | Entry::Checkpoint { .. }
+            | Entry::KeyDeletion { .. } => {
                 panic!("nothing here refuses, or signs checkpoints: entry {index} is {entry:?}")
             }
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use countersign_faulty::{Control, module};
+use countersign_faulty::{Call, Control, module};
 
 use crate::desk::{Desk, SERIAL, write_pin};
 use crate::hsm::Hsm;
@@ -94,6 +94,16 @@ pub struct Token {
     pub control: Option<Control>,
     /// The card and its reader, where it is a YubiKey.
     pub desk: Option<Desk>,
+}
+
+/// Whatever a test did: no daemon and no command that it ran has asked the token to destroy anything (R45).
+impl Drop for Token {
+    fn drop(&mut self) {
+        let destroyed = self.control.as_ref().map_or(0, |control| control.calls(Call::DestroyObject));
+        if !std::thread::panicking() {
+            assert_eq!(destroyed, 0, "objects were destroyed");
+        }
+    }
 }
 
 impl Token {

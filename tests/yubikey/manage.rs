@@ -120,14 +120,27 @@ fn a_key_moves_to_an_empty_slot_and_is_the_same_there() {
 }
 
 #[test]
-fn only_the_key_that_is_named_is_deleted() {
+fn only_a_key_that_no_section_names_is_deleted() {
     let place = place("ecdsa-p256-sha256");
     place.site.run_ok(&generate());
-    let found = fingerprint(&place);
-    let delete = |fingerprint| with_key(&["key", "delete", "user-ca", "--fingerprint", fingerprint]);
+    place.desk.generate("82", "ecdsa-p384-sha384");
+    let (named, config) =
+        (fingerprint(&place), std::fs::read_to_string(place.site.path("countersign.toml")).unwrap());
+    place.site.configure(&config.replace("9c", "82").replace("ecdsa-p256-sha256", "ecdsa-p384-sha384"));
+    let other = fingerprint(&place);
+    place.site.configure(&config);
+    let _daemon = place.site.serve();
+    let delete = |fingerprint| {
+        let key = ["key", "delete", "--token", "yubi", "--fingerprint", fingerprint, "--why", "a test"];
+        with_key(&key)
+    };
     let message = place.site.run_refused(&delete("SHA256:other"), 1);
-    assert!(message.contains("which is not the key to delete; nothing was changed"), "{message}");
-    assert_eq!(fingerprint(&place), found);
-    place.site.run_ok(&delete(&found));
-    assert!(place.site.run_refused(&["check"], 2).contains("slot 9c of the YubiKey holds no key"));
+    assert!(message.contains("tells no key SHA256:other, and nothing was deleted"), "{message}");
+    let message = place.site.run_refused(&delete(&named), 1);
+    assert!(message.contains("section [key.user-ca] of ") && message.contains("names this key"), "{message}");
+    let said = place.site.run_ok(&delete(&other));
+    assert!(said.contains(&format!("deleted key {other} from token yubi: entry ")), "{said}");
+    let info = place.site.run_ok(&["token", "info", "yubi"]);
+    assert!(info.contains("slot 9c") && !info.contains("slot 82"), "{info}");
+    assert_eq!(fingerprint(&place), named);
 }

@@ -1,4 +1,4 @@
-//! `countersign key generate`, `move` and `delete` for keys in a YubiKey's slots.
+//! `countersign key generate` and `move` for keys in a YubiKey's slots.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -37,21 +37,6 @@ pub(crate) struct MoveArgs {
     /// The slot that it is to be in; which must be empty
     #[arg(long, value_name = "SLOT")]
     to: Slot,
-    /// A file with the management key in hexadecimal, mode 0600; asked for if left out
-    #[arg(long, value_name = "FILE")]
-    management_key_file: Option<PathBuf>,
-}
-
-/// Which key goes.
-#[derive(clap::Args)]
-pub(crate) struct DeleteArgs {
-    /// The key's name in the configuration
-    name: String,
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// The fingerprint of the key that is to go, as `key show` prints it: what is deleted is lost for good
-    #[arg(long, value_name = "SHA256:…")]
-    fingerprint: String,
     /// A file with the management key in hexadecimal, mode 0600; asked for if left out
     #[arg(long, value_name = "FILE")]
     management_key_file: Option<PathBuf>,
@@ -104,22 +89,6 @@ pub(super) fn relocate(args: &MoveArgs) -> anyhow::Result<()> {
     )?;
     let mut out = io::stdout().lock();
     writeln!(out, "moved key {}; in [key.{}], set:\n  slot = \"{}\"", key.name, key.name, args.to)?;
-    Ok(())
-}
-
-/// # Errors
-/// What is wrong; the key is still there.
-pub(super) fn delete(args: &DeleteArgs) -> anyhow::Result<()> {
-    let config = args.config.load()?;
-    let (key, token) = sections(&config, &args.name)?;
-    let (card, public_key) = look(key, token)?;
-    let (found, slot) = (public_key.fingerprint(), slot(key)?);
-    anyhow::ensure!(
-        found == args.fingerprint,
-        "slot {slot} holds {found}, which is not the key to delete; nothing was changed"
-    );
-    management::delete(card, slot, &management_key::read(args.management_key_file.as_deref())?)?;
-    writeln!(io::stdout().lock(), "deleted key {} from slot {slot}", key.name)?;
     Ok(())
 }
 

@@ -48,6 +48,10 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
             json!({ "kind": "revocation", "key": utf8(key), "revoked": revoked(ca_key, what) }),
             json!({ "reason": reason.word(), "in_ledger": in_ledger, "by": utf8(by), "why": utf8(why) }),
         ]),
+        Entry::KeyDeletion { token, spki_sha256, place, by, why, .. } => merged([
+            json!({ "kind": "key-deletion", "token": utf8(token), "spki_sha256": hex(spki_sha256) }),
+            json!({ "place": utf8(place), "by": utf8(by), "why": utf8(why) }),
+        ]),
         Entry::Checkpoint { key, ca_key, text, .. } => {
             merged([key_fields(ca_key), json!({ "kind": "checkpoint", "key": key, "text": text })])
         }

@@ -123,6 +123,7 @@ impl Counted {
             }
             Entry::Freeze { .. } => "freeze",
             Entry::Thaw { .. } => "thaw",
+            Entry::KeyDeletion { .. } => "key-deletion",
             Entry::Checkpoint { .. } => "checkpoint",
             Entry::Revocation { .. } => "revocation",
         };

@@ -51,6 +51,12 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             );
             ("revocation", "-".to_owned(), word(key), what)
         }
+        Entry::KeyDeletion { token, spki_sha256, place, by, why, .. } => {
+            let (place, why) = (place.escape_ascii(), why.escape_ascii());
+            let spki = hex(spki_sha256);
+            let what = format!("{place} of token {}, spki sha256 {spki}: \"{why}\"", word(token));
+            ("key-deletion", word(by), "-".to_owned(), what)
+        }
         Entry::Checkpoint { key, text, .. } => {
             ("checkpoint", "-".to_owned(), word(key.as_bytes()), checkpoint(text))
         }

@@ -126,6 +126,8 @@ fn every_field_of_an_entry_is_escaped() {
     let rule = evil.to_owned();
     let freeze = Entry::Freeze { time, caller: bytes(), key: bytes(), rule, requests: 1, since: time };
     let thaw = Entry::Thaw { time, caller: bytes(), key: bytes(), freeze: 0, by: bytes(), why: bytes() };
+    let (spki_sha256, place) = ([0; 32], bytes());
+    let deletion = Entry::KeyDeletion { time, token: bytes(), spki_sha256, place, by: bytes(), why: bytes() };
     let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
     let revocation = |what| Entry::Revocation {
         time,
@@ -145,7 +147,7 @@ fn every_field_of_an_entry_is_escaped() {
     let origin = "\u{9b}31m\u{202e}";
     let checkpoint = checkpoint(format!("{origin}\n1\n{}\n", "A".repeat(43) + "="));
     assert!(super::table::line(0, &checkpoint).contains("of 1 entries, root 0000"));
-    for entry in [refusal, outcome, refusals, freeze, thaw, by_id, by_name, checkpoint, no_checkpoint] {
+    for entry in [refusal, outcome, refusals, freeze, thaw, deletion, by_id, by_name, checkpoint, no_checkpoint] {
         let line = super::table::line(0, &entry);
         assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
         let value = super::json::line(0, &entry);

@@ -26,6 +26,8 @@ pub(super) enum NoRequest {
     Freeze,
     #[error("is of a revocation, which no policy decides")]
     Revocation,
+    #[error("is of a key that was deleted, which no policy decides")]
+    KeyDeletion,
     #[error("has only the digest of its TBS, which was too long to record")]
     DigestOnly,
     #[error("is of kind {0:?}, which this countersign does not know")]
@@ -59,5 +61,6 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::Freeze { .. } | Entry::Thaw { .. } => Err(NoRequest::Freeze),
         Entry::Checkpoint { .. } => Err(NoRequest::Checkpoint),
         Entry::Revocation { .. } => Err(NoRequest::Revocation),
+        Entry::KeyDeletion { .. } => Err(NoRequest::KeyDeletion),
     }
 }

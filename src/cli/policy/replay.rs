@@ -230,6 +230,7 @@ impl From<NoRequest> for Why {
             | NoRequest::Freeze
             | NoRequest::Revocation
             | NoRequest::Checkpoint
+            | NoRequest::KeyDeletion
             | NoRequest::Kind(_)
             | NoRequest::Caller(_) => Self::Unknown,
         }

@@ -127,7 +127,10 @@ impl<'scope> Sequence<'scope> {
                     self.findings.add(index, Wrong::OtherRevokedKey);
                 }
             }
-            Entry::Refusals { time, .. } | Entry::Freeze { time, .. } | Entry::Thaw { time, .. } => {
+            Entry::Refusals { time, .. }
+            | Entry::Freeze { time, .. }
+            | Entry::Thaw { time, .. }
+            | Entry::KeyDeletion { time, .. } => {
                 self.counts.others += 1;
                 self.time(index, time);
             }

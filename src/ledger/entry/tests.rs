@@ -109,6 +109,16 @@ fn entry() -> impl Strategy<Value = Entry> {
         (time(), bytes(), bytes(), any::<u64>(), bytes(), bytes()).prop_map(
             |(time, caller, key, freeze, by, why)| Entry::Thaw { time, caller, key, freeze, by, why }
         ),
+        (time(), bytes(), any::<[u8; 32]>(), bytes(), bytes(), bytes()).prop_map(
+            |(time, token, spki_sha256, place, by, why)| Entry::KeyDeletion {
+                time,
+                token,
+                spki_sha256,
+                place,
+                by,
+                why
+            }
+        ),
     ]
 }
 

@@ -147,6 +147,7 @@ impl TermKey {
             Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => {
                 vec![self.term(Kind::Key, &[key.as_bytes()])]
             }
+            Entry::KeyDeletion { .. } => Vec::new(),
             Entry::Refusals { caller, .. } => vec![self.term(Kind::Caller, &[caller])],
             Entry::Freeze { caller, key, .. } | Entry::Thaw { caller, key, .. } => {
                 vec![self.term(Kind::Caller, &[caller]), self.term(Kind::Key, &[key])]

@@ -33,7 +33,7 @@ pub(super) struct FoundKey {
 
 /// What a card says of a key.
 pub(super) struct Facts {
-    public_key: PublicKey,
+    pub(super) public_key: PublicKey,
     pin_policy: PinPolicy,
     touch_policy: TouchPolicy,
 }

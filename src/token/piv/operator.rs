@@ -76,6 +76,16 @@ pub(crate) fn public_key(device: YubiKey, config: &crate::key::Config) -> anyhow
     Ok(found?.public_key)
 }
 
+/// Every key whose public half the card tells, and its slot.
+///
+/// # Errors
+/// That the card is not there.
+pub(crate) fn public_keys(device: YubiKey) -> anyhow::Result<Vec<(Slot, PublicKey)>> {
+    let mut card = Card::open(device.serial).map_err(failed)?;
+    let told = |talk: &mut Talk<'_>, slot| Some((slot, key::facts(talk, slot).ok()?.public_key));
+    card.talk(|talk| Ok(Slot::all().filter_map(|slot| told(talk, slot)).collect())).map_err(failed)
+}
+
 /// What the card attests of a configured key, once the way to a root in the file `roots` is checked.
 ///
 /// # Errors

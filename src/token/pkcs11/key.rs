@@ -325,7 +325,11 @@ pub(crate) fn public_key(session: &Session, private: ObjectHandle) -> Result<Pub
     }
 }
 
-fn public_objects(session: &Session, id: &[u8]) -> Result<Vec<ObjectHandle>, Error> {
+/// Every public key object of this id, asked twice like [`private_keys`].
+///
+/// # Errors
+/// If a call fails.
+pub(super) fn public_objects(session: &Session, id: &[u8]) -> Result<Vec<ObjectHandle>, Error> {
     let mut found = Vec::new();
     for handle in
         session.find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())])?

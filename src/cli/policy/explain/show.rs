@@ -55,6 +55,7 @@ fn recorded(report: &Report) -> String {
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
         | Entry::Revocation { .. }
+        | Entry::KeyDeletion { .. }
         | Entry::Checkpoint { .. } => return String::new(),
     };
     let policy = if *policy == report.policy_digest { "this policy" } else { "another policy than this" };

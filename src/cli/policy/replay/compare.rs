@@ -137,6 +137,7 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
         | Entry::Revocation { .. }
+        | Entry::KeyDeletion { .. }
         | Entry::Checkpoint { .. } => Err(Why::Unknown),
     }
 }

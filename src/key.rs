@@ -101,7 +101,13 @@ impl KeyPurpose {
     pub const fn kinds(self) -> &'static [TbsKind] {
         match self {
             Self::SshUserCa | Self::SshHostCa => &[TbsKind::SshCertificate],
-            Self::X509Ca => &[TbsKind::X509Certificate, TbsKind::X509Crl, TbsKind::OcspResponse],
+            Self::X509Ca => &[
+                TbsKind::X509Certificate,
+                TbsKind::X509Crl,
+                TbsKind::OcspResponse,
+                TbsKind::X509Request,
+                TbsKind::X509Root,
+            ],
             Self::X509Crl => &[TbsKind::X509Crl],
             Self::Ocsp => &[TbsKind::OcspResponse],
             Self::Ledger => &[],
@@ -200,7 +206,9 @@ impl Keys {
         let mut faults = Vec::new();
         let mut certify = |key: &Arc<Key>| {
             let config = configs.iter().find(|config| config.name == key.name && config.purpose.is_x509());
-            let Some(config) = config else { return Arc::clone(key) };
+            let Some(config) = config.filter(|config| config.certificate.is_some()) else {
+                return Arc::clone(key);
+            };
             let certificate = KeyCertificate::load(config)
                 .and_then(|certificate| certificate.of(&key.public_key, now))
                 .map_err(|error| {

@@ -38,6 +38,7 @@ mod format;
 pub(crate) mod listing;
 pub(crate) mod network;
 pub(crate) mod ocsp;
+pub(crate) mod own;
 pub(crate) mod pattern;
 pub(crate) mod profile;
 mod quote;

@@ -20,6 +20,7 @@ use countersign::ledger::note::{Note, VerifierKey};
 use countersign::ledger::{Entry, leaf_hash};
 use countersign::policy::{KeyList, ListError, ListFormat, Network, Pattern};
 use countersign_tbs::crl::{CrlBuilder, TbsCertList, Updates};
+use countersign_tbs::csr::{CertificationRequest, RequestBuilder};
 use countersign_tbs::der::{DerError, Reader, StringKind, Writer, tag};
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::krl::Krl;
@@ -53,7 +54,7 @@ macro_rules! targets {
 
 targets! {
     ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob
-    spki der_reader x509_tbs x509_certificate crl krl ocsp
+    spki der_reader x509_tbs x509_certificate x509_request crl krl ocsp
     ledger_entry note note_key checkpoint caller_name config pattern network key_list agent_frame
 }
 
@@ -192,6 +193,17 @@ pub fn x509_certificate(data: &[u8]) -> bool {
     let tbs = certificate.tbs();
     let signed = tbs.certificate(tbs.signature_algorithm(), certificate.signature());
     assert_eq!(signed.as_deref(), Ok(data));
+    true
+}
+
+/// A finished certificate request, and what is signed in it.
+pub fn x509_request(data: &[u8]) -> bool {
+    let Ok(request) = CertificationRequest::parse(data) else { return false };
+    let info = request.info();
+    assert_eq!(info.request(request.signature_algorithm(), request.signature()), data);
+    let start = RequestBuilder::new(info.subject().clone(), info.public_key().clone());
+    let rebuilt = info.extensions().iter().cloned().fold(start, RequestBuilder::extension).build();
+    assert_eq!(rebuilt.expect("what parses must build").as_bytes(), info.as_bytes());
     true
 }
 

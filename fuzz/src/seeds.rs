@@ -10,6 +10,7 @@ use countersign_tbs::crl::{
     CrlBuilder, CrlNumber, EntryExtension, IssuingDistributionPoint, Reason, RevokedEntry, Scope,
     TbsCertList, Updates,
 };
+use countersign_tbs::csr::RequestBuilder;
 use countersign_tbs::der::{Oid, StringKind, Time, oids};
 use countersign_tbs::key::{Curve, EcPoint, MlDsaPublicKey, ParameterSet, PublicKey, RsaPublicKey};
 use countersign_tbs::krl::{Certificates, Krl, Section};
@@ -257,6 +258,22 @@ pub(crate) fn x509_tbs() -> Vec<Vec<u8>> {
 pub(crate) fn x509_certificate() -> Vec<Vec<u8>> {
     let finished = |tbs: &TbsCertificate| tbs.certificate(tbs.signature_algorithm(), &[0xa5; 64]).unwrap();
     x509_tbs_list().iter().map(finished).collect()
+}
+
+pub(crate) fn x509_request() -> Vec<Vec<u8>> {
+    let usage = ExtensionValue::KeyUsage(KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN);
+    let constraints = ExtensionValue::BasicConstraints(BasicConstraints::Ca { path_len: Some(0) });
+    let request = |key: PublicKey, extensions: Vec<Extension>| {
+        let start = RequestBuilder::new(name("Intermediate"), key);
+        let info = extensions.into_iter().fold(start, RequestBuilder::extension).build().unwrap();
+        info.request(SignatureAlgorithm::ALL[0], &[0xa5; 64])
+    };
+    let extensions = vec![Extension::critical(constraints), Extension::critical(usage)];
+    public_keys()
+        .into_iter()
+        .map(|key| request(key, extensions.clone()))
+        .chain([request(PublicKey::Ed25519([7; 32]), Vec::new())])
+        .collect()
 }
 
 fn revoked(serial: u8, extensions: Vec<EntryExtension>) -> RevokedEntry {

@@ -23,9 +23,9 @@ use crate::v1::signer_client::SignerClient;
 use crate::v1::{
     ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetCheckpointRequest,
     GetCrlNumberRequest, GetKeyRequest, GetTreeRequest, InclusionProof, Key, ListEntriesRequest,
-    ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordKeyDeletionRequest,
-    RevokeRequest, RevokeResponse, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
-    WatchRequest, WatchResponse,
+    ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest, ProveInclusionRequest, Receipt,
+    RecordKeyDeletionRequest, RevokeRequest, RevokeResponse, SignRequest, SignResponse, SignStreamResponse,
+    ThawRequest, Tree, WatchRequest, WatchResponse,
 };
 
 mod error;

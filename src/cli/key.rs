@@ -18,16 +18,23 @@ use crate::token::{self, Device, TokenName, YubiKey, process};
 
 mod attest;
 mod certificate;
+mod certify;
+mod csr;
 mod delete;
 mod export;
 mod import;
+mod self_sign;
+mod sign_intermediate;
 mod slot;
 
 use attest::AttestArgs;
 use certificate::CertificateArgs;
+use csr::CsrArgs;
 use delete::DeleteArgs;
 use export::ExportArgs;
 use import::ImportArgs;
+use self_sign::SelfSignArgs;
+use sign_intermediate::SignIntermediateArgs;
 use slot::{MoveArgs, SlotArgs};
 
 /// What to do with keys.
@@ -51,6 +58,12 @@ pub(crate) enum KeyCommand {
     Certificate(CertificateArgs),
     /// Delete a key that no section names from its token, for good; of a YubiKey from firmware 5.7 on
     Delete(DeleteArgs),
+    /// Have an X.509 CA key of a running signer request its own certificate (PKCS#10)
+    Csr(CsrArgs),
+    /// Have an X.509 CA key of a running signer sign its own certificate: a root
+    SelfSign(SelfSignArgs),
+    /// Have an X.509 CA key of a running signer certify a CA below it
+    SignIntermediate(Box<SignIntermediateArgs>),
 }
 
 /// Which key to make.
@@ -124,6 +137,9 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Import(args) => import::run(&args),
         KeyCommand::Certificate(args) => certificate::run(&args),
         KeyCommand::Delete(args) => delete::run(&args),
+        KeyCommand::Csr(args) => csr::run(&args, &mut io::stdout().lock()),
+        KeyCommand::SelfSign(args) => self_sign::run(&args, &mut io::stdout().lock()),
+        KeyCommand::SignIntermediate(args) => sign_intermediate::run(&args, &mut io::stdout().lock()),
     }
 }
 

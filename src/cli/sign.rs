@@ -293,6 +293,13 @@ fn comment(line: &str) -> &str {
     line.trim_end().splitn(3, ' ').nth(2).unwrap_or_default()
 }
 
+/// What becomes of a file that is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Existing {
+    Replaced,
+    Kept,
+}
+
 /// A file that is to take the place of another: a reader sees the old one or the new one, never half of one.
 pub(super) struct Unfinished {
     file: File,
@@ -322,9 +329,18 @@ impl Unfinished {
         Ok(self)
     }
 
-    pub(super) fn finish(mut self, content: &[u8]) -> anyhow::Result<()> {
+    pub(super) fn finish(self, content: &[u8]) -> anyhow::Result<()> {
+        self.finish_as(content, Existing::Replaced)
+    }
+
+    /// As [`Self::finish`]; of a file that has come to be there meanwhile, as `existing` says.
+    pub(super) fn finish_as(mut self, content: &[u8], existing: Existing) -> anyhow::Result<()> {
         let written = self.file.write_all(content).and_then(|()| self.file.sync_all());
-        let finished = written.and_then(|()| fs::rename(&self.path, &self.target));
+        let finished = written.and_then(|()| match existing {
+            Existing::Replaced => fs::rename(&self.path, &self.target),
+            // It fails if there is one. What it is linked from goes when this is dropped.
+            Existing::Kept => fs::hard_link(&self.path, &self.target),
+        });
         // The directory, too, has it once its disk does.
         let beside = self.target.parent().filter(|parent| *parent != Path::new(""));
         let directory = File::open(beside.unwrap_or(Path::new(".")));

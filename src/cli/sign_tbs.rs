@@ -74,20 +74,23 @@ pub(super) async fn run(args: SignTbsArgs) -> anyhow::Result<()> {
         .context("cannot write to standard output")
 }
 
-fn of_kind(kind: TbsKind, bytes: Vec<u8>) -> Tbs {
+pub(super) fn of_kind(kind: TbsKind, bytes: Vec<u8>) -> Tbs {
     match kind {
         TbsKind::SshCertificate => Tbs::SshCertificate(bytes.into()),
         TbsKind::X509Certificate => Tbs::X509Certificate(bytes.into()),
         TbsKind::X509Crl => Tbs::X509Crl(bytes.into()),
         TbsKind::OcspResponse => Tbs::OcspResponse(bytes.into()),
+        TbsKind::X509Request => Tbs::X509Request(bytes.into()),
+        TbsKind::X509Root => Tbs::X509Root(bytes.into()),
     }
 }
 
 /// RFC 7468; what it does not name is called what OpenSSL calls it.
-const fn label(kind: TbsKind) -> &'static str {
+pub(super) const fn label(kind: TbsKind) -> &'static str {
     match kind {
         TbsKind::SshCertificate => "SSH CERTIFICATE",
-        TbsKind::X509Certificate => "CERTIFICATE",
+        TbsKind::X509Certificate | TbsKind::X509Root => "CERTIFICATE",
+        TbsKind::X509Request => "CERTIFICATE REQUEST",
         TbsKind::X509Crl => "X509 CRL",
         TbsKind::OcspResponse => "OCSP RESPONSE",
     }

@@ -130,7 +130,8 @@ fn of(entry: &Entry) -> Option<&CaKey> {
         | Entry::Outcome { .. }
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
-        | Entry::Thaw { .. } => None,
+        | Entry::Thaw { .. }
+        | Entry::KeyDeletion { .. } => None,
     }
 }
 

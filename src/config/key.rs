@@ -113,6 +113,8 @@ pub(super) fn read(
     });
     let (own, issuer) = (raw.certificate, raw.issuer_certificate);
     let certificate = match purpose {
+        // A CA's is made with its key's signature, so that the key is in service before.
+        Some(KeyPurpose::X509Ca) if own.is_none() => has_no_issuer(issuer, section).then_some(None),
         Some(purpose) if purpose.is_x509() => certificate_files(purpose, own, issuer, section).map(Some),
         _ => has_no_files(own, issuer, section).then_some(None),
     };
@@ -250,10 +252,15 @@ fn certificate_files(
     let issuer = if purpose == KeyPurpose::Ocsp {
         section.required("issuer_certificate", issuer, &here).map(Some)
     } else {
-        let why = "is for keys of purpose \"ocsp\", which answer for another CA: delete it";
-        section.or("issuer_certificate", issuer, None, |_| Err(why))
+        has_no_issuer(issuer, section).then_some(None)
     };
     Some(CertificateFiles { own: own?, issuer: issuer? })
+}
+
+/// Whether a key that answers for no other CA names none.
+fn has_no_issuer(issuer: Text, section: &mut Section<'_, '_>) -> bool {
+    let why = "is for keys of purpose \"ocsp\", which answer for another CA: delete it";
+    section.or("issuer_certificate", issuer, (), |_| Err(why)).is_some()
 }
 
 /// Whether a key that is not for X.509 names no files.

@@ -20,6 +20,7 @@ use crate::policy::x509::CertificateKind;
 pub(super) mod budget;
 pub(super) mod crl;
 pub(super) mod ocsp;
+pub(super) mod own;
 pub(super) mod ssh;
 pub(super) mod x509;
 
@@ -29,13 +30,20 @@ enum Signs {
     Certificate(CertificateKind),
     Crl,
     OcspResponse,
+    Request,
+    Root,
 }
 
 impl Signs {
     fn all() -> impl Iterator<Item = (&'static str, Self)> {
         let certificates =
             CertificateKind::ALL.into_iter().map(|kind| (kind.name(), Self::Certificate(kind)));
-        certificates.chain([("crl", Self::Crl), ("ocsp-response", Self::OcspResponse)])
+        certificates.chain([
+            ("crl", Self::Crl),
+            ("ocsp-response", Self::OcspResponse),
+            ("certificate-request", Self::Request),
+            ("root-ca", Self::Root),
+        ])
     }
 
     /// Those that a key of `purpose` signs.
@@ -48,6 +56,8 @@ impl Signs {
             Self::Certificate(_) => TbsKind::X509Certificate,
             Self::Crl => TbsKind::X509Crl,
             Self::OcspResponse => TbsKind::OcspResponse,
+            Self::Request => TbsKind::X509Request,
+            Self::Root => TbsKind::X509Root,
         }
     }
 }
@@ -94,6 +104,8 @@ fn read_x509(
             x509::read(kind, section).map(|(callers, bounds)| (callers, Bounds::X509(Box::new(bounds))))
         }
         Signs::Crl => crl::read(section).map(|(callers, bounds)| (callers, Bounds::Crl(bounds))),
+        Signs::Request => own::read_request(section),
+        Signs::Root => own::read_root(section),
         Signs::OcspResponse => ocsp::read(section).map(|(callers, bounds)| (callers, Bounds::Ocsp(bounds))),
     };
     match purpose {
@@ -124,8 +136,12 @@ struct RawValidity {
 
 impl RawValidity {
     fn read(self, section: &mut Section<'_, '_>) -> Option<ValidityBounds> {
-        let max_lifetime = section.required("max_lifetime", self.max_lifetime, seconds(SECOND..=TEN_YEARS));
-        let longest = max_lifetime.unwrap_or(TEN_YEARS);
+        self.read_up_to(TEN_YEARS, section)
+    }
+
+    fn read_up_to(self, most: Duration, section: &mut Section<'_, '_>) -> Option<ValidityBounds> {
+        let max_lifetime = section.required("max_lifetime", self.max_lifetime, seconds(SECOND..=most));
+        let longest = max_lifetime.unwrap_or(most);
         let min_lifetime = section.or("min_lifetime", self.min_lifetime, SECOND, seconds(SECOND..=longest));
         let backdating = section.or("backdating", self.backdating, MINUTE, seconds(Duration::ZERO..=HOUR));
         let start_within =

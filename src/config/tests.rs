@@ -111,7 +111,7 @@ freeze_after 100/3600"#
 #[test]
 fn example_is_a_configuration() {
     let config = parse(EXAMPLE).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    assert_eq!(config.keys.len(), 7);
+    assert_eq!(config.keys.len(), 8);
 }
 
 #[test]
@@ -172,6 +172,11 @@ fn example_documents_every_key() {
         (&table["key"]["tls-ocsp"], without(keys_of::<key::Raw>(), &of_all)),
         (lists, keys_of::<profile::crl::Raw>().to_vec()),
         (lists, vec!["extension_values"]),
+        (
+            &table["key"]["root"]["allow"]["itself"],
+            vec!["callers", "subject", "max_path_length", "max_lifetime"],
+        ),
+        (&table["key"]["tls-ca"]["allow"]["request"], vec!["callers", "subject"]),
         (responses, keys_of::<profile::ocsp::Raw>().to_vec()),
     ] {
         assert!(!keys.is_empty());

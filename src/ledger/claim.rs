@@ -182,7 +182,9 @@ impl Unique {
     pub(super) fn of(tbs: &Tbs, rule: &str, numbering: Numbering) -> Self {
         match tbs {
             Tbs::Crl(list) => Self::CrlNumber(ListNumber::of(list, rule, numbering)),
-            Tbs::Ssh(_) | Tbs::X509(_) | Tbs::Ocsp(_) => Serial::of(tbs).map_or(Self::Nothing, Self::Serial),
+            Tbs::Ssh(_) | Tbs::X509(_) | Tbs::Ocsp(_) | Tbs::Request(_) | Tbs::Root(_) => {
+                Serial::of(tbs).map_or(Self::Nothing, Self::Serial)
+            }
         }
     }
 }
@@ -193,7 +195,8 @@ impl Serial {
         match tbs {
             Tbs::Ssh(certificate) => Some(Self(certificate.serial().to_be_bytes().to_vec())),
             Tbs::X509(certificate) => Some(Self(certificate.serial().as_bytes().to_vec())),
-            Tbs::Crl(_) | Tbs::Ocsp(_) => None,
+            Tbs::Root(root) => Some(Self(root.tbs().serial().as_bytes().to_vec())),
+            Tbs::Crl(_) | Tbs::Ocsp(_) | Tbs::Request(_) => None,
         }
     }
 

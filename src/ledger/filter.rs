@@ -169,8 +169,9 @@ impl Filter {
         match asked(entry).and_then(parsed) {
             Some(Tbs::Ssh(certificate)) => self.matches_ssh(&certificate),
             Some(Tbs::X509(certificate)) => self.matches_x509(&certificate),
+            Some(Tbs::Root(root)) => self.matches_x509(root.tbs()),
             // These name other certificates, of which there are entries.
-            Some(Tbs::Crl(_) | Tbs::Ocsp(_)) | None => false,
+            Some(Tbs::Crl(_) | Tbs::Ocsp(_) | Tbs::Request(_)) | None => false,
         }
     }
 

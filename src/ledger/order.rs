@@ -90,6 +90,16 @@ impl Work {
                 let object = tbs.certificate_list(scheme.into(), &signature).ok()?;
                 Some((signature, object))
             }
+            Self::Tbs(Tbs::Request(tbs)) => {
+                let signature = x509_signature(scheme, raw).ok()?;
+                let object = tbs.request(scheme.into(), &signature);
+                Some((signature, object))
+            }
+            Self::Tbs(Tbs::Root(root)) => {
+                let signature = x509_signature(scheme, raw).ok()?;
+                let object = root.tbs().certificate(scheme.into(), &signature).ok()?;
+                Some((signature, object))
+            }
             Self::Tbs(Tbs::Ocsp(tbs)) => {
                 let signature = x509_signature(scheme, raw).ok()?;
                 let object = tbs.response(scheme.into(), &signature, delegation(key).as_slice());

@@ -133,11 +133,17 @@ impl Policy {
         answer(witness, Place::BuiltIn("deadline"), saw, in_time(asked))?;
         let saw = || asked.kind.to_string();
         answer(witness, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
+        if asked.ca_keys.await_certificate(&key) {
+            let saw = || "no `certificate` of the key".to_owned();
+            answer(witness, Place::BuiltIn("certificate"), saw, certified(&key, asked.kind))?;
+        }
         let profile = match parsed(asked, witness)? {
             Tbs::Ssh(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
             Tbs::X509(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
             Tbs::Crl(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
             Tbs::Ocsp(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
+            Tbs::Request(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
+            Tbs::Root(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
         }?;
         Ok(Granted { key, profile })
     }
@@ -201,6 +207,18 @@ fn of_kind(key: &KeyName, purpose: KeyPurpose, found: TbsKind) -> Verdict {
     object(Reason::TbsKindNotAllowed, message)
 }
 
+/// A CA that has no certificate yet has no name that what it signs could be issued by.
+fn certified(key: &KeyName, found: TbsKind) -> Verdict {
+    if matches!(found, TbsKind::X509Request | TbsKind::X509Root) {
+        return Ok(());
+    }
+    let message = format!(
+        "key {key} awaits its certificate, and until then signs a request for it or its own root certificate alone; see \
+         `countersign key csr`"
+    );
+    object(Reason::CertificateAwaited, message)
+}
+
 fn parsed<'a>(asked: &Question<'a>, witness: &mut impl Witness) -> Result<&'a Tbs, Refusal> {
     let said = asked.tbs.map(|_| ()).map_err(|error| Objection::No {
         reason: Reason::Malformed(error.rule()),
@@ -242,6 +260,19 @@ impl<'a> CaKeys<'a> {
         match self {
             Self::Pinned(keys) => keys.get(name)?.certificate.as_deref(),
             Self::Configured(offline) | Self::Assumed(offline) => offline.certificates.get(name),
+        }
+    }
+
+    /// Whether the key `name` is a CA's whose certificate is still to be made: the configuration names none.
+    pub(super) fn await_certificate(&self, name: &KeyName) -> bool {
+        let awaits = |purpose, has_certificate: bool| purpose == KeyPurpose::X509Ca && !has_certificate;
+        match self {
+            Self::Pinned(keys) => {
+                keys.get(name).is_some_and(|key| awaits(key.purpose, key.certificate.is_some()))
+            }
+            Self::Configured(offline) | Self::Assumed(offline) => {
+                offline.find(name).is_some_and(|key| awaits(key.purpose, key.certificate.is_some()))
+            }
         }
     }
 

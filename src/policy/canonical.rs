@@ -49,6 +49,8 @@ fn write_profile(out: &mut String, profile: &Profile) -> fmt::Result {
         Bounds::X509(bounds) => bounds.canonical(out)?,
         Bounds::Crl(bounds) => bounds.canonical(out)?,
         Bounds::Ocsp(bounds) => bounds.canonical(out)?,
+        Bounds::Request(bounds) => bounds.canonical(out)?,
+        Bounds::Root(bounds) => bounds.canonical(out)?,
     }
     write_budget(out, &profile.budget)
 }

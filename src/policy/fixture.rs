@@ -151,6 +151,8 @@ impl Authority {
             Tbs::X509(_) => TbsKind::X509Certificate,
             Tbs::Crl(_) => TbsKind::X509Crl,
             Tbs::Ocsp(_) => TbsKind::OcspResponse,
+            Tbs::Request(_) => TbsKind::X509Request,
+            Tbs::Root(_) => TbsKind::X509Root,
         };
         Request {
             caller: Caller::for_test(caller),

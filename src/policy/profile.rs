@@ -6,7 +6,7 @@ use countersign_tbs::TbsKind;
 
 use crate::caller::CallerName;
 use crate::policy::budget::Budget;
-use crate::policy::{crl, ocsp, ssh, x509};
+use crate::policy::{crl, ocsp, own, ssh, x509};
 
 /// One `[key.KEY.allow.NAME]` section, compiled.
 #[derive(Clone, Debug)]
@@ -34,6 +34,10 @@ pub(crate) enum Bounds {
     Crl(crl::Bounds),
     /// An OCSP response.
     Ocsp(ocsp::Bounds),
+    /// A request of the key itself for its certificate.
+    Request(own::RequestBounds),
+    /// A root's own certificate.
+    Root(own::RootBounds),
 }
 
 impl Profile {
@@ -41,7 +45,9 @@ impl Profile {
     pub(crate) const fn numbering(&self) -> crl::Numbering {
         match &self.bounds {
             Bounds::Crl(bounds) => bounds.numbering,
-            Bounds::Ssh(_) | Bounds::X509(_) | Bounds::Ocsp(_) => crl::Numbering::LEAST,
+            Bounds::Ssh(_) | Bounds::X509(_) | Bounds::Ocsp(_) | Bounds::Request(_) | Bounds::Root(_) => {
+                crl::Numbering::LEAST
+            }
         }
     }
 }
@@ -54,6 +60,8 @@ impl Bounds {
             Self::X509(_) => TbsKind::X509Certificate,
             Self::Crl(_) => TbsKind::X509Crl,
             Self::Ocsp(_) => TbsKind::OcspResponse,
+            Self::Request(_) => TbsKind::X509Request,
+            Self::Root(_) => TbsKind::X509Root,
         }
     }
 }

@@ -66,6 +66,8 @@ reasons! {
     RequestExpired = "REQUEST_EXPIRED", Expired;
     /// The key signs another kind of TBS.
     TbsKindNotAllowed = "TBS_KIND_NOT_ALLOWED", Denied;
+    /// The CA key has no certificate yet.
+    CertificateAwaited = "CERTIFICATE_AWAITED", Denied;
     /// The TBS names another CA key than the one that is to sign it.
     CaKeyMismatch = "CA_KEY_MISMATCH", Denied;
     /// A user certificate for a host CA key, or the other way round.

@@ -25,6 +25,7 @@ use crate::sign::{Priority, Request};
 mod crl;
 mod explain;
 mod ocsp;
+mod own;
 mod rules;
 mod x509;
 

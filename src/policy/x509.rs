@@ -21,6 +21,7 @@ mod names;
 mod saw;
 
 pub(crate) use bounds::{Bounds, DEFAULT_SUBJECT_KEYS, SUBJECT_KEYS};
+pub(in crate::policy) use built_in::{MIN_SERIAL_OCTETS, derived_from};
 pub(crate) use kind::CertificateKind;
 pub(crate) use names::NameBounds;
 

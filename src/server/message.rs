@@ -40,6 +40,8 @@ pub(super) fn request(
         Tbs::X509Certificate(bytes) => (TbsKind::X509Certificate, bytes),
         Tbs::X509Crl(bytes) => (TbsKind::X509Crl, bytes),
         Tbs::OcspResponse(bytes) => (TbsKind::OcspResponse, bytes),
+        Tbs::X509Request(bytes) => (TbsKind::X509Request, bytes),
+        Tbs::X509Root(bytes) => (TbsKind::X509Root, bytes),
     };
     Ok(Request { caller: caller.clone(), key: message.key, kind, bytes, request_id, priority, deadline })
 }

@@ -90,7 +90,7 @@ impl Operator {
             why = deletion.why,
             "{} is about to delete {} from token {}: {}",
             deletion.by,
-            deletion.public_key.ssh_fingerprint(),
+            deletion.public_key.fingerprint(),
             deletion.token,
             deletion.place
         );
@@ -137,6 +137,23 @@ fn checked(by: CallerName, request: v1::ThawRequest) -> Result<Thaw, Fault> {
     let key = KeyName::new(&key).map_err(|_| Fault::ThawInvalid)?;
     let caller = CallerName::parse(&caller).map_err(|_| Fault::ThawInvalid)?;
     if is_line(&why) { Ok(Thaw { key, caller, by, why }) } else { Err(Fault::ThawInvalid) }
+}
+
+fn checked_deletion(by: CallerName, request: v1::RecordKeyDeletionRequest) -> Result<KeyDeletion, Fault> {
+    let v1::RecordKeyDeletionRequest { token, spki, place, why } = request;
+    let token = TokenName::new(token).map_err(|_| Fault::KeyDeletionInvalid)?;
+    let public_key = PublicKey::from_spki_der(&spki).map_err(|_| Fault::KeyDeletionInvalid)?;
+    if is_line(&place) && is_line(&why) {
+        Ok(KeyDeletion { token, public_key, place, by, why })
+    } else {
+        Err(Fault::KeyDeletionInvalid)
+    }
+}
+
+/// Whether it says something, in one line that the ledger has room for.
+fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_LINE && !text.contains(char::is_control)
+}
 
 /// A revocation that makes sense.
 struct Revoking {
@@ -180,24 +197,6 @@ fn revoked(what: What, is_x509: bool) -> Result<Revoked, RevocationFault> {
         What::Entry(index) => Ok(Revoked::Entry(index)),
         What::KeyId(_) | What::Name(_) | What::Recorded(_) => Err(RevocationFault::Invalid),
     }
-}
-
-}
-
-fn checked_deletion(by: CallerName, request: v1::RecordKeyDeletionRequest) -> Result<KeyDeletion, Fault> {
-    let v1::RecordKeyDeletionRequest { token, spki, place, why } = request;
-    let token = TokenName::new(token).map_err(|_| Fault::KeyDeletionInvalid)?;
-    let public_key = PublicKey::from_spki_der(&spki).map_err(|_| Fault::KeyDeletionInvalid)?;
-    if is_line(&place) && is_line(&why) {
-        Ok(KeyDeletion { token, public_key, place, by, why })
-    } else {
-        Err(Fault::KeyDeletionInvalid)
-    }
-}
-
-/// Whether it says something, in one line that the ledger has room for.
-fn is_line(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= MAX_LINE && !text.contains(char::is_control)
 }
 
 #[cfg(test)]

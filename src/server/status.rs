@@ -89,7 +89,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -116,6 +116,7 @@ impl Fault {
 }
 
 impl From<Fault> for Rejection {
+    #[expect(clippy::too_many_lines, reason = "one table, a row for each fault")]
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::CallerExpired => Self::new(
@@ -193,7 +194,7 @@ impl From<Fault> for Rejection {
                 "a deletion has a token's name, a public key, and a place and a reason of 1 to 1024 bytes without control characters",
             ),
             Fault::KeyInService => Self::new(
-                Code::FailedPrecondition,
+                Code::PermissionDenied,
                 "KEY_IN_SERVICE",
                 "this signer has the key in service; take its section out of the configuration, restart the signer, and delete it then",
             ),

@@ -7,6 +7,7 @@
 use std::fmt;
 
 pub mod crl;
+pub mod csr;
 pub mod der;
 pub mod key;
 pub mod krl;
@@ -26,12 +27,22 @@ pub enum TbsKind {
     X509Crl,
     /// A DER OCSP ResponseData.
     OcspResponse,
+    /// A DER CertificationRequestInfo of the key that signs it.
+    X509Request,
+    /// A DER TBSCertificate of the key that signs it: a root's own.
+    X509Root,
 }
 
 impl TbsKind {
     /// Every kind.
-    pub const ALL: [Self; 4] =
-        [Self::SshCertificate, Self::X509Certificate, Self::X509Crl, Self::OcspResponse];
+    pub const ALL: [Self; 6] = [
+        Self::SshCertificate,
+        Self::X509Certificate,
+        Self::X509Crl,
+        Self::OcspResponse,
+        Self::X509Request,
+        Self::X509Root,
+    ];
 
     /// The kind that [`Self::name`] calls `name`.
     #[must_use]
@@ -47,6 +58,8 @@ impl TbsKind {
             Self::X509Certificate => "x509-certificate",
             Self::X509Crl => "x509-crl",
             Self::OcspResponse => "ocsp-response",
+            Self::X509Request => "x509-request",
+            Self::X509Root => "x509-root",
         }
     }
 
@@ -54,9 +67,10 @@ impl TbsKind {
     const fn asn1_name(self) -> &'static str {
         match self {
             Self::SshCertificate => "certificate of OpenSSH",
-            Self::X509Certificate => "TBSCertificate",
+            Self::X509Certificate | Self::X509Root => "TBSCertificate",
             Self::X509Crl => "TBSCertList",
             Self::OcspResponse => "ResponseData",
+            Self::X509Request => "CertificationRequestInfo",
         }
     }
 }
@@ -78,6 +92,10 @@ pub enum Tbs {
     Crl(crl::TbsCertList),
     /// A ResponseData.
     Ocsp(ocsp::ResponseData),
+    /// A CertificationRequestInfo.
+    Request(csr::CertificationRequestInfo),
+    /// A root's TBSCertificate.
+    Root(x509::RootCertificate),
 }
 
 /// Why bytes are not a TBS of the kind that they were said to be.
@@ -87,7 +105,7 @@ pub enum ParseError {
     /// Not an OpenSSH certificate's TBS.
     #[error("not an OpenSSH certificate's TBS: {0}")]
     Ssh(#[from] ssh::ParseError),
-    /// Not a TBSCertificate, a TBSCertList or a ResponseData.
+    /// Not a TBSCertificate, a TBSCertList, a ResponseData or a CertificationRequestInfo.
     #[error("not a DER {}: {error}", kind.asn1_name())]
     X509 {
         /// What it was said to be.
@@ -119,6 +137,10 @@ impl Tbs {
             TbsKind::SshCertificate => Ok(Self::Ssh(ssh::CertificateTbs::parse(bytes)?)),
             TbsKind::X509Certificate => x509::TbsCertificate::parse(bytes).map(Self::X509).map_err(der),
             TbsKind::X509Crl => crl::TbsCertList::parse(bytes).map(Self::Crl).map_err(der),
+            TbsKind::X509Request => {
+                csr::CertificationRequestInfo::parse(bytes).map(Self::Request).map_err(der)
+            }
+            TbsKind::X509Root => x509::RootCertificate::parse(bytes).map(Self::Root).map_err(der),
             TbsKind::OcspResponse => ocsp::ResponseData::parse(bytes).map(Self::Ocsp).map_err(der),
         }
     }
@@ -131,6 +153,8 @@ impl Tbs {
             Self::X509(tbs) => tbs.as_bytes(),
             Self::Crl(tbs) => tbs.as_bytes(),
             Self::Ocsp(tbs) => tbs.as_bytes(),
+            Self::Request(tbs) => tbs.as_bytes(),
+            Self::Root(root) => root.tbs().as_bytes(),
         }
     }
 }

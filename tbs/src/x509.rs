@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod extension;
 mod general_name;
 mod name;
+mod root;
 mod serial;
 
 pub use algorithm::{AlgorithmMismatch, PssHash, SignatureAlgorithm};
@@ -23,6 +24,7 @@ pub use extension::{
 };
 pub use general_name::GeneralName;
 pub use name::{Attribute, Name};
+pub use root::RootCertificate;
 pub use serial::SerialNumber;
 
 pub(crate) use algorithm::{same, signed};

@@ -12,6 +12,8 @@ use crate::ca::{
 };
 use crate::site::{Daemon, FRONT_END, Log, Site, USER_CA, now, request, text};
 
+#[path = "x509/authorities.rs"]
+mod authorities;
 #[path = "../../tbs/tests/second_reader/describe.rs"]
 mod describe;
 #[path = "x509/kinds.rs"]

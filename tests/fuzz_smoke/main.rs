@@ -82,6 +82,7 @@ targets! {
     der_reader: 6_000,
     x509_tbs: 12_000,
     x509_certificate: 8_000,
+    x509_request: 8_000,
     crl: 12_000,
     krl: 20_000,
     ocsp: 12_000,

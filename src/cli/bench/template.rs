@@ -75,6 +75,8 @@ impl Template {
             TbsKind::X509Certificate => Tbs::X509Certificate(tbs.into()),
             TbsKind::X509Crl => Tbs::X509Crl(tbs.into()),
             TbsKind::OcspResponse => Tbs::OcspResponse(tbs.into()),
+            TbsKind::X509Request => Tbs::X509Request(tbs.into()),
+            TbsKind::X509Root => Tbs::X509Root(tbs.into()),
         };
         SignRequest {
             key: self.key.clone(),

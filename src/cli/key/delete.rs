@@ -11,11 +11,11 @@ use countersign_proto::Client;
 use countersign_proto::v1::RecordKeyDeletionRequest;
 
 use crate::cli::sign::refused;
-use crate::cli::token::environment;
+use crate::cli::token::{environment, management_key};
 use crate::cli::{ConfigArgs, runtime};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
-use crate::token::piv::management::{self, ManagementKey};
+use crate::token::piv::management;
 use crate::token::piv::operator;
 use crate::token::pkcs11::operator::{Access, Console, Modules};
 use crate::token::{self, Device, Slot, YubiKey};
@@ -34,7 +34,7 @@ pub(crate) struct DeleteArgs {
     /// Why, for the ledger: one line
     #[arg(long, value_name = "TEXT")]
     why: String,
-    /// For YubiKeys: a file with the management key in hexadecimal, mode 0600
+    /// For YubiKeys: a file with the management key in hexadecimal, mode 0600; asked for if left out
     #[arg(long, value_name = "FILE")]
     management_key_file: Option<PathBuf>,
 }
@@ -85,10 +85,9 @@ fn delete_from_slot(
     token: &token::Config,
     card: YubiKey,
 ) -> anyhow::Result<()> {
-    let file = args.management_key_file.as_ref().context("a YubiKey wants --management-key-file")?;
-    let management_key = ManagementKey::read(file)?;
+    let management_key = management_key::read(args.management_key_file.as_deref())?;
     let mut keys = operator::public_keys(card)?.into_iter();
-    let found = keys.find(|(_, public_key)| public_key.ssh_fingerprint() == args.fingerprint);
+    let found = keys.find(|(_, public_key)| public_key.fingerprint() == args.fingerprint);
     let (slot, public_key) = found.with_context(|| no_such_key(args))?;
     let entry = announce(args, config, token, &public_key, &Place::Slot(slot))?;
     management::delete(card, slot, &management_key).with_context(|| recorded_only(entry))?;

@@ -3,6 +3,7 @@
 use base64ct::{Base64, Encoding};
 use countersign_tbs::Tbs;
 use countersign_tbs::crl::TbsCertList;
+use countersign_tbs::csr::CertificationRequestInfo;
 use countersign_tbs::ocsp::{ResponderId, ResponseData};
 use countersign_tbs::ssh::{CertificateTbs, Options};
 use countersign_tbs::x509::{BasicConstraints, TbsCertificate};
@@ -80,6 +81,8 @@ fn asked_fields(asked: &Asked) -> Value {
         None => {}
         Some(Tbs::Ssh(certificate)) => drop(fields.insert("ssh".to_owned(), ssh(&certificate))),
         Some(Tbs::X509(certificate)) => drop(fields.insert("x509".to_owned(), x509(&certificate))),
+        Some(Tbs::Root(root)) => drop(fields.insert("x509".to_owned(), x509(root.tbs()))),
+        Some(Tbs::Request(info)) => drop(fields.insert("request".to_owned(), request(&info))),
         Some(Tbs::Crl(list)) => drop(fields.insert("crl".to_owned(), crl(&list))),
         Some(Tbs::Ocsp(response)) => drop(fields.insert("ocsp".to_owned(), ocsp(&response))),
     }
@@ -140,6 +143,10 @@ fn x509(certificate: &TbsCertificate) -> Value {
         "ext_key_usage": certificate.ext_key_usage().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "subject_key": certificate.public_key().fingerprint(),
     })
+}
+
+fn request(info: &CertificationRequestInfo) -> Value {
+    json!({ "subject": info.subject().to_string(), "subject_key": info.public_key().fingerprint() })
 }
 
 /// The number as OpenSSL writes it; `delta_base` only of a list that adds to another.

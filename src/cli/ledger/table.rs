@@ -108,6 +108,11 @@ pub(in crate::cli) fn tbs(asked: &Asked) -> String {
     let what = match (parsed(asked), &asked.tbs) {
         (Some(Tbs::Ssh(certificate)), _) => ssh(&certificate),
         (Some(Tbs::X509(certificate)), _) => x509(&certificate),
+        (Some(Tbs::Root(root)), _) => format!("root: {}", x509(root.tbs())),
+        (Some(Tbs::Request(info)), _) => {
+            let subject = quoted(&info.subject().to_string());
+            format!("x509 request, subject {subject}, key {}", info.public_key().fingerprint())
+        }
         (Some(Tbs::Crl(list)), _) => crl(&list),
         (Some(Tbs::Ocsp(response)), _) => ocsp(&response),
         (None, AskedTbs::Whole(bytes)) => format!("{}, {} bytes", text(&asked.kind), bytes.len()),

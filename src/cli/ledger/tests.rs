@@ -147,7 +147,9 @@ fn every_field_of_an_entry_is_escaped() {
     let origin = "\u{9b}31m\u{202e}";
     let checkpoint = checkpoint(format!("{origin}\n1\n{}\n", "A".repeat(43) + "="));
     assert!(super::table::line(0, &checkpoint).contains("of 1 entries, root 0000"));
-    for entry in [refusal, outcome, refusals, freeze, thaw, deletion, by_id, by_name, checkpoint, no_checkpoint] {
+    for entry in
+        [refusal, outcome, refusals, freeze, thaw, deletion, by_id, by_name, checkpoint, no_checkpoint]
+    {
         let line = super::table::line(0, &entry);
         assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
         let value = super::json::line(0, &entry);

@@ -100,7 +100,7 @@ pub(super) fn read(
 }
 
 /// The table of subject attributes: each label with its patterns.
-fn subject(table: &mut Section<'_, '_>) -> Option<BTreeMap<&'static str, BTreeSet<Pattern>>> {
+pub(super) fn subject(table: &mut Section<'_, '_>) -> Option<BTreeMap<&'static str, BTreeSet<Pattern>>> {
     let labels: Vec<&'static str> = Attribute::labels().collect();
     lists(table, Pattern::new, |text| one_of(&labels, "an attribute of a subject", text))
 }

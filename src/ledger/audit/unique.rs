@@ -132,7 +132,8 @@ fn serial(tbs: &Tbs) -> Option<Vec<u8>> {
     match tbs {
         Tbs::Ssh(certificate) => Some(certificate.serial().to_be_bytes().to_vec()),
         Tbs::X509(certificate) => Some(certificate.serial().as_bytes().to_vec()),
-        Tbs::Crl(_) | Tbs::Ocsp(_) => None,
+        Tbs::Root(root) => Some(root.tbs().serial().as_bytes().to_vec()),
+        Tbs::Crl(_) | Tbs::Ocsp(_) | Tbs::Request(_) => None,
     }
 }
 

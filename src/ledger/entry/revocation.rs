@@ -174,7 +174,8 @@ pub(crate) fn subject_key(tbs: &Tbs) -> Option<[u8; 32]> {
     match tbs {
         Tbs::Ssh(certificate) => Some(key_sha256(certificate.subject_key())),
         Tbs::X509(certificate) => Some(public_key_sha256(certificate.public_key())),
-        Tbs::Crl(_) | Tbs::Ocsp(_) => None,
+        // Nobody issued a root: it is taken out of where it is trusted.
+        Tbs::Root(_) | Tbs::Request(_) | Tbs::Crl(_) | Tbs::Ocsp(_) => None,
     }
 }
 
@@ -220,6 +221,6 @@ fn names(tbs: &Tbs) -> Vec<String> {
             let names = certificate.subject_alt_names().iter().map(ToString::to_string);
             names.chain([certificate.subject().to_string()]).collect()
         }
-        Tbs::Crl(_) | Tbs::Ocsp(_) => Vec::new(),
+        Tbs::Root(_) | Tbs::Request(_) | Tbs::Crl(_) | Tbs::Ocsp(_) => Vec::new(),
     }
 }

@@ -191,8 +191,9 @@ impl TermKey {
         match tbs {
             Some(Tbs::Ssh(certificate)) => self.ssh(certificate, &mut terms),
             Some(Tbs::X509(certificate)) => self.x509(certificate, &mut terms),
+            Some(Tbs::Root(root)) => self.x509(root.tbs(), &mut terms),
             // These name other certificates, of which there are entries.
-            Some(Tbs::Crl(_) | Tbs::Ocsp(_)) | None => {}
+            Some(Tbs::Crl(_) | Tbs::Ocsp(_) | Tbs::Request(_)) | None => {}
         }
         terms
     }
@@ -230,7 +231,7 @@ pub(in crate::ledger) fn parsed(asked: &Asked) -> Option<Tbs> {
 /// Whether an intent for it takes a serial, as far as its kind tells; one that is not known here may.
 pub(in crate::ledger) fn takes_serial(asked: &Asked) -> bool {
     match TbsKind::from_name(&asked.kind) {
-        Some(TbsKind::SshCertificate | TbsKind::X509Certificate) | None => true,
-        Some(TbsKind::X509Crl | TbsKind::OcspResponse) => false,
+        Some(TbsKind::SshCertificate | TbsKind::X509Certificate | TbsKind::X509Root) | None => true,
+        Some(TbsKind::X509Crl | TbsKind::OcspResponse | TbsKind::X509Request) => false,
     }
 }

@@ -83,7 +83,8 @@ fn every_reason_of_policy_has_a_case() {
         .chain(x509)
         .chain(crl)
         .chain(ocsp)
-        .chain([Reason::PrincipalInvalid])
+        .chain(own::refused().into_iter().map(|(_, reason, _)| reason))
+        .chain([Reason::PrincipalInvalid, Reason::CertificateAwaited])
         .map(Reason::code_word)
         .collect();
     // The ledger gives those that are about earlier requests, and what was revoked.

@@ -500,7 +500,7 @@ fn key_without_its_certificate_permits_nothing() {
         Ok(Tbs::X509(web().tbs())),
         Clock::read(),
     );
-    assert_eq!(decision.verdict().unwrap_err().reason, Reason::KeyNotAvailable);
+    assert_eq!(decision.verdict().unwrap_err().reason, Reason::CertificateAwaited);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use countersign_tbs::der::{Oid, Time};
+use countersign_tbs::key::PublicKey;
 use countersign_tbs::ocsp::public_key_bits;
 use countersign_tbs::x509::{BasicConstraints, Name, TbsCertificate};
 
@@ -30,7 +31,7 @@ pub(super) const RULES: &[BuiltIn<TbsCertificate>] = &[
 
 /// What is left of 64 random bits in all but one certificate of 2^64, if the serial number has a fixed first octet (CA/Browser
 /// Forum Baseline Requirements §7.1); a counter does not get there.
-const MIN_SERIAL_OCTETS: usize = 8;
+pub(in crate::policy) const MIN_SERIAL_OCTETS: usize = 8;
 
 fn issuer(case: &Case<'_>) -> Verdict {
     signer::issuer(case, case.tbs.issuer())
@@ -133,16 +134,21 @@ fn subject_key(case: &Case<'_>) -> Verdict {
 /// RFC 5280 §4.2.1.2 and RFC 7093 §2: an identifier of the key. Free text there could send verifiers after another CA's key.
 fn subject_key_id(Case { tbs, .. }: &Case<'_>) -> Verdict {
     let Some(found) = tbs.subject_key_id() else { return Ok(()) };
-    let bits = public_key_bits(tbs.public_key());
-    let sha1 = digest(&SHA1_FOR_LEGACY_USE_ONLY, &bits);
-    let sha256 = digest(&SHA256, &bits);
-    let spki = digest(&SHA256, &tbs.public_key().to_spki_der());
-    let derived =
-        [Some(sha1.as_ref()), sha256.as_ref().get(..20), Some(sha256.as_ref()), Some(spki.as_ref())];
-    if derived.contains(&Some(found.as_bytes())) {
+    if derived_from(tbs.public_key(), found.as_bytes()) {
         return Ok(());
     }
     let message = "subjectKeyIdentifier is not derived from the key: take its SHA-1 (RFC 5280 §4.2.1.2), or the first 160 \
                    bits of its SHA-256 (RFC 7093 §2)";
     object(Reason::SubjectKeyIdMismatch, message)
+}
+
+/// Whether `found` is one of the identifiers that RFC 5280 and RFC 7093 derive from `key`.
+pub(in crate::policy) fn derived_from(key: &PublicKey, found: &[u8]) -> bool {
+    let bits = public_key_bits(key);
+    let sha1 = digest(&SHA1_FOR_LEGACY_USE_ONLY, &bits);
+    let sha256 = digest(&SHA256, &bits);
+    let spki = digest(&SHA256, &key.to_spki_der());
+    let derived =
+        [Some(sha1.as_ref()), sha256.as_ref().get(..20), Some(sha256.as_ref()), Some(spki.as_ref())];
+    derived.contains(&Some(found))
 }

@@ -1,4 +1,4 @@
-//! Deletes a key from a token: the one place that does, and no part of the service (R45).
+//! Deletes a key from a token for an operator; no part of the service (R45).
 //!
 //! In: the fingerprint of a public key, which a person has typed. Out: the private keys of that public half, or that one of them is
 //! gone. Promised: nothing but that private key and its own public key objects is destroyed, and the token is asked afterwards.
@@ -29,7 +29,7 @@ impl Console {
         let mut found = Vec::new();
         for private in self.private_keys()? {
             let facts = self.facts(private)?;
-            let public_key = facts.public_key.clone().filter(|key| key.ssh_fingerprint() == fingerprint);
+            let public_key = facts.public_key.clone().filter(|key| key.fingerprint() == fingerprint);
             found.extend(public_key.map(|public_key| Doomed { private, facts, public_key }));
         }
         Ok(found)
@@ -49,7 +49,7 @@ impl Console {
         }
         self.destroy(doomed.private)?;
         twins.into_iter().try_for_each(|twin| self.destroy(twin))?;
-        let still = self.keys_of(&doomed.public_key.ssh_fingerprint())?;
+        let still = self.keys_of(&doomed.public_key.fingerprint())?;
         anyhow::ensure!(
             still.is_empty(),
             "the token says that it destroyed the key, and tells it all the same"
@@ -58,10 +58,7 @@ impl Console {
     }
 
     fn destroy(&self, object: ObjectHandle) -> anyhow::Result<()> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place: an operator has typed the key's fingerprint"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "an operator has typed the key's fingerprint")]
         self.session.destroy_object(object).map_err(call)
     }
 }

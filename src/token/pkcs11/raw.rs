@@ -77,6 +77,10 @@ impl Drop for RawLoop {
 fn destroy(console: &Console, label: &str) -> anyhow::Result<()> {
     let mine = [Attribute::Label(label.as_bytes().to_vec()), Attribute::Id(label.as_bytes().to_vec())];
     for object in console.session.find_objects(&mine).map_err(call)? {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a measurement's own key, by a label and an id that no other key has"
+        )]
         console.session.destroy_object(object).map_err(call)?;
     }
     Ok(())

@@ -75,6 +75,12 @@ pub enum Rule {
     /// An extension that the object must have.
     #[error("a required extension is missing")]
     ExtensionMissing,
+    /// RFC 2986 §4.1: extensionRequest alone, once.
+    #[error("an attribute other than one extensionRequest")]
+    RequestAttribute,
+    /// RFC 5280 §3.2: a root is a CA, and its own issuer.
+    #[error("no root: the subject is not the issuer, or basicConstraints does not say that it is a CA's")]
+    NoRoot,
     /// RFC 5280 §4.2.1.9: a path length needs cA and keyCertSign.
     #[error("a path length without cA and keyCertSign")]
     PathLength,
@@ -160,6 +166,8 @@ impl Rule {
             Self::UnknownCriticalExtension(_) => "EXTENSION_UNKNOWN_CRITICAL",
             Self::ExtensionCriticality(_) => "EXTENSION_CRITICALITY",
             Self::ExtensionMissing => "EXTENSION_MISSING",
+            Self::RequestAttribute => "REQUEST_ATTRIBUTE",
+            Self::NoRoot => "NO_ROOT",
             Self::PathLength => "PATH_LENGTH",
             Self::CertSignWithoutCa => "CERT_SIGN_WITHOUT_CA",
             Self::NameConstraintsWithoutCa => "NAME_CONSTRAINTS_WITHOUT_CA",

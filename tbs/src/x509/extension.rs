@@ -213,7 +213,7 @@ impl Extension {
         }
     }
 
-    pub(super) fn parse(raw: &RawExtension<'_>) -> Result<Self, ParseError> {
+    pub(crate) fn parse(raw: &RawExtension<'_>) -> Result<Self, ParseError> {
         use ExtensionValue as Value;
         let value = match raw.oid.as_bytes() {
             oids::BASIC_CONSTRAINTS => {
@@ -270,7 +270,7 @@ impl Extension {
         Ok(Self { critical: raw.critical, value })
     }
 
-    pub(super) fn write(&self, w: &mut Writer) {
+    pub(crate) fn write(&self, w: &mut Writer) {
         write_one(w, self.oid(), self.critical, |w| match &self.value {
             ExtensionValue::BasicConstraints(constraints) => constraints.write(w),
             ExtensionValue::KeyUsage(usage) => usage.write(w),

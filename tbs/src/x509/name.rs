@@ -96,6 +96,12 @@ impl Attribute {
         PROFILES.iter().map(|profile| profile.label)
     }
 
+    /// The contents octets of the type that has this label.
+    #[must_use]
+    pub fn oid_of(label: &str) -> Option<&'static [u8]> {
+        PROFILES.iter().find(|profile| profile.label == label).map(|profile| profile.oid)
+    }
+
     fn profile(&self) -> Option<&'static Profile> {
         PROFILES.iter().find(|profile| profile.oid == self.oid.as_bytes())
     }

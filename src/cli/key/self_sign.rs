@@ -1,0 +1,42 @@
+//! `countersign key self-sign`: has a CA key sign its own certificate, which makes it a root.
+
+use std::io::Write;
+use std::time::Duration;
+
+use countersign_tbs::TbsKind;
+use countersign_tbs::x509::{BasicConstraints, CertificateBuilder, KeyUsage};
+
+use super::certify::{PaperArgs, SubjectPart, key_id, subject, validity};
+use super::sign_intermediate::certificate_parts;
+
+/// Which key becomes a root, and under which name.
+#[derive(clap::Args)]
+pub(crate) struct SelfSignArgs {
+    #[command(flatten)]
+    paper: PaperArgs,
+    /// A part of the root's name, such as "CN=Root 1"; repeated, in order
+    #[arg(long, value_name = "LABEL=VALUE", required = true)]
+    subject: Vec<SubjectPart>,
+    /// How long it is valid from now on
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    lifetime: Duration,
+    /// How many CAs may follow below it [default: any number]
+    #[arg(long, value_name = "NUMBER")]
+    path_length: Option<u16>,
+}
+
+/// # Errors
+/// What is wrong, and whether anything was signed.
+pub(super) fn run(args: &SelfSignArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let desk = args.paper.desk()?;
+    let (name, key) = (subject(&args.subject)?, desk.public_key.clone());
+    let tbs = CertificateBuilder::new(desk.algorithm(), name.clone(), validity(args.lifetime)?, key.clone())
+        .subject(name)
+        .basic_constraints(BasicConstraints::Ca { path_len: args.path_length })
+        .key_usage(KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN)
+        .subject_key_id(key_id(&key)?)
+        .build()?;
+    writeln!(out, "{}", desk.sign(TbsKind::X509Root, tbs.as_bytes(), certificate_parts)?)?;
+    writeln!(out, "set `certificate` in [key.{}], and restart the signer", args.paper.name)?;
+    Ok(())
+}

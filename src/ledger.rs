@@ -538,6 +538,9 @@ fn unreadable(path: &Path, error: ArchiveError) -> LedgerError {
     match error {
         ArchiveError::Ledger(error) => error,
         other => {
+            if let ArchiveError::Damaged(damage) = &other {
+                index::condemn(&index::path(path), damage);
+            }
             let (path, source) = (index::path(path), Arc::new(std::io::Error::other(other)));
             LedgerError::Io { doing: "reading index", path, source }
         }

@@ -256,6 +256,11 @@ impl Drop for Index {
     }
 }
 
+/// Has the next start make the index at `path` anew, because of `damage`.
+pub(super) fn condemn(path: &Path, damage: &io::Error) {
+    files::condemn(path, damage);
+}
+
 /// The index of the log at `ledger`.
 pub(super) fn path(ledger: &Path) -> PathBuf {
     let mut path = OsString::from(ledger);

@@ -438,15 +438,15 @@ async fn a_run_that_was_changed_is_not_merged_and_the_index_is_made_anew() {
     let fixture = Fixture::new();
     let ledger = fixture.open_with(OFTEN);
     let requests = signed(&fixture, &ledger, 10).await;
+    // While it runs: a start looks for revocations in them.
     ledger.close().await;
-    let index = fixture.index();
+    let (ledger, index) = (fixture.open_with(OFTEN), fixture.index());
     let is_find = |file: &fs::DirEntry| file.file_name().to_string_lossy().starts_with("find-");
     for file in fs::read_dir(&index).unwrap().map(Result::unwrap).filter(is_find) {
         let mut bytes = fs::read(file.path()).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(file.path(), bytes).unwrap();
     }
-    let ledger = fixture.open_with(OFTEN);
     let mut recorded = 0;
     let error = loop {
         match ledger.record_self_test(fixture.key()).await {
@@ -467,6 +467,24 @@ async fn a_run_that_was_changed_is_not_merged_and_the_index_is_made_anew() {
     ledger.close().await;
     assert_eq!(manifest(&fixture)["entries"], fixture.entries().len());
     assert!(!index.join("damaged").exists());
+}
+
+#[tokio::test]
+async fn a_start_that_meets_a_changed_run_has_the_next_one_make_the_index_anew() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open_with(OFTEN);
+    let requests = signed(&fixture, &ledger, 10).await;
+    ledger.close().await;
+    let is_find = |file: &fs::DirEntry| file.file_name().to_string_lossy().starts_with("find-");
+    for file in fs::read_dir(fixture.index()).unwrap().map(Result::unwrap).filter(is_find) {
+        let mut bytes = fs::read(file.path()).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(file.path(), bytes).unwrap();
+    }
+    Ledger::open(&fixture.config).unwrap_err();
+    let ledger = fixture.open_with(OFTEN);
+    all_are_known(&fixture, &ledger, &requests).await;
+    ledger.close().await;
 }
 
 #[tokio::test]
@@ -495,20 +513,15 @@ async fn a_changed_run_is_an_error_to_those_who_find_and_has_the_index_made_anew
     let error = find(&archive).unwrap_err();
     assert!(matches!(error, ArchiveError::Damaged(_)), "{error:?}");
 
-    let ledger = fixture.open();
-    let error = ledger.live().read(find).await.unwrap_err();
-    assert!(matches!(error, ArchiveError::Damaged(_)) && error.to_string().contains("restart"), "{error}");
-    // Nothing else stops, and the mark is for the next start.
-    sign(&fixture, &ledger, &fixture.request_with_serial(11)).await;
-    while !fixture.index().join("damaged").exists() {
-        tokio::task::yield_now().await;
-    }
+    // A start looks for revocations; the mark is for the next one.
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(error.to_string().starts_with("reading index"), "{error}");
+    assert!(fixture.index().join("damaged").exists());
     let (scanned, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
     assert!(unusable.is_some_and(|why| why.contains("is damaged")));
-    assert_eq!(find(&scanned).unwrap().len(), 11, "the log itself is read");
-    ledger.close().await;
+    assert_eq!(find(&scanned).unwrap().len(), 10, "the log itself is read");
     let ledger = fixture.open();
-    assert_eq!(ledger.live().read(find).await.unwrap().len(), 11);
+    assert_eq!(ledger.live().read(find).await.unwrap().len(), 10);
     ledger.close().await;
     assert!(!fixture.index().join("damaged").exists());
 }

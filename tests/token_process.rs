@@ -27,7 +27,17 @@ fn provision(dir: &Path) -> Config {
         assert!(output.status.success(), "{output:?}");
     };
     run("softhsm2-util", &["--init-token", "--free", "--label", "t", "--so-pin", "12345678", "--pin", PIN]);
-    let key = ["--keypairgen", "--key-type", "EC:prime256v1", "--label", "ca", "--id", "01", "--sensitive"];
+    let key = [
+        "--keypairgen",
+        "--key-type",
+        "EC:prime256v1",
+        "--label",
+        "ca",
+        "--id",
+        "01",
+        "--sensitive",
+        "--usage-sign",
+    ];
     run("pkcs11-tool", &[["--module", MODULE, "--login", "--pin", PIN].as_slice(), &key].concat());
     let pin_file = dir.join("pin");
     fs::write(&pin_file, PIN).unwrap();

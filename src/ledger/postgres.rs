@@ -1,9 +1,9 @@
 //! The logs of a fleet of signers in one PostgreSQL database: one log for each, and one set of claims and budgets for all.
 //!
-//! In: a [`Config`]. Out: the [`Store`] of this signer's log. Promised: one process at a time writes a log, and one that
+//! In: a [`Config`]. Out: the store of this signer's log. Promised: one process at a time writes a log, and one that
 //! has lost its place writes nothing more; all signers' transactions follow each other, so that no two have one serial, request
 //! id, CRL number or rest of a budget; nobody is told that an entry is in the log before that is known. A batch takes three
-//! round trips, whatever is in it. What finds entries for readers is beside, in the [index](super::index), on this host.
+//! round trips, whatever is in it. What finds entries for readers is beside, in the index, on this host.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

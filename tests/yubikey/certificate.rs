@@ -123,7 +123,14 @@ fn a_certificate_moves_and_goes_with_its_key() {
     place.site.configure(&config.replace("slot = \"9c\"", "slot = \"95\""));
     assert_eq!(place.site.run_ok(&READ), pem);
     let found = fingerprint(&place);
-    place.site.run_ok(&with_key(&["key", "delete", "user-ca", "--fingerprint", &found]));
+    // Only a key that no section names is deleted, and only with a signer that records it.
+    place.desk.generate("82", "ecdsa-p256-sha256");
+    place.site.configure(&config.replace("slot = \"9c\"", "slot = \"82\""));
+    let daemon = place.site.serve();
+    let delete = ["key", "delete", "--token", "yubi", "--fingerprint", &found, "--why", "a test"];
+    place.site.run_ok(&with_key(&delete));
+    daemon.stop();
     assert!(!place.desk.ykman(&["piv", "certificates", "export", "95", "-"]).status.success());
+    place.site.configure(&config.replace("slot = \"9c\"", "slot = \"95\""));
     assert!(place.site.run_refused(&READ, 1).contains("slot 95 has no certificate"));
 }

@@ -88,7 +88,8 @@ fn pass(client: UnixStream, server: UnixStream, state: &Arc<State>) {
         while let Ok(len @ 1..) = from_client.read(&mut buffer) {
             let said = buffer.get(..len).unwrap();
             state.said.fetch_add(1, Ordering::SeqCst);
-            let commits = said.windows(6).any(|window| window == b"COMMIT");
+            // To its end: what begins a transaction says READ COMMITTED.
+            let commits = said.windows(7).any(|window| window == b"COMMIT\0");
             let cut = if commits { state.cut.lock().unwrap().take() } else { None };
             swallows.fetch_or(cut == Some(Cut::After), Ordering::SeqCst);
             if cut == Some(Cut::Before) || to_server.write_all(said).is_err() {

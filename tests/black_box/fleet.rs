@@ -322,7 +322,11 @@ async fn a_signer_connects_with_tls_and_a_password_from_a_file_or_not_at_all() {
         |ledger: Result<Ledger, _>| std::error::Error::source(&ledger.unwrap_err()).unwrap().to_string();
     let message = cause(open(Some("mtls/ca.pem"), "guess"));
     assert!(message.contains("password authentication failed"), "{message}");
-    let message = cause(open(None, "s3cret"));
+    fleet.configure(&format!("{host}\"\npostgres_password_file = \"db-password\"\n# \""));
+    let message = Config::load(&fleet.file(0)).unwrap_err().to_string();
+    assert!(message.contains("could wait for the password"), "{message}");
+    fleet.configure(&host);
+    let message = cause(Ledger::open(&Config::load(&fleet.file(0)).unwrap().ledger));
     assert!(message.contains("rejects connection"), "{message}");
     let other = tempfile::tempdir().unwrap();
     crate::pki::write(&other.path().join("mtls"), &[]);

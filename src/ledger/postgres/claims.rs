@@ -19,7 +19,7 @@ use crate::ledger::error::StoreError;
 use crate::ledger::leaf_hash;
 use crate::ledger::postgres::error::DatabaseError;
 use crate::ledger::postgres::link::Session;
-use crate::ledger::postgres::sql::{LOCKS, Statements};
+use crate::ledger::postgres::sql::{BEGIN, LOCKS, Statements};
 use crate::ledger::postgres::{Signer, number};
 use crate::ledger::store::{Needs, Stored};
 
@@ -141,7 +141,7 @@ pub(super) async fn begin(
     let client = &session.client;
     let (begun, turn, epoch, len, answers) = join!(
         biased;
-        client.batch_execute("BEGIN"),
+        client.batch_execute(BEGIN),
         async { client.execute(&statements.lock, &[&LOCKS]).await },
         async { client.query_opt(&statements.epoch, &[&signer]).await },
         async { client.query_one(&statements.len, &[&signer]).await },

@@ -1,7 +1,8 @@
 //! Where the database is, and how this signer shows who it is.
 //!
 //! In: a connection string of libpq's form, and paths. Out: a [`Config`] that holds no secret: the password is read from its file
-//! for each connection, so that it can be changed. Over a network there is TLS, and the server's certificate is verified.
+//! for each connection, so that it can be changed. Over a network there is TLS, and the server's certificate is verified; and a
+//! password goes over no TCP without it, for on loopback any user of the host can wait for it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -42,6 +43,12 @@ pub enum Malformed {
         "names a host on a network: give `postgres_root_certificates`, the CA certificates that the server's must chain to"
     )]
     NoTls,
+    /// Whoever takes the port while the server is down is asked for nothing, and may ask for the password in the clear.
+    #[error(
+        "names a host on loopback, without TLS, where any user of this host could wait for the password: name the directory of \
+         the server's socket, or give `postgres_root_certificates`"
+    )]
+    Overheard,
     /// What a stand-by has is read-only.
     #[error("has `target_session_attrs`; a signer always looks for a server that can be written")]
     Target,
@@ -109,6 +116,9 @@ impl Config {
         if roots.is_none() && !is_here {
             return Err(Malformed::NoTls);
         }
+        if roots.is_none() && password.is_some() && has_tcp(&connection) {
+            return Err(Malformed::Overheard);
+        }
         if connection.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
             return Err(Malformed::Target);
         }
@@ -122,6 +132,11 @@ impl Config {
             .keepalives_interval(timeout)
             .keepalives_retries(2);
         Ok(Self { connection, password, roots, timeout })
+    }
+
+    /// Whether another user of this host can be the server, while that is down.
+    pub(super) fn is_anybodys(&self) -> bool {
+        self.roots.is_none() && has_tcp(&self.connection)
     }
 
     /// How long one step may take.
@@ -153,6 +168,12 @@ impl Config {
         let hosts: Vec<String> = hosts.collect();
         format!("{} on {}", self.connection.get_dbname().unwrap_or_default(), hosts.join(","))
     }
+}
+
+/// Whether any host is reached by TCP. An address takes the place of whatever the host is.
+fn has_tcp(connection: &tokio_postgres::Config) -> bool {
+    !connection.get_hostaddrs().is_empty()
+        || connection.get_hosts().iter().any(|host| matches!(host, Host::Tcp(_)))
 }
 
 fn is_local(host: &Host) -> bool {
@@ -226,6 +247,32 @@ mod tests {
             assert_eq!(config.connection.get_ssl_mode(), mode, "{text}");
             assert_eq!(config.connection.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         }
+    }
+
+    #[test]
+    fn a_password_goes_over_no_tcp_without_tls() {
+        let with_password = |hosts: &str, roots: Option<&str>| {
+            let text = format!("{hosts} dbname=cs user=signer");
+            Config::new(
+                &text,
+                Some(PathBuf::from("password")),
+                roots.map(PathBuf::from),
+                Duration::from_secs(5),
+            )
+        };
+        for hosts in [
+            "host=localhost",
+            "host=127.0.0.1",
+            "host=::1",
+            "host=/run,localhost",
+            "host=/run hostaddr=127.0.0.1",
+        ] {
+            assert_eq!(with_password(hosts, None).unwrap_err(), Malformed::Overheard, "{hosts}");
+            assert!(!with_password(hosts, Some("ca.pem")).unwrap().is_anybodys(), "{hosts}");
+        }
+        assert!(!with_password("host=/run/postgresql", None).unwrap().is_anybodys());
+        let config = parse("host=localhost dbname=cs user=signer", None).unwrap();
+        assert!(config.is_anybodys(), "the signer warns");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
 use crate::ledger::postgres::error::DatabaseError;
 use crate::ledger::postgres::link::{Link, Session};
-use crate::ledger::postgres::sql::{LOCKS, Statements};
+use crate::ledger::postgres::sql::{BEGIN, LOCKS, Statements};
 use crate::ledger::postgres::{Backend, Connected, SCHEMA, Signer, Store, number};
 use crate::ledger::store::Stored;
 use crate::ledger::{Config, Entry, LedgerError};
@@ -46,6 +46,12 @@ pub(super) fn open(config: &Config, limits: Limits) -> Result<Store, LedgerError
     let unusable =
         |source: DatabaseError| LedgerError::Database { server: server.clone(), source: Arc::new(source) };
     let link = Link::start(database, &format!("countersign {origin}")).map_err(unusable)?;
+    if database.is_anybodys() {
+        tracing::warn!(
+            "the ledger's database {server} is reached by TCP without TLS: whoever takes its port while it is down can be it; \
+             name the directory of its socket, or give `postgres_root_certificates`"
+        );
+    }
     let session = link.connect().map_err(unusable)?;
     schema(&link, &session, Make::IfMissing).map_err(unusable)?;
     let id = register(&link, &session, &origin).map_err(unusable)?;
@@ -144,7 +150,7 @@ async fn version(client: &Client) -> Result<Option<i32>, Error> {
 
 /// One signer of those that start at once makes it.
 async fn begin_schema(client: &Client) -> Result<(), Error> {
-    client.batch_execute("BEGIN").await?;
+    client.batch_execute(BEGIN).await?;
     let made = async {
         client.execute("SELECT pg_advisory_xact_lock($1, 0)", &[&LOCKS]).await?;
         match version(client).await? {
@@ -209,7 +215,7 @@ fn holder(link: &Link, session: &Session, id: i32) -> Result<String, DatabaseErr
 fn take_over(link: &Link, session: &Session, id: i32) -> Result<(i64, u64), DatabaseError> {
     let client = Arc::clone(&session.client);
     link.wait("taking over the log", async move {
-        client.batch_execute("BEGIN").await?;
+        client.batch_execute(BEGIN).await?;
         client.execute("SELECT pg_advisory_xact_lock($1, 0)", &[&LOCKS]).await?;
         let update = "UPDATE countersign.signer SET epoch = epoch + 1, \
                       opened_at = (SELECT coalesce(max(idx) + 1, 0) FROM countersign.entry WHERE signer = $1) \

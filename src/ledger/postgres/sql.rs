@@ -18,6 +18,10 @@ pub(super) async fn execute(
 /// "csgn": the first half of every advisory lock's key. The second is a signer's id, or 0 for the lock of the fleet.
 pub(super) const LOCKS: i32 = i32::from_be_bytes(*b"csgn");
 
+/// Each statement sees what was committed before it, whatever the role, the database or the server has for a default: one that sees
+/// what there was before its turn came would give a serial twice.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
 /// An intent by what it claims: the columns that `claims` reads, after the number of what was asked for. The intent of whatever row
 /// `c` is; its outcome, and who writes its log.
 macro_rules! intents {

@@ -142,6 +142,34 @@ async fn of_many_with_one_serial_at_two_signers_one_is_begun() {
 }
 
 #[tokio::test]
+async fn whatever_isolation_is_the_default_a_turn_sees_what_was_committed_before_it() {
+    let fleet = Fleet::new();
+    let name = fleet.database.name();
+    fleet.database.sql(&format!("ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"));
+    let (one, other) = fleet.open();
+    let blocked = fixture::block(&fleet.fixture.config);
+    let request = anew(&fleet.fixture.request("alice"));
+    let both = [&one, &other].map(|ledger| {
+        let (ledger, decision) = (ledger.clone(), fleet.fixture.decide(request.clone()));
+        tokio::spawn(async move { ledger.record(decision).await.map(Recorded::permitted) })
+    });
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while fleet.database.sql(waits) != "2" {
+        tokio::task::yield_now().await;
+    }
+    drop(blocked);
+    let mut begun = Vec::new();
+    for record in both {
+        match record.await.unwrap().unwrap() {
+            Ok(intent) => begun.push(intent),
+            Err(refused) => assert_eq!(refused.refusal.reason.code_word(), "SERIAL_REUSED"),
+        }
+    }
+    assert_eq!(begun.len(), 1, "{begun:?}");
+}
+
+#[tokio::test]
 async fn a_budget_and_a_freeze_are_of_all_signers_together() {
     let fleet = Fleet::new();
     let (one, other) = fleet.open();

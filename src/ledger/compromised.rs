@@ -1,7 +1,8 @@
 //! Subject keys that a CA key certifies no more: somebody has revoked all of their certificates for `key-compromise`.
 //!
 //! In: the revocations of the log. Out: the [`Conflict`] of an intent for such a key. The writer has this in memory and learns of a
-//! revocation with the commit that makes it durable, so that nothing is signed for the key once the revocation is answered.
+//! revocation with the commit that makes it durable, so that nothing is signed for the key once the revocation is answered. What
+//! other signers of a fleet bar, their database says.
 
 use std::collections::HashSet;
 
@@ -50,11 +51,17 @@ impl Compromised {
     /// What is in the way of `claim`.
     pub(super) fn against(&self, claim: &Claim) -> Option<Conflict> {
         let pair = (claim.ca_key.spki_sha256, claim.subject_key?);
-        self.0.contains(&pair).then(|| refused("subject_key", Reason::SubjectKeyRevoked, MESSAGE))
+        self.0.contains(&pair).then(conflict)
     }
 }
 
-fn pair(entry: &Entry) -> Option<Pair> {
+/// What is in the way of an intent for such a key.
+pub(super) fn conflict() -> Conflict {
+    refused("subject_key", Reason::SubjectKeyRevoked, MESSAGE)
+}
+
+/// The keys that an entry is about, if it bars any.
+pub(super) fn pair(entry: &Entry) -> Option<Pair> {
     match entry {
         Entry::Revocation {
             ca_key,

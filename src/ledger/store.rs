@@ -81,6 +81,9 @@ pub(super) trait Batch {
     /// The newest intent that has this claim's serial, or may have it and cannot be read.
     fn by_serial(&mut self, claim: &Claim) -> Stored<Option<Earlier>>;
 
+    /// Whether another log of the store bars the claim's subject key. What this one bars, the writer knows.
+    fn is_barred(&mut self, claim: &Claim) -> Stored<bool>;
+
     /// What is in the way of this claim's CRL number.
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>>;
 

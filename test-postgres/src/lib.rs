@@ -229,6 +229,12 @@ impl Database {
         output(self.psql().args(["-c", sql])).trim().to_owned()
     }
 
+    /// What `psql` says, as `role`.
+    #[must_use]
+    pub fn sql_as(&self, role: &str, sql: &str) -> String {
+        output(self.psql().args(["-U", role, "-c", sql])).trim().to_owned()
+    }
+
     /// What `psql` says that does not succeed.
     #[must_use]
     pub fn sql_error(&self, role: &str, sql: &str) -> String {

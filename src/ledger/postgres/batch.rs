@@ -13,6 +13,7 @@ use countersign_tbs::crl::CrlNumber;
 use crate::ledger::account::{Account, Party, Rows};
 use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Unique};
+use crate::ledger::compromised;
 use crate::ledger::crl_number::{List, ListNumber, Series};
 use crate::ledger::entry::{Entry, UnixMillis};
 use crate::ledger::error::StoreError;
@@ -36,6 +37,8 @@ pub(in crate::ledger) struct Batch<'a> {
     freezes: Freezes,
     /// Numbers of lists that are to be forgotten.
     forgotten: Vec<(Vec<u8>, Series, CrlNumber)>,
+    /// CA keys, subject keys that they certify no more, and the indexes of the revocations.
+    barred: Vec<(Vec<u8>, Vec<u8>, u64)>,
     /// Which of `leaves` are the outcomes of which intents.
     outcomes: HashMap<u64, usize>,
     /// Whether there is a transaction that is neither committed nor rolled back.
@@ -61,6 +64,7 @@ impl<'a> Batch<'a> {
             rows,
             freezes,
             forgotten: Vec::new(),
+            barred: Vec::new(),
             outcomes,
             is_open: true,
         };
@@ -151,6 +155,7 @@ impl<'a> Batch<'a> {
         for ((ca_key, serial), known) in self.found.serials.drain() {
             additions.serials.extend(known.as_ref().and_then(new).map(|intent| (ca_key, serial, intent)));
         }
+        additions.barred.extend(mem::take(&mut self.barred));
         for (ca_key, series, number) in mem::take(&mut self.forgotten) {
             additions.forgotten.push(ca_key, series, number);
         }
@@ -199,7 +204,11 @@ impl store::Batch for Batch<'_> {
 
     fn append_entry(&mut self, entry: &Entry) -> Stored<Receipt> {
         let leaf = Leaf::of(entry, self.store.index.key())?;
-        Ok(Receipt { index: self.append(&leaf)?, leaf_hash: leaf.hash })
+        let index = self.append(&leaf)?;
+        if let Some((ca_key, subject)) = compromised::pair(entry) {
+            self.barred.push((ca_key.to_vec(), subject.to_vec(), index));
+        }
+        Ok(Receipt { index, leaf_hash: leaf.hash })
     }
 
     fn append_intent(&mut self, claim: &Claim, leaf: &Leaf) -> Stored<u64> {
@@ -233,6 +242,14 @@ impl store::Batch for Batch<'_> {
         }
         let known = self.found.serials.get(&serial).and_then(Option::as_ref);
         known.map(|known| self.earlier(known)).transpose()
+    }
+
+    fn is_barred(&mut self, claim: &Claim) -> Stored<bool> {
+        let Some(subject) = claims::subject(claim) else { return Ok(false) };
+        if !self.found.barred.contains_key(&subject) {
+            self.look_up(Wanted { subjects: vec![subject.clone()], ..Wanted::default() })?;
+        }
+        Ok(self.found.barred.get(&subject).copied().unwrap_or_default())
     }
 
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {

@@ -31,6 +31,8 @@ pub(super) type Pair = (Vec<u8>, Vec<u8>);
 pub(super) struct Wanted {
     pub(super) requests: Vec<Pair>,
     pub(super) serials: Vec<Pair>,
+    /// CA keys and the subject keys that they are to certify.
+    pub(super) subjects: Vec<Pair>,
     /// CA keys whose lists are numbered.
     pub(super) numbers: Vec<Vec<u8>>,
     pub(super) accounts: Vec<Account>,
@@ -44,6 +46,7 @@ pub(super) struct Answers {
     pub(super) wanted: Wanted,
     pub(super) requests: Vec<Row>,
     pub(super) serials: Vec<Row>,
+    pub(super) barred: Vec<Row>,
     pub(super) numbers: Vec<Row>,
     pub(super) spent: Vec<Row>,
     pub(super) standing: Vec<Row>,
@@ -84,6 +87,8 @@ pub(super) type Numbered = (Known, CrlNumber);
 pub(super) struct Found {
     pub(super) requests: HashMap<Pair, Option<Known>>,
     pub(super) serials: HashMap<Pair, Option<Known>>,
+    /// Whether a CA key certifies a subject key no more.
+    pub(super) barred: HashMap<Pair, bool>,
     /// By CA key.
     pub(super) numbers: HashMap<(Vec<u8>, Series), Vec<Numbered>>,
 }
@@ -92,10 +97,12 @@ impl Wanted {
     /// All that the records of a round will be judged by.
     pub(super) fn of(needs: &Needs<'_>) -> Self {
         let (mut requests, mut serials, mut numbers) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut subjects = BTreeSet::new();
         let (mut accounts, mut parties) = (BTreeSet::new(), BTreeSet::new());
         for claim in &needs.claims {
             requests.extend(request(claim));
             serials.extend(serial(claim));
+            subjects.extend(subject(claim));
             numbers.extend(list(claim));
             accounts.insert(Account::of(claim));
             parties.insert(Party::of(claim));
@@ -105,6 +112,7 @@ impl Wanted {
         Self {
             requests: requests.into_iter().collect(),
             serials: serials.into_iter().collect(),
+            subjects: subjects.into_iter().collect(),
             numbers: numbers.into_iter().collect(),
             accounts: accounts.into_iter().collect(),
             parties: parties.into_iter().collect(),
@@ -123,6 +131,11 @@ pub(super) fn request(claim: &Claim) -> Option<Pair> {
 pub(super) fn serial(claim: &Claim) -> Option<Pair> {
     let Unique::Serial(serial) = &claim.unique else { return None };
     Some((claim.ca_key.spki_sha256.to_vec(), serial.as_bytes().to_vec()))
+}
+
+/// The subject key that the claim is to have certified, and by which CA key.
+pub(super) fn subject(claim: &Claim) -> Option<Pair> {
+    Some((claim.ca_key.spki_sha256.to_vec(), claim.subject_key?.to_vec()))
 }
 
 /// The CA key of the claim's list.
@@ -162,6 +175,7 @@ pub(super) async fn look_up(
 ) -> Result<Answers, Error> {
     let (callers, ids): (Vec<&[u8]>, Vec<&[u8]>) = pairs(&wanted.requests);
     let (keys, serials): (Vec<&[u8]>, Vec<&[u8]>) = pairs(&wanted.serials);
+    let (cas, subjects): (Vec<&[u8]>, Vec<&[u8]>) = pairs(&wanted.subjects);
     let account = |of: fn(&Account) -> &[u8]| wanted.accounts.iter().map(of).collect::<Vec<_>>();
     let (spenders, spent_keys) = (account(|of| &of.party.caller), account(|of| &of.party.key));
     let rules: Vec<&str> = wanted.accounts.iter().map(|account| &*account.rule).collect();
@@ -170,18 +184,19 @@ pub(super) async fn look_up(
     let rows = async |statement: &Statement, wanted: usize, values: &[&(dyn ToSql + Sync)]| {
         if wanted == 0 { Ok(Vec::new()) } else { session.client.query(statement, values).await }
     };
-    let (requests, serials, numbers, spent, standing, tallies) = join!(
+    let (requests, serials, barred, numbers, spent, standing, tallies) = join!(
         biased;
         async { rows(&statements.by_request, callers.len(), &[&callers, &ids]).await },
         async { rows(&statements.by_serial, keys.len(), &[&keys, &serials]).await },
+        async { rows(&statements.barred, cas.len(), &[&cas, &subjects]).await },
         async { rows(&statements.by_number, wanted.numbers.len(), &[&wanted.numbers]).await },
         async { rows(&statements.spent, rules.len(), &[&spenders, &spent_keys, &rules]).await },
         async { rows(&statements.standing, parties.len(), &[&parties, &party_keys]).await },
         async { rows(&statements.tally, wanted.callers.len(), &[&wanted.callers]).await },
     );
-    let (requests, serials, numbers) = (requests?, serials?, numbers?);
+    let (requests, serials, barred, numbers) = (requests?, serials?, barred?, numbers?);
     let (spent, standing, tallies) = (spent?, standing?, tallies?);
-    Ok(Answers { wanted, requests, serials, numbers, spent, standing, tallies })
+    Ok(Answers { wanted, requests, serials, barred, numbers, spent, standing, tallies })
 }
 
 fn pairs(of: &[Pair]) -> (Vec<&[u8]>, Vec<&[u8]>) {
@@ -201,6 +216,10 @@ impl Found {
                 let pair = asked_for(pairs, row)?;
                 found.insert(pair.clone(), Some(known(row, signer)?));
             }
+        }
+        self.barred.extend(wanted.subjects.iter().map(|pair| (pair.clone(), false)));
+        for row in &answers.barred {
+            self.barred.insert(asked_for(&wanted.subjects, row)?.clone(), true);
         }
         for ca_key in &wanted.numbers {
             for series in [Series::Complete, Series::Delta] {
@@ -235,7 +254,11 @@ pub(super) fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, colum
 /// The intent that a row of a claim leads to.
 fn known(row: &Row, signer: &Signer) -> Stored<Known> {
     let (id, index) = (get::<i32>(row, 1)?, number(get(row, 2)?));
-    let (origin, opened_at): (String, _) = (get(row, 3)?, number(get(row, 4)?));
+    let (origin, opened_at): (Option<String>, Option<i64>) = (get(row, 3)?, get(row, 4)?);
+    // What has no log is claimed all the same: it is no more free than what has one.
+    let (Some(origin), Some(opened_at)) = (origin, opened_at.map(number)) else {
+        return Err(DatabaseError::NoSigner(id).into());
+    };
     let leaf: &[u8] = get::<Option<_>>(row, 5)?.ok_or(StoreError::Astray(index))?;
     let Entry::Intent { asked, ca_key, .. } = entry(index, leaf)? else {
         return Err(StoreError::Astray(index));

@@ -74,6 +74,20 @@ pub enum DatabaseError {
         /// The name.
         origin: String,
     },
+    /// Another role began it.
+    #[error(
+        "the log of {origin} is another role's; connect as that one, or have the database's owner correct `role` in \
+         countersign.signer"
+    )]
+    OtherRole {
+        /// The name.
+        origin: String,
+    },
+    /// No countersign removes a signer.
+    #[error(
+        "a claim is of signer {0}, whom countersign.signer does not have: somebody has changed the database's tables"
+    )]
+    NoSigner(i32),
     /// The secret cannot be used.
     #[error(transparent)]
     Password(#[from] PasswordError),

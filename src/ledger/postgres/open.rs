@@ -59,7 +59,8 @@ pub(super) fn open(config: &Config, limits: Limits) -> Result<Store, LedgerError
         let by = holder(&link, &session, id).map_err(unusable)?;
         return Err(LedgerError::InUse { server: server.clone(), origin: config.origin.clone(), by });
     }
-    let (epoch, opened_at) = take_over(&link, &session, id).map_err(unusable)?;
+    let other_role = || unusable(DatabaseError::OtherRole { origin: config.origin.clone() });
+    let (epoch, opened_at) = take_over(&link, &session, id).map_err(unusable)?.ok_or_else(other_role)?;
     let signer = Signer { id, origin, epoch };
     let (connected, backend) = prepared(&link, session).map_err(unusable)?;
     let entries = Entries { link: &link, connected: &connected, signer: id, server: &server };
@@ -211,8 +212,8 @@ fn holder(link: &Link, session: &Session, id: i32) -> Result<String, DatabaseErr
     Ok(name.unwrap_or_else(|| "a session that has ended meanwhile".to_owned()))
 }
 
-/// Makes this process the one that writes: its epoch, and where the log goes on.
-fn take_over(link: &Link, session: &Session, id: i32) -> Result<(i64, u64), DatabaseError> {
+/// Makes this process the one that writes: its epoch, and where the log goes on. `None` if another role writes the log.
+fn take_over(link: &Link, session: &Session, id: i32) -> Result<Option<(i64, u64)>, DatabaseError> {
     let client = Arc::clone(&session.client);
     link.wait("taking over the log", async move {
         client.batch_execute(BEGIN).await?;
@@ -220,13 +221,13 @@ fn take_over(link: &Link, session: &Session, id: i32) -> Result<(i64, u64), Data
         let update = "UPDATE countersign.signer SET epoch = epoch + 1, \
                       opened_at = (SELECT coalesce(max(idx) + 1, 0) FROM countersign.entry WHERE signer = $1) \
                       WHERE id = $1 RETURNING epoch, opened_at";
-        let row = client.query_one(update, &[&id]).await?;
+        let Some(row) = client.query_opt(update, &[&id]).await? else { return Ok(None) };
         // Everybody with a certificate has a row otherwise, for ever. An hour is more than clocks differ.
         let forget = "DELETE FROM countersign.tally WHERE count = 0 \
                       AND whole_at + whole / 1000000 < extract(epoch FROM now() - interval '1 hour') * 1000";
         client.execute(forget, &[]).await?;
         client.batch_execute("COMMIT").await?;
-        Ok((row.try_get(0)?, number(row.try_get(1)?)))
+        Ok(Some((row.try_get(0)?, number(row.try_get(1)?))))
     })
 }
 

@@ -31,7 +31,7 @@ macro_rules! intents {
             $number,
             " FROM unnest(",
             $from,
-            " JOIN countersign.signer s ON s.id = c.signer",
+            " LEFT JOIN countersign.signer s ON s.id = c.signer",
             " LEFT JOIN countersign.entry e ON e.signer = c.signer AND e.idx = c.intent",
             " LEFT JOIN countersign.outcome o ON o.signer = c.signer AND o.intent = c.intent",
             " LEFT JOIN countersign.entry oe ON oe.signer = o.signer AND oe.idx = o.idx"
@@ -57,6 +57,8 @@ const BY_NUMBER: &str = intents!(
     "$1::bytea[]) WITH ORDINALITY AS w (a, n) JOIN countersign.crl_number c ON c.ca_key = w.a",
     "c.number, c.series"
 );
+const BARRED: &str = "SELECT w.n FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS w (ca_key, subject_key, n) \
+    JOIN countersign.barred t USING (ca_key, subject_key)";
 const SPENT: &str = "SELECT w.n, t.rate, t.rate_at, t.volume, t.volume_at \
     FROM unnest($1::bytea[], $2::bytea[], $3::text[]) WITH ORDINALITY AS w (caller, key, rule, n) \
     JOIN countersign.spent t USING (caller, key, rule)";
@@ -80,6 +82,9 @@ const SET_REQUESTS: &str = "INSERT INTO countersign.request (caller, id, signer,
 const SET_SERIALS: &str = "INSERT INTO countersign.serial (ca_key, serial, signer, intent) \
     SELECT ca_key, serial, $1, intent FROM unnest($2::bytea[], $3::bytea[], $4::bigint[]) AS w (ca_key, serial, intent) \
     ON CONFLICT (ca_key, serial) DO UPDATE SET signer = excluded.signer, intent = excluded.intent";
+const ADD_BARRED: &str = "INSERT INTO countersign.barred (ca_key, subject_key, signer, idx) \
+    SELECT ca_key, subject_key, $1, idx FROM unnest($2::bytea[], $3::bytea[], $4::bigint[]) AS w (ca_key, subject_key, idx) \
+    ON CONFLICT DO NOTHING";
 const SET_NUMBERS: &str = "INSERT INTO countersign.crl_number (ca_key, series, number, signer, intent) \
     SELECT ca_key, series, number, $1, intent \
     FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::bigint[]) AS w (ca_key, series, number, intent) \
@@ -120,6 +125,7 @@ statements! {
     by_request = BY_REQUEST,
     by_serial = BY_SERIAL,
     by_number = BY_NUMBER,
+    barred = BARRED,
     spent = SPENT,
     standing = STANDING,
     tally = TALLY,
@@ -129,6 +135,7 @@ statements! {
     add_outcomes = ADD_OUTCOMES,
     set_requests = SET_REQUESTS,
     set_serials = SET_SERIALS,
+    add_barred = ADD_BARRED,
     set_numbers = SET_NUMBERS,
     forget_numbers = FORGET_NUMBERS,
     set_spent = SET_SPENT,

@@ -75,6 +75,10 @@ impl store::Batch for Batch<'_> {
         })
     }
 
+    fn is_barred(&mut self, _: &Claim) -> Stored<bool> {
+        Ok(false)
+    }
+
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {
         let Unique::CrlNumber(number) = &claim.unique else { return Ok(None) };
         let own = self.newest_number(&claim.ca_key.spki_sha256, number.series)?;

@@ -29,6 +29,26 @@ impl Fleet {
         Self { fixture, database, other }
     }
 
+    /// Has each signer have a role of its own, with what the manual grants.
+    fn use_roles(&mut self) -> Roles {
+        let manual = include_str!("../../../docs/ledger.md");
+        let grants =
+            manual.split("```sql\n").find(|block| block.starts_with("CREATE ROLE countersign_signer"));
+        let grants = grants.unwrap().split("```").next().unwrap();
+        let named = |name: &str| format!("{name}_{}", self.database.name());
+        let [signers, one, other] = ["signers", "one", "other"].map(named);
+        let grants = grants.replace("countersign_signer", &signers);
+        let grants = grants.replace("countersign_one", &one).replace("countersign_two", &other);
+        self.database.sql(postgres::SCHEMA);
+        self.database.sql(&grants);
+        for (config, role) in [(&mut self.fixture.config, &one), (&mut self.other, &other)] {
+            let connection = self.database.connection_as(role);
+            let database = postgres::Config::new(&connection, None, None, Duration::from_secs(5)).unwrap();
+            config.postgres = Some(Arc::new(database));
+        }
+        Roles { database: self.database.clone(), signers, one, other }
+    }
+
     fn open(&self) -> (Ledger, Ledger) {
         (self.fixture.open(), self.open_other())
     }
@@ -57,6 +77,24 @@ impl Fleet {
 
     async fn word(&self, ledger: &Ledger, request: Request) -> &'static str {
         self.refusal(ledger, request).await.reason.code_word()
+    }
+}
+
+/// What a signer's session may do, each in its own name.
+struct Roles {
+    database: Database,
+    signers: String,
+    one: String,
+    other: String,
+}
+
+impl Drop for Roles {
+    /// They are of the server, which has other tests' databases, too.
+    fn drop(&mut self) {
+        let Self { database, signers, one, other } = self;
+        database.sql(END_SESSIONS);
+        database
+            .sql(&format!("DROP OWNED BY {signers}, {one}, {other}; DROP ROLE {signers}, {one}, {other}"));
     }
 }
 
@@ -466,23 +504,18 @@ fn the_database_refuses_change_and_removal_of_entries() {
 
 #[tokio::test]
 async fn a_role_with_what_the_manual_grants_suffices_and_can_remove_nothing() {
-    let manual = include_str!("../../../docs/ledger.md");
-    let grants =
-        manual.split("```sql\n").find(|block| block.starts_with("CREATE ROLE countersign_signer")).unwrap();
-    let grants = grants.split("```").next().unwrap();
     let mut fleet = Fleet::new();
-    fleet.database.sql(postgres::SCHEMA);
-    let role = format!("signer_{}", fleet.database.name());
-    fleet.database.sql(&grants.replace("countersign_signer", &role));
-    let connection = fleet.database.connection_as(&role);
-    let database = postgres::Config::new(&connection, None, None, Duration::from_secs(5)).unwrap();
-    let database = Some(Arc::new(database));
-    (fleet.fixture.config.postgres, fleet.other.postgres) = (database.clone(), database);
+    let roles = fleet.use_roles();
     let (one, other) = fleet.open();
     let request = fleet.fixture.request("alice");
     fleet.sign(&one, request.clone()).await;
     assert!(fleet.fixture.record(&other, request).await.permitted().is_ok());
     fleet.fixture.record(&other, fleet.fixture.request("root")).await.permitted().unwrap_err();
+    // What failed at one is free at the other, which takes the claim over.
+    let request = fleet.fixture.request("alice");
+    drop(intent(fleet.fixture.record(&one, request.clone()).await));
+    one.queue.settled().await;
+    fleet.sign(&other, request).await;
     // A new session after the one before was lost ends that one's server process, if it is there still.
     fleet.database.sql(END_SESSIONS);
     fleet.sign(&one, fleet.fixture.request("alice")).await;
@@ -492,16 +525,91 @@ async fn a_role_with_what_the_manual_grants_suffices_and_can_remove_nothing() {
         "TRUNCATE countersign.entry",
         "DROP TRIGGER entry_is_never_changed ON countersign.entry",
         "DELETE FROM countersign.serial",
+        "DELETE FROM countersign.barred",
         "DELETE FROM countersign.signer",
         "UPDATE countersign.signer SET origin = 'x'",
+        "UPDATE countersign.signer SET role = current_user",
         "CREATE TABLE countersign.other (x int)",
     ] {
-        let said = fleet.database.sql_error(&role, sql);
+        let said = fleet.database.sql_error(&roles.one, sql);
         assert!(said.contains("permission denied") || said.contains("must be owner"), "{sql}: {said}");
     }
     one.close().await;
     other.close().await;
-    fleet.database.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[tokio::test]
+async fn a_signers_role_writes_into_no_other_log_and_fences_nobody() {
+    let mut fleet = Fleet::new();
+    let roles = fleet.use_roles();
+    let (one, other) = fleet.open();
+    fleet.sign(&one, fleet.fixture.request("alice")).await;
+    let victim = "(SELECT id FROM countersign.signer WHERE origin = 'test.example/log')";
+    for sql in [
+        "INSERT INTO countersign.entry VALUES (VICTIM, 2, 'x')",
+        "INSERT INTO countersign.entry VALUES (VICTIM, 1::bigint << 62, 'x')",
+        "INSERT INTO countersign.outcome VALUES (VICTIM, 7, 8)",
+        "INSERT INTO countersign.request VALUES ('a', 'b', VICTIM, 0)",
+        "INSERT INTO countersign.serial VALUES ('a', 'b', VICTIM, 0)",
+        "INSERT INTO countersign.crl_number VALUES ('a', 'complete', 'b', VICTIM, 0)",
+        "INSERT INTO countersign.barred VALUES ('a', 'b', VICTIM, 0)",
+        "UPDATE countersign.serial SET signer = 9999",
+        "UPDATE countersign.request SET signer = 9999",
+    ] {
+        let said = fleet.database.sql_error(&roles.other, &sql.replace("VICTIM", victim));
+        assert!(said.contains("violates row-level security policy"), "{sql}: {said}");
+    }
+    let epochs = || fleet.database.sql("SELECT epoch FROM countersign.signer ORDER BY id");
+    let before = epochs();
+    let raised = fleet.database.sql_as(
+        &roles.other,
+        "WITH raised AS (UPDATE countersign.signer SET epoch = epoch + 1 WHERE origin = 'test.example/log' RETURNING id) \
+         SELECT count(*) FROM raised",
+    );
+    assert_eq!((raised.as_str(), epochs()), ("0", before));
+    fleet.sign(&one, fleet.fixture.request("alice")).await;
+    one.close().await;
+    other.close().await;
+    // Nor does it open it.
+    let stolen = Config { postgres: fleet.other.postgres.clone(), ..fleet.fixture.config.clone() };
+    let error = Ledger::open(&stolen).unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("the log of test.example/log is another role's"), "{said}");
+}
+
+#[tokio::test]
+async fn a_claim_of_a_signer_that_is_not_there_is_not_free() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let request = fleet.fixture.request("alice");
+    fleet.sign(&one, request.clone()).await;
+    fleet.database.sql("UPDATE countersign.serial SET signer = 9999");
+    let error = other.record(fleet.fixture.decide(anew(&request))).await.unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("a claim is of signer 9999"), "{said}");
+}
+
+#[tokio::test]
+async fn a_subject_key_that_one_signer_bars_is_certified_by_none() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let request = fleet.fixture.request("alice");
+    fleet.sign(&other, request.clone()).await;
+    let tbs = countersign_tbs::Tbs::parse(request.kind, &request.bytes).unwrap();
+    let revocation = Revocation {
+        key: Arc::clone(fleet.fixture.key()),
+        what: entry::Revoked::SubjectKey(entry::subject_key(&tbs).unwrap()),
+        reason: entry::RevocationReason::KeyCompromise,
+        in_ledger: false,
+        by: CallerName::parse("uid:0").unwrap(),
+        why: "a test".to_owned(),
+    };
+    one.revoke(revocation).await.unwrap();
+    for ledger in [&one, &other] {
+        assert_eq!(fleet.word(ledger, anew(&request)).await, "SUBJECT_KEY_REVOKED");
+    }
+    other.close().await;
+    assert_eq!(fleet.word(&fleet.open_other(), anew(&request)).await, "SUBJECT_KEY_REVOKED");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use countersign_tbs::crl::CrlNumber;
 
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Conflict;
-use crate::ledger::compromised::Compromised;
+use crate::ledger::compromised::{self, Compromised};
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::store::{Batch, Needs, Stored};
 use crate::ledger::writer::{Refused, Waiting, Wanted};
@@ -91,6 +91,9 @@ impl Round {
             let Wanted { claim, leaf } = &*intent.what;
             if let Some(conflict) = barred.against(claim).or_else(|| just_now.against(claim)) {
                 return Ok(Err(conflict));
+            }
+            if batch.is_barred(claim)? {
+                return Ok(Err(compromised::conflict()));
             }
             admit::intent(batch, claim, intent.time, leaf)
         });

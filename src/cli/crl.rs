@@ -59,6 +59,9 @@ pub(super) struct Crl {
     /// Where the list is published, as certificates say; may be repeated
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
+    /// Make a list of this signer's ledger even if its database has others, whose certificates are not in it
+    #[arg(long)]
+    this_log_alone: bool,
     /// List certificates that have expired, too
     #[arg(long)]
     expired: bool,
@@ -124,7 +127,7 @@ impl Crl {
         let updates = Updates { this: time(this)?, next: time(next)? };
         // RFC 5280 §3.3: a certificate is in one list that comes after it has expired; there is one within each interval.
         let kept = if self.expired { 0 } else { this.saturating_sub(self.next_update.as_secs()) };
-        let entries = entries(client, ca, kept, updates.this).await?;
+        let entries = self.entries(client, ca, kept, updates.this).await?;
         let id = signer.subject_key_id().context("the certificate has no subjectKeyIdentifier")?;
         let builder = CrlBuilder::new(SignatureAlgorithm::from(scheme), signer.subject().clone(), updates)
             .authority_key_id(id.clone())
@@ -138,6 +141,31 @@ impl Crl {
                 .issuing_distribution_point(IssuingDistributionPoint { full_name: names, scope: Scope::All })
         };
         Ok(builder.build()?)
+    }
+
+    /// What the signer's ledger says is revoked of the CA.
+    async fn entries(
+        &self,
+        client: &Client,
+        ca: &TbsCertificate,
+        kept: u64,
+        this: Time,
+    ) -> anyhow::Result<Vec<RevokedEntry>> {
+        let record = Record::of(client.clone()).await?;
+        let (own, others) = (&record.origin, record.others.join(", "));
+        ensure!(
+            others.is_empty() || self.this_log_alone,
+            "{own} is one of several ledgers in its database: this list would lack what was certified or revoked in {others}. \
+             Revoke that here by serial, with --not-in-ledger, and give --this-log-alone (docs/revocation.md, Limits)"
+        );
+        let spki_sha256 = sha256(&[&ca.public_key().to_spki_der()]);
+        let purpose = KeyPurpose::X509Ca.name().to_owned();
+        let ca_key = CaKey { purpose, scheme: String::new(), spki_sha256 };
+        let mut entries = Entries::default();
+        for revocation in record.revocations(Revocations::Of(spki_sha256)).await? {
+            entries.add(&record, &ca_key, &revocation).await?;
+        }
+        Ok(entries.since(kept, this))
     }
 }
 
@@ -157,22 +185,4 @@ async fn next(client: &Client, spki_sha256: [u8; 32]) -> anyhow::Result<CrlNumbe
     };
     let newest = CrlNumber::new(&newest).context("the signer sent a CRL number that is none")?;
     newest.checked_add(1).context("the CA's lists are at their last number: replace its key")
-}
-
-/// What the signer's ledger says is revoked of the CA.
-async fn entries(
-    client: &Client,
-    ca: &TbsCertificate,
-    kept: u64,
-    this: Time,
-) -> anyhow::Result<Vec<RevokedEntry>> {
-    let record = Record::of(client.clone()).await?;
-    let spki_sha256 = sha256(&[&ca.public_key().to_spki_der()]);
-    let purpose = KeyPurpose::X509Ca.name().to_owned();
-    let ca_key = CaKey { purpose, scheme: String::new(), spki_sha256 };
-    let mut entries = Entries::default();
-    for revocation in record.revocations(Revocations::Of(spki_sha256)).await? {
-        entries.add(&record, &ca_key, &revocation).await?;
-    }
-    Ok(entries.since(kept, this))
 }

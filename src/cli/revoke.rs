@@ -107,9 +107,10 @@ impl Revoke {
             not_in_ledger: self.not_in_ledger,
             dry_run: true,
         };
+        let record = Record::of(client.clone()).await?;
+        record.warn()?;
         let checked = client.revoke(request.clone()).await.map_err(refused)?;
         let (ca_key, what) = revoked(&checked.key.context("the signer named no key")?, what)?;
-        let record = Record::of(client.clone()).await?;
         let shown = if self.dry_run { u64::MAX } else { SHOWN };
         let count = self.show(&record, &ca_key, &what, shown, out).await?;
         if self.dry_run {

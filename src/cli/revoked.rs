@@ -23,6 +23,8 @@ pub(super) struct Record {
     pub(super) size: u64,
     /// Its name.
     pub(super) origin: String,
+    /// The names of the other ledgers in its database.
+    pub(super) others: Vec<String>,
 }
 
 enum From {
@@ -53,23 +55,43 @@ pub(super) struct Recorded {
 impl Record {
     /// Of a file, or of a signer that runs.
     pub(super) async fn open(opened: Opened) -> anyhow::Result<Self> {
-        match opened {
+        let record = match opened {
             Opened::File(reader) => {
                 let (archive, unusable) = Archive::open(*reader)?;
                 if let Some(why) = unusable {
                     note(&format!("the ledger's index cannot be used ({why}), so all of it is read"))?;
                 }
                 let (size, origin) = (archive.size(), archive.reader().origin().to_owned());
-                Ok(Self { from: From::File(Box::new(archive)), size, origin })
+                let others = archive.reader().other_logs()?;
+                Self { from: From::File(Box::new(archive)), size, origin, others }
             }
-            Opened::Signer(client) => Self::of(*client).await,
+            Opened::Signer(client) => Self::of(*client).await?,
+        };
+        record.warn()?;
+        Ok(record)
+    }
+
+    /// Says that there are others, if there are.
+    pub(super) fn warn(&self) -> std::io::Result<()> {
+        if self.others.is_empty() {
+            return Ok(());
         }
+        let (own, others) = (&self.origin, self.others.join(", "));
+        note(&format!(
+            "warning: only ledger {own} is read here; what is certified and revoked in {others} is not in it \
+             (docs/revocation.md, Limits)"
+        ))
     }
 
     /// Of the signer at the other end.
     pub(super) async fn of(client: Client) -> anyhow::Result<Self> {
         let tree = client.ledger_tree(v1::GetTreeRequest::default()).await.map_err(refused)?;
-        Ok(Self { from: From::Signer(Box::new(client)), size: tree.size, origin: tree.log_origin })
+        Ok(Self {
+            from: From::Signer(Box::new(client)),
+            size: tree.size,
+            origin: tree.log_origin,
+            others: tree.other_logs,
+        })
     }
 
     /// The entry at `index`, if there is one.

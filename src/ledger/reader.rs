@@ -86,6 +86,17 @@ impl Reader {
         }
     }
 
+    /// The names of the other logs in its database, in order; none beside a file.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be read.
+    pub fn other_logs(&self) -> Result<Vec<String>, LedgerError> {
+        match &self.select {
+            Select::File(_) => Ok(Vec::new()),
+            Select::Database(select) => select.other_logs(),
+        }
+    }
+
     /// How many bytes it takes on the disk, with its write-ahead log; in a database, all logs there together.
     ///
     /// # Errors

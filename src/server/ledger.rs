@@ -158,7 +158,8 @@ impl ledger_server::Ledger for Reading {
         let origin = self.ledger.origin().to_owned();
         let tree = move |archive: &Archive, request: v1::GetTreeRequest| {
             let size = request.size.unwrap_or(archive.size());
-            Ok(message::tree(origin, size, archive.root(size)?))
+            let other_logs = archive.reader().other_logs()?;
+            Ok(v1::Tree { other_logs, ..message::tree(origin, size, archive.root(size)?) })
         };
         self.answer(request, tree).await
     }

@@ -323,7 +323,7 @@ async fn a_signer_connects_with_tls_and_a_password_from_a_file_or_not_at_all() {
     let message = cause(open(Some("mtls/ca.pem"), "guess"));
     assert!(message.contains("password authentication failed"), "{message}");
     fleet.configure(&format!("{host}\"\npostgres_password_file = \"db-password\"\n# \""));
-    let message = Config::load(&fleet.file(0)).unwrap_err().to_string();
+    let message = format!("{:?}", Config::load(&fleet.file(0)).unwrap_err());
     assert!(message.contains("could wait for the password"), "{message}");
     fleet.configure(&host);
     let message = cause(Ledger::open(&Config::load(&fleet.file(0)).unwrap().ledger));

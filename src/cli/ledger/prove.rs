@@ -82,7 +82,7 @@ impl Prove {
 fn read(proof: v1::InclusionProof) -> Option<(String, Inclusion)> {
     let hash = |bytes: &[u8]| Hash::try_from(bytes).ok();
     let v1::InclusionProof { index, leaf_hash, tree, hashes } = proof;
-    let v1::Tree { log_origin, size, root } = tree?;
+    let v1::Tree { log_origin, size, root, .. } = tree?;
     let hashes = hashes.iter().map(|bytes| hash(bytes)).collect::<Option<_>>()?;
     let (leaf_hash, root) = (hash(&leaf_hash)?, hash(&root)?);
     Some((log_origin, Inclusion { index, leaf_hash, size, root, hashes }))

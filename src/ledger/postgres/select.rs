@@ -65,6 +65,15 @@ impl Select {
         })
     }
 
+    /// The names of the other logs, in order.
+    pub(in crate::ledger) fn other_logs(&self) -> Result<Vec<String>, LedgerError> {
+        let signer = self.signer;
+        let select = "SELECT origin FROM countersign.signer WHERE id <> $1 ORDER BY origin";
+        self.read("looking for other logs", async move |client: Arc<Client>| {
+            client.query(select, &[&signer]).await?.iter().map(|row| row.try_get(0)).collect()
+        })
+    }
+
     /// How many bytes all logs of the database take, with what finds entries in them.
     pub(in crate::ledger) fn bytes(&self) -> Result<u64, LedgerError> {
         self.read("measuring entries", async move |client: Arc<Client>| {

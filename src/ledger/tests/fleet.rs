@@ -37,7 +37,8 @@ impl Fleet {
         let grants = grants.unwrap().split("```").next().unwrap();
         let named = |name: &str| format!("{name}_{}", self.database.name());
         let [signers, one, other] = ["signers", "one", "other"].map(named);
-        let grants = grants.replace("countersign_signer", &signers);
+        let on = format!("ON DATABASE {}", self.database.name());
+        let grants = grants.replace("ON DATABASE countersign", &on).replace("countersign_signer", &signers);
         let grants = grants.replace("countersign_one", &one).replace("countersign_two", &other);
         self.database.sql(postgres::SCHEMA);
         self.database.sql(&grants);
@@ -325,11 +326,12 @@ async fn a_commit_that_was_not_answered_is_told_to_nobody_and_written_once() {
         use_database(&mut fleet.fixture.config, &proxy.database(&fleet.database));
         let ledger = fleet.fixture.open();
         let first = fleet.fixture.intent(&ledger).await;
-        proxy.cut(cut);
-        // Its outcome is in the transaction that is cut, or in the next.
-        drop(first);
         let request = fleet.fixture.request("alice");
-        let error = ledger.record(fleet.fixture.decide(request.clone())).await.unwrap_err();
+        let decision = fleet.fixture.decide(request.clone());
+        proxy.cut(cut);
+        // Its outcome is in the transaction that is cut, or in the next: nothing that takes time comes between.
+        drop(first);
+        let error = ledger.record(decision).await.unwrap_err();
         assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
         let said = std::error::Error::source(&error).unwrap().to_string();
         assert!(said.contains("whether it has the last entries is not known yet"), "{said}");
@@ -534,6 +536,12 @@ async fn a_role_with_what_the_manual_grants_suffices_and_can_remove_nothing() {
         let said = fleet.database.sql_error(&roles.one, sql);
         assert!(said.contains("permission denied") || said.contains("must be owner"), "{sql}: {said}");
     }
+    // Whoever may connect may hold the lock that all wait for.
+    let stranger = format!("stranger_of_{}", fleet.database.name());
+    fleet.database.sql(&format!("CREATE ROLE {stranger} LOGIN"));
+    let said = fleet.database.sql_error(&stranger, "SELECT pg_advisory_lock(x'6373676e'::int4, 0)");
+    fleet.database.sql(&format!("DROP ROLE {stranger}"));
+    assert!(said.contains("permission denied for database"), "{said}");
     one.close().await;
     other.close().await;
 }

@@ -41,7 +41,7 @@ pub(in crate::server) fn entries(entries: Vec<RawEntry>) -> Vec<v1::Entry> {
 }
 
 pub(in crate::server) fn tree(log_origin: String, size: u64, root: Hash) -> v1::Tree {
-    v1::Tree { log_origin, size, root: hash(&root) }
+    v1::Tree { log_origin, size, root: hash(&root), other_logs: Vec::new() }
 }
 
 pub(in crate::server) fn inclusion(log_origin: String, proof: Inclusion) -> v1::InclusionProof {

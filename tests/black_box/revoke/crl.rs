@@ -125,6 +125,38 @@ async fn again(site: &Site, daemon: &Daemon, name: &str) -> SerialNumber {
     serial
 }
 
+/// Of its database's ledgers, a list is of one: an operator says so, after what the others have is revoked here by serial.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_one_ledger_of_several_is_made_only_if_that_is_said() {
+    let authority = authority().await;
+    let Authority { site, revoked, .. } = &authority;
+    let database = test_postgres::Server::shared().database();
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    let postgres = format!("path = \"signer\"\npostgres = \"{}\"", database.connection());
+    site.configure(&config.replace("path = \"ledger.sqlite\"", &postgres));
+    let daemon = site.serve();
+    made(site, &daemon, &[]);
+    // Another signer is there from now on.
+    database.sql("INSERT INTO countersign.signer (origin) VALUES ('two.example/ledger')");
+    let refused = crl(site, &daemon, &[]);
+    let message = text(&refused.stderr);
+    assert!(!refused.status.success(), "{message}");
+    assert!(message.contains("would lack what was certified or revoked in two.example/ledger"), "{message}");
+    assert!(message.contains("--this-log-alone"), "{message}");
+    let serial = revoked.to_string();
+    let revoke = ["revoke", "ca", "--why", "a test", "--yes", "--serial", &serial, "--not-in-ledger"];
+    let output = site.run(&revoke);
+    let warning = text(&output.stderr);
+    assert!(
+        output.status.success() && warning.contains("revoked in two.example/ledger is not in it"),
+        "{warning}"
+    );
+    let said = made(site, &daemon, &["--this-log-alone"]);
+    assert!(said.contains("CRL 0x02 of key ca, 1 certificates"), "{said}");
+    assert!(!is_revoked(&authority, "ca", "good") && is_revoked(&authority, "ca", "revoked"));
+    daemon.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_list_of_the_ca_is_refused_with_what_to_do() {
     let authority = authority().await;

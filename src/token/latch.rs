@@ -83,9 +83,16 @@ impl Latch {
     fn write(&self, refusal: &PinRefusal) -> io::Result<()> {
         let note = Note { message: refusal.message.clone(), mark: refusal.mark.clone() };
         let new = self.path.with_extension("pin-refused.new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // Never what is there, be it left over or a link to another file: an operator's command may be root's, and whoever is the
+        // daemon's user may put things into this directory.
+        if let Err(error) = fs::remove_file(&new)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         let directory = self.path.parent().unwrap_or(Path::new("."));
-        // An operator's command may be root's: the daemon has to be able to read it.
+        // The daemon has to be able to read what a command of root's wrote.
         if let Ok(owner) = directory.metadata() {
             let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
         }
@@ -172,6 +179,19 @@ mod tests {
         assert!(!fs::read_to_string(latch.path()).unwrap().contains("canary"));
         assert_eq!(latch.path().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_ne!(PinMark::of(b"0000"), PinMark::of(b"0000"), "the salt differs");
+    }
+
+    #[test]
+    fn a_link_in_its_way_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let latch = Latch::new(dir.path(), &TokenName::new("t").unwrap());
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("t.pin-refused.new")).unwrap();
+        latch.set(&refusal(b"0000"));
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        assert!(fs::symlink_metadata(latch.path()).unwrap().is_file());
+        assert!(latch.mark().unwrap().unwrap().is_of(b"0000"));
     }
 
     #[test]

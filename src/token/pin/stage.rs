@@ -2,7 +2,7 @@
 //!
 //! In: a file and the new PIN. Promised: at no moment is there a PIN on the token that no file holds. The new one is on disk, beside the
 //! file, before the token takes it, and takes the file's place after that; owner and mode stay. Whoever finds the file beside it
-//! left over knows that one of the two is right.
+//! left over knows that one of the two is right. A symbolic link is followed only where that gives its owner no more than is theirs.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -32,6 +32,17 @@ pub(crate) enum StageError {
         /// The PIN file.
         file: PathBuf,
     },
+    /// Whoever made the link may have meant to have a file replaced that is not theirs.
+    #[error(
+        "{} is a symbolic link of user {owner}, and leads to a file of another user: name the file itself, or make the link as root or as \
+         the file's owner", path.display()
+    )]
+    Link {
+        /// Which link.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// The new file cannot be made, or not with the old one's owner.
     #[error("cannot make {}: {cause}; run this as the owner of the PIN file, or as root", path.display())]
     Write {
@@ -49,7 +60,13 @@ impl Staged {
     /// [`StageError`]
     pub(crate) fn prepare(file: &Path, pin: &Pin) -> Result<Self, StageError> {
         // The file itself: a symbolic link stays one.
-        let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let file = match fs::canonicalize(file) {
+            Ok(real) => {
+                trust_links(file)?;
+                real
+            }
+            Err(_) => file.to_owned(),
+        };
         let mut name = file.file_name().map(OsString::from).unwrap_or_default();
         name.push(".new");
         let new = file.with_file_name(name);
@@ -105,6 +122,24 @@ impl Staged {
     }
 }
 
+/// Every link on the way to a file that is there must be root's, or of whoever owns what it leads to.
+fn trust_links(path: &Path) -> Result<(), StageError> {
+    for part in path.ancestors() {
+        // What cannot be looked at cannot be written beside, either; `canonicalize` has found no loop.
+        let (Ok(link), Ok(target)) = (fs::symlink_metadata(part), fs::metadata(part)) else { continue };
+        if !link.is_symlink() {
+            continue;
+        }
+        if link.uid() != 0 && link.uid() != target.uid() {
+            return Err(StageError::Link { path: part.to_owned(), owner: link.uid() });
+        }
+        if let Ok(next) = fs::read_link(part) {
+            trust_links(&part.parent().unwrap_or(Path::new("/")).join(next))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -151,5 +186,26 @@ mod tests {
         Staged::prepare(&link, &pin("new")).unwrap().put().unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "new\n");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    /// To a file of another user: root's, or for root, who alone can give a link away, nobody's.
+    #[test]
+    fn a_link_to_a_file_of_another_user_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("pin"), dir.path().join("link"));
+        pin("old").write_new(&file).unwrap();
+        let target = if rustix::process::geteuid().is_root() { &file } else { Path::new("/etc/passwd") };
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(65_534), Some(65_534)).unwrap();
+        }
+        let root_link = dir.path().join("of-root");
+        std::os::unix::fs::symlink(&link, &root_link).unwrap();
+        for planted in [&link, &root_link] {
+            let error = Staged::prepare(planted, &pin("new")).err().unwrap();
+            assert!(matches!(error, StageError::Link { .. }), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
+        assert!(!dir.path().join("pin.new").exists());
     }
 }

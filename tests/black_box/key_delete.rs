@@ -1,5 +1,7 @@
 //! What it takes to delete a key, and what never can be.
 
+use std::process::Command;
+
 use countersign::ledger::Entry;
 use countersign_proto::v1::RecordKeyDeletionRequest;
 use serde_json::Value;
@@ -103,6 +105,27 @@ fn nothing_is_deleted_that_no_ledger_records() {
     speechless[7] = " ";
     let _daemon = site.serve();
     assert!(site.run_refused(&speechless, 1).contains("a reason of 1 to 1024 bytes"));
+    assert_eq!(labels(&site), ["retired", "user-ca"]);
+}
+
+/// Another program is at the token while the signer is asked.
+#[test]
+fn an_object_that_is_another_key_by_now_is_not_destroyed() {
+    let (site, [_, retired]) = site();
+    let _daemon = site.serve();
+    let pin = std::fs::read_to_string(site.path("pin")).unwrap();
+    let message = site.run_refused_after(&delete(&retired), || {
+        let mut tool = Command::new("pkcs11-tool");
+        tool.args(["--module", "/usr/lib/softhsm/libsofthsm2.so", "--token-label", "test", "--login"]);
+        tool.args(["--pin", pin.trim_end(), "--delete-object", "--type", "pubkey", "--label", "retired"]);
+        let output = tool.env("SOFTHSM2_CONF", site.path("softhsm2.conf")).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    });
+    assert!(message.contains("is not that key any more, and nothing was deleted"), "{message}");
+    assert!(
+        message.contains("of the ledger says that the key is about to be deleted, but it was not"),
+        "{message}"
+    );
     assert_eq!(labels(&site), ["retired", "user-ca"]);
 }
 

@@ -1,7 +1,8 @@
 //! One signer's whole world in a private directory: SoftHSM2 token, keys, mTLS PKI, configuration, ledger.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -10,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use countersign::ledger::{Entry, Reader};
 use countersign_proto::client::{ConnectError, Tls};
 use countersign_proto::{Client, v1};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -141,6 +143,38 @@ SOFTHSM2_CONF = "{}/softhsm2.conf"
         let output = self.run(args);
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "countersign {args:?}: {message}");
+        message
+    }
+
+    /// Runs a command that must fail with status 1, and does something else as soon as it turns to the signer, before the signer hears
+    /// of it; its standard error.
+    pub fn run_refused_after(&self, args: &[&str], meanwhile: impl FnOnce()) -> String {
+        let config = std::fs::read_to_string(self.path("countersign.toml")).unwrap();
+        self.configure(&config.replace("\"signer.sock\"", "\"between.sock\""));
+        let between = UnixListener::bind(self.path("between.sock")).unwrap();
+        let child = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let patience = PATIENCE.try_into().unwrap();
+        assert_eq!(
+            poll(&mut [PollFd::new(&between, PollFlags::IN)], Some(&patience)).unwrap(),
+            1,
+            "it asks nobody"
+        );
+        let (command, _) = between.accept().unwrap();
+        meanwhile();
+        let signer = UnixStream::connect(self.path("signer.sock")).unwrap();
+        let pass_on = |mut from: &UnixStream, mut to: &UnixStream| {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        };
+        let output = std::thread::scope(|scope| {
+            scope.spawn(|| pass_on(&command, &signer));
+            scope.spawn(|| pass_on(&signer, &command));
+            child.wait_with_output().unwrap()
+        });
+        std::fs::remove_file(self.path("between.sock")).unwrap();
+        self.configure(&config);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "countersign {args:?}: {message}");
         message
     }
 

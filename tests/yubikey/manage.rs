@@ -144,3 +144,26 @@ fn only_a_key_that_no_section_names_is_deleted() {
     assert!(info.contains("slot 9c") && !info.contains("slot 82"), "{info}");
     assert_eq!(fingerprint(&place), named);
 }
+
+/// Another program puts another key there while the signer is asked.
+#[test]
+fn a_slot_that_holds_another_key_by_now_keeps_it() {
+    let place = place("ecdsa-p256-sha256");
+    place.desk.generate("9c", "ecdsa-p256-sha256");
+    place.desk.generate("82", "ecdsa-p384-sha384");
+    let config = std::fs::read_to_string(place.site.path("countersign.toml")).unwrap();
+    let at_82 = config.replace("9c", "82").replace("ecdsa-p256-sha256", "ecdsa-p384-sha384");
+    let fingerprint_at_82 = || {
+        place.site.configure(&at_82);
+        let found = fingerprint(&place);
+        place.site.configure(&config);
+        found
+    };
+    let doomed = fingerprint_at_82();
+    let _daemon = place.site.serve();
+    let delete = ["key", "delete", "--token", "yubi", "--fingerprint", &doomed, "--why", "a test"];
+    let replace = || place.desk.generate("82", "ecdsa-p384-sha384");
+    let message = place.site.run_refused_after(&with_key(&delete), replace);
+    assert!(message.contains("slot 82 holds another key by now, and nothing was deleted"), "{message}");
+    assert_ne!(fingerprint_at_82(), doomed);
+}

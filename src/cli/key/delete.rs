@@ -90,7 +90,8 @@ fn delete_from_slot(
     let found = keys.find(|(_, public_key)| public_key.fingerprint() == args.fingerprint);
     let (slot, public_key) = found.with_context(|| no_such_key(args))?;
     let entry = announce(args, config, token, &public_key, &Place::Slot(slot))?;
-    management::delete(card, slot, &management_key).with_context(|| recorded_only(entry))?;
+    management::delete(card, slot, &args.fingerprint, &management_key)
+        .with_context(|| recorded_only(entry))?;
     done(args, entry)
 }
 

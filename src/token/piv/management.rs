@@ -200,14 +200,26 @@ pub(crate) fn relocate(
     })
 }
 
-/// Deletes a key, for good, and its certificate.
+/// Deletes the key of this fingerprint, for good, and its certificate. Another program may have put another key into the slot since
+/// somebody looked: what is there is asked for again, in the same transaction.
 ///
 /// # Errors
 /// As [`generate`].
-pub(crate) fn delete(device: YubiKey, slot: Slot, management_key: &ManagementKey) -> anyhow::Result<()> {
+pub(crate) fn delete(
+    device: YubiKey,
+    slot: Slot,
+    fingerprint: &str,
+    management_key: &ManagementKey,
+) -> anyhow::Result<()> {
     /// MOVE KEY's P1 for "nowhere".
     const NOWHERE: u8 = 0xFF;
     change(device, management_key, |talk| {
+        let facts = key::facts(talk, slot).map_err(|problem| Trouble::Keys(problem.to_string()))?;
+        if facts.public_key().fingerprint() != fingerprint {
+            return Err(Trouble::Keys(format!(
+                "slot {slot} holds another key by now, and nothing was deleted; `countersign key list` shows what the card holds"
+            )));
+        }
         move_key(talk, slot, NOWHERE)?;
         certificate::remove(talk, slot)
     })

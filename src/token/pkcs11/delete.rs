@@ -1,7 +1,8 @@
 //! Deletes a key from a token for an operator; no part of the service (R45).
 //!
 //! In: the fingerprint of a public key, which a person has typed. Out: the private keys of that public half, or that one of them is
-//! gone. Promised: nothing but that private key and its own public key objects is destroyed, and the token is asked afterwards.
+//! gone. Promised: nothing but that private key and its own public key objects is destroyed; the token is asked right before, for
+//! another program may have changed its objects since, and afterwards.
 //! Every other call of `destroy_object` is a lint's error (clippy.toml).
 
 use cryptoki::object::ObjectHandle;
@@ -38,9 +39,14 @@ impl Console {
     /// Destroys the private key, and then the public key objects of its id that are its public half.
     ///
     /// # Errors
-    /// If the token refuses, or tells the key all the same afterwards.
+    /// If the object is another by now, the token refuses, or tells the key all the same afterwards.
     pub(crate) fn delete(&self, doomed: &Doomed) -> anyhow::Result<()> {
         let object = Object { session: &self.session, handle: doomed.private };
+        anyhow::ensure!(
+            self.private_keys()?.contains(&doomed.private)
+                && key::public_key(&self.session, doomed.private).ok().as_ref() == Some(&doomed.public_key),
+            "the token's object is not that key any more, and nothing was deleted; `countersign key list` shows what it holds"
+        );
         let id = object.bytes(cryptoki::object::AttributeType::Id).map_err(call)?.unwrap_or_default();
         let mut twins = Vec::new();
         for handle in key::public_objects(&self.session, &id).map_err(call)? {

@@ -15,7 +15,8 @@ use crate::config::key::{Kind, KnownKeys, TokenNames};
 use crate::config::section::{Faults, Section};
 use crate::policy::blocklist::Blocklist;
 use crate::policy::{KeyRules, Policy};
-use crate::token::{Device, Touch, YubiKey};
+use crate::token::latch::Latch;
+use crate::token::{Device, TokenName, Touch, YubiKey};
 
 mod blocklist;
 pub(crate) mod cases;
@@ -84,6 +85,11 @@ impl Config {
     pub(crate) fn state(&self) -> &Path {
         let parent = self.ledger.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         parent.unwrap_or(Path::new("."))
+    }
+
+    /// What is noted of a PIN that this token refused.
+    pub(crate) fn latch(&self, token: &TokenName) -> Latch {
+        Latch::new(self.state(), token)
     }
 
     /// Tells the tokens where systemd has put the credentials of this process, `$CREDENTIALS_DIRECTORY`.

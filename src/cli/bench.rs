@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::sign::ServerArgs;
 use super::token::environment;
 use crate::key::{Scheme, UnixTime};
+use crate::token::latch::Latch;
 use crate::token::{self, process};
 
 mod cpu;
@@ -75,27 +76,31 @@ pub(super) struct BenchArgs {
 ///
 /// # Errors
 /// A configuration at fault, or one without the token.
-pub(super) fn prepare(args: &BenchArgs) -> anyhow::Result<Option<(token::Config, Scheme)>> {
+pub(super) fn prepare(args: &BenchArgs) -> anyhow::Result<Option<(token::Config, Latch, Scheme)>> {
     let (Some(name), Some(path)) = (&args.token, &args.config) else { return Ok(None) };
     process::seal()?;
     let config = super::load(path)?;
     let (token, scheme) = raw::section(&config, name, &args.key)?;
     environment::enter(std::slice::from_ref(token))?;
-    Ok(Some((token.clone(), scheme)))
+    Ok(Some((token.clone(), config.latch(&token.name), scheme)))
 }
 
 /// Runs the load and prints what came of it.
 ///
 /// # Errors
 /// No connection, a key that cannot be used, or no signature at all.
-pub(super) async fn run(args: BenchArgs, token: Option<(token::Config, Scheme)>) -> anyhow::Result<()> {
+pub(super) async fn run(
+    args: BenchArgs,
+    token: Option<(token::Config, Latch, Scheme)>,
+) -> anyhow::Result<()> {
     let mut clients = Vec::new();
     for _ in 0..args.connections {
         clients.push(args.server.connect().await?);
     }
     let key = clients.first().context("no connection")?.get_key(&args.key).await?;
     let template = Template::new(&key, args.principal.as_ref(), args.ca_certificate.as_ref())?;
-    let mut raw = token.as_ref().map(|(token, scheme)| Raw::open(token, *scheme)).transpose()?;
+    let mut raw =
+        token.as_ref().map(|(token, latch, scheme)| Raw::open(token, latch, *scheme)).transpose()?;
     measure(&mut raw, &args)?;
     let shape = match (args.rate, args.stream) {
         (Some(rate), _) => Shape::Open { rate },

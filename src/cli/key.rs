@@ -164,7 +164,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         return slot::generate(args, &config, key, card);
     }
     let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, Access::Write)?;
+    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
     let id = match &key.id {
         Some(id) => id.clone(),
         None => random_id()?,
@@ -222,7 +222,11 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
             config.keys.iter().filter(|key| key.tokens().any(|held| *held == token.name)).collect();
         match &token.device {
             Device::Pkcs11(_) => {
-                rows.extend(list_token(&Console::open(&mut modules, token, Access::Read)?, token, &keys)?);
+                rows.extend(list_token(
+                    &Console::open(&mut modules, token, &config.latch(&token.name), Access::Read)?,
+                    token,
+                    &keys,
+                )?);
             }
             Device::YubiKey(card) => rows.extend(list_card(*card, token, &keys)),
         }
@@ -357,7 +361,7 @@ fn open_public(config: &Config, name: &str) -> anyhow::Result<(PublicKey, Option
     match &token.device {
         Device::Pkcs11(_) => {
             let mut modules = Modules::default();
-            let console = Console::open(&mut modules, token, Access::Read)?;
+            let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Read)?;
             let found = console.find(key)?;
             Ok((found.public_key, Some(console.facts(found.private)?)))
         }

@@ -75,7 +75,7 @@ pub(super) enum Refusal {
 
 /// Why no PIN must be tried, and which.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct PinRefusal {
+pub(crate) struct PinRefusal {
     pub message: String,
     /// Tells the refused PIN from others; none if none was tried.
     pub mark: Option<PinMark>,

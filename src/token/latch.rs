@@ -75,6 +75,13 @@ impl Latch {
         }
     }
 
+    /// Notes what was refused to an operator's command, if a PIN was tried at all.
+    pub(crate) fn note(&self, refusal: &PinRefusal) {
+        if refusal.mark.is_some() {
+            self.set(refusal);
+        }
+    }
+
     /// Notes that the token of this serial number refused `pin` to an operator's command.
     pub(crate) fn refuse(&self, pin: &Pin, serial: &str, message: String) {
         self.set(&PinRefusal { message, mark: pin.mark(serial) });

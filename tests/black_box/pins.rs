@@ -184,6 +184,41 @@ fn a_wrong_pin_is_tried_once_and_the_final_try_is_never_spent() {
 }
 
 #[test]
+fn a_pin_that_was_refused_to_a_command_is_tried_by_nobody_again() {
+    let broken = Broken::new();
+    let site = &broken.site;
+    let right = pin(site);
+    let list = ["key", "list", "--token", "soft"];
+    let untried = |args: &[&str], status| {
+        let said = site.run_refused(args, status);
+        assert!(said.contains("refused before, and is not tried again"), "{args:?}: {said}");
+    };
+    write(&site.path("pin"), "wrong-4711");
+    assert!(site.run_refused(&list, 1).contains("CKR_PIN_INCORRECT"));
+    untried(&list, 1);
+    untried(&["check"], 2);
+    write(&site.path("chosen"), "chosen-4711");
+    let change = ["token", "change-pin", "soft", "--new-pin-file", "chosen"];
+    untried(&change, 1);
+    assert_eq!(broken.control.wrong_pins(), 1);
+
+    write(&site.path("pin"), "wrong-4712");
+    assert!(site.run_refused(&change, 1).contains("CKR_PIN_INCORRECT"));
+    untried(&list, 1);
+    assert_eq!(broken.control.wrong_pins(), 2);
+    // One that the daemon would not try is none of its business.
+    write(&site.path("pin"), &right);
+    write(&site.path("wrong"), "wrong-4713");
+    let by_hand = ["token", "change-pin", "soft", "--pin-file", "wrong", "--new-pin-file", "chosen"];
+    assert!(site.run_refused(&by_hand, 1).contains("CKR_PIN_INCORRECT"));
+    write(&site.path("pin"), "wrong-4712");
+    untried(&list, 1);
+    write(&site.path("pin"), &right);
+    site.run_ok(&list);
+    leaves_nothing(site);
+}
+
+#[test]
 fn a_locked_token_is_unlocked_with_the_so_pin_and_keeps_its_keys() {
     let broken = Broken::new();
     let site = &broken.site;

@@ -12,6 +12,7 @@ use super::load::float;
 use crate::config::Config;
 use crate::key::Scheme;
 use crate::token;
+use crate::token::latch::Latch;
 use crate::token::pkcs11::operator::{Access, Console, Modules};
 use crate::token::pkcs11::raw::RawLoop;
 
@@ -50,11 +51,11 @@ impl Raw {
     ///
     /// # Errors
     /// What the token refuses.
-    pub(super) fn open(token: &token::Config, scheme: Scheme) -> anyhow::Result<Self> {
+    pub(super) fn open(token: &token::Config, latch: &Latch, scheme: Scheme) -> anyhow::Result<Self> {
         let mut modules = Modules::default();
         let mut loops = Vec::new();
         for number in 0..token.sessions {
-            let console = Console::open(&mut modules, token, Access::Write)?;
+            let console = Console::open(&mut modules, token, latch, Access::Write)?;
             loops.push(RawLoop::new(console, number, scheme)?);
         }
         Ok(Self { loops, runs: Vec::new(), _modules: modules })

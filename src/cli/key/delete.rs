@@ -62,7 +62,7 @@ pub(super) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
 
 fn delete_object(args: &DeleteArgs, config: &Config, token: &token::Config) -> anyhow::Result<()> {
     let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, Access::Write)?;
+    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
     let mut found = console.keys_of(&args.fingerprint)?;
     let doomed = match (found.pop(), found.len()) {
         (Some(only), 0) => only,

@@ -78,6 +78,11 @@ pub(super) fn run(args: &ChangePinArgs) -> anyhow::Result<()> {
     let mark = latch.as_ref().map(Latch::mark).transpose().context("what PIN not to try cannot be read")?;
     let staged = home.map(|home| Staged::prepare(home, &new)).transpose()?;
     let changed = change::change(module, &token, (&old, &new), mark.flatten().as_ref());
+    if let (Err(ChangeError::Refused(refusal)), Some(latch)) = (&changed, &latch)
+        && chosen.is_in_service(&old)
+    {
+        latch.note(refusal);
+    }
     finish(&chosen, staged, latch.as_ref(), changed)
 }
 
@@ -142,6 +147,12 @@ impl Chosen {
     fn pin_home(&self) -> Option<&Path> {
         let of_section = self.section.as_ref().and_then(|(section, _)| section.pin_file.own());
         self.pin_file.as_deref().or(of_section)
+    }
+
+    /// Whether the daemon would try this PIN as well.
+    fn is_in_service(&self, pin: &Pin) -> bool {
+        let held = self.section.as_ref().and_then(|(section, _)| section.pin_file.read().ok());
+        held.is_some_and(|held| held.expose() == pin.expose())
     }
 }
 

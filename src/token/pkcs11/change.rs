@@ -12,11 +12,15 @@ use super::log_in;
 use super::module::{FoundToken, Module};
 use super::operator::{call, refused};
 use crate::token::Pin;
+use crate::token::frame::{PinRefusal, Refusal};
 use crate::token::latch::PinMark;
 
 /// Why a PIN was not changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChangeError {
+    /// The token refused the PIN that it should have, or that one may not be tried.
+    #[error("{}; the PIN is as it was", .0.message)]
+    Refused(PinRefusal),
     /// The token has the PIN that it had.
     #[error("{0}; the PIN is as it was")]
     Unchanged(String),
@@ -39,7 +43,10 @@ pub(crate) fn change(
     let (old_text, new_text) = (text(old)?, text(new)?);
     no_pad(&token.info)?;
     let session = module.context().open_rw_session(token.slot).map_err(call).map_err(unchanged)?;
-    log_in(&session, &token.info, old, mark).map_err(refused).map_err(unchanged)?;
+    log_in(&session, &token.info, old, mark).map_err(|refusal| match refusal {
+        Refusal::PinRefused(refusal) => ChangeError::Refused(refusal),
+        faults @ Refusal::Faults(_) => unchanged(refused(faults)),
+    })?;
     let set = session.set_pin(&old_text, &new_text).map_err(|error| failed(&error, &token.info));
     let _ = session.logout();
     set

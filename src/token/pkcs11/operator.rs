@@ -1,7 +1,8 @@
 //! A token as an operator's command sees it: opened once, in the command's own process.
 //!
 //! In: a token's configuration. Out: a logged-in [`Console`]. A module is initialised once per process, however many
-//! tokens it holds (R22), and finalised when the command is done. The PIN is tried once, under the same rules as in service.
+//! tokens it holds (R22), and finalised when the command is done. The PIN is tried once, under the same rules as in service: not one that was refused before,
+//! and one that is refused here is noted for all who come later.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use super::{classify, log_in, mechanism};
 use crate::key::PublicKey;
 use crate::token::Config;
 use crate::token::frame::Refusal;
+use crate::token::latch::Latch;
+use crate::token::start::unreadable;
 
 /// The modules that a command has loaded, each once.
 #[derive(Default)]
@@ -88,11 +91,17 @@ const SHOWN: [(&str, AttributeType); 11] = [
 ];
 
 impl Console {
-    /// Finds the token, reads its PIN file and logs in.
+    /// Finds the token, reads its PIN file and logs in, unless the latch says that this PIN was refused.
     ///
     /// # Errors
     /// What is wrong, and what to do.
-    pub(crate) fn open(modules: &mut Modules, config: &Config, access: Access) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        modules: &mut Modules,
+        config: &Config,
+        latch: &Latch,
+        access: Access,
+    ) -> anyhow::Result<Self> {
+        let mark = latch.mark().map_err(|error| anyhow::anyhow!(unreadable(latch, &error)))?;
         let device = config.pkcs11()?;
         let module = modules.load(&device.module)?;
         let token = module.token(&device.label, device.serial.as_deref())?;
@@ -102,7 +111,12 @@ impl Console {
             Access::Write => module.context().open_rw_session(token.slot),
         }
         .map_err(call)?;
-        log_in(&session, &token.info, &pin, None).map_err(refused)?;
+        log_in(&session, &token.info, &pin, mark.as_ref()).map_err(|refusal| {
+            if let Refusal::PinRefused(refusal) = &refusal {
+                latch.note(refusal);
+            }
+            refused(refusal)
+        })?;
         let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call)?;
         Ok(Self { session, mechanisms })
     }

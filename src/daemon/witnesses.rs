@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinSet, spawn_blocking};
+use futures_util::stream::FuturesUnordered;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+use tokio_stream::StreamExt;
 
 use super::Stop;
 use crate::config::Fault;
@@ -21,6 +23,8 @@ mod http;
 
 /// How long one exchange with a witness may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long all of them together may take with one checkpoint; whoever has not answered by then is asked again.
+const ROUND: Duration = Duration::from_secs(10);
 /// The longest pause between two tries of one witness, unless `checkpoint_interval` is longer.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -42,6 +46,8 @@ struct Each {
     tls: Option<Arc<rustls::ClientConfig>>,
     /// How many entries it is known to have cosigned.
     cosigned: u64,
+    /// Its newest cosignature, and of how many entries.
+    newest: Option<(u64, Cosignature)>,
     /// How often in a row it has not cosigned, and when it is asked again.
     failures: u32,
     again: Option<Instant>,
@@ -88,27 +94,22 @@ impl Witnesses {
         sleep(Duration::from_millis(10)).await;
     }
 
-    /// Asks all that are due to cosign the newest checkpoint, each as long as it may take.
+    /// Asks all that are due, and have not done so, to cosign the newest checkpoint; and publishes it with what it has by then.
     pub(super) async fn ask(&mut self) {
         let Some(signed) = self.log.ledger().latest_checkpoint() else { return };
-        let (mut asking, now) = (JoinSet::new(), Instant::now());
-        let is_due = |each: &Each| each.again.is_none_or(|again| again <= now);
-        let (due, mut rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.each).into_iter().partition(is_due);
-        for mut each in due {
-            let (log, signed, interval) = (Arc::clone(&self.log), Arc::clone(&signed), self.interval);
-            asking.spawn(async move {
-                let result = each.ask(&log, &signed).await;
-                let cosignature = each.took(result, &log, interval).await;
-                (each, cosignature)
-            });
-        }
-        let mut cosignatures = Vec::new();
-        while let Some(Ok((each, cosignature))) = asking.join_next().await {
-            cosignatures.extend(cosignature);
-            rest.push(each);
-        }
-        rest.sort_by(|one, other| one.witness.name.cmp(&other.witness.name));
-        self.each = rest;
+        let (size, now) = (signed.checkpoint().size(), Instant::now());
+        let is_due = |each: &&mut Each| {
+            each.again.is_none_or(|again| again <= now) && each.cosignature_of(size).is_none()
+        };
+        let asking: FuturesUnordered<_> = (self.each.iter_mut().filter(is_due))
+            .map(|each| {
+                // At once, if it does not come to an answer.
+                each.again = Some(now);
+                each.ask_and_note(&self.log, &signed, self.interval)
+            })
+            .collect();
+        all_within(ROUND, asking).await;
+        let cosignatures = self.each.iter().filter_map(|each| each.cosignature_of(size).cloned()).collect();
         self.publish(signed, cosignatures).await;
     }
 
@@ -147,7 +148,15 @@ fn each(config: &Config) -> Result<Vec<Each>, Vec<Fault>> {
     let (mut each, mut faults) = (Vec::new(), Vec::new());
     for witness in config.witnesses.clone() {
         match witness.ca_file.as_deref().map(http::trust).transpose() {
-            Ok(tls) => each.push(Each { witness, tls, cosigned: 0, failures: 0, again: None, said: None }),
+            Ok(tls) => each.push(Each {
+                witness,
+                tls,
+                cosigned: 0,
+                newest: None,
+                failures: 0,
+                again: None,
+                said: None,
+            }),
             Err(error) => faults.push(Fault::new(format!("ledger.witness.{}.ca_file", witness.name), error)),
         }
     }
@@ -155,6 +164,24 @@ fn each(config: &Config) -> Result<Vec<Each>, Vec<Fault>> {
 }
 
 impl Each {
+    /// What it has cosigned of so many entries.
+    fn cosignature_of(&self, size: u64) -> Option<&Cosignature> {
+        self.newest.as_ref().filter(|(of, _)| *of == size).map(|(_, cosignature)| cosignature)
+    }
+
+    /// Has it cosign a checkpoint, and keeps what came of it.
+    async fn ask_and_note(
+        &mut self,
+        log: &Arc<Witnessed>,
+        signed: &Arc<SignedCheckpoint>,
+        interval: Duration,
+    ) {
+        let result = self.ask(log, signed).await;
+        if let Some(cosignature) = self.took(result, log, interval).await {
+            self.newest = Some((signed.checkpoint().size(), cosignature));
+        }
+    }
+
     /// Has it cosign a checkpoint. If it says that it knows another size than is known here, it is asked from that one, once.
     async fn ask(
         &mut self,
@@ -245,6 +272,11 @@ impl Each {
     }
 }
 
+/// Waits for all of them, so long at most; those that have not ended are dropped.
+async fn all_within<F: Future<Output = ()>>(limit: Duration, mut asking: FuturesUnordered<F>) {
+    let _ = timeout(limit, async { while asking.next().await.is_some() {} }).await;
+}
+
 /// The answer, if it comes in time.
 async fn in_time<E: ToString>(
     answer: impl Future<Output = Result<http::Answer, E>>,
@@ -264,4 +296,22 @@ fn known_size(answer: &http::Answer) -> Result<u64, Trouble> {
     let text =
         str::from_utf8(&answer.body).ok().and_then(|text| text.strip_suffix('\n')).ok_or_else(no_size)?;
     text.parse::<u64>().ok().filter(|size| size.to_string() == text).ok_or_else(no_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_round_ends_although_one_never_answers() {
+        let answered = AtomicBool::new(false);
+        let asking = FuturesUnordered::new();
+        asking.push(Box::pin(std::future::pending()) as Pin<Box<dyn Future<Output = ()>>>);
+        asking.push(Box::pin(async { answered.store(true, Ordering::Relaxed) }));
+        all_within(Duration::from_millis(10), asking).await;
+        assert!(answered.load(Ordering::Relaxed));
+    }
 }

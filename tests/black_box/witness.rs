@@ -259,6 +259,20 @@ async fn without_a_quorum_certificates_are_signed_and_health_says_so() {
 }
 
 #[tokio::test]
+async fn a_cosignature_is_kept_while_the_others_are_asked_again() {
+    let seen = Seen::new(2, "", "");
+    seen.witnesses[1].fault(Fault::Status(500));
+    let daemon = seen.site.serve();
+    // Both were asked before it listened.
+    assert!(seen.witnesses[0].size() > 0);
+    seen.witnesses[0].fault(Fault::Status(500));
+    seen.witnesses[1].fault(None);
+    // The one has cosigned already, and the other does so now; neither would have both.
+    seen.health(&daemon, Health::Serving).await;
+    daemon.stop();
+}
+
+#[tokio::test]
 async fn a_signer_that_starts_again_goes_on_from_what_the_witness_knows() {
     let seen = Seen::new(1, "", "");
     seen.site.serve().stop();

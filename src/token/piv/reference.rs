@@ -31,7 +31,7 @@ pub(crate) enum ChangeError {
     /// The card is as before.
     #[error("{0}; nothing was changed")]
     Untouched(String),
-    /// The card was lost before it answered.
+    /// The card was lost before it answered, or its answer says nothing of it.
     #[error("{0}: whether it was changed is not known")]
     Unknown(String),
     /// The card has changed, and what was to change with it has not.
@@ -125,7 +125,12 @@ impl Change {
             (_, 0x6A80) => {
                 format!("the YubiKey does not take the new {name}: it should have 6 to 8 characters")
             }
-            (_, other) => format!("the YubiKey answered with status {other:04x}"),
+            (Said::Forbidden | Said::NoSuchKey | Said::Unknown, other) => {
+                format!("the YubiKey answered with status {other:04x}")
+            }
+            (Said::Broken, other) => {
+                return Err(ChangeError::Unknown(format!("the YubiKey answered with status {other:04x}")));
+            }
         };
         Err(ChangeError::Untouched(message))
     }
@@ -156,5 +161,24 @@ impl Change {
             Self::Puk | Self::Unblock => "the PUK is blocked: nothing but a reset of the PIV applet helps, which destroys every key in it (`ykman piv reset`)",
         }
         .to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_says_nothing_of_the_change_is_not_taken_for_a_refusal() {
+        for status in [0x6F00, 0x6581, 0x6700] {
+            let judged = Change::Pin.judge(status);
+            assert!(matches!(judged, Err(ChangeError::Unknown(_))), "{status:04x}: {judged:?}");
+        }
+        for status in [0x6983, 0x6985, 0x6A80, 0x6D00, 0x6982] {
+            let judged = Change::Pin.judge(status);
+            assert!(matches!(judged, Err(ChangeError::Untouched(_))), "{status:04x}: {judged:?}");
+        }
+        assert!(matches!(Change::Pin.judge(0x63C2), Err(ChangeError::Refused(_))));
+        assert!(Change::Pin.judge(0x9000).is_ok());
     }
 }

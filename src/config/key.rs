@@ -108,7 +108,9 @@ pub(super) fn read(
     };
     let fingerprint = section.or("fingerprint", raw.fingerprint, None, |text| fingerprint(text).map(Some));
     let accept = section.optional_list("accept", raw.accept, |name| {
-        no_label.map_err(str::to_owned)?;
+        if is_only(Kind::YubiKey) {
+            return word([(Flaw::NotLocal.name(), Flaw::NotLocal)])(name);
+        }
         word(Flaw::ALL.map(|flaw| (flaw.name(), flaw)))(name)
     });
     let (own, issuer) = (raw.certificate, raw.issuer_certificate);

@@ -16,6 +16,7 @@ const PASSPHRASE: &str = "canary passphrase";
 /// A card without a key, and the files that an import wants.
 fn place(settings: Settings, scheme: &str) -> Place {
     let place = Place::without_key(settings, ("9c", scheme, &[]), "");
+    place.accept_imported();
     management_key(&place, MANAGEMENT_KEY);
     write_secret(&place, "passphrase", PASSPHRASE);
     place
@@ -84,6 +85,18 @@ async fn an_imported_key_serves_and_tells_for_ever_that_it_was_imported() {
     let place = place(Settings::of(SERIAL), P256);
     ssh_keygen(&place, "old", &["-t", "ecdsa", "-N", ""]);
     place.site.run_ok(&import(&["--pin-policy", "once"]));
+    let accepting = std::fs::read_to_string(place.site.path("countersign.toml")).unwrap();
+    place.site.configure(&accepting.replace("accept = [\"not-local\"]\n", ""));
+    for (args, status) in [(&["check"][..], 2), (&["key", "show", "user-ca"], 1)] {
+        let message = place.site.run_refused(args, status);
+        assert!(message.contains("slot 9c was imported") && message.contains("not-local"), "{message}");
+    }
+    place.site.configure(&accepting.replace("[\"not-local\"]", "[\"extractable\"]"));
+    assert!(place.site.run_refused(&["check"], 2).contains("it is one of not-local"));
+    place.site.configure(&accepting.replace("accept = [\"not-local\"]\n", ""));
+    let message = place.site.run_refused(&import(&["--replace", "SHA256:any"]), 1);
+    assert!(message.contains("[key.user-ca] takes no imported key, and nothing was changed"), "{message}");
+    place.site.configure(&accepting);
     let daemon = place.site.serve();
     let caller = Caller::new(&place.site, &daemon, "user-ca").await;
     assert!(caller.verifies(&caller.sign().await.unwrap()));

@@ -84,6 +84,13 @@ impl Place {
         Self { site, desk }
     }
 
+    /// A key that was not made in the card will do.
+    fn accept_imported(&self) {
+        let config = std::fs::read_to_string(self.site.path("countersign.toml")).unwrap();
+        let accept = "[key.user-ca]\naccept = [\"not-local\"]\n";
+        self.site.configure(&config.replace("[key.user-ca]\n", accept));
+    }
+
     fn pin_file(&self) -> std::path::PathBuf {
         self.site.path("pin")
     }

@@ -20,6 +20,7 @@ fn place() -> (Place, VirtualYubiKey) {
     let both = both.replace(&SERIAL.to_string(), &SPARE.to_string());
     let config = config.replace("token = \"yubi\"", "token = [\"yubi\", \"spare\"]");
     place.site.configure(&config.replace("[key.user-ca]", &format!("{both}[key.user-ca]")));
+    place.accept_imported();
     management_key(&place, MANAGEMENT_KEY);
     let made = ["-q", "-t", "ecdsa", "-N", "", "-f", "old"];
     let made = std::process::Command::new("ssh-keygen").args(made).current_dir(place.site.dir()).status();

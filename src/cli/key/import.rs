@@ -14,7 +14,7 @@ use crate::cli::ConfigArgs;
 use crate::cli::token::secret::Secret;
 use crate::cli::token::{environment, management_key};
 use crate::config::Config;
-use crate::key;
+use crate::key::{self, Flaw};
 use crate::token::latch::Latch;
 use crate::token::piv::import::{self, Placing};
 use crate::token::software::SoftwareKey;
@@ -95,6 +95,11 @@ fn into_slot(
     software: &SoftwareKey,
 ) -> anyhow::Result<()> {
     let slot = slot::slot(key)?;
+    ensure!(
+        key.accept.contains(&Flaw::NotLocal),
+        "[key.{}] takes no imported key, and nothing was changed: add `accept = [\"not-local\"]` to it, knowing that there was a copy",
+        key.name
+    );
     let placing = Placing {
         slot,
         pin_policy: args.slot.pin_policy,

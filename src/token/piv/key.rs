@@ -3,6 +3,7 @@
 //! In: a slot and a scheme. Out: a [`FoundKey`], or the [`KeyProblem`] that an operator must solve. What the card says of a key is
 //! its metadata (firmware 5.3 and later), or else its attestation, which only keys have that were made in the card.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use countersign_tbs::key::{Curve, EcPoint, KeyError, RsaPublicKey};
@@ -14,7 +15,7 @@ use super::card::{Firmware, Talk, Trouble};
 use super::classify::{Said, said};
 use super::policy::{PinPolicy, TouchPolicy};
 use super::tlv;
-use crate::key::{PublicKey, Scheme};
+use crate::key::{Flaw, PublicKey, Scheme};
 use crate::token::device::{Slot, Touch};
 use crate::token::frame::{Setup, StartFault};
 use crate::token::process::scheme;
@@ -36,6 +37,16 @@ pub(super) struct Facts {
     pub(super) public_key: PublicKey,
     pin_policy: PinPolicy,
     touch_policy: TouchPolicy,
+    imported: bool,
+}
+
+/// A key that is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) slot: Slot,
+    pub(super) scheme: Scheme,
+    /// What its section puts up with.
+    pub(super) accept: &'a BTreeSet<Flaw>,
 }
 
 impl Facts {
@@ -61,6 +72,11 @@ pub(crate) enum KeyProblem {
         "the key in slot {slot} was imported: it was outside of the card before, and no card attests such a key"
     )]
     Imported { slot: Slot },
+    #[error(
+        "the key in slot {slot} was imported, so that there was a copy of it, which there must not be of a CA key; make one in the card with \
+         `countersign key generate`, or take this one as it is, knowing what that means, with `accept = [\"not-local\"]`"
+    )]
+    NotLocal { slot: Slot },
     #[error("what the YubiKey tells of the key in slot {slot} cannot be used: {why}")]
     Unreadable { slot: Slot, why: String },
     #[error("the public key in slot {slot} cannot be used: {error}")]
@@ -92,9 +108,12 @@ pub(super) fn find_all(
 ) -> Result<Vec<FoundKey>, Vec<StartFault>> {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for (index, wanted) in setup.keys.iter().enumerate() {
-        let key = scheme(&wanted.scheme)
-            .ok_or_else(|| KeyProblem::Scheme(wanted.scheme.clone()))
-            .and_then(|scheme| find(talk, wanted.slot.ok_or(KeyProblem::NoSlot)?, scheme, touch));
+        let key = scheme(&wanted.scheme).ok_or_else(|| KeyProblem::Scheme(wanted.scheme.clone())).and_then(
+            |scheme| {
+                let slot = wanted.slot.ok_or(KeyProblem::NoSlot)?;
+                find(talk, Wanted { slot, scheme, accept: &wanted.accept }, touch)
+            },
+        );
         match key {
             Ok(key) => found.push(key),
             Err(problem) => faults.push(StartFault { key: Some(index), message: problem.to_string() }),
@@ -109,13 +128,15 @@ pub(super) fn find_all(
 /// [`KeyProblem`]
 pub(super) fn find(
     talk: &mut Talk<'_>,
-    slot: Slot,
-    scheme: Scheme,
+    Wanted { slot, scheme, accept }: Wanted<'_>,
     touch: Touch,
 ) -> Result<FoundKey, KeyProblem> {
-    let Facts { public_key, pin_policy, touch_policy } = facts(talk, slot)?;
+    let Facts { public_key, pin_policy, touch_policy, imported } = facts(talk, slot)?;
     if !scheme.fits(&public_key) {
         return Err(KeyProblem::Unfit { slot, scheme });
+    }
+    if imported && !accept.contains(&Flaw::NotLocal) {
+        return Err(KeyProblem::NotLocal { slot });
     }
     match pin_policy {
         PinPolicy::ONCE | PinPolicy::ALWAYS => {}
@@ -177,7 +198,8 @@ fn metadata(talk: &mut Talk<'_>, slot: Slot) -> Result<Option<Facts>, KeyProblem
     let public_key = public_key(algorithm, parts)
         .ok_or_else(|| unreadable("it is of an algorithm that CA keys do not have"))?
         .map_err(|error| KeyProblem::PublicKey { slot, error })?;
-    Ok(Some(Facts { public_key, pin_policy: PinPolicy(pin), touch_policy: TouchPolicy(touch) }))
+    let imported = find(0x03) == Some(&[2]);
+    Ok(Some(Facts { public_key, pin_policy: PinPolicy(pin), touch_policy: TouchPolicy(touch), imported }))
 }
 
 /// A public key from its parts; none for algorithms that CA keys do not have.
@@ -204,7 +226,8 @@ fn attestation(talk: &mut Talk<'_>, slot: Slot) -> Result<Facts, KeyProblem> {
     let unreadable = |error: AttestationError| KeyProblem::Unreadable { slot, why: error.to_string() };
     let attestation = Attestation::read(&attest(talk, slot)?).map_err(unreadable)?;
     let Attestation { public_key, pin_policy, touch_policy, .. } = attestation;
-    Ok(Facts { public_key, pin_policy, touch_policy })
+    // Only keys that were made in the card are attested.
+    Ok(Facts { public_key, pin_policy, touch_policy, imported: false })
 }
 
 /// Has the card attest a key.

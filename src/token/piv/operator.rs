@@ -10,7 +10,7 @@ use super::apdu::Command;
 use super::attestation::{self, Attestation};
 use super::card::{Card, Firmware, Talk, Trouble};
 use super::classify::{Said, said};
-use super::key::{self, KeyProblem};
+use super::key::{self, KeyProblem, Wanted};
 use super::policy::{PinPolicy, TouchPolicy};
 use super::tlv;
 use crate::key::PublicKey;
@@ -72,7 +72,8 @@ const ATTESTATION_CERTIFICATE: [u8; 3] = [0x5F, 0xFF, 0x01];
 pub(crate) fn public_key(device: YubiKey, config: &crate::key::Config) -> anyhow::Result<PublicKey> {
     let slot = config.slot.ok_or(KeyProblem::NoSlot)?;
     let mut card = Card::open(device.serial).map_err(failed)?;
-    let found = card.talk(|talk| Ok(key::find(talk, slot, config.scheme, device.touch))).map_err(failed)?;
+    let wanted = Wanted { slot, scheme: config.scheme, accept: &config.accept };
+    let found = card.talk(|talk| Ok(key::find(talk, wanted, device.touch))).map_err(failed)?;
     Ok(found?.public_key)
 }
 
@@ -95,13 +96,14 @@ pub(crate) fn attest(device: YubiKey, config: &crate::key::Config, roots: &Path)
     let trusted = read_roots(roots)?;
     let mut card = Card::open(device.serial).map_err(failed)?;
     let asked = card.talk(|talk| {
-        let found = key::find(talk, slot, config.scheme, device.touch);
+        let wanted = Wanted { slot, scheme: config.scheme, accept: &config.accept };
+        let found = key::find(talk, wanted, device.touch);
         let attested = key::attest(talk, slot);
         let object = Command::new("GET DATA", 0xCB, 0x3F, 0xFF, tlv::of(0x5C, &ATTESTATION_CERTIFICATE));
         Ok((found, attested, talk.ask(&object)?))
     });
     let (found, attested, object) = asked.map_err(failed)?;
-    let (found, attested) = (found?, attested?);
+    let (attested, found) = (attested?, found?);
     let own = tlv::find(&object, 0x53).and_then(|object| tlv::find(object, 0x70));
     let own = own.ok_or_else(|| anyhow::anyhow!("the card has no certificate of its attestation key"))?;
     let root = attestation::verify(&attested, &attestation::certificate(own)?, &trusted)?;

@@ -251,18 +251,21 @@ fn subject_key(text: &str) -> anyhow::Result<String> {
     Ok(found.fingerprint())
 }
 
-/// Of an OpenSSH line: the key, or the key that a certificate is for. A security key is one, too.
+/// Of the one OpenSSH line: the key, or the key that a certificate is for. A security key is one, too.
 fn ssh_key(content: &str) -> Option<SubjectKey> {
-    if let Ok(key) = SubjectKey::from_openssh_line(content) {
+    let mut lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    if let Ok(key) = SubjectKey::from_openssh_line(line) {
         return Some(key);
     }
-    let base64 = content.split_ascii_whitespace().nth(1)?;
+    let base64 = line.split_ascii_whitespace().nth(1)?;
     let certificate = Certificate::parse(&Base64::decode_vec(base64).ok()?).ok()?;
     Some(certificate.tbs().subject_key().clone())
 }
 
 fn one(path: &Path) -> anyhow::Result<PublicKey> {
-    let keys = keys::read(path)?;
+    let keys = keys::read(path)
+        .with_context(|| format!("{} is not one key or certificate; give one", path.display()))?;
     match keys.as_slice() {
         [key] => Ok(key.clone()),
         _ => bail!(

@@ -1,10 +1,11 @@
 //! `countersign ssh-krl`: an OpenSSH key revocation list of what a ledger says is revoked.
 //!
 //! In: a ledger, and the names of SSH CA keys. Out: the file that sshd's `RevokedKeys` and ssh's `RevokedHostKeys` name, in its
-//! place in one step. Promised: the same log of the same size makes the same bytes; a list is not replaced by an older one.
+//! place in one step. Promised: the same log of the same size makes the same bytes; a list is not replaced by an older one, nor
+//! by one that lacks any of it, unless that is asked for.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -28,6 +29,9 @@ pub(super) struct SshKrl {
     /// The list
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    /// Replace what is there even if it is newer, revokes more, or cannot be read
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -43,11 +47,7 @@ impl SshKrl {
         let (mut revoked, mut count) = (krl::Revoked::default(), 0_usize);
         for key in &self.keys {
             let CaKey { spki_sha256, .. } = named(&record, key).await?;
-            // Whatever the key was called then, and whatever key had this name.
-            let is_of = |revocation: &&Revocation| {
-                revocation.key == key.as_bytes() || revocation.ca_key.spki_sha256 == spki_sha256
-            };
-            for revocation in all.iter().filter(is_of) {
+            for revocation in all.iter().filter(|revocation| is_of(revocation, key, &spki_sha256)) {
                 count += 1;
                 add(&record, revocation, &mut revoked).await?;
             }
@@ -58,7 +58,11 @@ impl SshKrl {
         };
         let comment = format!("{} of {}", self.keys.join(" "), record.origin);
         let list = Krl { version: record.size, generated, comment, sections: revoked.sections() };
-        replace(&self.output, &list)?;
+        if !self.replace {
+            loses_nothing(&self.output, &list)?;
+        }
+        // For all to read: sshd does, whatever user it checks for.
+        Unfinished::beside(&self.output)?.for_all()?.finish(&list.encode())?;
         writeln!(
             out,
             "{}: version {}, of {count} revocations: {} serials, key ids and keys",
@@ -68,6 +72,13 @@ impl SshKrl {
         )?;
         Ok(out.flush()?)
     }
+}
+
+/// Whether a revocation is of SSH certificates of this key, whatever the key was called then, or of whatever key of SSH had this
+/// name.
+fn is_of(revocation: &Revocation, key: &str, spki_sha256: &[u8; 32]) -> bool {
+    let is_ssh = !revocation.ca_key.is_x509();
+    is_ssh && (revocation.key == key.as_bytes() || revocation.ca_key.spki_sha256 == *spki_sha256)
 }
 
 /// Adds what a revocation means.
@@ -135,17 +146,62 @@ fn of(entry: &Entry) -> Option<&CaKey> {
     }
 }
 
-/// Puts a list in the place of an older one, for all to read: sshd does, whatever user it checks for.
-fn replace(path: &Path, list: &Krl) -> anyhow::Result<()> {
-    if let Ok(there) = fs::read(path) {
-        let there = Krl::parse(&there).map(|there| there.version).unwrap_or_default();
-        ensure!(
-            there <= list.version,
-            "{} is version {there}, and this ledger has {} entries: it is an older copy, or another one, and its list would forget \
-             revocations; remove the file if that is meant",
-            path.display(),
-            list.version
-        );
+/// Refuses to replace what revokes anything that `list` does not, or may do so.
+fn loses_nothing(path: &Path, list: &Krl) -> anyhow::Result<()> {
+    let there = match fs::read(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let there = Krl::parse(&there).with_context(|| {
+        format!(
+            "{} is there, and what it revokes cannot be read; move it away, or give --replace",
+            path.display()
+        )
+    })?;
+    ensure!(
+        there.version <= list.version,
+        "{} is version {}, and this ledger has {} entries: it is an older copy, or another one, and its list would forget revocations; \
+         give --replace if that is meant",
+        path.display(),
+        there.version,
+        list.version
+    );
+    ensure!(
+        list.covers(&there),
+        "{} revokes what this list would forget: it is of other keys, of another ledger, or merged of several; write to another file, or \
+         give --replace if that is meant",
+        path.display()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::entry::{RevocationReason, UnixMillis};
+
+    #[test]
+    fn a_list_is_of_ssh_keys_whatever_else_had_their_name() {
+        let revocation = |purpose: &str, key: &str, spki| Revocation {
+            index: 0,
+            time: UnixMillis(0),
+            key: key.as_bytes().to_vec(),
+            ca_key: CaKey { purpose: purpose.to_owned(), scheme: String::new(), spki_sha256: [spki; 32] },
+            spki: Vec::new(),
+            what: Revoked::Serial(vec![1; 20]),
+            reason: RevocationReason::Unspecified,
+        };
+        let cases = [
+            (revocation("ssh-user-ca", "ca", 1), true),
+            (revocation("ssh-user-ca", "earlier", 1), true),
+            (revocation("ssh-user-ca", "ca", 2), true),
+            (revocation("ssh-user-ca", "other", 2), false),
+            (revocation("x509-ca", "ca", 2), false),
+            (revocation("x509-ca", "ca", 1), false),
+        ];
+        for (revocation, meant) in cases {
+            assert_eq!(is_of(&revocation, "ca", &[1; 32]), meant, "{revocation:?}");
+        }
     }
-    Unfinished::beside(path)?.for_all()?.finish(&list.encode())
 }

@@ -198,6 +198,27 @@ impl Krl {
         hashes.collect()
     }
 
+    /// Whether all that `other` revokes is revoked by this one, too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (own, hashes) = (self.fingerprints(), other.fingerprints());
+        let covers = |section: &Section| match section {
+            Section::Certificates { ca_key: Some(key), of } => {
+                let (runs, ids) = (self.serials(key), self.key_ids(key));
+                of.iter().all(|of| match of {
+                    Certificates::KeyIds(theirs) => theirs.iter().all(|id| ids.contains(id.as_str())),
+                    serials => serials::runs(serials)
+                        .iter()
+                        .all(|run| runs.iter().any(|own| own.first <= run.first && run.last <= own.last)),
+                })
+            }
+            // Of every CA: this one would have to say it in the same words.
+            Section::Certificates { ca_key: None, of } => of.is_empty() || self.sections.contains(section),
+            Section::Keys(_) | Section::Fingerprints(_) => true,
+        };
+        own.is_superset(&hashes) && other.sections.iter().all(covers)
+    }
+
     fn certificates<'a>(&'a self, wanted: &PublicKey) -> impl Iterator<Item = &'a Certificates> {
         self.sections.iter().flat_map(move |section| match section {
             Section::Certificates { ca_key, of } if ca_key.as_ref().is_none_or(|key| key == wanted) => {

@@ -57,6 +57,29 @@ fn serial_zero_is_no_certificates() {
     assert_eq!(serials(&krl([0, 1])), [1]);
 }
 
+#[test]
+fn a_list_covers_another_that_has_nothing_more() {
+    let made = |serials: &[u64], id: &str, hash: u8| {
+        let mut revoked = Revoked::default();
+        serials.iter().for_each(|serial| revoked.serial(&CA, *serial));
+        revoked.key_id(&CA, id);
+        revoked.fingerprint([hash; 32]);
+        Krl { sections: revoked.sections(), ..Krl::default() }
+    };
+    let many: Vec<u64> = (1..5000).chain([9000]).collect();
+    let of = made(&many, "alice", 1);
+    assert!(of.covers(&of) && of.covers(&Krl::default()) && of.covers(&made(&[17, 9000], "alice", 1)));
+    for more in [made(&[5000], "alice", 1), made(&many, "bob", 1), made(&many, "alice", 2)] {
+        assert!(!of.covers(&more), "{more:?}");
+    }
+    let serials = || vec![Certificates::Range(1, 5)];
+    let by =
+        |ca_key| Krl { sections: vec![Section::Certificates { ca_key, of: serials() }], ..Krl::default() };
+    let (every, other) = (by(None), by(Some(PublicKey::Ed25519([8; 32]))));
+    assert!(!of.covers(&every) && !of.covers(&other) && every.covers(&other) && every.covers(&every));
+    assert!(!Krl::default().covers(&of));
+}
+
 /// In a KRL a section without a CA key is of every CA.
 #[test]
 fn a_key_that_ssh_does_not_have_revokes_nothing() {

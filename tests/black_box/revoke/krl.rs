@@ -108,6 +108,27 @@ async fn a_list_of_the_same_log_has_the_same_bytes_and_never_goes_back() {
     assert!(!site.path("other").exists());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_not_replaced_by_one_that_lacks_any_of_it() {
+    let (site, daemon, _, _) = signed().await;
+    revoke(&site, &["--serial", "11"]);
+    let hash = fingerprint(9);
+    for spec in ["serial: 11-12\n", "serial: 11\nid: bob@desk\n", &format!("hash: {hash}\n")] {
+        let theirs = by_ssh_keygen(&site, spec);
+        let message = site.run_refused(&["ssh-krl", "user-ca", "--output", "theirs.krl"], 1);
+        assert!(message.contains("would forget"), "{spec}: {message}");
+        assert_eq!(Krl::parse(&std::fs::read(site.path("theirs.krl")).unwrap()).unwrap(), theirs);
+    }
+    by_ssh_keygen(&site, "serial: 11\n");
+    krl(&site, "theirs.krl", &[]);
+    std::fs::write(site.path("theirs.krl"), "no list").unwrap();
+    let message = site.run_refused(&["ssh-krl", "user-ca", "--output", "theirs.krl"], 1);
+    assert!(message.contains("cannot be read"), "{message}");
+    let replaced = krl(&site, "theirs.krl", &["--replace"]);
+    assert_eq!(replaced.serials(&ca_key(&site)).len(), 1);
+    daemon.stop();
+}
+
 /// Logs in as `id` with the certificate `id-cert.pub`.
 fn logs_in(site: &Site, host: &mut Sshd, id: &str) -> bool {
     for end in ["", "-cert.pub"] {
@@ -151,6 +172,11 @@ fn sshd_refuses_what_is_revoked_and_takes_what_is_not() {
     }
     revoke(&site, &["--serial", "1000"]);
     revoke(&site, &["--key-id", "by-key-id"]);
+    let read = |id: &str| std::fs::read_to_string(site.path(&format!("{id}-cert.pub"))).unwrap();
+    std::fs::write(site.path("two.pub"), read("by-subject") + &read("good")).unwrap();
+    let two = ["revoke", "user-ca", "--why", "a test", "--yes", "--subject", "two.pub"];
+    let message = site.run_refused(&two, 1);
+    assert!(message.contains("give one"), "one of two would be forgotten: {message}");
     revoke(&site, &["--subject", "by-subject-cert.pub"]);
     site.run_ok(&["ssh-krl", "user-ca", "--output", "revoked.krl", "--server", "unix:signer.sock"]);
     for (id, good) in ids.into_iter().zip([false, false, false, true]) {

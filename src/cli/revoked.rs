@@ -3,7 +3,7 @@
 //! In: a ledger's file, or a signer whose ledger this caller may read. Out: revocations, oldest first, and the certificates that
 //! each means, as they were when it was opened. Nothing is written.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use countersign_proto::{Client, v1};
 use countersign_tbs::Tbs;
@@ -144,7 +144,7 @@ impl Record {
                             return Ok(());
                         }
                     }
-                    next = page.next.filter(|next| *next < before);
+                    next = onward(page.next, before)?;
                 }
                 Ok(())
             }
@@ -192,6 +192,15 @@ impl Record {
     }
 }
 
+/// Where a search goes on that has looked at all from `before` on. A list of half of it would pass for whole.
+fn onward(next: Option<u64>, before: u64) -> anyhow::Result<Option<u64>> {
+    ensure!(
+        next.is_none_or(|next| next < before),
+        "the signer's search stopped at entry {before} and would not go on, so that revocations may be missing; nothing was made of it"
+    );
+    Ok(next)
+}
+
 /// Whether more is wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum More {
@@ -221,5 +230,21 @@ fn message(filter: &Filter) -> v1::Filter {
             Revocations::All => Bytes::new(),
             Revocations::Of(spki_sha256) => Bytes::copy_from_slice(&spki_sha256),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_search_that_does_not_go_on_is_an_error_and_not_its_end() {
+        assert_eq!(onward(Some(4), 5).unwrap(), Some(4));
+        assert_eq!(onward(None, 5).unwrap(), None);
+        for stuck in [5, 6, u64::MAX] {
+            assert!(onward(Some(stuck), 5).unwrap_err().to_string().contains("would not go on"));
+        }
     }
 }

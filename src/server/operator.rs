@@ -8,6 +8,7 @@ use std::sync::Arc;
 use countersign_proto::v1;
 use countersign_proto::v1::operator_server;
 use countersign_proto::v1::revoke_request::What;
+use countersign_tbs::ssh::CertificateTbs;
 use rustix::process::geteuid;
 use tonic::{Request, Response, Status};
 
@@ -186,7 +187,8 @@ fn revoked(what: What, is_x509: bool) -> Result<Revoked, RevocationFault> {
     match what {
         What::Serial(text) => Revoked::serial(&text, is_x509).ok_or(RevocationFault::Serial),
         What::KeyId(_) if is_x509 => Err(RevocationFault::Key),
-        What::KeyId(id) if fits(&id) => Ok(Revoked::KeyId(id.into_bytes())),
+        // Of one that no certificate has nothing is revoked, and lists may not be readable with it.
+        What::KeyId(id) if fits(&id) && CertificateTbs::is_key_id(&id) => Ok(Revoked::KeyId(id.into_bytes())),
         What::Name(name) if fits(&name) => Ok(Revoked::Name(name.into_bytes())),
         What::SubjectKey(text) => {
             from_fingerprint(&text).map(Revoked::SubjectKey).ok_or(RevocationFault::Invalid)
@@ -234,6 +236,15 @@ mod tests {
             let mut thaw = good.clone();
             change(&mut thaw);
             assert_eq!(checked(by(), thaw).unwrap_err(), Fault::ThawInvalid);
+        }
+    }
+
+    #[test]
+    fn a_key_id_is_revoked_only_if_a_certificate_may_have_it() {
+        let revoke = |id: &str| revoked(What::KeyId(id.to_owned()), false);
+        assert_eq!(revoke("alice smith").unwrap(), Revoked::KeyId(b"alice smith".to_vec()));
+        for id in ["", "a\0b", "two\nlines", "\u{202e}ecila", &"x".repeat(MAX_NAME + 1)] {
+            assert_eq!(revoke(id).unwrap_err(), RevocationFault::Invalid, "{id:?}");
         }
     }
 

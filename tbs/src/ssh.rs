@@ -70,6 +70,12 @@ pub struct CertificateTbs {
 }
 
 impl CertificateTbs {
+    /// Whether a certificate may have `text` for its key id: it is short, and no character of it hides others.
+    #[must_use]
+    pub fn is_key_id(text: &str) -> bool {
+        fields::read_key_id(text.as_bytes()).is_ok()
+    }
+
     /// The largest TBS, in bytes.
     pub const MAX_LEN: usize = 32 * 1024;
 

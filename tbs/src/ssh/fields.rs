@@ -139,7 +139,7 @@ const fn certificate_type_number(certificate_type: CertificateType) -> u32 {
     }
 }
 
-fn read_key_id(key_id: &[u8]) -> Result<String, ParseError> {
+pub(super) fn read_key_id(key_id: &[u8]) -> Result<String, ParseError> {
     if key_id.len() > KEY_ID_MAX_LEN {
         return Err(ParseError::KeyIdTooLong { len: key_id.len() });
     }

@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 mod revocation;
 
 pub use revocation::{NoReason, RevocationReason, Revoked};
-pub(crate) use revocation::{fingerprint, from_fingerprint, key_sha256, serial_text, subject_key};
+pub(crate) use revocation::{fingerprint, folded, from_fingerprint, key_sha256, serial_text, subject_key};
 
 /// The longest entry, in bytes: C2SP tlog-tiles gives an entry's length two bytes.
 pub const MAX_LEN: usize = 65_535;

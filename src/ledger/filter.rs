@@ -1,7 +1,7 @@
 //! What people look for in a log: entries that have all of some words, and a time.
 //!
 //! In: what somebody asks. Out: the words that the index has lists of, and whether an entry is meant: a list may have others,
-//! whose words have the same hash. Text is compared whole, byte for byte.
+//! whose words have the same hash. Text is compared whole, byte for byte, but domains of alternative names, whose case does not count.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use countersign_tbs::ssh::CertificateTbs;
 use countersign_tbs::x509::{SerialNumber, TbsCertificate};
 
 use crate::ledger::Entry;
-use crate::ledger::entry::{Asked, CaKey, Revoked, UnixMillis, fingerprint};
+use crate::ledger::entry::{Asked, CaKey, Revoked, UnixMillis, fingerprint, folded};
 use crate::ledger::index::{Kind, Word, parsed};
 
 /// Entries that are all of what is set. Outcomes have nothing but a time.
@@ -130,7 +130,6 @@ impl Filter {
         let texts = [
             (Kind::SubjectKey, &self.subject_key),
             (Kind::KeyId, &self.key_id),
-            (Kind::Name, &self.name),
             (Kind::Caller, &self.caller),
             (Kind::Key, &self.key),
         ];
@@ -142,8 +141,13 @@ impl Filter {
             };
             vec![(Kind::Revocation, word)]
         });
-        let serials = revocations.chain(serials);
-        serials.chain(texts.map(|(kind, text)| vec![(kind, text.as_bytes().to_vec())])).collect()
+        let names = self.name.iter().map(|name| {
+            let mut spelt = vec![name.clone(), folded(name)];
+            spelt.dedup();
+            spelt.into_iter().map(|name| (Kind::Name, name.into_bytes())).collect()
+        });
+        let rare = revocations.chain(serials).chain(names);
+        rare.chain(texts.map(|(kind, text)| vec![(kind, text.as_bytes().to_vec())])).collect()
     }
 
     /// Whether `entry` is meant.
@@ -203,7 +207,7 @@ impl Filter {
         let fingerprint = certificate.public_key().fingerprint();
         let has = |wanted: &String| {
             let mut names = certificate.subject_alt_names().iter().map(ToString::to_string);
-            certificate.subject().to_string() == *wanted || names.any(|name| name == *wanted)
+            certificate.subject().to_string() == *wanted || names.any(|name| folded(&name) == folded(wanted))
         };
         self.serial.as_ref().is_none_or(|wanted| wanted.x509.as_ref() == Some(certificate.serial()))
             && self.key_id.is_none()

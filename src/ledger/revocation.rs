@@ -134,7 +134,7 @@ impl Revoked {
     }
 
     /// What finds the entries of the certificates that are meant, and of some others; [`Revoked::means`] tells which.
-    /// Nothing but a time finds those of a time, and an entry is found by its index.
+    /// Nothing finds those of a time but to look at all, since the log's times may run backwards; an entry is found by its index.
     #[must_use]
     pub fn filter(&self, ca_key: &CaKey) -> Filter {
         let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
@@ -145,10 +145,7 @@ impl Revoked {
             Self::KeyId(id) => Filter { key_id: text(id), ..Filter::default() },
             Self::Name(name) => Filter { name: text(name), ..Filter::default() },
             Self::SubjectKey(hash) => Filter { subject_key: Some(fingerprint(hash)), ..Filter::default() },
-            Self::Recorded(since, until) => {
-                Filter { since: Some(*since), until: Some(*until), ..Filter::default() }
-            }
-            Self::Entry(_) => Filter::default(),
+            Self::Recorded(..) | Self::Entry(_) => Filter::default(),
         }
     }
 }

@@ -83,7 +83,7 @@ impl Revoked {
             Self::KeyId(id) => {
                 matches!(tbs, Tbs::Ssh(certificate) if certificate.key_id().as_bytes() == id)
             }
-            Self::Name(name) => names(tbs).iter().any(|own| own.as_bytes() == name),
+            Self::Name(name) => str::from_utf8(name).is_ok_and(|name| is_named(tbs, name)),
             Self::SubjectKey(hash) => subject_key(tbs).as_ref() == Some(hash),
             Self::Recorded(since, until) => is_certificate(tbs) && *since <= time && time < *until,
             Self::Entry(entry) => is_certificate(tbs) && *entry == index,
@@ -213,14 +213,26 @@ fn is_certificate(tbs: &Tbs) -> bool {
     matches!(tbs, Tbs::Ssh(_) | Tbs::X509(_))
 }
 
-/// All that [`Revoked::Name`] is compared with.
-fn names(tbs: &Tbs) -> Vec<String> {
+/// Whether a principal, an alternative name or the subject is `name`.
+fn is_named(tbs: &Tbs, name: &str) -> bool {
     match tbs {
-        Tbs::Ssh(certificate) => certificate.principals().to_vec(),
+        Tbs::Ssh(certificate) => certificate.principals().iter().any(|principal| principal == name),
         Tbs::X509(certificate) => {
-            let names = certificate.subject_alt_names().iter().map(ToString::to_string);
-            names.chain([certificate.subject().to_string()]).collect()
+            let mut names = certificate.subject_alt_names().iter().map(ToString::to_string);
+            certificate.subject().to_string() == name || names.any(|own| folded(&own) == folded(name))
         }
-        Tbs::Root(_) | Tbs::Request(_) | Tbs::Crl(_) | Tbs::Ocsp(_) => Vec::new(),
+        Tbs::Root(_) | Tbs::Request(_) | Tbs::Crl(_) | Tbs::Ocsp(_) => false,
+    }
+}
+
+/// An alternative name with its domain in small letters, as verifiers compare it (RFC 5280 §7.2, §7.5). Of other kinds, itself.
+pub(crate) fn folded(name: &str) -> String {
+    match (
+        name.strip_prefix("DNS:"),
+        name.strip_prefix("email:").and_then(|address| address.rsplit_once('@')),
+    ) {
+        (Some(domain), _) => format!("DNS:{}", domain.to_ascii_lowercase()),
+        (None, Some((local, domain))) => format!("email:{local}@{}", domain.to_ascii_lowercase()),
+        (None, None) => name.to_owned(),
     }
 }

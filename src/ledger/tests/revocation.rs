@@ -1,9 +1,17 @@
 //! What is revoked, and what a revocation bars.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use countersign_tbs::x509::{
+    CertificateBuilder, Extension, ExtensionValue, GeneralName, SignatureAlgorithm, Validity,
+};
+
 use super::*;
 use crate::caller::CallerName;
-use crate::ledger::entry::{RevocationReason, Revoked, subject_key};
+use crate::ledger::entry::{RevocationReason, Revoked, folded, subject_key};
+use crate::policy::fixture::{NOW, name, public_key, time};
 use crate::sign::RequestId;
 
 fn revocation(fixture: &Fixture, what: Revoked, reason: RevocationReason) -> Revocation {
@@ -70,6 +78,47 @@ async fn what_is_asked_for_after_a_revocation_waits_behind_it() {
         revoked.unwrap();
         assert_eq!(reason(recorded), Some("SUBJECT_KEY_REVOKED"));
     }
+}
+
+#[tokio::test]
+async fn a_time_means_what_was_recorded_then_wherever_it_is_in_the_log() {
+    static BACK: AtomicU64 = AtomicU64::new(0);
+    let fixture = Fixture::new();
+    let config = Config { clock_tolerance: Duration::from_secs(7200), ..fixture.config.clone() };
+    let now = || UnixMillis(UnixMillis::now().0 - BACK.load(Ordering::Relaxed));
+    let ledger = Ledger::open_by(&config, now, Limits::default()).unwrap();
+    for back in [[0; 9].as_slice(), &[3_600_000], &[0; 9]].concat() {
+        BACK.store(back, Ordering::Relaxed);
+        drop(fixture.intent(&ledger).await);
+    }
+    let ago = |secs: u64| UnixMillis(UnixMillis::now().0 - secs * 1000);
+    for (since, until, found) in [(5400, 1800, true), (7200, 5400, false)] {
+        let then = Revoked::Recorded(ago(since), ago(until));
+        assert_eq!(ledger.has_issued(fixture.key(), &then).await.unwrap(), found, "{since}");
+    }
+}
+
+#[test]
+fn the_case_of_a_domain_does_not_count() {
+    assert_eq!(folded("DNS:wWw.Example.org"), "DNS:www.example.org");
+    assert_eq!(folded("email:Alice@Home@Example.org"), "email:Alice@Home@example.org");
+    for same in ["URI:https://Example.org/A", "UPN:Alice@Example.org", "CN=Www", "Alice", "email:Alice"] {
+        assert_eq!(folded(same), same);
+    }
+    let key = public_key("subject");
+    let validity = Validity { not_before: time(NOW), not_after: time(NOW + 60) };
+    let names = vec![GeneralName::Dns("wWw.example.org".to_owned())];
+    let tbs = CertificateBuilder::new(SignatureAlgorithm::Ed25519, name("CA"), validity, key)
+        .subject(name("Www"))
+        .extension(Extension::non_critical(ExtensionValue::SubjectAltName(names)))
+        .build()
+        .unwrap();
+    let tbs = Tbs::X509(tbs);
+    let means = |name: &str| Revoked::Name(name.as_bytes().to_vec()).means(0, UnixMillis(0), &tbs);
+    for name in ["DNS:www.example.org", "DNS:WWW.example.ORG", "DNS:wWw.example.org", "CN=Www"] {
+        assert!(means(name), "{name}");
+    }
+    assert!(!means("DNS:ww.example.org") && !means("CN=www"));
 }
 
 #[tokio::test]

@@ -351,6 +351,9 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { key: BLOCKED, ..web() }, Reason::SubjectKeyBlocked, "built-in.subject_key"),
         (Ask { key: PublicKey::Ed25519([0; 32]), ..web() }, Reason::SubjectKeyInvalid, "built-in.subject_key"),
         (Ask { subject_key_id: Some(key_id(&CA)), ..web() }, Reason::SubjectKeyIdMismatch, "built-in.subject_key_id"),
+        (names(&[dns("www.example.org"), dns("wWw.example.org")]), Reason::NameNotAllowed, "built-in.name_case"),
+        (names(&[dns("*.apps.example.Org")]), Reason::NameNotAllowed, "built-in.name_case"),
+        (Ask { names: vec![GeneralName::Email("Alice@Example.org".to_owned())], ..client() }, Reason::NameNotAllowed, "built-in.name_case"),
 
         (names(&[uri("https://example.org/x")]), Reason::CertificateKindMismatch, "signs"),
         (names(&[dns("www.example.org"), uri("https://example.org/x")]), Reason::CertificateKindMismatch, "signs"),

@@ -9,10 +9,11 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use countersign_tbs::der::{Oid, Time};
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ocsp::public_key_bits;
-use countersign_tbs::x509::{BasicConstraints, Name, TbsCertificate};
+use countersign_tbs::x509::{BasicConstraints, GeneralName, Name, TbsCertificate};
 
 use super::{Case, saw};
 use crate::policy::format::BuiltIn;
+use crate::policy::quote::quoted;
 use crate::policy::{Reason, Verdict, object, signer, subject_key as any_key};
 
 /// The rules, in the order in which they are asked.
@@ -27,6 +28,7 @@ pub(super) const RULES: &[BuiltIn<TbsCertificate>] = &[
     ("issuer_path_length", saw::basic_constraints, issuer_path_length),
     ("subject_key", saw::subject_key, subject_key),
     ("subject_key_id", saw::subject_key_id, subject_key_id),
+    ("name_case", saw::names, name_case),
 ];
 
 /// What is left of 64 random bits in all but one certificate of 2^64, if the serial number has a fixed first octet (CA/Browser
@@ -140,6 +142,31 @@ fn subject_key_id(Case { tbs, .. }: &Case<'_>) -> Verdict {
     let message = "subjectKeyIdentifier is not derived from the key: take its SHA-1 (RFC 5280 §4.2.1.2), or the first 160 \
                    bits of its SHA-256 (RFC 7093 §2)";
     object(Reason::SubjectKeyIdMismatch, message)
+}
+
+/// Verifiers do not tell the case of domains; a ledger that is searched and revokes by name does, so each has one spelling.
+fn name_case(Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let is_spelt_otherwise = |name: &&GeneralName| match name {
+        GeneralName::Dns(name) => name.contains(|c: char| c.is_ascii_uppercase()),
+        GeneralName::Email(address) => {
+            let domain = address.rsplit_once('@').map_or(address.as_str(), |(_, domain)| domain);
+            domain.contains(|c: char| c.is_ascii_uppercase())
+        }
+        GeneralName::Uri(_)
+        | GeneralName::Ip(_)
+        | GeneralName::UserPrincipalName(_)
+        | GeneralName::Directory(_) => false,
+    };
+    match tbs.subject_alt_names().iter().find(is_spelt_otherwise) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!(
+                "{} has a domain with capital letters; write it in small ones",
+                quoted(&name.to_string())
+            );
+            object(Reason::NameNotAllowed, message)
+        }
+    }
 }
 
 /// Whether `found` is one of the identifiers that RFC 5280 and RFC 7093 derive from `key`.

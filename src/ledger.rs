@@ -71,7 +71,7 @@ pub use search::Search;
 
 use claim::{Claim, Conflict, Unique};
 use clock::LogClock;
-use compromised::Compromised;
+use compromised::{Compromised, called_good};
 use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
 use index::{Limits, TileFiles};
@@ -320,8 +320,8 @@ impl Ledger {
         let (key, tbs, rule) = permit.into_parts();
         let asked = asked(&request, AskedTbs::of(&request.bytes));
         let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, numbering));
-        let subject_key = entry::subject_key(&tbs);
-        let claim = Claim { asked, ca_key, unique, subject_key, rule: rule.clone(), budget };
+        let (subject_key, good) = (entry::subject_key(&tbs), called_good(&key, &tbs));
+        let claim = Claim { asked, ca_key, unique, subject_key, good, rule: rule.clone(), budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let entry = Entry::Intent { time, asked, policy, rule, ca_key };
         let leaf = Leaf::of_intent(&entry, &tbs, self.queue.term_key())?;

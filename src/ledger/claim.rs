@@ -12,6 +12,7 @@ use std::time::Duration;
 use countersign_tbs::Tbs;
 
 use crate::ledger::Receipt;
+use crate::ledger::compromised::OfCa;
 use crate::ledger::crl_number::ListNumber;
 use crate::ledger::entry::{Asked, CaKey, Outcome};
 use crate::policy::budget::Budget;
@@ -26,6 +27,8 @@ pub(super) struct Claim {
     pub(super) unique: Unique,
     /// What names the key that is certified in revocations, if it is for a certificate.
     pub(super) subject_key: Option<[u8; 32]>,
+    /// The certificates that it calls good, if it is an OCSP response.
+    pub(super) good: Vec<OfCa>,
     /// The profile that permits it, which is charged.
     pub(super) rule: String,
     pub(super) budget: Budget,

@@ -21,6 +21,7 @@ fn claim() -> Claim {
         ca_key,
         unique: Unique::Serial(Serial(vec![1])),
         subject_key: None,
+        good: Vec::new(),
         rule: "key.user-ca.allow.staff".to_owned(),
         budget,
     }

@@ -1,13 +1,16 @@
 //! CRLs and OCSP responses in the log: numbers that only grow, and what is recorded of what.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+use std::sync::Arc;
+
 use countersign_tbs::Tbs;
 use countersign_tbs::crl::{CrlBuilder, CrlNumber, Updates};
 use countersign_tbs::der::{Reader as Der, tag};
 
-use crate::ledger::entry::{AskedTbs, sha256};
+use crate::caller::CallerName;
+use crate::ledger::entry::{AskedTbs, RevocationReason, Revoked, sha256};
 use crate::ledger::fixture::{self, intent};
-use crate::ledger::{Entry, Ledger, Permitted, Reader, Recorded};
+use crate::ledger::{Entry, Ledger, Permitted, Reader, Recorded, Revocation};
 use crate::policy::fixture::{Authority, NOW, key_id, list, pair, public_key, response};
 use crate::sign::{Failure, Signed};
 use crate::token::{RawSignature, TokenError, TokenName};
@@ -306,6 +309,47 @@ async fn a_response_claims_nothing_and_brings_the_certificate_of_a_delegated_res
             let request = Authority::request("dns:front", key, &response(responder), None);
             let signed = sign(&ledger, ledger.record(authority.decide(request, NOW)).await.unwrap());
             assert_eq!(certificates_in(&signed.object), certificates, "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_revoked_by_serial_is_good_no_more() {
+    let authority = authority();
+    let mut ledger = open(&authority);
+    let ask = |ledger: &Ledger, key: &str, responder: &str| {
+        let request = Authority::request("dns:front", key, &response(responder), Some(key));
+        let (ledger, decision) = (ledger.clone(), authority.decide(request, NOW));
+        async move { ledger.record(decision).await.unwrap() }
+    };
+    let revocation = |key: &str, serial: u8| {
+        let key = authority.keys.iter().find(|own| own.name.as_str() == key).unwrap();
+        let (key, by) = (Arc::clone(key), CallerName::parse("uid:0").unwrap());
+        let (what, reason) = (Revoked::Serial(vec![serial]), RevocationReason::Unspecified);
+        Revocation { key, what, reason, in_ledger: false, by, why: "a test".to_owned() }
+    };
+    for other in [revocation("ca", 2), revocation("weak-ca", 1)] {
+        ledger.revoke(other).await.unwrap();
+    }
+    let keys = [("ca", "CA"), ("responder", "Responder")];
+    for (key, responder) in keys {
+        sign(&ledger, ask(&ledger, key, responder).await);
+    }
+    ledger.revoke(revocation("ca", 1)).await.unwrap();
+    for restart in [false, true] {
+        if restart {
+            ledger.close().await;
+            ledger = open(&authority);
+        }
+        for (key, responder) in keys {
+            let refused = ask(&ledger, key, responder).await.permitted().unwrap_err();
+            let refusal = (refused.refusal.reason.code_word(), refused.refusal.rule.as_str());
+            assert_eq!(refusal, ("CERTIFICATE_REVOKED", "ledger.good"), "{key}");
+            assert!(
+                refused.entry.is_some() && refused.refusal.message.contains("certificate 01 "),
+                "{}",
+                refused.refusal.message
+            );
         }
     }
 }

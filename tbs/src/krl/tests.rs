@@ -61,7 +61,9 @@ fn serial_zero_is_no_certificates() {
 fn a_list_covers_another_that_has_nothing_more() {
     let made = |serials: &[u64], id: &str, hash: u8| {
         let mut revoked = Revoked::default();
-        serials.iter().for_each(|serial| revoked.serial(&CA, *serial));
+        for serial in serials {
+            revoked.serial(&CA, *serial);
+        }
         revoked.key_id(&CA, id);
         revoked.fingerprint([hash; 32]);
         Krl { sections: revoked.sections(), ..Krl::default() }

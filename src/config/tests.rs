@@ -152,7 +152,7 @@ fn example_documents_every_key() {
     let of_x509 = ["slot", "certificate", "issuer_certificate"];
     let of_tokens = ["label", "id", "slot", "fingerprint", "accept", "issuer_certificate"];
     let of_all = ["label", "id", "slot", "fingerprint", "accept"];
-    let of_modules = ["label", "id", "accept", "certificate", "issuer_certificate"];
+    let of_modules = ["label", "id", "certificate", "issuer_certificate"];
     let lists = &table["key"]["tls-ca"]["allow"]["lists"];
     let responses = &table["key"]["tls-ocsp"]["allow"]["responses"];
     for (section, keys) in [

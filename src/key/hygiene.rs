@@ -1,7 +1,8 @@
 //! What a CA's private key should not be, and is not served with unless its section accepts it by name (R44).
 //!
-//! A token tells these things of a key by its attributes; a YubiKey, in its metadata, only whether the key was imported. That a key could leave its token once is told, too: attributes that only the
-//! token sets say whether it was made there, and whether it was always what it is now.
+//! A token tells these things of a key by its attributes; a YubiKey, in its metadata, only whether the key was imported. That a key
+//! could leave its token once is told, too: attributes that only the token sets say whether it was made there, and whether it was
+//! always what it is now.
 
 use std::fmt;
 

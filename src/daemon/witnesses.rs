@@ -308,8 +308,8 @@ mod tests {
     #[tokio::test]
     async fn a_round_ends_although_one_never_answers() {
         let answered = AtomicBool::new(false);
-        let asking = FuturesUnordered::new();
-        asking.push(Box::pin(std::future::pending()) as Pin<Box<dyn Future<Output = ()>>>);
+        let asking = FuturesUnordered::<Pin<Box<dyn Future<Output = ()>>>>::new();
+        asking.push(Box::pin(std::future::pending()));
         asking.push(Box::pin(async { answered.store(true, Ordering::Relaxed) }));
         all_within(Duration::from_millis(10), asking).await;
         assert!(answered.load(Ordering::Relaxed));

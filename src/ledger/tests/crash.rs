@@ -91,7 +91,10 @@ async fn nothing_claimed_is_forgotten_by_kills_of_a_signer_that_writes_its_index
     let (fixture, mut random) = (Fixture::with_seed(&CA_SEED), Random::from_environment());
     let (mut released, mut seen) = (BTreeMap::new(), Seen::default());
     let kills = env::var(KILLS).map_or(200, |kills| kills.parse().unwrap());
-    for number in 1..=kills {
+    let mut number = 0;
+    // A busy machine may start so slowly that most kills come before anything is written.
+    while number < kills || number < 5 * kills && !seen.has_all() {
+        number += 1;
         if random.below(8) == 0 && fixture.index().exists() {
             fixture.remove_index();
         }
@@ -100,12 +103,13 @@ async fn nothing_claimed_is_forgotten_by_kills_of_a_signer_that_writes_its_index
         child.kill().unwrap();
         released.extend(said(child));
         seen.look(&fixture);
-        if number % OFTEN_LOOKED_AT == 0 || number == kills {
+        if number % OFTEN_LOOKED_AT == 0 {
             everything_is_known(&fixture, &released, &mut random).await;
         }
     }
-    println!("{kills} kills, {} signatures released; {seen:?}", released.len());
-    assert!(seen.unfinished > 0 && seen.behind > 0 && seen.current > 0, "no kill met the index: {seen:?}");
+    everything_is_known(&fixture, &released, &mut random).await;
+    println!("{number} kills, {} signatures released; {seen:?}", released.len());
+    assert!(seen.has_all(), "no kill met the index: {seen:?}");
 }
 
 fn spawn(fixture: &Fixture, first: u64) -> Child {
@@ -137,6 +141,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn has_all(&self) -> bool {
+        self.unfinished > 0 && self.behind > 0 && self.current > 0
+    }
+
     fn look(&mut self, fixture: &Fixture) {
         let Ok(manifest) = fs::read(fixture.index().join("manifest.json")) else { return };
         let manifest: Value = serde_json::from_slice(&manifest).unwrap();

@@ -121,3 +121,21 @@ async fn a_caller_that_goes_away_leaves_no_intent_without_an_outcome() {
     });
     assert_eq!(open.count(), 0);
 }
+
+#[test]
+fn a_disk_that_is_read_only_keeps_the_signer_from_starting_until_it_is_not() {
+    let site = Site::new(USER_CA);
+    site.serve().stop();
+    let before = site.entries();
+    let read_only = "mount --bind . . && mount -o remount,bind,ro . && cd \"$PWD\" && exec \"$0\" serve";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", read_only, env!("CARGO_BIN_EXE_countersign")]);
+    unshare.current_dir(site.dir()).env("COUNTERSIGN_CONFIG", site.path("countersign.toml"));
+    let output = unshare.output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("ledger.path") && message.contains("Read-only file system"), "{message}");
+    site.serve().stop();
+    let after = site.entries();
+    assert!(after.len() > before.len() && after.starts_with(&before), "{} entries after", after.len());
+}

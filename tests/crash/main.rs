@@ -42,8 +42,7 @@ use crate::callers::Load;
 use crate::moments::{Moment, Moments};
 
 /// How many kills of a signer with each store, side by side, and the variable that says otherwise for both.
-const SQLITE_KILLS: u64 = 200;
-const POSTGRES_KILLS: u64 = 100;
+const KILLS: u64 = 200;
 const KILLS_VARIABLE: &str = "COUNTERSIGN_CRASH_KILLS";
 
 /// How soon a killed signer is to serve again. All starts are printed, and the quickest tenth of those on the longest logs is
@@ -52,12 +51,12 @@ const RESTART: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_promised_is_lost_by_200_kills_of_a_signer_with_sqlite() {
-    survive(&Bed::sqlite(), kills(SQLITE_KILLS)).await;
+    survive(&Bed::sqlite(), kills()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nor_by_100_kills_of_one_with_postgresql() {
-    survive(&Bed::postgres(), kills(POSTGRES_KILLS)).await;
+async fn nor_by_200_kills_of_one_with_postgresql() {
+    survive(&Bed::postgres(), kills()).await;
 }
 
 async fn survive(bed: &Bed, kills: u64) {
@@ -99,8 +98,8 @@ async fn survive(bed: &Bed, kills: u64) {
     judge(&starts);
 }
 
-fn kills(usual: u64) -> u64 {
-    std::env::var(KILLS_VARIABLE).map_or(usual, |kills| kills.parse().expect("a number of kills"))
+fn kills() -> u64 {
+    std::env::var(KILLS_VARIABLE).map_or(KILLS, |kills| kills.parse().expect("a number of kills"))
 }
 
 fn judge(starts: &[Duration]) {

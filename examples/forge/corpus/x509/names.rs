@@ -47,9 +47,15 @@ const DNS: &[Row] = &[
             tbs.names(&[dns("web-a.evil.example.org")]);
         },
     ),
-    ("upper-case", "the right name in other letters", "RFC 4343", "NAME_NOT_ALLOWED by dns_names", |tbs| {
-        tbs.names(&[dns("WWW.example.org")]);
-    }),
+    (
+        "upper-case",
+        "the right name in other letters",
+        "RFC 4343",
+        "NAME_NOT_ALLOWED by built-in.name_case",
+        |tbs| {
+            tbs.names(&[dns("WWW.example.org")]);
+        },
+    ),
     (
         "wildcard",
         "every name of the domain",

@@ -253,11 +253,14 @@ fn list_tells_missing_strange_and_mispinned_keys_apart() {
 #[test]
 fn a_wrong_pin_is_told_and_not_shown() {
     let fixture = Fixture::with_token();
-    fs::write(fixture.path("pin"), "canary-4711\n").unwrap();
     for arguments in [["key", "list"].as_slice(), &["key", "show", "ca"], &["key", "generate", "ca"]] {
-        let (ok, text) = fixture.run(arguments);
-        assert!(!ok && text.contains("CKR_PIN_INCORRECT"), "{text}");
-        assert!(!text.contains("canary"), "{text}");
+        // Another each time: one that was refused is not tried again.
+        fs::write(fixture.path("pin"), format!("canary-{}\n", arguments.join("-"))).unwrap();
+        for said in ["CKR_PIN_INCORRECT", "is not tried again"] {
+            let (ok, text) = fixture.run(arguments);
+            assert!(!ok && text.contains(said), "{text}");
+            assert!(!text.contains("canary"), "{text}");
+        }
     }
 }
 

@@ -143,7 +143,7 @@ pub struct Intent {
     debt: Debt,
 }
 
-/// An intent to sign a challenge at start-up. It keeps its intent to itself: [`Ledger::settle`] can release none of it.
+/// An intent to sign a challenge: at start, and of a token that comes back. It keeps its intent to itself: [`Ledger::settle`] can release none of it.
 #[derive(Debug)]
 pub struct SelfTest(Intent);
 

@@ -1,6 +1,6 @@
 //! The pipeline: one request, from bytes to signature. Start reading here.
 //!
-//! [`Signer::sign`] is the only way to a signature. Each step takes by value what only the step before it can build, so
+//! [`Signer::sign`] is the only way to a signature for a caller; self-tests and checkpoints pass the same types. Each step takes by value what only the step before it can build, so
 //! the order below cannot be changed: there is no [`Decision`](crate::policy::Decision) without a parsed TBS (or the
 //! reason why it is none), no [`Intent`] without a durable entry, no
 //! [`RawSignature`](crate::token::RawSignature) without an intent, and no [`Signed`] without verification and an outcome. A
@@ -34,7 +34,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Has one TBS signed, or says why not. Either way the ledger holds an entry, unless the ledger itself failed.
+    /// Has one TBS signed, or says why not. Either way the ledger holds an entry, unless the ledger itself failed; of refusals beyond
+    /// what it records of one caller, a count.
     ///
     /// Run it in a task of its own: dropped half way it would leave an intent without an outcome.
     ///

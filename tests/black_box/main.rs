@@ -33,6 +33,7 @@ mod checkpoints;
 mod cli;
 mod crl_ocsp;
 mod doctor;
+mod documents;
 mod export;
 mod faulty;
 mod fleet;

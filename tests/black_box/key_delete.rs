@@ -8,6 +8,7 @@ use serde_json::Value;
 use tonic::Code;
 
 use crate::site::{FRONT_END, Site, USER_CA, text};
+use crate::transcript::Transcript;
 
 /// A second key on the same token, which the configuration names no more.
 const RETIRED: &str = "
@@ -106,6 +107,22 @@ fn nothing_is_deleted_that_no_ledger_records() {
     let _daemon = site.serve();
     assert!(site.run_refused(&speechless, 1).contains("a reason of 1 to 1024 bytes"));
     assert_eq!(labels(&site), ["retired", "user-ca"]);
+}
+
+#[test]
+fn what_it_says_compare() {
+    let (site, [in_use, retired]) = site();
+    let mut transcript = Transcript::new("key-delete", &site);
+    transcript.run(&site, &["key", "list"]);
+    transcript.run(&site, &delete(&retired));
+    let daemon = site.serve();
+    transcript.run(&site, &delete(&in_use));
+    transcript.run(&site, &delete(&retired));
+    transcript.run(&site, &delete(&retired));
+    transcript.run(&site, &["key", "list"]);
+    daemon.stop();
+    transcript.run(&site, &["ledger", "show"]);
+    transcript.compare();
 }
 
 /// Another program is at the token while the signer is asked.

@@ -58,6 +58,8 @@ mod sign;
 mod start;
 mod terminal;
 mod tokens;
+mod transcript;
+mod transcripts;
 mod transparency;
 mod witness;
 mod x509;

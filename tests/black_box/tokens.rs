@@ -33,33 +33,9 @@ fn serial(site: &Site) -> String {
     row["serial"].as_str().unwrap().to_owned()
 }
 
-/// The site's own paths, serial numbers and fingerprints by fixed names, so that a whole output can be compared.
-fn masked(site: &Site, said: &str) -> String {
-    let mut said = said.replace(&site.dir().display().to_string(), "DIR").replace(&serial(site), "SERIAL");
-    let listed = json(&site.run_ok(&["token", "list", "--json"]));
-    for row in listed.as_array().unwrap() {
-        let slot = format!("slot {}", row["slot"]);
-        let to = if row["label"] == "test" { "slot A" } else { "slot B" };
-        said = said.replace(&slot, to);
-    }
-    let (key, mut rest) = (json(&site.run_ok(&["key", "show", "user-ca", "--json"])), said);
-    for (field, name) in [("fingerprint", "SHA256:FINGERPRINT"), ("id", "ID")] {
-        rest = rest.replace(key[field].as_str().unwrap(), name);
-    }
-    rest
-}
-
-/// Compares an output with the file of this name beside the tests.
-fn like(name: &str, said: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/black_box/tokens").join(name);
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(said, kept, "{} differs", path.display());
-}
-
 #[test]
 fn list_names_the_sections_that_are_in_the_slots() {
     let site = Site::new(USER_CA);
-    like("list.txt", &masked(&site, &site.run_ok(&["token", "list"])));
     let listed = json(&site.run_ok(&["token", "list", "--json"]));
     let tokens: Vec<_> = listed.as_array().unwrap().iter().map(|row| &row["token"]).collect();
     assert!(tokens.contains(&&"soft".into()) && tokens.contains(&&Value::Null), "{listed}");
@@ -69,7 +45,7 @@ fn list_names_the_sections_that_are_in_the_slots() {
 fn info_tells_what_a_token_can_do_without_a_pin() {
     let site = Site::new(USER_CA);
     std::fs::remove_file(site.path("pin")).unwrap();
-    let said = site.run_ok(&["token", "info", "soft"]);
+    site.run_ok(&["token", "info", "soft"]);
     site.run_ok(&["token", "info", "soft", "--json"]);
     std::fs::write(site.path("pin"), "no PIN is read").unwrap();
     let listed = json(&site.run_ok(&["token", "info", "soft", "--json"]));
@@ -79,10 +55,7 @@ fn info_tells_what_a_token_can_do_without_a_pin() {
         let can = !row["scheme"].as_str().unwrap().starts_with("ml-dsa");
         assert!(row["sign"] == can && row["generate"] == can, "{listed}");
     }
-    let key = &listed["public_keys"][0];
-    let said = said.replace(key["fingerprint"].as_str().unwrap(), "SHA256:FINGERPRINT");
-    let said = said.replace(key["id"].as_str().unwrap(), "ID").replace(&serial(&site), "SERIAL");
-    like("info.txt", &said);
+    assert_eq!(listed["public_keys"][0]["label"], "user-ca", "{listed}");
 }
 
 #[test]

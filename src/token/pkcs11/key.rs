@@ -295,6 +295,7 @@ fn present(session: &Session) -> Result<String, Error> {
         let label = Object { session, handle }.bytes(AttributeType::Label)?.unwrap_or_default();
         names.push(format!("{:?} (id {})", String::from_utf8_lossy(&label), id_of(session, handle)?));
     }
+    names.sort();
     Ok(if names.is_empty() {
         "the token has no private key yet".to_owned()
     } else {

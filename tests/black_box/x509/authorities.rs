@@ -8,6 +8,7 @@ use countersign_tbs::x509::GeneralName;
 
 use crate::ca::{certificate, leaf_under, make_key, oid, openssl, verify, words, write_pem, x509_request};
 use crate::site::{Daemon, FRONT_END, Site};
+use crate::transcript::Transcript;
 
 const SCHEMES: [Scheme; 5] = [
     Scheme::EcdsaP256Sha256,
@@ -244,4 +245,29 @@ fn files_and_requests_are_looked_at_before_anything_is_signed() {
     std::fs::write(site.path("below.csr"), der).unwrap();
     let message = run_refused(&site, &sign_intermediate("root", "below.csr", "below.pem"));
     assert!(message.contains("is not by the key in it"), "{message}");
+}
+
+#[test]
+fn what_is_said_on_the_way_from_keys_to_authorities_compare() {
+    let scheme = Scheme::EcdsaP256Sha256;
+    let (site, daemon) = serve(&(root("root", scheme, false) + &intermediate("ca", scheme, false)));
+    let mut transcript = Transcript::new("authorities", &site);
+    let mut tell = |args: &[String]| {
+        transcript.run(&site, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    tell(&csr("ca", "Root 1"));
+    tell(&csr("ca", "CA 1"));
+    tell(&csr("ca", "CA 1"));
+    tell(&self_sign("root", "Root 1", "9000d"));
+    tell(&self_sign("root", "Root 1", "3650d"));
+    tell(&sign_intermediate("root", "ca.csr", "ca.pem"));
+    daemon.stop();
+    site.configure(&format!("{}{}", site.base_config(), root("root", scheme, true)));
+    let daemon = site.serve();
+    tell(&sign_intermediate("root", "root.pem", "ca.pem"));
+    tell(&sign_intermediate("root", "ca.csr", "ca.pem"));
+    daemon.stop();
+    tell(&csr("ca", "CA 1"));
+    tell(&words("ledger show").into_iter().map(str::to_owned).collect::<Vec<_>>());
+    transcript.compare();
 }

@@ -19,6 +19,8 @@ pub mod policy;
 pub mod token;
 pub mod verify;
 
+pub mod sshsig;
+
 pub mod config;
 pub mod daemon;
 pub mod server;

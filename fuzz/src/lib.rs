@@ -27,6 +27,7 @@ use countersign_tbs::krl::Krl;
 use countersign_tbs::ocsp::{ResponseBuilder, ResponseData};
 use countersign_tbs::signature;
 use countersign_tbs::ssh::{Certificate as SshCertificate, CertificateTbs, SubjectKey};
+use countersign_tbs::sshsig::SshSignature;
 use countersign_tbs::x509::{Certificate as X509Certificate, CertificateBuilder, TbsCertificate};
 
 #[path = "../../tbs/tests/rebuild/rebuild.rs"]
@@ -53,7 +54,7 @@ macro_rules! targets {
 }
 
 targets! {
-    ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob
+    ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob sshsig
     spki der_reader x509_tbs x509_certificate x509_request crl krl ocsp
     ledger_entry note note_key checkpoint caller_name config pattern network key_list agent_frame
 }
@@ -105,6 +106,16 @@ pub fn ssh_signature_blob(data: &[u8]) -> bool {
     let Ok((scheme, raw)) = signature::from_ssh_signature_blob(data) else { return false };
     assert_eq!(signature::ssh_signature_blob(scheme, &raw).as_deref(), Ok(data));
     signature::x509_signature(scheme, &raw).expect("what SSH can carry, X.509 can");
+    true
+}
+
+/// A signature of a file, without its armour and in it.
+pub fn sshsig(data: &[u8]) -> bool {
+    let armored = str::from_utf8(data).is_ok_and(|text| SshSignature::parse_armored(text).is_ok());
+    let Ok(signature) = SshSignature::parse(data) else { return armored };
+    assert_eq!(signature.encode().as_deref(), Ok(data));
+    let armor = signature.to_armored().expect("what parses has an armour");
+    assert_eq!(SshSignature::parse_armored(&armor), Ok(signature));
     true
 }
 

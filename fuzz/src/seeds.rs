@@ -19,6 +19,7 @@ use countersign_tbs::ocsp::{
 };
 use countersign_tbs::signature::{self, Scheme};
 use countersign_tbs::ssh::{CertificateBuilder as SshBuilder, CertificateTbs, CertificateType, SubjectKey};
+use countersign_tbs::sshsig::{MessageHash, Raw, SshSignature};
 use countersign_tbs::x509::{
     AccessDescription, Attribute, BasicConstraints, CertificateBuilder, CertificatePolicy, DistributionPoint,
     Extension, ExtensionValue, GeneralName, IpPrefix, KeyId, KeyUsage, Name, NameConstraints,
@@ -158,6 +159,25 @@ pub(crate) fn ssh_signature_blob() -> Vec<Vec<u8>> {
         .into_iter()
         .filter_map(|scheme| signature::ssh_signature_blob(scheme, &raw(scheme)).ok())
         .collect()
+}
+
+pub(crate) fn sshsig() -> Vec<Vec<u8>> {
+    let of = |key: SubjectKey| {
+        let raw = match &key {
+            SubjectKey::Plain(plain) => {
+                let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.fits(plain)).unwrap();
+                Raw::Plain { scheme, bytes: raw(scheme) }
+            }
+            SubjectKey::SkEd25519 { .. } | SubjectKey::SkEcdsaP256 { .. } => {
+                Raw::SecurityKey { bytes: raw(Scheme::Ed25519), flags: 5, counter: 41 }
+            }
+        };
+        let namespace = "file".to_owned();
+        SshSignature { public_key: key, namespace, hash: MessageHash::Sha512, raw }
+    };
+    let signatures: Vec<_> = subject_keys().into_iter().map(of).collect();
+    let blobs = signatures.iter().map(|signature| signature.encode().unwrap());
+    blobs.chain(signatures.iter().map(|signature| signature.to_armored().unwrap().into_bytes())).collect()
 }
 
 pub(crate) fn spki() -> Vec<Vec<u8>> {

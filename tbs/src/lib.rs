@@ -14,6 +14,7 @@ pub mod krl;
 pub mod ocsp;
 pub mod signature;
 pub mod ssh;
+pub mod sshsig;
 pub mod x509;
 
 /// Which grammar a caller says its bytes are in.

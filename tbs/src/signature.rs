@@ -217,7 +217,16 @@ impl std::fmt::Display for Scheme {
 /// [`SignatureError`] if `raw` does not fit `scheme`, or SSH has no such scheme.
 pub fn ssh_signature_blob(scheme: Scheme, raw: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let name = scheme.ssh_name().ok_or(SignatureError::NotInSsh { scheme })?;
-    let signature = match Parts::of(scheme, raw)? {
+    let signature = to_ssh(scheme, raw)?;
+    let mut blob = Vec::with_capacity(signature.len() + 32);
+    put_string(&mut blob, name.as_bytes());
+    put_string(&mut blob, &signature);
+    Ok(blob)
+}
+
+/// The second string of a blob.
+pub(crate) fn to_ssh(scheme: Scheme, raw: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    Ok(match Parts::of(scheme, raw)? {
         Parts::RAndS(r, s) => {
             let mut mpints = Vec::with_capacity(raw.len() + 10);
             put_mpint(&mut mpints, r);
@@ -225,11 +234,15 @@ pub fn ssh_signature_blob(scheme: Scheme, raw: &[u8]) -> Result<Vec<u8>, Signatu
             mpints
         }
         Parts::Whole(raw) => raw.to_vec(),
-    };
-    let mut blob = Vec::with_capacity(signature.len() + 32);
-    put_string(&mut blob, name.as_bytes());
-    put_string(&mut blob, &signature);
-    Ok(blob)
+    })
+}
+
+/// The inverse of [`to_ssh`]; whether it fits is for who encodes it again.
+pub(crate) fn from_ssh(scheme: Scheme, signature: &[u8]) -> Result<Vec<u8>, ParseError> {
+    match scheme.curve() {
+        Some(curve) => r_and_s(scheme, curve, signature),
+        None => Ok(signature.to_vec()),
+    }
 }
 
 /// A raw signature as the content of an X.509 `signatureValue`: for ECDSA the DER of an Ecdsa-Sig-Value (RFC 3279
@@ -259,10 +272,7 @@ pub fn from_ssh_signature_blob(blob: &[u8]) -> Result<(Scheme, Vec<u8>), ParseEr
         .into_iter()
         .find(|scheme| scheme.ssh_name().is_some_and(|known| known.as_bytes() == name))
         .ok_or_else(|| ParseError::SignatureAlgorithm { name: excerpt(name) })?;
-    let raw = match scheme.curve() {
-        Some(curve) => r_and_s(scheme, curve, signature)?,
-        None => signature.to_vec(),
-    };
+    let raw = from_ssh(scheme, signature)?;
     if ssh_signature_blob(scheme, &raw)? == blob { Ok((scheme, raw)) } else { Err(ParseError::NotCanonical) }
 }
 

@@ -3,21 +3,26 @@
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use memchr::memmem;
 
-/// The user's and the security officer's PIN, and one that the token refuses. Halves: some things print a beginning only.
+/// The user's and the security officer's PIN, one that the token refuses, and one that takes the user's place. Halves: some things
+/// print a beginning only.
 pub const USER: [&str; 2] = ["Kq7vXw2mZp9r", "Tn4bYc8sLd6h"];
 pub const SO: [&str; 2] = ["Gf3jRu5kWe1x", "Vb9nMs4tQh7z"];
 pub const WRONG: [&str; 2] = ["Jd8wPy6cNa2v", "Hx5rBk3qUf9m"];
+pub const NEW: [&str; 2] = ["Rw6tCz9gFk2p", "Ym3hSv8dXj5n"];
+/// All of them: what a token behind a module has.
+pub const PINS: [[&str; 2]; 4] = [USER, SO, WRONG, NEW];
 
 /// The PIN of these halves.
 pub fn whole(halves: [&str; 2]) -> String {
     halves.concat()
 }
 
-/// Every byte string whose presence gives a PIN away, and what it is.
-fn forms() -> Vec<(String, Vec<u8>)> {
-    [USER, SO, WRONG].into_iter().flatten().flat_map(forms_of).collect()
+/// One that is refused, and another for each number: a token is never asked about the same twice.
+pub fn wrong(number: u32) -> String {
+    format!("{}{number}", whole(WRONG))
 }
 
+/// Every byte string whose presence gives a secret, or half of it, away, and what it is.
 fn forms_of(half: &str) -> Vec<(String, Vec<u8>)> {
     let bytes = half.as_bytes();
     let joined = |separator: &str, each: fn(&u8) -> String| {
@@ -47,9 +52,10 @@ fn forms_of(half: &str) -> Vec<(String, Vec<u8>)> {
 pub struct Hunt(Vec<(String, memmem::Finder<'static>)>);
 
 impl Hunt {
-    pub fn new() -> Self {
+    /// For these secrets, or halves of them.
+    pub fn new(secrets: &[&str]) -> Self {
         let finder = |(what, form): (String, Vec<u8>)| (what, memmem::Finder::new(&form).into_owned());
-        Self(forms().into_iter().map(finder).collect())
+        Self(secrets.iter().copied().flat_map(forms_of).map(finder).collect())
     }
 
     /// A form that is in these bytes, and where.
@@ -65,7 +71,7 @@ impl Hunt {
 
 #[test]
 fn a_hunt_finds_a_pin_in_every_form_and_nothing_else() {
-    let (hunt, pin) = (Hunt::new(), whole(USER));
+    let (hunt, pin) = (Hunt::new(PINS.as_flattened()), whole(USER));
     assert_eq!(hunt.find(b"Kq7vXw2mZp9 Tn4bYc8sLd6"), None);
     for prefix in ["", "a", "ab", "abc"] {
         let text = format!("{prefix}{pin}\n");

@@ -8,13 +8,21 @@ use countersign_faulty::{Action, Call, Code, On, Script};
 use rustix::process::Pid;
 
 use crate::canary::{WRONG, whole};
+use crate::daemon::end;
 use crate::nest::{COMES, INIT, Nest};
 use crate::process;
+use crate::site::Daemon;
 
 /// Those that log in.
-const LOGIN: [&[&str]; 3] = [&["key", "generate", "user-ca"], &["key", "list"], &["key", "show", "user-ca"]];
+pub const LOGIN: [&[&str]; 5] = [
+    &["key", "generate", "user-ca"],
+    &["key", "list"],
+    &["key", "show", "user-ca"],
+    &["key", "export-public", "user-ca", "--format", "pem"],
+    &["key", "delete", "--token", "soft", "--fingerprint", "SHA256:none", "--why", "a test"],
+];
 /// And those that have a token process do it.
-const BY_PROCESS: [&[&str]; 2] = [&["check"], &["serve"]];
+pub const BY_PROCESS: [&[&str]; 3] = [&["check"], &["doctor"], &["serve"]];
 
 #[test]
 fn commands_show_no_pin_that_is_wrong_or_in_a_file_that_is() {
@@ -85,6 +93,45 @@ fn commands_show_no_pin_beside_a_configuration_or_a_token_that_is_broken() {
     nest.leaves_nothing();
 }
 
+/// They have no PIN themselves, and ask a signer that has one.
+#[test]
+fn commands_that_ask_the_signer_show_no_pin() {
+    let nest = Nest::new();
+    let own = format!("uid:{}", rustix::process::geteuid().as_raw());
+    let tls_ca = format!(
+        "[key.tls-ca]\npurpose = \"x509-ca\"\nscheme = \"ecdsa-p256-sha256\"\ntoken = \"soft\"\n\
+         [key.tls-ca.allow.itself]\nsigns = \"certificate-request\"\ncallers = [{own:?}]\nbudget = \"10/h\"\n\
+         subject = {{ CN = [\"TLS CA\"] }}\n"
+    );
+    nest.configure(|config| config + &tls_ca);
+    for args in [&INIT[..], &["key", "generate", "user-ca"], &["key", "generate", "tls-ca"]] {
+        assert_eq!(nest.run(args), Some(0), "{args:?}");
+    }
+    let daemon = Daemon::start(nest.command(&["serve"]).stdout(Stdio::null()));
+    let paper = ["tls-ca", "--subject", "CN=TLS CA", "--out", "tls-ca.csr"];
+    assert_eq!(nest.run(&[&["key", "csr"][..], &paper].concat()), Some(0));
+    for (args, saying) in [
+        (&[&["key", "csr"][..], &paper].concat()[..], "is there already"),
+        (
+            &[&["key", "self-sign", "--force", "--lifetime", "1d"][..], &paper].concat(),
+            "TBS_KIND_NOT_ALLOWED",
+        ),
+        (
+            &[
+                &["key", "sign-intermediate", "--force", "--lifetime", "1d", "--csr", "tls-ca.csr"][..],
+                &paper,
+            ]
+            .concat(),
+            "certificate",
+        ),
+        (LOGIN[4], "tells no key"),
+        (&["revoke", "user-ca", "--serial", "1", "--why", "a test", "--yes"], "NOTHING_TO_REVOKE"),
+    ] {
+        nest.fails(args, saying);
+    }
+    end(&nest, daemon);
+}
+
 #[test]
 fn commands_show_no_pin_where_the_module_fails_crashes_or_hangs_in_the_login() {
     let nest = Nest::with_key();
@@ -136,7 +183,7 @@ fn init_shows_no_pin_where_the_module_fails_crashes_or_hangs() {
 }
 
 /// A command whose module hangs in a call that has a PIN: it has that in memory, and shows it nowhere; then it aborts.
-fn hangs(nest: &Nest, call: Call, args: &[&str]) {
+pub fn hangs(nest: &Nest, call: Call, args: &[&str]) {
     nest.control.set(&Script::on(On::call(call, Action::Hang))).unwrap();
     let before = nest.control.hangs(call);
     let mut command = nest.command(args);

@@ -16,7 +16,7 @@ use crate::process::{self, daemon_knows_nothing};
 use crate::site::{Daemon, FRONT_END, PATIENCE, now, request};
 
 /// A front-end, and all that it is told.
-struct Caller<'a> {
+pub struct Caller<'a> {
     nest: &'a Nest,
     client: Client,
     ca_key: Vec<u8>,
@@ -24,7 +24,7 @@ struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    async fn new(nest: &'a Nest, daemon: &Daemon) -> Self {
+    pub async fn new(nest: &'a Nest, daemon: &Daemon) -> Self {
         let client = nest.site.client(daemon, FRONT_END).await;
         let key = client.get_key("user-ca").await.unwrap();
         let ca_key = SubjectKey::from_openssh_line(&key.openssh).unwrap().to_wire();
@@ -32,7 +32,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Whether one certificate is signed; the answer shows nothing, nor does the health.
-    async fn signs(&self) -> bool {
+    pub async fn signs(&self) -> bool {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let tbs = Forgery { serial, ..Forgery::user(self.ca_key.clone(), now()) };
         let answer = self.client.sign(request("user-ca", tbs.encode())).await;
@@ -41,7 +41,7 @@ impl<'a> Caller<'a> {
         answer.is_ok()
     }
 
-    async fn signs_at_last(&self) {
+    pub async fn signs_at_last(&self) {
         let since = Instant::now();
         while !self.signs().await {
             assert!(since.elapsed() < PATIENCE, "service comes back");
@@ -148,7 +148,7 @@ async fn a_pin_that_is_needed_for_each_signature_stays_in_locked_memory() {
 }
 
 /// Its whole log shows nothing, and nothing is left behind.
-fn end(nest: &Nest, daemon: Daemon) {
+pub fn end(nest: &Nest, daemon: Daemon) {
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     assert!(log.contains("TRACE"), "it said all that it can");

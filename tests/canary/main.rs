@@ -1,5 +1,7 @@
 //! A canary PIN through every failure path of whatever reads one: it is found in its file, and nowhere else.
 //!
+//! So are a YubiKey's PIN, PUK and management key, an imported key and its passphrase, and a database's password.
+//!
 //! The daemon and each command that reads a PIN run with `RUST_LOG=trace` into everything that can go wrong with a token: a
 //! wrong PIN and the latch, PIN files of every bad kind, a module that fails, crashes or hangs, in the login and after. What they
 //! print, log, answer, record and leave on the disk is searched for the PINs in many forms; so are the arguments and the
@@ -14,8 +16,14 @@
 )]
 
 mod canary;
+mod card;
+mod changes;
 mod commands;
 mod daemon;
+mod database;
+#[allow(dead_code, reason = "the tests of YubiKeys need more of it")]
+#[path = "../yubikey/desk.rs"]
+mod desk;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/forge.rs"]
 mod forge;

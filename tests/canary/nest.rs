@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use countersign_faulty::{Control, module};
 
-use crate::canary::{Hunt, SO, USER, whole};
+use crate::canary::{Hunt, PINS, SO, USER, whole};
 use crate::site::{Site, USER_CA, text};
 
 const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-/// Files whose business it is to have a PIN.
-const PIN_FILES: [&str; 2] = ["pin", "so-pin"];
+/// Files and directories whose business it is to have secrets: the last is a card's and its reader's.
+const SECRET: [&str; 5] = ["pin", "pin.new", "so-pin", "secrets", "desk"];
 
 pub struct Nest {
     pub site: Site,
@@ -25,12 +25,17 @@ pub struct Nest {
 impl Nest {
     /// An uninitialised token behind the faulty module, the PIN files, and a configuration with one key.
     pub fn new() -> Self {
+        Self::hunting(PINS.as_flattened())
+    }
+
+    /// The same, where these are what is hunted for.
+    pub fn hunting(secrets: &[&str]) -> Self {
         let site = Site::without_token("");
-        for directory in ["script", "tmp"] {
+        for directory in ["script", "tmp", "secrets"] {
             fs::create_dir(site.path(directory)).unwrap();
         }
         let control = Control::new(&site.path("script/script.toml")).unwrap();
-        let nest = Self { site, control, hunt: Hunt::new() };
+        let nest = Self { site, control, hunt: Hunt::new(secrets) };
         nest.configure(|config| config);
         nest.write("pin", whole(USER).as_bytes());
         nest.write("so-pin", whole(SO).as_bytes());
@@ -79,6 +84,11 @@ impl Nest {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// Writes a file of `secrets`, where nobody is surprised to find one.
+    pub fn secret(&self, name: &str, content: &str) {
+        self.write(&format!("secrets/{name}"), content.as_bytes());
+    }
+
     /// A command that says as much as it can, and would leave a core, and its temporary files, in the site's directory.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("sh");
@@ -99,8 +109,14 @@ impl Nest {
 
     /// Runs a command that must fail, and say this.
     pub fn fails(&self, args: &[&str], saying: &str) {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        self.fails_as(&mut self.command(args), saying);
+    }
+
+    /// The same of a command that is made already.
+    pub fn fails_as(&self, command: &mut Command, saying: &str) {
+        let Output { status, stdout, stderr } = command.output().unwrap();
         let said = text(&[stdout, stderr].concat());
+        let args: Vec<_> = command.get_args().skip(3).collect();
         self.shows_nothing(&format!("the output of {args:?}"), said.as_bytes());
         assert!(!status.success() && said.contains(saying), "{args:?}, without {saying:?}: {status}: {said}");
     }
@@ -110,7 +126,7 @@ impl Nest {
         assert_eq!(found, None, "{what}: {}", String::from_utf8_lossy(bytes));
     }
 
-    /// No file has a PIN but those that are to have one: configuration, ledger, index, latch, temporary files, the token's own.
+    /// No file has a secret but those that are to have one: configuration, ledger, index, latch, temporary files, the token's own.
     pub fn leaves_nothing(&self) {
         let mut read = 0;
         self.search(self.site.dir(), &mut read);
@@ -121,10 +137,13 @@ impl Nest {
     fn search(&self, directory: &Path, read: &mut u32) {
         for file in fs::read_dir(directory).unwrap() {
             let path = file.unwrap().path();
+            if SECRET.iter().any(|name| path == self.site.path(name)) {
+                continue;
+            }
             let kind = path.symlink_metadata().unwrap().file_type();
             if kind.is_dir() {
                 self.search(&path, read);
-            } else if kind.is_file() && PIN_FILES.iter().all(|name| path != self.site.path(name)) {
+            } else if kind.is_file() {
                 *read += 1;
                 let content = fs::read(&path).unwrap();
                 assert_eq!(self.hunt.find(&content), None, "{}", path.display());

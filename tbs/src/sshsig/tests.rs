@@ -20,7 +20,9 @@ fn by_security_key() -> SshSignature {
 /// The fields after the version, to be changed one at a time.
 fn blob(fields: &[&[u8]]) -> Vec<u8> {
     let mut out = b"SSHSIG\0\0\0\x01".to_vec();
-    fields.iter().for_each(|field| put_string(&mut out, field));
+    for field in fields {
+        put_string(&mut out, field);
+    }
     out
 }
 

@@ -19,7 +19,7 @@ use crate::key::Scheme;
 use crate::token::process;
 
 mod agent;
-mod ask;
+
 mod bench;
 mod check;
 mod crl;
@@ -34,6 +34,7 @@ mod serve;
 mod sign;
 mod sign_tbs;
 mod ssh_krl;
+mod subprocess;
 mod token;
 mod token_process;
 

@@ -1,8 +1,8 @@
 //! The order in which the rules are asked, and who may watch.
 //!
 //! In: a [`Question`]. Out: the profile that permits, or the refusal. A request is decided and explained by this one walk:
-//! the only difference is the [`Witness`], and that offline a CA key may be unknown. What a rule cannot know is a no,
-//! unless the witness takes note of it; the one that watches decisions never does.
+//! the only difference is the [`Observer`], and that offline a CA key may be unknown. What a rule cannot know is a no,
+//! unless the observer takes note of it; the one that watches decisions never does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,7 +72,7 @@ pub(crate) enum Place<'a> {
 }
 
 /// Watches the rules being asked.
-pub(crate) trait Witness {
+pub(crate) trait Observer {
     /// Takes note of what `place` saw and said. If it could not know, says whether the walk goes on.
     fn note(&mut self, place: Place<'_>, saw: impl FnOnce() -> String, said: &Verdict) -> IfUnknown;
 }
@@ -87,7 +87,7 @@ pub(crate) enum IfUnknown {
 /// Watches nothing, and lets nothing pass that a rule could not check.
 pub(super) struct Unwatched;
 
-impl Witness for Unwatched {
+impl Observer for Unwatched {
     fn note(&mut self, _: Place<'_>, _: impl FnOnce() -> String, _: &Verdict) -> IfUnknown {
         IfUnknown::Refuse
     }
@@ -104,14 +104,14 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Tells `witness` what a rule said, and makes its no a refusal.
+/// Tells `observer` what a rule said, and makes its no a refusal.
 pub(super) fn answer(
-    witness: &mut impl Witness,
+    observer: &mut impl Observer,
     place: Place<'_>,
     saw: impl FnOnce() -> String,
     said: Verdict,
 ) -> Result<(), Refusal> {
-    let if_unknown = witness.note(place, saw, &said);
+    let if_unknown = observer.note(place, saw, &said);
     match said {
         Ok(()) => Ok(()),
         Err(Objection::Unknown(_)) if if_unknown == IfUnknown::GoOn => Ok(()),
@@ -126,24 +126,24 @@ impl Policy {
     pub(super) fn ask(
         &self,
         asked: &Question<'_>,
-        witness: &mut impl Witness,
+        observer: &mut impl Observer,
     ) -> Result<Granted<'_>, Refusal> {
-        let (key, purpose) = self.available(asked, witness)?;
+        let (key, purpose) = self.available(asked, observer)?;
         let saw = || if asked.deadline.is_some() { "a deadline" } else { "no deadline" }.to_owned();
-        answer(witness, Place::BuiltIn("deadline"), saw, in_time(asked))?;
+        answer(observer, Place::BuiltIn("deadline"), saw, in_time(asked))?;
         let saw = || asked.kind.to_string();
-        answer(witness, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
+        answer(observer, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
         if asked.ca_keys.await_certificate(&key) {
             let saw = || "no `certificate` of the key".to_owned();
-            answer(witness, Place::BuiltIn("certificate"), saw, certified(&key, asked.kind))?;
+            answer(observer, Place::BuiltIn("certificate"), saw, certified(&key, asked.kind))?;
         }
-        let profile = match parsed(asked, witness)? {
-            Tbs::Ssh(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
-            Tbs::X509(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
-            Tbs::Crl(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
-            Tbs::Ocsp(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
-            Tbs::Request(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
-            Tbs::Root(tbs) => self.ask_rules(asked, &key, purpose, tbs, witness),
+        let profile = match parsed(asked, observer)? {
+            Tbs::Ssh(tbs) => self.ask_rules(asked, &key, purpose, tbs, observer),
+            Tbs::X509(tbs) => self.ask_rules(asked, &key, purpose, tbs, observer),
+            Tbs::Crl(tbs) => self.ask_rules(asked, &key, purpose, tbs, observer),
+            Tbs::Ocsp(tbs) => self.ask_rules(asked, &key, purpose, tbs, observer),
+            Tbs::Request(tbs) => self.ask_rules(asked, &key, purpose, tbs, observer),
+            Tbs::Root(tbs) => self.ask_rules(asked, &key, purpose, tbs, observer),
         }?;
         Ok(Granted { key, profile })
     }
@@ -155,19 +155,19 @@ impl Policy {
         key: &KeyName,
         purpose: KeyPurpose,
         tbs: &T,
-        witness: &mut impl Witness,
+        observer: &mut impl Observer,
     ) -> Result<&Profile, Refusal> {
         let now = asked.now.unix;
         let case = Case { ca_keys: asked.ca_keys, key, purpose, tbs, now, blocklist: &self.blocklist };
-        built_in(&case, witness)?;
-        first_permitting(self.profiles(asked.caller, key), &case, witness)
+        built_in(&case, observer)?;
+        first_permitting(self.profiles(asked.caller, key), &case, observer)
             .map_err(|refusal| refusal.unwrap_or_else(key_not_available))
     }
 
     fn available(
         &self,
         asked: &Question<'_>,
-        witness: &mut impl Witness,
+        observer: &mut impl Observer,
     ) -> Result<(KeyName, KeyPurpose), Refusal> {
         let key = KeyName::new(asked.key).ok().and_then(|name| {
             let purpose = asked.ca_keys.purpose(&name)?;
@@ -176,7 +176,7 @@ impl Policy {
         });
         let saw = || format!("caller {}, key {}", asked.caller, quoted(asked.key));
         let said = if key.is_some() { Ok(()) } else { object(Reason::KeyNotAvailable, NO_SUCH_KEY) };
-        answer(witness, Place::BuiltIn("key_available"), saw, said)?;
+        answer(observer, Place::BuiltIn("key_available"), saw, said)?;
         key.ok_or_else(key_not_available)
     }
 }
@@ -219,14 +219,14 @@ fn certified(key: &KeyName, found: TbsKind) -> Verdict {
     object(Reason::CertificateAwaited, message)
 }
 
-fn parsed<'a>(asked: &Question<'a>, witness: &mut impl Witness) -> Result<&'a Tbs, Refusal> {
+fn parsed<'a>(asked: &Question<'a>, observer: &mut impl Observer) -> Result<&'a Tbs, Refusal> {
     let said = asked.tbs.map(|_| ()).map_err(|error| Objection::No {
         reason: Reason::Malformed(error.rule()),
         message: error.to_string(),
     });
     let saw =
         || asked.tbs.map_or_else(|_| "bytes".to_owned(), |tbs| format!("{} bytes", tbs.as_bytes().len()));
-    answer(witness, Place::Tbs, saw, said)?;
+    answer(observer, Place::Tbs, saw, said)?;
     asked.tbs.map_err(malformed)
 }
 

@@ -3,7 +3,7 @@
 //! In: a [`Question`]. Out: an [`Explanation`]. Promised: it is the walk that decides requests, so that it cannot say
 //! otherwise; what nobody can know without a token is `NotChecked`, never `Pass`. It is no permit: nothing can be signed with it.
 
-use crate::policy::ask::{Granted, IfUnknown, Place, Question, Witness};
+use crate::policy::ask::{Granted, IfUnknown, Observer, Place, Question};
 use crate::policy::crl::Numbering;
 use crate::policy::profile::{Bounds, Profile};
 use crate::policy::{Objection, Policy, Refusal, Verdict};
@@ -106,7 +106,7 @@ fn of_ledger(profile: &Profile, name: &'static str, saw: String, why: &str) -> S
 /// Keeps what every rule said, and goes on where one could not know.
 struct Trace(Vec<Step>);
 
-impl Witness for Trace {
+impl Observer for Trace {
     fn note(&mut self, place: Place<'_>, saw: impl FnOnce() -> String, said: &Verdict) -> IfUnknown {
         let answer = match said {
             Ok(()) => Answer::Pass,

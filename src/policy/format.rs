@@ -6,7 +6,7 @@
 
 use countersign_tbs::TbsKind;
 
-use crate::policy::ask::{Place, Witness, answer};
+use crate::policy::ask::{Observer, Place, answer};
 use crate::policy::profile::{Bounds, Profile};
 use crate::policy::{Case, Reason, Refusal, Verdict, object};
 
@@ -53,9 +53,9 @@ pub(super) fn rule_names<T: Format>(built_in: &str, bounded: &str) -> impl Itera
 const SIGNS: &str = "signs";
 
 /// Asks every rule that no configuration can loosen.
-pub(super) fn built_in<T: Format>(case: &Case<'_, T>, witness: &mut impl Witness) -> Result<(), Refusal> {
+pub(super) fn built_in<T: Format>(case: &Case<'_, T>, observer: &mut impl Observer) -> Result<(), Refusal> {
     let mut rules = T::BUILT_IN.iter();
-    rules.try_for_each(|(name, saw, rule)| answer(witness, Place::BuiltIn(name), || saw(case), rule(case)))
+    rules.try_for_each(|(name, saw, rule)| answer(observer, Place::BuiltIn(name), || saw(case), rule(case)))
 }
 
 /// Finds the first profile, by name, that permits the case; its path is the deciding rule.
@@ -66,11 +66,11 @@ pub(super) fn built_in<T: Format>(case: &Case<'_, T>, witness: &mut impl Witness
 pub(super) fn first_permitting<'a, T: Format>(
     profiles: impl Iterator<Item = &'a Profile>,
     case: &Case<'_, T>,
-    witness: &mut impl Witness,
+    observer: &mut impl Observer,
 ) -> Result<&'a Profile, Option<Refusal>> {
     let mut furthest = None;
     for profile in profiles {
-        let Err((depth, refusal)) = check(profile, case, witness) else { return Ok(profile) };
+        let Err((depth, refusal)) = check(profile, case, observer) else { return Ok(profile) };
         if furthest.as_ref().is_none_or(|(best, _)| depth > *best) {
             furthest = Some((depth, refusal));
         }
@@ -82,18 +82,18 @@ pub(super) fn first_permitting<'a, T: Format>(
 fn check<T: Format>(
     profile: &Profile,
     case: &Case<'_, T>,
-    witness: &mut impl Witness,
+    observer: &mut impl Observer,
 ) -> Result<(), (usize, Refusal)> {
     let Some(bounds) = T::bounds(&profile.bounds) else {
         let message =
             format!("profile {} is for {}, not for {}", profile.name, profile.bounds.kind(), T::KIND);
         let said = object(Reason::TbsKindNotAllowed, message);
-        return answer(witness, Place::Profile(profile, SIGNS), || T::KIND.to_string(), said)
+        return answer(observer, Place::Profile(profile, SIGNS), || T::KIND.to_string(), said)
             .map_err(|refusal| (0, refusal));
     };
     let limits = Limits { profile: &profile.name, bounds };
     for (depth, (name, saw, rule)) in (1..).zip(T::BOUNDED) {
-        answer(witness, Place::Profile(profile, name), || saw(case), rule(&limits, case))
+        answer(observer, Place::Profile(profile, name), || saw(case), rule(&limits, case))
             .map_err(|refusal| (depth, refusal))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use super::softhsm;
-use crate::cli::ask;
+use crate::cli::subprocess;
 use crate::config::Config;
 use crate::key;
 use crate::token::latch::Latch;
@@ -23,7 +23,7 @@ pub(super) async fn examine(path: &Path, config: &Config) -> Vec<Finding> {
         findings.extend(pin(token, config.state()));
         let words = ["token", "info", token.name.as_str(), "--json", "--config"].map(OsStr::new);
         let arguments = words.into_iter().chain([path.as_os_str()]);
-        match ask::command::<Value>(arguments, &BTreeMap::new()).await {
+        match subprocess::command::<Value>(arguments, &BTreeMap::new()).await {
             Err(message) => findings.push(Finding::told(what, &message)),
             Ok(info) => {
                 let keys = config.keys.iter().filter(|key| key.tokens().any(|held| *held == token.name));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::{ask, runtime};
+use crate::cli::{runtime, subprocess};
 use crate::token::pkcs11::classify;
 use crate::token::pkcs11::module::SlotState;
 use crate::token::pkcs11::operator::Modules;
@@ -101,7 +101,7 @@ impl Group<'_> {
     async fn ask(&self) -> Result<Vec<Value>, String> {
         let module = self.module.as_os_str();
         let words = ["token", "list", "--json", "--module"].map(OsStr::new);
-        ask::command(words.into_iter().chain([module]), self.environment).await
+        subprocess::command(words.into_iter().chain([module]), self.environment).await
     }
 
     /// Adds which section a slot is.

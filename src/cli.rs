@@ -19,7 +19,6 @@ use crate::key::Scheme;
 use crate::token::process;
 
 mod agent;
-
 mod bench;
 mod check;
 mod crl;

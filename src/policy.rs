@@ -13,7 +13,7 @@ use aws_lc_rs::digest;
 use countersign_tbs::{ParseError, Tbs};
 
 use crate::caller::{Caller, CallerName};
-use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime};
+use crate::key::{Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, PublicKey, UnixTime};
 use crate::policy::ask::{CaKeys, Granted, Question, Unwatched};
 use crate::policy::blocklist::Blocklist;
 use crate::policy::budget::Budget;
@@ -158,6 +158,15 @@ impl Policy {
     #[must_use]
     pub fn blocklists(&self) -> &[KeyList] {
         self.blocklist.lists()
+    }
+
+    /// Why nobody should sign with this key: others know its private half, or can find it.
+    pub(crate) fn known_to_others(&self, key: &PublicKey) -> Option<String> {
+        if let Some(format) = self.blocklist.find(key, key.to_ssh_wire().as_deref()) {
+            return Some(format!("it is in the blocklist `{}`", format.name()));
+        }
+        let PublicKey::Rsa(rsa) = key else { return None };
+        weak_key::of_rsa(rsa.modulus()).map(|weakness| weakness.in_words().to_owned())
     }
 
     /// Whether any profile lets `caller` use `key` at all.

@@ -52,7 +52,7 @@ pub(crate) enum KeyCommand {
     Attest(AttestArgs),
     /// Move a key to another slot of its YubiKey (firmware 5.7)
     Move(MoveArgs),
-    /// Put a key that was made elsewhere into its YubiKey, which tells for ever that it was
+    /// Put a key that was made elsewhere onto its token, which tells for ever that it was
     Import(ImportArgs),
     /// Read or write the certificate that other programs find beside a key in its YubiKey
     Certificate(CertificateArgs),

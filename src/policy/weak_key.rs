@@ -17,6 +17,17 @@ pub(super) enum Weakness {
     Roca,
 }
 
+impl Weakness {
+    /// What is wrong with the key.
+    pub(super) const fn in_words(self) -> &'static str {
+        match self {
+            Self::SmallFactor => "a prime below 752 divides its modulus",
+            Self::ClosePrimes => "its primes are so close that anybody can find them",
+            Self::Roca => "it was made by a flawed library (ROCA, CVE-2017-15361)",
+        }
+    }
+}
+
 /// NIST SP 800-89 §5.3.3: a modulus has no factors smaller than this.
 const FACTOR_BOUND: u32 = 752;
 

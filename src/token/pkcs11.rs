@@ -22,10 +22,12 @@ use super::session::{Opened, Session};
 use crate::key::PublicKey;
 
 mod attribute;
+pub(crate) mod carry;
 pub(crate) mod change;
 pub(crate) mod classify;
 mod delete;
 pub(crate) mod generate;
+mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 mod ladder;

@@ -42,6 +42,7 @@ pub(super) type Number = Zeroizing<Vec<u8>>;
 
 /// Those of RFC 8017 §3.2 that a token wants, without leading zeros.
 pub(super) struct RsaNumbers {
+    pub(super) d: Number,
     pub(super) p: Number,
     pub(super) q: Number,
     pub(super) dp: Number,
@@ -125,8 +126,8 @@ impl SoftwareKey {
         })
     }
 
-    fn rsa(modulus: &[u8], exponent: &[u8], d: &[u8], numbers: RsaNumbers) -> Result<Self, SoftwareKeyError> {
-        let RsaNumbers { p, q, dp, dq, q_inverse } = &numbers;
+    fn rsa(modulus: &[u8], exponent: &[u8], numbers: RsaNumbers) -> Result<Self, SoftwareKeyError> {
+        let RsaNumbers { d, p, q, dp, dq, q_inverse } = &numbers;
         RsaKeyPair::from_components(&KeyPairComponents::<&[u8]> {
             public_key: RsaPublicKeyComponents { n: modulus, e: exponent },
             d,

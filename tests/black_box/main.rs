@@ -43,6 +43,7 @@ mod health;
 mod hygiene;
 mod identity;
 mod key_delete;
+mod key_import;
 mod ledger;
 mod limits;
 mod login;

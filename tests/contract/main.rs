@@ -13,6 +13,7 @@
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/ca.rs"]
 mod ca;
+mod carried;
 #[allow(dead_code, reason = "the tests of YubiKeys need more of it")]
 #[path = "../yubikey/desk.rs"]
 mod desk;
@@ -71,6 +72,22 @@ contract! {
         tpm: shows,
         yubikey: shows,
         kryoptic: shows,
+    }
+    an_imported_key_of_every_scheme_serves {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: cannot("it takes no private key: the next promise"),
+        yubikey: cannot("tests/yubikey/import.rs shows it, with what is a card's own"),
+        kryoptic: shows,
+    }
+    a_token_that_takes_no_key_says_so_and_keeps_nothing {
+        softhsm: cannot("it takes keys"),
+        faulty: cannot("the SoftHSM2 behind it takes keys"),
+        p11_kit: cannot("the SoftHSM2 behind it takes keys"),
+        tpm: shows,
+        yubikey: cannot("it takes keys"),
+        kryoptic: cannot("it takes keys"),
     }
     ml_dsa_signs_what_cryptography_verifies {
         softhsm: cannot("it has no ML-DSA"),

@@ -8,6 +8,9 @@ use countersign_faulty::{Script, Token as Faults};
 use rustix::process::{Signal, kill_process};
 use tokio::task::JoinSet;
 
+pub use crate::carried::{
+    a_token_that_takes_no_key_says_so_and_keeps_nothing, an_imported_key_of_every_scheme_serves,
+};
 use crate::load::{Caller, Load, settled};
 pub use crate::ml_dsa::ml_dsa_signs_what_cryptography_verifies;
 use crate::site::{Daemon, PATIENCE, Site};
@@ -41,7 +44,7 @@ pub async fn every_scheme_signs_and_verifies(kind: Kind) {
 }
 
 /// `ssh-keygen -L` reads no certificate whose signature does not verify.
-fn ssh_keygen_verifies(site: &Site, line: &str) -> bool {
+pub fn ssh_keygen_verifies(site: &Site, line: &str) -> bool {
     std::fs::write(site.path("certificate.pub"), line).unwrap();
     let read = Command::new("ssh-keygen").args(["-L", "-f"]).arg(site.path("certificate.pub")).output();
     read.unwrap().status.success()
@@ -240,7 +243,7 @@ async fn load(token: &Token, daemon: &Daemon) -> Load {
 }
 
 /// SIGTERM ends it with 0.
-fn ends_well(daemon: Daemon) {
+pub fn ends_well(daemon: Daemon) {
     let (status, log) = daemon.stop();
     assert!(status.success(), "{status}: {log}");
 }

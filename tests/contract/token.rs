@@ -294,7 +294,7 @@ impl Token {
     }
 }
 
-fn key_section(name: &str, scheme: &str, slot: &str) -> String {
+pub fn key_section(name: &str, scheme: &str, slot: &str) -> String {
     format!(
         "[key.{name}]\npurpose = \"ssh-user-ca\"\nscheme = {scheme:?}\ntoken = \"soft\"\n{slot}\
          [key.{name}.allow.staff]\ncallers = [\"spiffe://countersign.example/front-end\"]\n\

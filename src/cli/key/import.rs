@@ -1,22 +1,25 @@
-//! `countersign key import`: an existing software key into a token. So far, into a YubiKey.
+//! `countersign key import`: an existing software key into a token.
 //!
 //! What was outside of a token stays so for whoever has a copy: that is said, and the token's word that the key was imported
-//! stays with it. A kind of token is added where [`run`] asks what kind it is.
+//! stays with it, which the key's section has to accept by name. A kind of token is added where [`run`] asks what kind it is.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
+use serde_json::Value;
 
 use super::slot::{self, SlotArgs};
-use super::{public_line, sections, shown};
+use super::{print_attributes, public_line, random_id, sections, shown};
 use crate::cli::ConfigArgs;
 use crate::cli::token::secret::Secret;
 use crate::cli::token::{environment, management_key};
 use crate::config::Config;
-use crate::key::{self, Flaw};
+use crate::key::{self, Flaw, PublicKey};
 use crate::token::latch::Latch;
 use crate::token::piv::import::{self, Placing};
+use crate::token::pkcs11::carry::{Arrival, Leaving};
+use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
 use crate::token::software::SoftwareKey;
 use crate::token::{self, Device, YubiKey, piv};
 
@@ -36,7 +39,7 @@ pub(crate) struct ImportArgs {
     /// Of the key's tokens, the one that it goes to; the first if left out
     #[arg(long, value_name = "NAME")]
     token: Option<String>,
-    /// The fingerprint of the key that is there and is to be overwritten, for good
+    /// For YubiKeys: the fingerprint of the key that is there and is to be overwritten, for good
     #[arg(long, value_name = "SHA256:…")]
     replace: Option<String>,
     #[command(flatten)]
@@ -52,9 +55,11 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let (key, token) = place(&config, args)?;
     environment::enter(std::slice::from_ref(token))?;
-    let Device::YubiKey(card) = token.device else {
-        bail!("token {} is behind a PKCS#11 module, and keys are imported into YubiKeys only", token.name);
-    };
+    ensure!(
+        key.accept.contains(&Flaw::NotLocal),
+        "[key.{}] takes no imported key, and nothing was changed: add `accept = [\"not-local\"]` to it, knowing that there was a copy",
+        key.name
+    );
     let passphrase = Secret { name: "the passphrase of the key", option: "--passphrase-file" };
     let software = SoftwareKey::read(&args.from, || passphrase.read(args.passphrase_file.as_deref()))
         .with_context(|| format!("no key comes out of {}", args.from.display()))?;
@@ -70,12 +75,18 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
         "the key {found} is not the one that [key.{}] pins; nothing was changed",
         key.name
     );
+    if let Some(weakness) = config.policy.known_to_others(&software.public) {
+        bail!("the key {found} is no secret: {weakness}; nothing was changed, make a new key");
+    }
     writeln!(
         io::stderr(),
         "WARNING: the key {found} was outside of a token: who has or had a copy of {} can sign as it; a key that is made in the token has none",
         args.from.display()
     )?;
-    into_slot(args, &config, key, (token, card), &software)
+    match token.device {
+        Device::Pkcs11(_) => onto_token(args, &config, key, token, &software),
+        Device::YubiKey(card) => into_slot(args, &config, key, (token, card), &software),
+    }
 }
 
 /// The key's section and that of one of its tokens.
@@ -95,11 +106,6 @@ fn into_slot(
     software: &SoftwareKey,
 ) -> anyhow::Result<()> {
     let slot = slot::slot(key)?;
-    ensure!(
-        key.accept.contains(&Flaw::NotLocal),
-        "[key.{}] takes no imported key, and nothing was changed: add `accept = [\"not-local\"]` to it, knowing that there was a copy",
-        key.name
-    );
     let placing = Placing {
         slot,
         pin_policy: args.slot.pin_policy,
@@ -111,19 +117,71 @@ fn into_slot(
     let latch = Latch::new(config.state(), &token.name);
     piv::prove(card, token, key, &software.public, &latch)
         .with_context(|| format!("the key is in slot {slot}, but that it signs there is not shown"))?;
-    let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown(config, key, &software.public, None))?)?;
-        return Ok(());
+        return json(&shown(config, key, &software.public, None));
     }
-    writeln!(
-        out,
-        "imported key {} into slot {slot} of YubiKey {}; a signature of it verifies under the same public key",
-        key.name, card.serial
-    )?;
-    writeln!(out, "{}", public_line(key, &software.public))?;
+    let place = format!("into slot {slot} of YubiKey {}", card.serial);
+    done(args, key, &place, &software.public, None)
+}
+
+/// Behind a PKCS#11 module.
+fn onto_token(
+    args: &ImportArgs,
+    config: &Config,
+    key: &key::Config,
+    token: &token::Config,
+    software: &SoftwareKey,
+) -> anyhow::Result<()> {
+    ensure!(
+        args.replace.is_none(),
+        "token {} is behind a PKCS#11 module, where no key takes another's place; nothing was changed: leave --replace out",
+        token.name
+    );
+    let mut modules = Modules::default();
+    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
+    let id = key.id.clone().map_or_else(random_id, Ok)?;
+    let arrival = Arrival {
+        label: &key.label,
+        id: &id,
+        scheme: key.scheme,
+        accept: &key.accept,
+        public_key: &software.public,
+        leaving: Leaving::Never,
+    };
+    let facts = console.facts(console.import(&arrival, software)?)?;
+    // The rules of the service, on what is there now.
+    console.find(key).map_err(|problem| {
+        anyhow::anyhow!("the key is on the token (id {}), but is not fit for service: {problem}", facts.id)
+    })?;
+    if args.json {
+        return json(&shown(config, key, &software.public, Some(&facts)));
+    }
+    done(args, key, &format!("onto token {}", token.name), &software.public, Some(&facts))
+}
+
+fn json(shown: &Value) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout().lock(), "{}", serde_json::to_string_pretty(shown)?)?)
+}
+
+/// Says what is done, and what is left to do.
+fn done(
+    args: &ImportArgs,
+    key: &key::Config,
+    place: &str,
+    public_key: &PublicKey,
+    facts: Option<&KeyFacts>,
+) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "imported key {} {place}; a signature of it verifies under the same public key", key.name)?;
+    if let Some(facts) = facts {
+        print_attributes(&mut out, facts)?;
+    }
+    writeln!(out, "{}", public_line(key, public_key))?;
     writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
-    writeln!(out, "  fingerprint = {:?}", software.public.fingerprint())?;
+    if let Some(facts) = facts.filter(|_| key.id.is_none()) {
+        writeln!(out, "  id = {:?}", facts.id)?;
+    }
+    writeln!(out, "  fingerprint = {:?}", public_key.fingerprint())?;
     writeln!(
         out,
         "then destroy every copy of {} that is not a backup under lock and key",

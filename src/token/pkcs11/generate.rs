@@ -98,6 +98,13 @@ impl Console {
     /// # Errors
     /// If a private key has this label or id already, or the token refuses.
     pub(crate) fn generate(&self, label: &str, id: &[u8], kind: KeyKind) -> anyhow::Result<ObjectHandle> {
+        self.refuse_namesakes(label, id)?;
+        self.generate_pair(label, id, kind)
+    }
+
+    /// # Errors
+    /// If a private key has this label or id already.
+    pub(super) fn refuse_namesakes(&self, label: &str, id: &[u8]) -> anyhow::Result<()> {
         let same = |label, id| key::private_keys(&self.session, label, id).map_err(call);
         if !same(Some(label), None)?.is_empty() {
             anyhow::bail!(
@@ -107,7 +114,7 @@ impl Console {
         if !same(None, Some(id))?.is_empty() {
             anyhow::bail!("a private key with id {} exists already; choose another `id`", key::hex(id));
         }
-        self.generate_pair(label, id, kind)
+        Ok(())
     }
 
     /// Makes a key pair, whatever else is on the token.
@@ -158,25 +165,32 @@ fn public_template(
 }
 
 fn private_template(label: &str, id: &[u8], kind: KeyKind, modifiable: Option<&Attribute>) -> Vec<Attribute> {
-    let mut template = vec![
+    let mut template = restricted(label, id);
+    template.extend([
         Attribute::Token(true),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
         Attribute::Extractable(false),
-        Attribute::Sign(true),
-        Attribute::Decrypt(false),
-        Attribute::Unwrap(false),
-        Attribute::Derive(false),
         Attribute::KeyType(kind.key_type()),
-        Attribute::Label(label.as_bytes().to_vec()),
-        Attribute::Id(id.to_vec()),
-    ];
+    ]);
     template.extend(modifiable.cloned());
     template
 }
 
+/// What every private key is made as, wherever it comes from: hidden, and for signing only.
+pub(super) fn restricted(label: &str, id: &[u8]) -> Vec<Attribute> {
+    vec![
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Sign(true),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(false),
+        Attribute::Label(label.as_bytes().to_vec()),
+        Attribute::Id(id.to_vec()),
+    ]
+}
+
 /// Whether the token refused what was said, and not what was meant: nothing was made (PKCS#11 v2.40 base §4.1.1).
-fn concerns_template(error: &Error) -> bool {
+pub(super) fn concerns_template(error: &Error) -> bool {
     matches!(
         error,
         Error::Pkcs11(

@@ -163,12 +163,25 @@ pub(crate) fn find(
     if !scheme.fits(&public_key) {
         return Err(KeyProblem::Unfit(scheme));
     }
+    fit(session, private, &public_key, accept)?;
     let object = Object { session, handle: private };
-    let asked = Flaw::ALL.into_iter().filter(|flaw| concerns(*flaw, &public_key) && !accept.contains(flaw));
-    check_attributes(&object, asked)?;
     // Modules older than v2.20 do not know the attribute, and so do not enforce it.
     let always_authenticate = object.flag(AttributeType::AlwaysAuthenticate)?.unwrap_or(false);
     Ok(FoundKey { private, public_key, scheme, always_authenticate })
+}
+
+/// Whether a private key signs, and has no flaw that its section does not accept.
+///
+/// # Errors
+/// [`KeyProblem::SignsNothing`], [`KeyProblem::Flawed`], [`KeyProblem::Call`]
+pub(super) fn fit(
+    session: &Session,
+    private: ObjectHandle,
+    public_key: &PublicKey,
+    accept: &BTreeSet<Flaw>,
+) -> Result<(), KeyProblem> {
+    let asked = Flaw::ALL.into_iter().filter(|flaw| concerns(*flaw, public_key) && !accept.contains(flaw));
+    check_attributes(&Object { session, handle: private }, asked)
 }
 
 /// The attribute that tells of a flaw, and what it should be.

@@ -127,11 +127,12 @@ fn rsa(from: &mut Reader<'_>) -> Result<SoftwareKey, SoftwareKeyError> {
         Ok(Zeroizing::new((BigUint::from_bytes_be(d) % below).to_bytes_be()))
     };
     let numbers = RsaNumbers {
+        d: number(d),
         p: number(p),
         q: number(q),
         dp: reduced(p)?,
         dq: reduced(q)?,
         q_inverse: number(q_inverse),
     };
-    SoftwareKey::rsa(significant(modulus), significant(exponent), significant(d), numbers)
+    SoftwareKey::rsa(significant(modulus), significant(exponent), numbers)
 }

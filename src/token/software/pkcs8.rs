@@ -91,10 +91,11 @@ fn private_key_info(der: &[u8]) -> Option<(&[u8], &[u8])> {
 fn rsa(der: &[u8]) -> Option<Result<SoftwareKey, SoftwareKeyError>> {
     let mut key = Elements::of(der)?;
     let _version = key.next(INTEGER)?;
-    let (modulus, exponent, d) = (key.next(INTEGER)?, key.next(INTEGER)?, key.next(INTEGER)?);
+    let (modulus, exponent) = (key.next(INTEGER)?, key.next(INTEGER)?);
     let mut next = || key.next(INTEGER).map(number);
-    let numbers = RsaNumbers { p: next()?, q: next()?, dp: next()?, dq: next()?, q_inverse: next()? };
-    Some(SoftwareKey::rsa(significant(modulus), significant(exponent), significant(d), numbers))
+    let numbers =
+        RsaNumbers { d: next()?, p: next()?, q: next()?, dp: next()?, dq: next()?, q_inverse: next()? };
+    Some(SoftwareKey::rsa(significant(modulus), significant(exponent), numbers))
 }
 
 /// How an EncryptedPrivateKeyInfo is encrypted.

@@ -28,6 +28,7 @@
 //! - A call that only asks for a signature's length fails if its session is dead, and is spared by the script otherwise.
 //! - A `C_Sign` or `C_SignFinal` that fails ends the operation; a call that hangs goes on once the script changes.
 //! - The last wrong PIN is answered `CKR_PIN_INCORRECT`, and every try after it `CKR_PIN_LOCKED`; a right one resets the count.
+//! - A token with a PIN pad takes a PIN from the caller as well, and one that nobody comes to answers `CKR_FUNCTION_CANCELED` at once.
 //! - A token that wants a login for each signature takes every mechanism's data in parts, which SoftHSM2 does not: such
 //!   callers log in between `C_SignInit` and `C_SignUpdate`.
 //! - The cap on sessions holds for each process by itself. A dead session no longer counts.

@@ -99,6 +99,10 @@ pub struct Token {
     /// How many sessions a process may have open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
+    /// It has a PIN pad, and says so: a login without a PIN takes what somebody types there, which is this. Where it is empty nobody
+    /// comes, and the login is `CKR_FUNCTION_CANCELED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pad: Option<String>,
     /// How many wrong PINs lock the user's PIN, in all processes and until the count is reset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pin_tries: Option<u32>,

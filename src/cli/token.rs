@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::token::pkcs11::init::{self, Pins};
 use crate::token::pkcs11::module::{Module, trim};
 use crate::token::pkcs11::operator::Modules;
-use crate::token::{self, Device, Pin, YubiKey, process};
+use crate::token::{self, Device, Pin, PinFile, YubiKey, process};
 
 mod change_pin;
 pub(super) mod environment;
@@ -122,6 +122,11 @@ fn init_token(
     config: &token::Config,
     args: &InitArgs,
 ) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.pin_file != PinFile::Pad,
+        "token {} has its PINs typed at its own pad: make it there, or with the vendor's tool",
+        config.name
+    );
     let free = init::free_slot(module, &device.label)?;
     let mut out = io::stdout().lock();
     if args.generate_pins {

@@ -19,6 +19,7 @@ pub(super) struct Raw {
     serial: Text,
     pin_file: Text,
     pin_credential: Text,
+    pin_pad: Option<Spanned<bool>>,
     processes: Number,
     sessions: Number,
     queue: Number,
@@ -54,8 +55,13 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
     // CK_TOKEN_INFO: 32 bytes of label and 16 of serial number, padded with spaces.
     let label = section.required("label", raw.label, text(32));
     let serial = section.or("serial", raw.serial, None, |serial| text(16)(serial).map(Some));
-    let pin_file = pin_file(raw.pin_file, raw.pin_credential, section);
-    let processes = section.or("processes", raw.processes, 1, integer(1..=8));
+    let pin_file = match raw.pin_pad {
+        Some(pad) if *pad.get_ref() => pin_pad(&pad, &raw.pin_file, &raw.pin_credential, section),
+        _ => pin_file(raw.pin_file, raw.pin_credential, section),
+    };
+    // Each process logs in, and each login is somebody's at the pad.
+    let most = if pin_file == Some(PinFile::Pad) { 1 } else { 8 };
+    let processes = section.or("processes", raw.processes, 1, integer(1..=most));
     let least = processes.unwrap_or(1);
     let sessions = section.or("sessions", raw.sessions, least.max(4), integer(least..=64));
     let queue = queue(raw.queue, section);
@@ -121,6 +127,24 @@ fn pin_file(file: Text, credential: Text, section: &mut Section<'_, '_>) -> Opti
         if is_name { Ok(name) } else { Err("should be the name of a systemd credential, and only that") }
     });
     name.map(|name| PinFile::Credential { name, directory: None })
+}
+
+/// Nowhere in this machine.
+fn pin_pad(
+    pad: &Spanned<bool>,
+    file: &Text,
+    credential: &Text,
+    section: &mut Section<'_, '_>,
+) -> Option<PinFile> {
+    if file.is_none() && credential.is_none() {
+        return Some(PinFile::Pad);
+    }
+    section.fault_at(
+        "pin_pad",
+        &pad.span(),
+        "is there, and so is `pin_file` or `pin_credential`: keep one of them",
+    );
+    None
 }
 
 fn queue(raw: Number, section: &mut Section<'_, '_>) -> Option<usize> {

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::frame::{self, MAX_SESSIONS, PinRefusal, Refusal, Report, Setup, StartFault, Started};
+use super::pin::source::PinFile;
 use super::{Config, process, stderr};
 use crate::config::Fault;
 
@@ -137,6 +138,9 @@ impl TokenProcess {
         let mut child = spawner.spawn(command).await.map_err(process)?;
         let said = child.stderr.take().map(|pipe| stderr::follow(config.name.clone(), pipe));
         let mut control = UnixStream::from_std(ours).map_err(process)?;
+        if setup.pin_file == PinFile::Pad && setup.refused.is_none() {
+            tracing::warn!(token = %config.name, "TYPE THE PIN at the token's own pad now: it is waited for, for up to {START:?}");
+        }
         let report = tokio::time::timeout(START, introduce(&mut control, setup)).await;
         let error = match report {
             Ok(Ok(Report::Started(started))) => return Ok(Self { child, control, started }),

@@ -39,7 +39,7 @@ pub enum TokenError {
     },
     /// Never retried: tokens lock after a few wrong PINs (PKCS#11 v2.40 §5.6, C_Login). Not signed.
     #[error(
-        "token {token} refused the PIN; put the right one into `pin_file`, or run `countersign token unlatch {token}` if it is right: it is then tried once"
+        "token {token} refused the PIN, or has to have it typed at its own pad; put the right one into `pin_file`, or run `countersign token unlatch {token}` if it is right or somebody stands there: it is then tried once"
     )]
     PinRefused {
         /// Which token.

@@ -38,6 +38,11 @@ impl PinMark {
         Some(Self { salt, hash })
     }
 
+    /// Of what somebody typed at a token's own pad: of nothing that is known here.
+    pub(super) fn at_pad() -> Self {
+        Self { salt: [0; 16], hash: [0; 32] }
+    }
+
     /// Whether it was made of these bytes.
     pub(super) fn is_of(&self, pin: &[u8]) -> bool {
         pbkdf2::verify(ALGORITHM, ROUNDS, &self.salt, pin, &self.hash).is_ok()

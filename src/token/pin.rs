@@ -98,6 +98,16 @@ impl Pin {
         if fits { Ok(Self::hold(bytes)) } else { Err(content()) }
     }
 
+    /// Stands for one that somebody types at the token's own pad, and that nobody has here. No other PIN is empty.
+    pub(crate) fn at_pad() -> Self {
+        Self(Zeroizing::default(), InMemory::Locked)
+    }
+
+    /// Whether it is that.
+    pub(crate) fn is_at_pad(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// For the one call that unlocks something other than a token with it.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
@@ -111,12 +121,12 @@ impl Pin {
 
     /// What tells this PIN, on the token of this serial number, from others; if the random source works.
     pub(super) fn mark(&self, serial: &str) -> Option<PinMark> {
-        PinMark::of(&self.on(serial))
+        if self.is_at_pad() { Some(PinMark::at_pad()) } else { PinMark::of(&self.on(serial)) }
     }
 
-    /// Whether `mark` was made of this PIN on this token.
+    /// Whether `mark` was made of this PIN on this token. Any mark is one of what is typed, for nobody knows what that will be.
     pub(crate) fn is_marked(&self, mark: &PinMark, serial: &str) -> bool {
-        mark.is_of(&self.on(serial))
+        self.is_at_pad() || mark.is_of(&self.on(serial))
     }
 
     /// Another token behind the same section has refused nothing.

@@ -40,6 +40,11 @@ mod shared;
 pub(crate) mod survey;
 pub(crate) mod uri;
 
+/// Why no login is tried at a token's own pad.
+const NOBODY_AT_PAD: &str = "somebody has to type the PIN at the token's own pad, and nobody may be there: stand at it and run `countersign token unlatch`, \
+                             and it is asked for there, once";
+const STAND_THERE: &str = "stand at it, and run `countersign token unlatch`";
+
 /// Loads the module, logs in, finds every key, and opens the sessions.
 ///
 /// # Errors
@@ -71,13 +76,20 @@ pub(super) fn log_in(
     if !info.login_required() {
         return Ok(());
     }
+    if pin.is_at_pad() && !info.protected_authentication_path() {
+        return Err(token_fault(
+            "the token has no PIN pad of its own; name `pin_file` or `pin_credential` instead of `pin_pad`",
+        ));
+    }
     let refuse = |message: &str| {
         Err(Refusal::PinRefused(PinRefusal { message: message.to_owned(), mark: refused.cloned() }))
     };
     if refused.is_some_and(|mark| pin.is_marked(mark, info.serial_number())) {
-        return refuse(
-            "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch` if this is it",
-        );
+        return refuse(if pin.is_at_pad() {
+            NOBODY_AT_PAD
+        } else {
+            "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch` if this is it"
+        });
     }
     if info.user_pin_locked() {
         return refuse(
@@ -92,9 +104,15 @@ pub(super) fn log_in(
     if !info.user_pin_initialized() {
         return refuse("the token has no user PIN yet; run `countersign token init`");
     }
-    match session.login_with_raw(UserType::User, &pin.for_login()) {
+    let login = if pin.is_at_pad() {
+        session.login(UserType::User, None)
+    } else {
+        session.login_with_raw(UserType::User, &pin.for_login())
+    };
+    match login {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(error) if classify::concerns_pin(&error) => {
+        // Whatever it was: somebody was asked, and is not asked again behind their back.
+        Err(error) if pin.is_at_pad() || classify::concerns_pin(&error) => {
             Err(Refusal::PinRefused(pin_refusal(&error, pin, info.serial_number())))
         }
         Err(error) => Err(call_fault(error)),
@@ -104,7 +122,13 @@ pub(super) fn log_in(
 /// What is to be remembered of a PIN that the token refused.
 fn pin_refusal(error: &Error, pin: &Pin, serial: &str) -> PinRefusal {
     let code = classify::code(error);
-    let message = format!("the token refused the PIN ({code}); put the right PIN into `pin_file`");
+    let message = if pin.is_at_pad() {
+        format!(
+            "the token took no PIN at its own pad ({code}), and nobody is asked there again: {STAND_THERE}"
+        )
+    } else {
+        format!("the token refused the PIN ({code}); put the right PIN into `pin_file`")
+    };
     PinRefusal { message, mark: pin.mark(serial) }
 }
 

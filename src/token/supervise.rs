@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 
 use super::TokenError;
 use super::child::{Launch, Spawner, StartError, TokenProcess};
-use super::frame::Setup;
-use super::latch::Latch;
+use super::frame::{PinRefusal, Setup};
+use super::latch::{Latch, PinMark};
 use super::link::{End, Link};
 use super::pin::Stamp;
+use super::pin::source::PinFile;
 use super::pool::Pool;
 use super::process::PIN_REFUSED;
 use super::start::{released, unreadable};
@@ -86,6 +87,7 @@ impl Supervisor {
             Err(error) => {
                 tracing::error!(token = %self.pool.config.name, %error, "the token process took no sessions");
                 self.pool.restart(self.place);
+                self.hold_at_pad();
                 return Service::Lost;
             }
         };
@@ -123,7 +125,24 @@ impl Supervisor {
         // A call into a module cannot be cancelled; a process can be killed. Its jobs in flight fail.
         process.kill().await;
         sessions.shutdown().await;
+        self.hold_at_pad();
         Service::Lost
+    }
+
+    /// Where the PIN is typed at the token's own pad, no login is tried before an operator says that somebody is there.
+    fn hold_at_pad(&self) {
+        let token = &self.pool.config.name;
+        if self.setup.pin_file != PinFile::Pad {
+            return;
+        }
+        tracing::error!(
+            %token, "SOMEBODY HAS TO TYPE THE PIN at the token's own pad: stand there, and run `countersign token unlatch {token}`"
+        );
+        if self.latch.is_set() {
+            return;
+        }
+        let message = format!("token {token} was lost, and nobody may stand at its pad");
+        self.latch.set(&PinRefusal { message, mark: Some(PinMark::at_pad()) });
     }
 
     /// That the PIN was refused may still be in a session's socket, and nothing else keeps it from being tried again.
@@ -214,7 +233,11 @@ impl Supervisor {
             }
         };
         let setup = Setup { refused, ..self.setup.clone() };
-        match TokenProcess::start(&self.spawner, &self.launch, &self.pool.config, &setup).await {
+        let started = TokenProcess::start(&self.spawner, &self.launch, &self.pool.config, &setup).await;
+        if started.is_err() {
+            self.hold_at_pad();
+        }
+        match started {
             Ok(process) if process.started().keys == self.pinned => {
                 released(&self.latch);
                 tracing::info!(%token, "the token process is replaced; its keys are those pinned at start-up");
@@ -229,11 +252,16 @@ impl Supervisor {
                 Err(NotReplaced::KeyChanged)
             }
             Err(StartError::PinRefused(refusal)) => {
+                let file =
+                    if self.setup.pin_file == PinFile::Pad { "" } else { "its file holds another, or " };
                 tracing::error!(
-                    %token, refusal.message,
-                    "the PIN is not tried again until its file holds another, or `countersign token unlatch {token}` is run"
+                    %token, refusal.message, "the PIN is not tried again until {file}`countersign token unlatch {token}` is run"
                 );
                 self.latch.set(&refusal);
+                Err(NotReplaced::Pin)
+            }
+            Err(error) if self.setup.pin_file == PinFile::Pad => {
+                tracing::error!(%token, ?error, "the token does not come up");
                 Err(NotReplaced::Pin)
             }
             Err(StartError::Faults(faults)) => {

@@ -47,6 +47,7 @@ mod key_import;
 mod ledger;
 mod limits;
 mod login;
+mod pad;
 mod pins;
 mod pki;
 mod reading;

@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hasher};
 
 use cryptoki_sys::{
     CK_FLAGS, CK_NOTIFY, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_TOKEN_INFO, CK_ULONG, CK_USER_TYPE,
-    CK_UTF8CHAR, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED,
-    CKR_OPERATION_NOT_INITIALIZED, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_SESSION_COUNT,
-    CKU_CONTEXT_SPECIFIC, CKU_USER,
+    CK_UTF8CHAR, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY,
+    CKF_USER_PIN_LOCKED, CKR_FUNCTION_CANCELED, CKR_OPERATION_NOT_INITIALIZED, CKR_PIN_INCORRECT,
+    CKR_PIN_LOCKED, CKR_SESSION_COUNT, CKU_CONTEXT_SPECIFIC, CKU_USER,
 };
 
 use super::answer;
@@ -44,6 +44,9 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
         if let Some(most) = token.max_sessions {
             (info.ulMaxSessionCount, info.ulMaxRwSessionCount) = (most.into(), most.into());
             info.ulSessionCount = engine.sessions.alive(slot);
+        }
+        if token.pad.is_some() {
+            info.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
         }
         if let Some(tries) = token.pin_tries {
             info.flags &= !(CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED);
@@ -142,7 +145,15 @@ pub(super) unsafe extern "C" fn C_Login(
         if is_users && token.pin_tries.is_some_and(|tries| engine.board.wrong_pins() >= tries.into()) {
             return Err(CKR_PIN_LOCKED);
         }
-        // SAFETY: the caller gave a PIN of this length.
+        let mut typed = token.pad.clone().filter(|_| pin.is_null()).map(String::into_bytes);
+        if typed.as_ref().is_some_and(Vec::is_empty) {
+            return Err(CKR_FUNCTION_CANCELED);
+        }
+        let (pin, length) = match &mut typed {
+            Some(typed) => (typed.as_mut_ptr(), CK_ULONG::try_from(typed.len()).unwrap_or_default()),
+            None => (pin, length),
+        };
+        // SAFETY: the caller gave a PIN of this length, or it is what was typed, which lives until the call returns.
         let hash = unsafe { hash(pin, size(length)?) };
         let result = if user == CKU_CONTEXT_SPECIFIC && token.always_authenticate {
             authenticate(engine, &entered, hash)

@@ -11,6 +11,7 @@ use super::softhsm;
 use crate::cli::subprocess;
 use crate::config::Config;
 use crate::key;
+use crate::token::PinFile;
 use crate::token::latch::Latch;
 use crate::token::{self, Device};
 
@@ -65,6 +66,12 @@ fn pin(token: &token::Config, state: &Path) -> Vec<Finding> {
     let latch = Latch::new(state, &token.name);
     if !latch.path().exists() {
         return Vec::new();
+    }
+    if token.pin_file == PinFile::Pad {
+        let cause =
+            format!("nobody is asked for the PIN at the token's own pad: see {}", latch.path().display());
+        let fix = format!("stand at it, and run `countersign token unlatch {}`", token.name);
+        return vec![Finding::warning(what, cause, fix)];
     }
     let cause = format!(
         "the token refused this PIN, or one before it: {} says so, and it is not tried again",

@@ -71,6 +71,7 @@ pub(super) fn run(args: &ChangePinArgs) -> anyhow::Result<()> {
     };
     let mut modules = Modules::default();
     let (module, token) = chosen.find(&mut modules)?;
+    change::no_pad(&token.info)?;
     let latch = latch(&chosen);
     let old = args.old(&chosen)?;
     let home = args.new.home(chosen.pin_home());
@@ -102,6 +103,7 @@ pub(super) fn unlock(args: &UnlockArgs) -> anyhow::Result<()> {
     ensure!(args.puk_file.is_none(), "only YubiKeys have a PUK: this PIN is set anew with --so-pin-file");
     let mut modules = Modules::default();
     let (module, token) = chosen.find(&mut modules)?;
+    change::no_pad(&token.info)?;
     let so = SO_PIN.read(args.so_pin_file.as_deref())?;
     let home = args.new.home(chosen.pin_home());
     let new = args.new.read(home, token.info.max_pin_length())?;

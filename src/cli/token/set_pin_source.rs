@@ -37,6 +37,9 @@ struct SourceArgs {
     /// A credential that systemd hands to the service (`LoadCredentialEncrypted=NAME`)
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
+    /// The token's own pad, where somebody types it at each start
+    #[arg(long)]
+    pad: bool,
 }
 
 /// # Errors
@@ -51,10 +54,11 @@ pub(super) fn run(args: &SetPinSourceArgs) -> anyhow::Result<()> {
     let line = match (&args.source.pin_file, &args.source.credential) {
         (Some(file), _) => format!("pin_file = {}", quoted(file)),
         (None, Some(name)) => format!("pin_credential = {}", quoted(name)),
-        (None, None) => bail!("name --pin-file or --credential"),
+        (None, None) if args.source.pad => "pin_pad = true".to_owned(),
+        (None, None) => bail!("name --pin-file, --credential or --pad"),
     };
-    let place =
-        place(&text, &args.name).context("the token's section has no `pin_file` or `pin_credential`")?;
+    let place = place(&text, &args.name)
+        .context("the token's section has no `pin_file`, `pin_credential` or `pin_pad`")?;
     let changed = [text.get(..place.start), Some(line.as_str()), text.get(place.end..)];
     let changed = changed.map(Option::unwrap_or_default).concat();
     let mut after = Config::check(&path, &changed).map_err(Faults)?;
@@ -82,7 +86,8 @@ fn quoted(text: &str) -> String {
 fn place(text: &str, token: &str) -> Option<Range<usize>> {
     let root = DeTable::parse(text).ok()?;
     let section = root.get_ref().get("token")?.get_ref().as_table()?.get(token)?.get_ref().as_table()?;
-    let entry = ["pin_file", "pin_credential"].into_iter().find_map(|key| section.get_key_value(key));
+    let entry =
+        ["pin_file", "pin_credential", "pin_pad"].into_iter().find_map(|key| section.get_key_value(key));
     let (key, value) = entry?;
     Some(key.span().start..value.span().end)
 }

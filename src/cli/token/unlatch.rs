@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::find;
 use crate::cli::ConfigArgs;
+use crate::token::PinFile;
 use crate::token::latch::Latch;
 
 /// Which token to try the PIN of.
@@ -27,7 +28,13 @@ pub(super) fn run(args: &UnlatchArgs) -> anyhow::Result<()> {
         .clear()
         .map_err(|error| anyhow::anyhow!("{} cannot be removed: {error}", latch.path().display()))?;
     let mut out = io::stdout().lock();
-    if was_set {
+    if token.pin_file == PinFile::Pad {
+        writeln!(
+            out,
+            "whoever logs in to token {} next asks for its PIN at its own pad, once: stand there",
+            token.name
+        )?;
+    } else if was_set {
         writeln!(out, "the PIN in {} is tried once more", token.pin_file)?;
     } else {
         writeln!(out, "no PIN of token {} was refused; nothing was changed", token.name)?;

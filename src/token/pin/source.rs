@@ -1,6 +1,7 @@
-//! Where a token's PIN is between one login and the next: a file of its own, or a credential that systemd hands to the service.
+//! Where a token's PIN is between one login and the next: a file of its own, a credential that systemd hands to the service, or the
+//! head of whoever types it at the token's own pad.
 //!
-//! In: `pin_file` or `pin_credential` of the configuration. Out: a [`PinFile`], which whoever logs in reads, and nobody before. The
+//! In: `pin_file`, `pin_credential` or `pin_pad` of the configuration. Out: a [`PinFile`], which whoever logs in reads, and nobody before. The
 //! credential's directory is told once, by whoever has read the environment.
 
 use std::fmt;
@@ -28,6 +29,8 @@ pub enum PinFile {
         /// `$CREDENTIALS_DIRECTORY`, if there is one.
         directory: Option<PathBuf>,
     },
+    /// `pin_pad`: nowhere in this machine. Somebody types it at the token, once for each login.
+    Pad,
 }
 
 impl From<PathBuf> for PinFile {
@@ -43,6 +46,7 @@ impl PinFile {
         match self {
             Self::Own(_) => "pin_file",
             Self::Credential { .. } => "pin_credential",
+            Self::Pad => "pin_pad",
         }
     }
 
@@ -51,7 +55,7 @@ impl PinFile {
     pub fn own(&self) -> Option<&Path> {
         match self {
             Self::Own(path) => Some(path),
-            Self::Credential { .. } => None,
+            Self::Credential { .. } | Self::Pad => None,
         }
     }
 
@@ -72,10 +76,11 @@ impl PinFile {
         match self {
             Self::Own(path) => Some(path.clone()),
             Self::Credential { name, directory } => Some(directory.as_ref()?.join(name)),
+            Self::Pad => None,
         }
     }
 
-    /// Reads the PIN.
+    /// Reads the PIN, or says that it is typed at the token.
     ///
     /// # Errors
     /// [`PinFileError`], which never holds what is in the file.
@@ -88,6 +93,7 @@ impl PinFile {
             Self::Credential { name, directory: Some(directory) } => {
                 Pin::read_of_mode(&directory.join(name), CREDENTIAL)
             }
+            Self::Pad => Ok(Pin::at_pad()),
         }
     }
 
@@ -97,12 +103,13 @@ impl PinFile {
     }
 }
 
-/// The file's path, or the credential's name, for people.
+/// Who has it, for people: the file by its path, or the credential by its name.
 impl fmt::Display for PinFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own(path) => path.display().fmt(f),
             Self::Credential { name, .. } => write!(f, "credential {name}"),
+            Self::Pad => f.write_str("the hands of whoever stands at the token's own pad"),
         }
     }
 }

@@ -90,7 +90,10 @@ fn text(pin: &Pin) -> Result<cryptoki::types::AuthPin, ChangeError> {
 }
 
 /// `cryptoki` has no way to have a PIN that is set typed at the token.
-fn no_pad(info: &TokenInfo) -> Result<(), ChangeError> {
+///
+/// # Errors
+/// [`ChangeError::Unchanged`] if the token has one.
+pub(crate) fn no_pad(info: &TokenInfo) -> Result<(), ChangeError> {
     if info.protected_authentication_path() {
         let message =
             "the token has its PINs typed at its own pad: change it there, or with the vendor's tool";

@@ -5,6 +5,7 @@
 //! and one that is refused here is noted for all who come later.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use cryptoki::mechanism::MechanismType;
@@ -111,6 +112,9 @@ impl Console {
             Access::Write => module.context().open_rw_session(token.slot),
         }
         .map_err(call)?;
+        if pin.is_at_pad() && mark.is_none() {
+            writeln!(io::stderr(), "type the PIN of token {} at its own pad now", config.name)?;
+        }
         log_in(&session, &token.info, &pin, mark.as_ref()).map_err(|refusal| {
             if let Refusal::PinRefused(refusal) = &refusal {
                 latch.note(refusal);

@@ -16,10 +16,10 @@ use cryptoki::slot::{Limit, Slot, TokenInfo};
 use super::key::FoundKey;
 use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
-use super::{call_fault, log_in, search, token_fault};
+use super::{NOBODY_AT_PAD, call_fault, log_in, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
-use crate::token::frame::{Refusal, Setup};
+use crate::token::frame::{PinRefusal, Refusal, Setup, StartFault};
 use crate::token::pin::{InMemory, Pin};
 
 /// The login of handles that were never found.
@@ -89,6 +89,9 @@ impl Shared {
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
         log_in(&session, &token.info, &pin, setup.refused.as_ref())?;
         let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
+        if pin.is_at_pad() {
+            none_wants_it_each_time(&keys)?;
+        }
         let place = |session| Mutex::new(Some(Place { session, keys: keys.clone(), logins: 0 }));
         let mut places = vec![place(session)];
         while places.len() < session_count(setup.sessions, &token.info) {
@@ -234,6 +237,11 @@ impl Shared {
     fn authenticate(&self, loaded: &Loaded, session: &Session) -> Result<(), Trouble> {
         let info = loaded.module.context().get_token_info(loaded.slot)?;
         let pin = self.setup.pin_file.read().map_err(|error| Trouble::Keys(error.to_string()))?;
+        if pin.is_at_pad() && info.login_required() {
+            // Nobody stands there just now.
+            let mark = pin.mark(info.serial_number());
+            return Err(Trouble::Pin(PinRefusal { message: NOBODY_AT_PAD.to_owned(), mark }));
+        }
         log_in(session, &info, &pin, self.setup.refused.as_ref()).map_err(trouble)?;
         loaded.logins.fetch_add(1, Ordering::SeqCst);
         let mut kept = lock(&loaded.pin);
@@ -284,6 +292,15 @@ impl Loaded {
             *place.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
+}
+
+/// Nobody types a PIN for each signature.
+fn none_wants_it_each_time(keys: &[FoundKey]) -> Result<(), Refusal> {
+    let message = "wants its PIN for each signature (CKA_ALWAYS_AUTHENTICATE), and `pin_pad` has somebody type it: make a key that does not";
+    let wanting = (0..).zip(keys).filter(|(_, key)| key.always_authenticate);
+    let faults: Vec<_> =
+        wanting.map(|(index, _)| StartFault { key: Some(index), message: message.to_owned() }).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::Faults(faults)) }
 }
 
 /// The configured number, or what the token allows.

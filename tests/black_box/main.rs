@@ -57,6 +57,7 @@ mod replay;
 mod revoke;
 mod several;
 mod sign;
+mod softhsm;
 mod start;
 mod terminal;
 mod tokens;

@@ -2,7 +2,8 @@
 //!
 //! Out: [`all`]. Each starts from [`good`], which is signed. Two things exist only at run time and have stand-ins here: the
 //! CA keys ([`CA_KEYS`], [`signers::KEY_HASHES`]) and the clock ([`NOW`], [`x509::der::utc`], [`x509::der::generalized`]);
-//! `file.rs` writes them as placeholders. The X.509 certificates are [`x509`]'s, the lists [`crl`]'s, the answers [`ocsp`]'s.
+//! `file.rs` writes them as placeholders. The X.509 certificates are [`x509`]'s, the lists [`crl`]'s, the answers
+//! [`ocsp`]'s, and what CA keys sign about themselves [`own`]'s.
 
 // With their paths, since the black-box tests have this file under another root.
 #[path = "corpus/crl.rs"]
@@ -17,6 +18,8 @@ mod names;
 pub mod ocsp;
 #[path = "corpus/options.rs"]
 mod options;
+#[path = "corpus/own.rs"]
+pub mod own;
 #[path = "corpus/signers.rs"]
 pub mod signers;
 #[path = "corpus/structure.rs"]
@@ -36,9 +39,19 @@ pub const HOST_CA: [u8; 65] = stand_in(0xc2);
 pub const SERVER_CA: [u8; 65] = stand_in(0xc3);
 /// Stands for the point of `code-ca`'s key, on P-256.
 pub const CODE_CA: [u8; 65] = stand_in(0xc4);
+/// Stands for the point of `request-ca`'s key, on P-256.
+pub const REQUEST_CA: [u8; 65] = stand_in(0xc5);
+/// Stands for the point of `root-ca`'s key, on P-256.
+pub const ROOT_CA: [u8; 65] = stand_in(0xc6);
 /// Every stand-in for a CA key, by the key's name.
-pub const CA_KEYS: [(&str, [u8; 65]); 4] =
-    [("user-ca", USER_CA), ("host-ca", HOST_CA), ("server-ca", SERVER_CA), ("code-ca", CODE_CA)];
+pub const CA_KEYS: [(&str, [u8; 65]); 6] = [
+    ("user-ca", USER_CA),
+    ("host-ca", HOST_CA),
+    ("server-ca", SERVER_CA),
+    ("code-ca", CODE_CA),
+    ("request-ca", REQUEST_CA),
+    ("root-ca", ROOT_CA),
+];
 /// Stands for the time of the test, in seconds since 1970; what is added to it stays within 31 bits.
 pub const NOW: u64 = 0x6e6f_7721_8000_0000;
 
@@ -109,8 +122,8 @@ pub fn good() -> Case {
 }
 
 /// The cases of each directory of `tests/forged/`.
-pub fn directories() -> [(&'static str, Vec<Case>); 4] {
-    [("ssh", all()), ("x509", x509::all()), ("crl", crl::all()), ("ocsp", ocsp::all())]
+pub fn directories() -> [(&'static str, Vec<Case>); 5] {
+    [("ssh", all()), ("x509", x509::all()), ("crl", crl::all()), ("ocsp", ocsp::all()), ("own", own::all())]
 }
 
 /// Every case about SSH certificates, sorted by name.

@@ -1,6 +1,6 @@
 //! Writes the corpus of forged TBSs: `cargo run --example forge`, after a change to `corpus/`.
 //!
-//! In: nothing. Out: `tests/forged/FORMAT/` for ssh, x509, crl and ocsp, one file for each case; files without a case are
+//! In: nothing. Out: `tests/forged/FORMAT/` for ssh, x509, crl, ocsp and own, one file for each case; files without a case are
 //! deleted. To add a case, add a row to the list of its field in `corpus/` (SSH) or `corpus/FORMAT/`, run this, and read the
 //! file that it wrote.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's program: a panic is how it fails")]

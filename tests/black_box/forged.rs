@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use countersign::ledger::Entry;
 use countersign::ledger::entry::Asked;
+use countersign_proto::Client;
 use countersign_proto::v1::{self, sign_request::Tbs};
 
 use countersign_tbs::key::PublicKey;
@@ -12,6 +13,7 @@ use countersign_tbs::signature::Scheme;
 use rcgen::KeyUsagePurpose;
 
 use crate::ca::{self, certify_between, certify_for, certify_responder, generate};
+use crate::corpus::own::Own;
 use crate::corpus::signers::Signer;
 use crate::corpus::x509::Kind;
 use crate::corpus::{self, Case, crl, ocsp};
@@ -19,8 +21,10 @@ use crate::file;
 use crate::site::{Daemon, FRONT_END, STRANGER, Site, USER_CA, key_sections, now, request};
 
 /// Who sends the files of each format. Two callers, since of one the ledger records 1,000 refusals whole, and counts the rest.
-const SENDERS: [(&str, &str); 4] =
-    [("ssh", FRONT_END), ("x509", FRONT_END), ("crl", STRANGER), ("ocsp", STRANGER)];
+const SENDERS: [(&str, &str); 5] =
+    [("ssh", FRONT_END), ("x509", FRONT_END), ("crl", STRANGER), ("ocsp", STRANGER), ("own", OPERATOR)];
+/// A user of the signer's host, on its Unix socket: nobody else asks for what a CA signs about itself.
+const OPERATOR: &str = "operator";
 
 /// A second CA, so that a caller has one to confuse with the first.
 const HOST_CA: &str = r#"
@@ -123,6 +127,22 @@ max_next_update = "1h""#,
     }
 }
 
+/// The key's whole section.
+fn own_section(own: Own) -> String {
+    let (key, user) = (own.key(), rustix::process::geteuid().as_raw());
+    let profile = match own {
+        Own::Request => "signs = \"certificate-request\"\nsubject = { O = [\"Example\"], CN = [\"CA *\"] }",
+        Own::Root => {
+            "signs = \"root-ca\"\nsubject = { O = [\"Example\"], CN = [\"Root *\"] }\n\
+             max_path_length = 1\nmin_lifetime = \"1h\"\nmax_lifetime = \"30d\""
+        }
+    };
+    format!(
+        "\n[key.{key}]\npurpose = \"x509-ca\"\nscheme = \"ecdsa-p256-sha256\"\ntoken = \"soft\"\n\
+         [key.{key}.allow.all]\ncallers = [\"uid:{user}\"]\nbudget = \"100000/h\"\n{profile}\n"
+    )
+}
+
 /// A key's one profile; `bounds` is what it says beside its caller.
 fn allow(key: &str, bounds: &str) -> String {
     format!(
@@ -144,7 +164,7 @@ fn x509_keys() -> String {
         );
         section + &allow(key, profile)
     });
-    [cas.concat(), signers.concat()].concat()
+    [cas.concat(), signers.concat(), Own::ALL.map(own_section).concat()].concat()
 }
 
 /// Every key of the corpus, certified as it says: each since two hours ago, and for two days.
@@ -180,7 +200,8 @@ fn site() -> Site {
 fn good() -> Vec<Case> {
     let lists = [Signer::CrlCa, Signer::CrlKey].map(crl::good);
     let answers = [Signer::OcspCa, Signer::OcspKey].map(ocsp::good);
-    Kind::ALL.map(Kind::good).into_iter().chain([corpus::good()]).chain(lists).chain(answers).collect()
+    let good = Kind::ALL.map(Kind::good).into_iter().chain([corpus::good()]).chain(lists).chain(answers);
+    good.chain(Own::ALL.map(Own::good)).collect()
 }
 
 fn directory(format: &str) -> PathBuf {
@@ -201,9 +222,17 @@ fn cases(format: &str) -> Vec<Case> {
     files(format).iter().map(|(name, text)| file::read(name.strip_suffix(".txt").unwrap(), text)).collect()
 }
 
+async fn connect(site: &Site, daemon: &Daemon, sender: &str) -> Client {
+    match sender {
+        OPERATOR => Client::connect_unix(&site.path("signer.sock")).await.unwrap(),
+        sender => site.client(daemon, sender).await,
+    }
+}
+
 /// The points of the CA keys, by name.
 async fn points(site: &Site, daemon: &Daemon) -> BTreeMap<String, Vec<u8>> {
-    let keys = site.client(daemon, FRONT_END).await.list_keys().await.unwrap();
+    let mut keys = connect(site, daemon, FRONT_END).await.list_keys().await.unwrap();
+    keys.extend(connect(site, daemon, OPERATOR).await.list_keys().await.unwrap());
     let point = |spki: &[u8]| match PublicKey::from_spki_der(spki).unwrap() {
         PublicKey::Ecdsa(point) => point.as_bytes().to_vec(),
         other => panic!("{other:?}"),
@@ -217,6 +246,8 @@ fn to_request(case: &Case, bytes: Vec<u8>) -> v1::SignRequest {
         "x509-certificate" => Tbs::X509Certificate(bytes.into()),
         "x509-crl" => Tbs::X509Crl(bytes.into()),
         "ocsp-response" => Tbs::OcspResponse(bytes.into()),
+        "x509-request" => Tbs::X509Request(bytes.into()),
+        "x509-root" => Tbs::X509Root(bytes.into()),
         other => panic!("{}: no kind {other}", case.name),
     };
     v1::SignRequest { tbs: Some(tbs), ..request(&case.key, Vec::new()) }
@@ -258,18 +289,20 @@ async fn refuses_every_forged_tbs_for_its_reason_and_records_it() {
     let site = site();
     let daemon = site.serve();
     let client = site.client(&daemon, FRONT_END).await;
+    let operator = connect(&site, &daemon, OPERATOR).await;
     let points = points(&site, &daemon).await;
     let bytes = |case: &Case| file::bytes(case, |key| points[key].clone(), now());
 
     let good = good();
     for case in &good {
-        let answer = client.sign(to_request(case, bytes(case))).await;
+        let sender = if Own::ALL.iter().any(|own| own.key() == case.key) { &operator } else { &client };
+        let answer = sender.sign(to_request(case, bytes(case))).await;
         answer.unwrap_or_else(|error| panic!("what forgeries of {} start from: {error}", case.key));
     }
 
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
     for (format, sender) in SENDERS {
-        let (cases, client) = (cases(format), site.client(&daemon, sender).await);
+        let (cases, client) = (cases(format), connect(&site, &daemon, sender).await);
         for case in &cases {
             match client.sign(to_request(case, bytes(case))).await {
                 Ok(_) => wrong.push(format!("{format} {}: signed", case.name)),

@@ -67,6 +67,8 @@ impl KeyHash {
 }
 
 pub const SHA1_OF_OCSP_CA: &[u8; 20] = b"SHA-1 of ocsp-ca key";
+pub const SHA1_OF_REQUEST_CA: &[u8; 20] = b"SHA-1 of request-ca.";
+pub const SHA1_OF_ROOT_CA: &[u8; 20] = b"SHA-1 of root-ca key";
 pub const SHA1_OF_OCSP_KEY: &[u8; 20] = b"SHA-1 of ocsp-key's.";
 pub const SHA256_OF_CRL_CA: &[u8; 32] = b"SHA-256 of the key of crl-ca....";
 pub const SHA256_OF_OCSP_CA: &[u8; 32] = b"SHA-256 of the key of ocsp-ca...";
@@ -76,6 +78,8 @@ pub const SHA256_OF_OCSP_KEY: &[u8; 32] = b"SHA-256 of the key of ocsp-key..";
 pub static KEY_HASHES: &[KeyHash] = &[
     sha1("sha1:ocsp-ca", "ocsp-ca", SHA1_OF_OCSP_CA),
     sha1("sha1:ocsp-key", "ocsp-key", SHA1_OF_OCSP_KEY),
+    sha1("sha1:request-ca", "request-ca", SHA1_OF_REQUEST_CA),
+    sha1("sha1:root-ca", "root-ca", SHA1_OF_ROOT_CA),
     sha256("sha256:crl-ca", "crl-ca", SHA256_OF_CRL_CA),
     sha256("sha256:ocsp-ca", "ocsp-ca", SHA256_OF_OCSP_CA),
     sha256("sha256:ocsp-key", "ocsp-key", SHA256_OF_OCSP_KEY),

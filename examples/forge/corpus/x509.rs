@@ -50,17 +50,17 @@ pub struct Forgery {
 
 impl Forgery {
     /// Replaces an extension that is there.
-    fn replace(&mut self, name: &str, bytes: Vec<u8>) {
+    pub fn replace(&mut self, name: &str, bytes: Vec<u8>) {
         self.extensions.iter_mut().find(|(found, _)| *found == name).unwrap().1 = bytes;
     }
 
-    fn remove(&mut self, name: &str) {
+    pub fn remove(&mut self, name: &str) {
         let before = self.extensions.len();
         self.extensions.retain(|(found, _)| *found != name);
         assert_eq!(self.extensions.len(), before - 1, "{name}");
     }
 
-    fn add(&mut self, name: &'static str, bytes: Vec<u8>) {
+    pub fn add(&mut self, name: &'static str, bytes: Vec<u8>) {
         self.extensions.push((name, bytes));
     }
 
@@ -70,7 +70,7 @@ impl Forgery {
     }
 
     /// The fields in order; the heads of what encloses them are lines of their own.
-    fn fields(&self) -> Vec<(&'static str, Vec<u8>)> {
+    pub fn fields(&self) -> Vec<(&'static str, Vec<u8>)> {
         let list: usize = self.extensions.iter().map(|(_, bytes)| bytes.len()).sum();
         let list_head = head(0x30, list);
         let mut fields = vec![
@@ -89,7 +89,7 @@ impl Forgery {
         fields
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         self.fields().into_iter().flat_map(|(_, bytes)| bytes).collect()
     }
 }

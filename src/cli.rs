@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use base64ct::{Base64, Encoding};
 use clap::{CommandFactory, Parser, Subcommand};
 use countersign_proto::v1;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Fault};
 use crate::key::Scheme;
+use crate::key::pem::pem;
 use crate::token::process;
 
 mod agent;
 mod bench;
+mod bundle;
 mod check;
 mod crl;
 mod doctor;
@@ -29,6 +30,7 @@ pub(crate) mod ledger;
 mod policy;
 mod revoke;
 mod revoked;
+mod rotate;
 mod serve;
 mod sign;
 mod sign_tbs;
@@ -67,6 +69,11 @@ enum Command {
     SshKrl(Box<ssh_krl::SshKrl>),
     /// Have what is revoked signed as an X.509 CRL
     Crl(Box<crl::Crl>),
+    /// Have one CA key take the place of another, step by step
+    #[command(subcommand)]
+    Rotate(Box<rotate::Command>),
+    /// Print the keys that are to be trusted in the place of one: for sshd, known_hosts and X.509
+    Bundle(Box<bundle::BundleArgs>),
     /// Be an SSH agent whose keys are a running service's CA keys: for `ssh-keygen -s CA.pub -U`
     Agent(Box<agent::AgentArgs>),
     /// Put load on a running service and measure it
@@ -150,6 +157,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Revoke(revoke) => revoke.run(&mut std::io::stdout().lock()),
         Command::SshKrl(krl) => krl.run(&mut std::io::stdout().lock()),
         Command::Crl(crl) => crl.run(&mut std::io::stdout().lock()),
+        Command::Rotate(command) => command.run(&mut std::io::stdout().lock()),
+        Command::Bundle(args) => runtime()?.block_on(bundle::run(*args)),
         Command::Agent(args) => agent::run(&args),
         Command::Bench(args) => {
             let token = bench::prepare(&args)?;
@@ -200,19 +209,6 @@ fn causes(error: &anyhow::Error) -> String {
         let cause = cause.to_string();
         if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
     })
-}
-
-/// RFC 7468: bytes in base64, in lines of 64, between two lines with their label.
-fn pem(label: &str, bytes: &[u8]) -> String {
-    let body = Base64::encode_string(bytes);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    for (at, letter) in body.chars().enumerate() {
-        if at > 0 && at % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(letter);
-    }
-    pem + &format!("\n-----END {label}-----\n")
 }
 
 /// Sends the log to standard error, from `level` on unless `RUST_LOG` says otherwise.

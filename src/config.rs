@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -13,12 +14,14 @@ use toml::de::DeTable;
 use crate::config::blocklist::ReadFile;
 use crate::config::key::{Kind, KnownKeys, TokenNames};
 use crate::config::section::{Faults, Section};
+use crate::key::KeyPurpose;
 use crate::policy::blocklist::Blocklist;
 use crate::policy::{KeyRules, Policy};
 use crate::token::latch::Latch;
 use crate::token::{Device, TokenName, Touch, YubiKey};
 
 mod blocklist;
+pub(crate) mod bundles;
 pub(crate) mod cases;
 mod checks;
 mod key;
@@ -42,6 +45,8 @@ pub struct Config {
     pub keys: Vec<crate::key::Config>,
     /// `[key.NAME.allow.PROFILE]`, compiled.
     pub policy: Policy,
+    /// `[bundles]`, if there is one.
+    pub bundles: Option<crate::daemon::bundles::Config>,
 }
 
 /// One thing that is wrong with the configuration, or that a start-up check found.
@@ -148,9 +153,15 @@ impl Config {
 fn gather(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Config> {
     let server = root.required_child("server").and_then(|mut section| server::read(&mut section));
     let blocklist = read_blocklist(root, read_file);
+    let (bundles, of_bundles) = read_bundles(root);
     let (names, tokens) = read_tokens(root);
     let (mut known, keys) = read_keys(names, root);
     let ledger = root.required_child("ledger").and_then(|mut section| ledger::read(&mut known, &mut section));
+    let lacks_patterns = bundles.as_ref().is_some_and(|bundles| bundles.host_patterns.is_empty());
+    if lacks_patterns && known.any_is_for(KeyPurpose::SshHostCa) {
+        let message = "is missing: hosts whose keys an ssh-host-ca certifies, as known_hosts has them, such as [\"*.example.org\"]";
+        root.fault_at("bundles.host_patterns", &of_bundles, message);
+    }
     for (name, span) in known.unused() {
         root.fault_at(
             &format!("key.{name}"),
@@ -159,7 +170,7 @@ fn gather(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Config>
         );
     }
     root.refuse_others(
-        "is not a section: there are [server], [ledger], [blocklist], [token.NAME] and [key.NAME]",
+        "is not a section: there are [server], [ledger], [blocklist], [bundles], [token.NAME] and [key.NAME]",
     );
     let (mut all, mut rules) = (Vec::new(), BTreeMap::new());
     for (key, own) in keys? {
@@ -167,7 +178,7 @@ fn gather(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Config>
         all.push(key);
     }
     let policy = Policy::new(rules, blocklist?);
-    Some(Config { server: server?, ledger: ledger?, tokens: tokens?, keys: all, policy })
+    Some(Config { server: server?, ledger: ledger?, tokens: tokens?, keys: all, policy, bundles })
 }
 
 fn read_blocklist(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Blocklist> {
@@ -175,6 +186,15 @@ fn read_blocklist(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option
         return Some(Blocklist::default());
     }
     root.child("blocklist").and_then(|mut section| blocklist::read(&mut section, read_file))
+}
+
+/// The section, if it is there and not at fault, and where it is.
+fn read_bundles(root: &mut Section<'_, '_>) -> (Option<crate::daemon::bundles::Config>, Range<usize>) {
+    if !root.has("bundles") {
+        return (None, root.span());
+    }
+    let Some(mut section) = root.child("bundles") else { return (None, 0..0) };
+    (bundles::read(&mut section), section.span())
 }
 
 fn read_tokens(root: &mut Section<'_, '_>) -> (TokenNames, Option<Vec<crate::token::Config>>) {
@@ -216,6 +236,9 @@ fn read_keys(mut tokens: TokenNames, root: &mut Section<'_, '_>) -> (KnownKeys, 
             }
         }
         keys.push(key);
+    }
+    for (name, span, message) in known.faults_of_lines() {
+        root.fault_at(&format!("key.{name}.succeeds"), &span, message);
     }
     for (name, span) in tokens.unused() {
         root.fault_at(

@@ -16,15 +16,20 @@ use crate::config::{Config, Fault};
 use crate::key::{Key, Keys, UnixTime};
 use crate::ledger::checkpoints::Checkpoints;
 use crate::ledger::{Ledger, LedgerError};
+use crate::rotation::Rotations;
 use crate::server::{self, Listener};
-use crate::sign::{self, Failure, Signer};
+use crate::sign::Signer;
 use crate::token::probation::{Faults, Patience, Probation, Verdict};
-use crate::token::{Absent, TokenName, Tokens};
+use crate::token::{Absent, Tokens};
 
+use bundles::Files;
 use checkpoints::Checkpointer;
+use rotations::Keeper;
 use witnesses::Witnesses;
 
+pub mod bundles;
 mod checkpoints;
+mod rotations;
 mod witnesses;
 
 /// How long the ledger is left alone between two tries.
@@ -38,6 +43,7 @@ pub struct Daemon {
     all_keys: Keys,
     checkpointer: Option<Checkpointer>,
     witnesses: Option<Witnesses>,
+    keeper: Keeper,
 }
 
 impl Daemon {
@@ -72,12 +78,19 @@ impl Daemon {
                 return Err(faults);
             }
         };
-        let mut signer = Signer { keys, policy: config.policy.clone(), ledger, tokens };
+        let (rotations, keys) = Rotations::new(ledger.clone(), keys, &config.keys);
+        let mut signer = Signer { keys, policy: config.policy.clone(), ledger, tokens, rotations };
         match Self::proven(config, &signer).await {
             Ok((checkpointer, witnesses)) => {
                 let all_keys = std::mem::take(&mut signer.keys);
                 signer.keys = all_keys.for_callers();
-                Ok(Self { signer, listener, all_keys, checkpointer, witnesses })
+                let rotations = &signer.rotations;
+                let mut files = config.bundles.clone().map(|config| Files::new(config, rotations.clone()));
+                if let Some(files) = &mut files {
+                    files.write();
+                }
+                let keeper = Keeper::new(rotations.clone(), files);
+                Ok(Self { signer, listener, all_keys, checkpointer, witnesses, keeper })
             }
             Err(faults) => {
                 stop(Some(signer.tokens), Some(signer.ledger)).await;
@@ -133,6 +146,7 @@ impl Daemon {
         if let Some(witnesses) = self.witnesses {
             wardens.spawn(witnesses.run(Stop(stopping.clone())));
         }
+        wardens.spawn(self.keeper.run(Stop(stopping.clone())));
         wardens.spawn(retry_ledger(self.signer.clone(), Stop(stopping)));
         let served = self.listener.serve(self.signer, self.all_keys, stopped).await;
         stop.send_replace(true);
@@ -189,19 +203,13 @@ async fn self_test(signer: &Signer) -> Vec<Fault> {
     let mut faults = Vec::new();
     for key in signer.keys.iter() {
         for token in signer.tokens.present(&key.name) {
-            if let Err(failure) = self_test_key(signer, key, &token).await {
+            if let Err(failure) = signer.self_test(key, &token).await {
                 let message = format!("the self-test on token {token} failed: {failure}");
                 faults.push(Fault::new(format!("key.{}", key.name), message));
             }
         }
     }
     faults
-}
-
-async fn self_test_key(signer: &Signer, key: &Arc<Key>, token: &TokenName) -> Result<(), Failure> {
-    let test = signer.ledger.record_self_test(key).await?;
-    let signature = sign::ask(signer.tokens.only(token, test.intent()), test.intent()).await;
-    signer.ledger.settle_self_test(test, signature)
 }
 
 /// That the daemon is to stop, for its wardens.
@@ -254,7 +262,7 @@ async fn prove(
         }
         let mut failed = None;
         for key in probation.keys().filter_map(|name| signer.keys.get(name)) {
-            failed = failed.or(self_test_key(signer, key, probation.token()).await.err());
+            failed = failed.or(signer.self_test(key, probation.token()).await.err());
         }
         pause = match failed {
             None => match patience.proven(Instant::now()) {
@@ -288,7 +296,7 @@ async fn retry_ledger(signer: Signer, mut stop: Stop) {
         if signer.ledger.is_writable() {
             continue;
         }
-        if let Err(failure) = self_test_key(&signer, &key, &token).await {
+        if let Err(failure) = signer.self_test(&key, &token).await {
             tracing::debug!(%token, %failure, "the self-test that tries the ledger failed");
         }
     }

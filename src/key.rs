@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use countersign_tbs::key::PublicKey;
 pub use countersign_tbs::signature::Scheme;
@@ -17,11 +17,14 @@ use crate::verify::{UnfitKey, Verifier};
 pub(crate) use certificate::read as read_certificate;
 pub use certificate::{CertificateFiles, KeyCertificate, UnfitCertificate};
 pub use hygiene::Flaw;
+pub use turn::{OutOfTurn, Turn};
 
 pub(crate) mod art;
 mod certificate;
 mod hygiene;
 pub(crate) mod jwk;
+pub(crate) mod pem;
+mod turn;
 
 /// A key's name in the configuration: 1 to 64 of `a-z 0-9 . _ -`, a letter or digit first.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -149,6 +152,8 @@ pub struct Key {
     pub public_key: PublicKey,
     /// Its certificate, if its purpose is an X.509 one.
     pub certificate: Option<Arc<KeyCertificate>>,
+    /// When it signs certificates, if it takes another key's place or another takes its.
+    pub turn: Option<Arc<Turn>>,
     spki_sha256: [u8; 32],
     verifier: Verifier,
 }
@@ -166,7 +171,7 @@ impl Key {
     ) -> Result<Self, UnfitKey> {
         let verifier = Verifier::new(scheme, &public_key)?;
         let spki_sha256 = sha256(&[&public_key.to_spki_der()]);
-        Ok(Self { name, purpose, scheme, public_key, certificate: None, spki_sha256, verifier })
+        Ok(Self { name, purpose, scheme, public_key, certificate: None, turn: None, spki_sha256, verifier })
     }
 
     /// SHA-256 of the DER SubjectPublicKeyInfo, which names the key in ledger entries.
@@ -220,6 +225,16 @@ impl Keys {
         if faults.is_empty() { Ok(Self(Arc::new(keys))) } else { Err(faults) }
     }
 
+    /// These, each with its turn.
+    #[must_use]
+    pub fn in_turn(self, mut turn_of: impl FnMut(&Key) -> Option<Turn>) -> Self {
+        let keys = self.0.iter().map(|(name, key)| match turn_of(key) {
+            None => (name.clone(), Arc::clone(key)),
+            Some(turn) => (name.clone(), Arc::new(Key { turn: Some(Arc::new(turn)), ..Key::clone(key) })),
+        });
+        Self(Arc::new(keys.collect()))
+    }
+
     /// The keys, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.0.values()
@@ -241,6 +256,15 @@ impl UnixTime {
     #[must_use]
     pub fn now() -> Self {
         Self(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+}
+
+/// A second as people write it: RFC 3339, in UTC.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Year 9999 ends what can be written so.
+        let since = Duration::from_secs(self.0.min(253_402_300_799));
+        write!(f, "{}", humantime::format_rfc3339_seconds(UNIX_EPOCH + since))
     }
 }
 
@@ -286,6 +310,8 @@ pub struct Config {
     pub accept: BTreeSet<Flaw>,
     /// Where its certificate is, if its purpose is an X.509 one.
     pub certificate: Option<CertificateFiles>,
+    /// The key whose place it is to take.
+    pub succeeds: Option<KeyName>,
 }
 
 impl Config {

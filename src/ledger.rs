@@ -47,6 +47,7 @@ mod place;
 pub mod postgres;
 mod reader;
 mod revocation;
+pub mod rotation;
 mod search;
 mod sqlite;
 mod store;
@@ -67,6 +68,7 @@ pub use order::Replay;
 pub use place::Place;
 pub use reader::Reader;
 pub use revocation::Revocation;
+pub use rotation::{Links, Rotation};
 pub use search::Search;
 
 use claim::{Claim, Conflict, Unique};
@@ -77,7 +79,7 @@ use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
 use index::{Limits, TileFiles};
 use leaf::Leaf;
 use store::Store;
-use writer::Queue;
+use writer::{Queue, Rulings};
 
 /// An open ledger. Cheap to clone; all clones share one writer.
 #[derive(Clone, Debug)]
@@ -94,6 +96,10 @@ pub struct Ledger {
     checkpointing: watch::Sender<Checkpointing>,
     /// How it goes with the witnesses of checkpoints.
     witnessing: watch::Sender<Checkpointing>,
+    /// What the steps of rotations have come to.
+    links: watch::Receiver<Arc<Links>>,
+    /// When it was opened, by the clock or by its newest entry, whichever is later.
+    opened: UnixMillis,
     /// [`UnixMillis::now`], but in tests of a clock that is wrong.
     now: fn() -> UnixMillis,
 }
@@ -171,14 +177,17 @@ impl Ledger {
     }
 
     fn start(store: impl Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
+        let opened = store.newest().max(now());
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
         let (tiles, index) = (store.index().tiles(), store.index().view());
         let archive = Archive::live(Reader::open(config)?, index.borrow().clone());
         let barred = Compromised::read(&archive).map_err(|error| unreadable(&config.path, error))?;
+        let links = Links::read(&archive).map_err(|error| unreadable(&config.path, error))?;
         drop(archive);
         let live = Live::new(config.into(), index);
-        let queue = Queue::start(store, clock, barred)?;
+        let (learnt, links) = watch::channel(Arc::new(links));
+        let queue = Queue::start(store, clock, Rulings { barred, links: learnt })?;
         let (origin, place) = (Arc::from(config.origin.as_str()), Arc::new(config.into()));
         let readers = Arc::new(config.readers.clone());
         let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));
@@ -194,6 +203,8 @@ impl Ledger {
             checkpoint,
             checkpointing,
             witnessing,
+            links,
+            opened,
             now,
         })
     }
@@ -226,6 +237,11 @@ impl Ledger {
     #[must_use]
     pub fn may_be_read_by(&self, caller: &Caller) -> bool {
         self.readers.contains(caller.name())
+    }
+
+    /// When it was opened, by the clock or by its newest entry, whichever is later: a clock that was set back brings nothing back.
+    pub(crate) fn opened(&self) -> UnixMillis {
+        self.opened
     }
 
     /// The file, or what its files on this host are named by.

@@ -16,6 +16,7 @@ pub mod key;
 pub mod caller;
 pub mod ledger;
 pub mod policy;
+pub mod rotation;
 pub mod token;
 pub mod verify;
 

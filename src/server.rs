@@ -155,7 +155,8 @@ impl Listener {
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
         let (policy, ledger) = (signer.policy.clone(), signer.ledger.clone());
-        let operator = OperatorServer::new(operator::Operator::new(ledger.clone(), all_keys));
+        let own = Signer { keys: all_keys, ..signer.clone() };
+        let operator = OperatorServer::new(operator::Operator::new(own));
         let reading = ledger::Reading::service(ledger.clone(), stopping.clone());
         let health = health::Health::service(signer.clone(), stopping.clone());
         let api = api::Api::new(signer, work.clone(), stopping.clone());

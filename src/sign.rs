@@ -14,10 +14,11 @@ use bytes::Bytes;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::caller::Caller;
-use crate::key::{Clock, Keys, Scheme};
+use crate::key::{Clock, Key, Keys, Scheme};
 use crate::ledger::{Intent, Ledger, LedgerError, Permitted, Receipt, Refused};
 use crate::policy::Policy;
-use crate::token::{Asking, TokenError, Tokens};
+use crate::rotation::Rotations;
+use crate::token::{Asking, TokenError, TokenName, Tokens};
 use crate::verify::{Signature, VerifyError};
 
 /// The stages that one request passes, put together by [`crate::daemon`]. Cheap to clone.
@@ -31,6 +32,8 @@ pub struct Signer {
     pub ledger: Ledger,
     /// Where the keys live.
     pub tokens: Tokens,
+    /// Which key's turn it is.
+    pub rotations: Rotations,
 }
 
 impl Signer {
@@ -50,6 +53,16 @@ impl Signer {
         };
         let signature = ask(self.tokens.holding(&intent), &intent).await;
         self.ledger.settle(intent, signature)
+    }
+
+    /// Has a key sign a challenge on one token, recorded like any other use of it.
+    ///
+    /// # Errors
+    /// [`Failure`], by the stage that said no.
+    pub(crate) async fn self_test(&self, key: &Arc<Key>, token: &TokenName) -> Result<(), Failure> {
+        let test = self.ledger.record_self_test(key).await?;
+        let signature = ask(self.tokens.only(token, test.intent()), test.intent()).await;
+        self.ledger.settle_self_test(test, signature)
     }
 }
 

@@ -173,6 +173,7 @@ async fn the_daemon_never_maps_the_module_nor_holds_the_pin_file_open() {
         copies: Vec::new(),
         accept: std::collections::BTreeSet::new(),
         certificate: None,
+        succeeds: None,
     };
     let launch = Launch::of(env!("CARGO_BIN_EXE_countersign").into());
     let (tokens, keys) =

@@ -5,7 +5,9 @@
 
 use countersign::agent::codec::{Request, SignRequest};
 use countersign::ledger::Entry;
-use countersign::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, RevocationReason, Revoked, UnixMillis};
+use countersign::ledger::entry::{
+    Asked, AskedTbs, CaKey, Outcome, RevocationReason, Revoked, RotationStep, UnixMillis,
+};
 use countersign_tbs::crl::{
     CrlBuilder, CrlNumber, EntryExtension, IssuingDistributionPoint, Reason, RevokedEntry, Scope,
     TbsCertList, Updates,
@@ -429,7 +431,26 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
             by: b"uid:0".to_vec(),
             why: b"ticket 4711".to_vec(),
         });
-    others.into_iter().chain(outcomes).chain(revocations).map(|entry| entry.encode().unwrap()).collect()
+    let steps = [
+        RotationStep::Stage,
+        RotationStep::Publish,
+        RotationStep::Activate(time),
+        RotationStep::Cancel,
+        RotationStep::Retire(true),
+    ];
+    let rotations = steps.into_iter().map(|step| Entry::Rotation {
+        time,
+        key: b"user-ca-2".to_vec(),
+        ca_key: ca_key(),
+        spki: vec![0x30, 0],
+        old: b"user-ca".to_vec(),
+        old_spki: vec![0x30, 1],
+        step,
+        by: b"uid:0".to_vec(),
+        why: b"ticket 4712".to_vec(),
+    });
+    let others = others.into_iter().chain(rotations);
+    others.chain(outcomes).chain(revocations).map(|entry| entry.encode().unwrap()).collect()
 }
 
 /// Public examples: that of Go's golang.org/x/mod/sumdb/note, and that of C2SP tlog-cosignature.

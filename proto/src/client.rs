@@ -21,10 +21,11 @@ use crate::v1::operator_client::OperatorClient;
 use crate::v1::sign_stream_response::Result as Outcome;
 use crate::v1::signer_client::SignerClient;
 use crate::v1::{
-    ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetCheckpointRequest,
-    GetCrlNumberRequest, GetKeyRequest, GetTreeRequest, InclusionProof, Key, ListEntriesRequest,
-    ListEntriesResponse, ListKeysRequest, ProveConsistencyRequest, ProveInclusionRequest, Receipt,
-    RecordKeyDeletionRequest, RevokeRequest, RevokeResponse, SignRequest, SignResponse, SignStreamResponse,
+    Bundle, ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetBundleRequest,
+    GetCheckpointRequest, GetCrlNumberRequest, GetKeyRequest, GetLinesRequest, GetTreeRequest,
+    InclusionProof, Key, Line, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
+    ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordKeyDeletionRequest, RevokeRequest,
+    RevokeResponse, RotateRequest, RotateResponse, SignRequest, SignResponse, SignStreamResponse,
     ThawRequest, Tree, WatchRequest, WatchResponse,
 };
 
@@ -173,6 +174,15 @@ impl Client {
         Ok(self.inner.clone().get_key(request).await?.into_inner())
     }
 
+    /// The keys that are to be trusted together with the key of this name.
+    ///
+    /// # Errors
+    /// As [`Self::get_key`].
+    pub async fn get_bundle(&self, key: &str) -> Result<Bundle, CallError> {
+        let request = self.timed(GetBundleRequest { key: key.to_owned() });
+        Ok(self.inner.clone().get_bundle(request).await?.into_inner())
+    }
+
     /// Whether the signer can sign with `key`, or with any key if none is named (`grpc.health.v1`). The signer asks nobody, and
     /// answers at once.
     ///
@@ -217,6 +227,23 @@ impl Client {
         Ok(HealthChanges(self.health.clone().watch(health_of_witnesses()).await?.into_inner()))
     }
 
+    /// Whether the files of bundles are what they are to be.
+    ///
+    /// # Errors
+    /// [`CallError`] with reason `SERVICE_UNKNOWN` if the signer writes none.
+    pub async fn bundle_health(&self) -> Result<Health, CallError> {
+        let response = self.health.clone().check(self.timed(health_of_bundles())).await?;
+        Ok(response.into_inner().into())
+    }
+
+    /// The same, as it changes; as [`Self::watch_health`].
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub async fn watch_bundle_health(&self) -> Result<HealthChanges, CallError> {
+        Ok(HealthChanges(self.health.clone().watch(health_of_bundles()).await?.into_inner()))
+    }
+
     /// [`Self::checkpoint_health`], as it changes; as [`Self::watch_health`].
     ///
     /// # Errors
@@ -250,6 +277,23 @@ impl Client {
     pub async fn record_key_deletion(&self, request: RecordKeyDeletionRequest) -> Result<Receipt, CallError> {
         let response = self.operator.clone().record_key_deletion(self.timed(request)).await?;
         response.into_inner().receipt.ok_or_else(CallError::empty_answer)
+    }
+
+    /// As the signer's operator, over its Unix socket: takes a step by which one CA key takes the place of another.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `ROTATION_OUT_OF_ORDER` if another step is next.
+    pub async fn rotate(&self, request: RotateRequest) -> Result<RotateResponse, CallError> {
+        Ok(self.operator.clone().rotate(self.timed(request)).await?.into_inner())
+    }
+
+    /// As the signer's operator, over its Unix socket: how the line of this key stands, or each line if none is named.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `NO_SUCH_LINE` if the key is in no line.
+    pub async fn lines(&self, key: &str) -> Result<Vec<Line>, CallError> {
+        let request = self.timed(GetLinesRequest { key: key.to_owned() });
+        Ok(self.operator.clone().get_lines(request).await?.into_inner().lines)
     }
 
     /// As a reader of the ledger: its size and root.
@@ -333,6 +377,11 @@ impl Client {
 
 fn health_of_checkpoints() -> HealthCheckRequest {
     HealthCheckRequest { service: "ledger/checkpoints".to_owned() }
+}
+
+/// Of the files of bundles.
+fn health_of_bundles() -> HealthCheckRequest {
+    HealthCheckRequest { service: "bundles".to_owned() }
 }
 
 fn health_of_witnesses() -> HealthCheckRequest {

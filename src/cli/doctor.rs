@@ -79,6 +79,7 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
     findings.extend(installation::tls(&config.server));
     findings.extend(installation::certificates(&config.keys));
     findings.extend(installation::accepted(&config.keys));
+    findings.extend(installation::bundles(&config));
     findings.extend(ledger::examine(&config.ledger));
     findings.extend(policy(&config));
     let runtime = runtime()?;

@@ -16,6 +16,10 @@ use super::sign::ServerArgs;
 /// Exit status: 0 it can sign; 1 it cannot; 2 it could not be asked, there is no such key for this caller, or it signs no
 /// checkpoints.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one flag for each thing to ask about, as people write them"
+)]
 pub(super) struct HealthArgs {
     /// The key's name in the signer's configuration [default: the signer as a whole]
     key: Option<String>,
@@ -25,6 +29,9 @@ pub(super) struct HealthArgs {
     /// Whether the newest checkpoint has its quorum of witnesses, instead
     #[arg(long, conflicts_with_all = ["key", "checkpoints"])]
     witnesses: bool,
+    /// Whether the files of bundles are written, instead
+    #[arg(long, conflicts_with_all = ["key", "checkpoints", "witnesses"])]
+    bundles: bool,
     #[command(flatten)]
     server: ServerArgs,
     /// Go on, and print each change
@@ -44,6 +51,8 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
             client.watch_checkpoint_health().await
         } else if args.witnesses {
             client.watch_witness_health().await
+        } else if args.bundles {
+            client.watch_bundle_health().await
         } else {
             client.watch_health(key).await
         };
@@ -57,6 +66,8 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
         client.checkpoint_health().await
     } else if args.witnesses {
         client.witness_health().await
+    } else if args.bundles {
+        client.bundle_health().await
     } else {
         client.health(key).await
     };
@@ -67,6 +78,9 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
         _ if args.checkpoints => bail!("no checkpoint can be signed now; the signer's log says why"),
         _ if args.witnesses => {
             bail!("the newest checkpoint has no quorum of witnesses; the signer's log says why")
+        }
+        _ if args.bundles => {
+            bail!("a file of a bundle cannot be written; the signer's log says which, and why")
         }
         (Health::NotServing | Health::Unknown, None) => bail!("the signer cannot sign now; its log says why"),
         (Health::NotServing | Health::Unknown, Some(key)) => {

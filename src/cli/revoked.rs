@@ -226,6 +226,7 @@ fn message(filter: &Filter) -> v1::Filter {
         subject_key: text(&filter.subject_key),
         since_ms: filter.since.map(|time| time.0),
         until_ms: filter.until.map(|time| time.0),
+        rotations: filter.rotations,
         revocations_of: filter.revocations.map(|of| match of {
             Revocations::All => Bytes::new(),
             Revocations::Of(spki_sha256) => Bytes::copy_from_slice(&spki_sha256),

@@ -142,7 +142,9 @@ fn of(entry: &Entry) -> Option<&CaKey> {
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
-        | Entry::KeyDeletion { .. } => None,
+        | Entry::KeyDeletion { .. }
+        // It is about two keys, and found by the name of either.
+        | Entry::Rotation { .. } => None,
     }
 }
 

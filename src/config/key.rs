@@ -29,6 +29,7 @@ pub(super) struct Raw {
     accept: List,
     certificate: Text,
     issuer_certificate: Text,
+    succeeds: Text,
 }
 
 /// The names of the tokens, for the keys to refer to.
@@ -66,6 +67,8 @@ pub(super) struct KnownKeys {
     known: BTreeMap<String, (Option<KeyPurpose>, Range<usize>)>,
     /// That of the ledger.
     used: Option<String>,
+    /// The keys that are to take the place of another: that other's name, and where it says so.
+    successors: Vec<(String, String, Range<usize>)>,
 }
 
 /// Reads a key and its profiles; the log's own has none.
@@ -120,6 +123,11 @@ pub(super) fn read(
         Some(purpose) if purpose.is_x509() => certificate_files(purpose, own, issuer, section).map(Some),
         _ => has_no_files(own, issuer, section).then_some(None),
     };
+    let span = raw.succeeds.as_ref().map(Spanned::span);
+    let succeeds = section.or("succeeds", raw.succeeds, None, |old| KeyName::new(old).map(Some));
+    if let (Some(Some(old)), Some(span)) = (&succeeds, span) {
+        known.successors.push((name.to_owned(), old.to_string(), span));
+    }
     let mut token = token?.into_iter();
     let config = Config {
         name: key_name?,
@@ -133,6 +141,7 @@ pub(super) fn read(
         fingerprint: fingerprint?,
         accept: accept?,
         certificate: certificate?,
+        succeeds: succeeds?,
     };
     let rules = profiles?.map(|profiles| KeyRules { purpose: config.purpose, profiles });
     Some((config, rules))
@@ -219,6 +228,57 @@ impl TokenNames {
 }
 
 impl KnownKeys {
+    /// What is wrong with the lines that keys make, each of which takes the place of one: where, and why.
+    pub(super) fn faults_of_lines(&self) -> Vec<(String, Range<usize>, String)> {
+        let mut successors = BTreeMap::new();
+        let faults = self.successors.iter().filter_map(|(name, old, span)| {
+            let fault = self.fault_of_link(name, old).or_else(|| {
+                let rival: &mut &String = successors.entry(old).or_insert(name);
+                (*rival != name).then(|| {
+                    format!("is {old:?}, whose place key.{rival} is to take already: a key has one successor")
+                })
+            });
+            Some((name.clone(), span.clone(), fault?))
+        });
+        let mut faults: Vec<_> = faults.collect();
+        for (name, old, span) in &self.successors {
+            let (mut at, mut seen) = (name, BTreeSet::new());
+            while let Some(next) = successors.get(at).filter(|_| seen.insert(at)) {
+                at = next;
+            }
+            if seen.len() > 1 && at == name {
+                faults.push((
+                    name.clone(),
+                    span.clone(),
+                    format!("is {old:?}, and goes round: no key takes its own place in the end"),
+                ));
+            }
+        }
+        faults
+    }
+
+    fn fault_of_link(&self, name: &str, old: &str) -> Option<String> {
+        let purpose = |name: &str| self.known.get(name).map(|(purpose, _)| *purpose);
+        let Some(other) = purpose(old) else {
+            return Some(format!(
+                "is {old:?}, but there is no section [key.{old}]; once that key is retired and its section deleted, delete this, too"
+            ));
+        };
+        if name == old {
+            return Some("is the key itself: name the one whose place it is to take".to_owned());
+        }
+        match (purpose(name).flatten(), other) {
+            (Some(KeyPurpose::X509Crl | KeyPurpose::Ocsp | KeyPurpose::Ledger), _) => Some(
+                "is for keys that sign certificates (ssh-user-ca, ssh-host-ca, x509-ca): delete it"
+                    .to_owned(),
+            ),
+            (Some(own), Some(other)) if own != other => Some(format!(
+                "is {old:?}, which is for {other}; one of {own} takes the place of such a key alone"
+            )),
+            _ => None,
+        }
+    }
+
     /// The key that signs checkpoints.
     pub(super) fn for_ledger(&mut self, name: &str) -> Result<KeyName, String> {
         self.used = Some(name.to_owned());
@@ -231,6 +291,11 @@ impl KnownKeys {
                 "is {name:?}, whose purpose is {purpose}: checkpoints take a key of their own, of purpose \"ledger\""
             )),
         }
+    }
+
+    /// Whether any is for this.
+    pub(super) fn any_is_for(&self, purpose: KeyPurpose) -> bool {
+        self.known.values().any(|(own, _)| *own == Some(purpose))
     }
 
     /// Those for checkpoints that the ledger does not name.

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde::de::Visitor;
 use serde::de::value::Error;
 
-use crate::config::{Config, Fault, blocklist, key, ledger, profile, server, token};
+use crate::config::{Config, Fault, blocklist, bundles, key, ledger, profile, server, token};
 
 mod faults;
 mod revocation;
+mod rotation;
 mod yubikey;
 
 const EXAMPLE: &str = concat!(
@@ -143,16 +144,20 @@ fn example_documents_every_key() {
     assert!(EXAMPLE.contains("\n# pin_credential = \""));
     let of_services = ["pin_credential"];
     // Of a section that nobody has by default.
+    for key in keys_of::<bundles::Raw>() {
+        assert!(EXAMPLE.contains(&format!("\n# {key} = ")), "the example file lacks {key}");
+    }
+    assert!(EXAMPLE.contains("\n# succeeds = \""));
     let of_witnesses = ["quorum"];
     for key in keys_of::<ledger::RawWitness>().iter().chain(&of_witnesses) {
         assert!(EXAMPLE.contains(&format!("\n# {key} = ")), "the example file lacks {key}");
     }
     let of_ca = ["max_path_length", "permitted_names", "excluded_names"];
     let of_others = ["max_path_length", "permitted_names", "excluded_names", "unconstrained"];
-    let of_x509 = ["slot", "certificate", "issuer_certificate"];
-    let of_tokens = ["label", "id", "slot", "fingerprint", "accept", "issuer_certificate"];
-    let of_all = ["label", "id", "slot", "fingerprint", "accept"];
-    let of_modules = ["label", "id", "certificate", "issuer_certificate"];
+    let of_x509 = ["slot", "certificate", "issuer_certificate", "succeeds"];
+    let of_tokens = ["label", "id", "slot", "fingerprint", "accept", "issuer_certificate", "succeeds"];
+    let of_all = ["label", "id", "slot", "fingerprint", "accept", "succeeds"];
+    let of_modules = ["label", "id", "certificate", "issuer_certificate", "succeeds"];
     let lists = &table["key"]["tls-ca"]["allow"]["lists"];
     let responses = &table["key"]["tls-ocsp"]["allow"]["responses"];
     for (section, keys) in [

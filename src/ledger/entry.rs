@@ -10,9 +10,11 @@ use aws_lc_rs::digest::{Context, SHA256};
 use minicbor::{Decode, Encode};
 
 mod revocation;
+mod rotation;
 
 pub use revocation::{NoReason, RevocationReason, Revoked};
 pub(crate) use revocation::{fingerprint, folded, from_fingerprint, key_sha256, serial_text, subject_key};
+pub use rotation::RotationStep;
 
 /// The longest entry, in bytes: C2SP tlog-tiles gives an entry's length two bytes.
 pub const MAX_LEN: usize = 65_535;
@@ -246,6 +248,37 @@ pub enum Entry {
         #[cbor(n(5), with = "minicbor::bytes")]
         why: Vec<u8>,
     },
+    /// An operator takes a step by which one CA key takes the place of another.
+    #[n(13)]
+    Rotation {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// The successor's name.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        key: Vec<u8>,
+        /// The successor.
+        #[n(2)]
+        ca_key: CaKey,
+        /// Its DER SubjectPublicKeyInfo (RFC 5280 §4.1).
+        #[cbor(n(3), with = "minicbor::bytes")]
+        spki: Vec<u8>,
+        /// The name of the key whose place it takes.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        old: Vec<u8>,
+        /// That key's DER SubjectPublicKeyInfo.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        old_spki: Vec<u8>,
+        /// Which step.
+        #[n(6)]
+        step: RotationStep,
+        /// The operator, as the kernel named it: `uid:0`.
+        #[cbor(n(7), with = "minicbor::bytes")]
+        by: Vec<u8>,
+        /// The operator's reason.
+        #[cbor(n(8), with = "minicbor::bytes")]
+        why: Vec<u8>,
+    },
 }
 
 /// What a caller asked for.
@@ -398,7 +431,8 @@ impl Entry {
             | Self::Thaw { time, .. }
             | Self::Checkpoint { time, .. }
             | Self::Revocation { time, .. }
-            | Self::KeyDeletion { time, .. } => *time,
+            | Self::KeyDeletion { time, .. }
+            | Self::Rotation { time, .. } => *time,
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Filter {
     pub subject_key: Option<String>,
     /// Revocations alone, and of which CA key.
     pub revocations: Option<Revocations>,
+    /// Steps of rotations alone.
+    pub rotations: bool,
     /// At this time or later.
     pub since: Option<UnixMillis>,
     /// Before this time.
@@ -141,12 +143,13 @@ impl Filter {
             };
             vec![(Kind::Revocation, word)]
         });
+        let rotations = self.rotations.then(|| vec![(Kind::Rotation, Vec::new())]);
         let names = self.name.iter().map(|name| {
             let mut spelt = vec![name.clone(), folded(name)];
             spelt.dedup();
             spelt.into_iter().map(|name| (Kind::Name, name.into_bytes())).collect()
         });
-        let rare = revocations.chain(serials).chain(names);
+        let rare = revocations.chain(rotations).chain(serials).chain(names);
         rare.chain(texts.map(|(kind, text)| vec![(kind, text.as_bytes().to_vec())])).collect()
     }
 
@@ -157,7 +160,8 @@ impl Filter {
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
             && is(self.caller.as_ref(), caller(entry))
-            && is(self.key.as_ref(), key(entry))
+            && keys(entry).into_iter().any(|key| is(self.key.as_ref(), key))
+            && (!self.rotations || matches!(entry, Entry::Rotation { .. }))
             && self.revocations.is_none_or(|wanted| wanted.has(entry))
             && self.matches_tbs(entry)
     }
@@ -231,7 +235,8 @@ fn asked(entry: &Entry) -> Option<&Asked> {
         | Entry::Thaw { .. }
         | Entry::Checkpoint { .. }
         | Entry::Revocation { .. }
-        | Entry::KeyDeletion { .. } => None,
+        | Entry::KeyDeletion { .. }
+        | Entry::Rotation { .. } => None,
     }
 }
 
@@ -241,7 +246,7 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
         Entry::Refusals { caller, .. } | Entry::Freeze { caller, .. } | Entry::Thaw { caller, .. } => {
             Some(caller)
         }
-        Entry::Revocation { by, .. } => Some(by),
+        Entry::Revocation { by, .. } | Entry::Rotation { by, .. } => Some(by),
         Entry::Outcome { .. }
         | Entry::SelfTest { .. }
         | Entry::Checkpoint { .. }
@@ -249,10 +254,21 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
     }
 }
 
+/// The names of keys that an entry is about.
+fn keys(entry: &Entry) -> [Option<&[u8]>; 2] {
+    match entry {
+        Entry::Rotation { key, old, .. } => [Some(key), Some(old)],
+        other => [key(other), None],
+    }
+}
+
 fn key(entry: &Entry) -> Option<&[u8]> {
     match entry {
         Entry::Intent { asked, .. } | Entry::Refusal { asked, .. } => Some(&asked.key),
-        Entry::Freeze { key, .. } | Entry::Thaw { key, .. } | Entry::Revocation { key, .. } => Some(key),
+        Entry::Freeze { key, .. }
+        | Entry::Thaw { key, .. }
+        | Entry::Revocation { key, .. }
+        | Entry::Rotation { key, .. } => Some(key),
         Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => Some(key.as_bytes()),
         Entry::Outcome { .. } | Entry::Refusals { .. } | Entry::KeyDeletion { .. } => None,
     }

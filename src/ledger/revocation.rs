@@ -55,7 +55,7 @@ impl Ledger {
         };
         // Here, so that what is too long fails alone, and not the transaction of others.
         entry.encode()?;
-        self.noted(self.queue.record_revocation(entry).await)
+        self.noted(self.queue.record_ruling(entry).await)
     }
 
     /// Whether the log has a certificate of `key` that is meant, whatever became of its intent.

@@ -26,7 +26,7 @@ use crate::ledger::entry::{Outcome, UnixMillis};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::TermKey;
 use crate::ledger::store::{Batch as _, Held, Store, Stored};
-use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
+use crate::ledger::{Entry, Leaf, LedgerError, Links, Receipt, Thaw};
 
 mod round;
 
@@ -62,7 +62,7 @@ enum Job {
     Refusal(Waiting<Refused, Option<u64>>),
     Intent(Waiting<Box<Wanted>, Claimed>),
     Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
-    Revocation(Waiting<Box<Entry>, Receipt>),
+    Ruling(Waiting<Box<Entry>, Receipt>),
     CrlNumber(Waiting<[u8; 32], Option<CrlNumber>>),
     Outcome(Leaf),
     /// Dropped after the next commit, which has all outcomes before it.
@@ -94,12 +94,8 @@ struct Wanted {
 }
 
 impl Queue {
-    /// Starts the writer on `store`, whose log bars some subject keys.
-    pub(super) fn start(
-        store: impl Store,
-        clock: LogClock,
-        barred: Compromised,
-    ) -> Result<Self, LedgerError> {
+    /// Starts the writer on `store`, whose log has these rulings.
+    pub(super) fn start(store: impl Store, clock: LogClock, rulings: Rulings) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::channel();
         let (path, key) = (store.path().to_owned(), store.index().key());
         let (outcomes, failures, counted) = (Outcomes::default(), 0, UnixMillis(0));
@@ -113,7 +109,7 @@ impl Queue {
             outcomes,
             failures,
             counted,
-            barred,
+            rulings,
             size: sender,
             doubt: None,
             condemned: Arc::clone(&condemned),
@@ -189,9 +185,9 @@ impl Queue {
         self.send(time, Box::new(thaw), Job::Thaw).await
     }
 
-    /// Appends a revocation and returns where it is once it is durable, and so.
-    pub(super) async fn record_revocation(&self, revocation: Entry) -> Result<Receipt, LedgerError> {
-        self.send(revocation.time(), Box::new(revocation), Job::Revocation).await
+    /// Appends a ruling and returns where it is once it is durable, and so.
+    pub(super) async fn record_ruling(&self, ruling: Entry) -> Result<Receipt, LedgerError> {
+        self.send(ruling.time(), Box::new(ruling), Job::Ruling).await
     }
 
     /// The newest CRL number of a key, by the SHA-256 of its SPKI; nothing is recorded.
@@ -255,12 +251,27 @@ struct Writer<S> {
     failures: u64,
     /// When refusals that were only counted were last recorded.
     counted: UnixMillis,
-    /// Subject keys that are certified no more.
-    barred: Compromised,
+    rulings: Rulings,
     size: watch::Sender<u64>,
     /// Of a commit that was not answered.
     doubt: Option<Doubt>,
     condemned: Arc<OnceLock<LedgerError>>,
+}
+
+/// What operators have ruled, which holds for what comes after: the writer learns of it with the commit that makes it durable.
+#[derive(Debug)]
+pub(super) struct Rulings {
+    /// Subject keys that are certified no more.
+    pub(super) barred: Compromised,
+    /// What the steps of rotations have come to.
+    pub(super) links: watch::Sender<Arc<Links>>,
+}
+
+impl Rulings {
+    fn learn(&mut self, ruling: &Entry) {
+        self.barred.learn(ruling);
+        self.links.send_if_modified(|links| Arc::make_mut(links).learn(ruling));
+    }
 }
 
 /// A transaction that may be in the log, though nobody was told so.
@@ -270,8 +281,8 @@ struct Doubt {
     outcomes: usize,
     /// What nobody will work on, since nobody was told of it: its index, and its time.
     owing: Vec<(u64, UnixMillis)>,
-    /// What bars subject keys.
-    revocations: Vec<Entry>,
+    /// What an operator has ruled.
+    rulings: Vec<Entry>,
 }
 
 /// The outcomes that are not written yet: first in the next transaction.
@@ -321,9 +332,7 @@ impl<S: Store> Writer<S> {
                         Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
                         Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
                         Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
-                        Job::Revocation(revocation) => {
-                            round.revocations.extend(revocation.in_time(&mut self.clock));
-                        }
+                        Job::Ruling(ruling) => round.rulings.extend(ruling.in_time(&mut self.clock)),
                         Job::CrlNumber(asked) => round.numbers.push(asked),
                         Job::Outcome(outcome) => self.outcomes.push(outcome),
                         Job::Settle(answer) => settled.push(answer),
@@ -378,7 +387,7 @@ impl<S: Store> Writer<S> {
                 self.succeeded();
                 self.outcomes = Outcomes::default();
                 round.times().for_each(|time| self.clock.appended(time));
-                round.revocations.iter().for_each(|revocation| self.barred.learn(&revocation.what));
+                round.rulings.iter().for_each(|ruling| self.rulings.learn(&ruling.what));
                 self.counted = if count { now } else { self.counted };
                 self.size.send_replace(self.store.index().entries());
                 round.tell(written);
@@ -407,19 +416,19 @@ impl<S: Store> Writer<S> {
         if let Some(now) = count {
             admit::counted_refusals(&mut batch, now)?;
         }
-        let written = round.append(&mut batch, &self.barred)?;
+        let written = round.append(&mut batch, &self.rulings.barred)?;
         let committed = batch.commit();
         if let Err(StoreError::InDoubt(_)) = &committed {
             let (outcomes, owing) = (self.outcomes.leaves.len(), round.owing(&written));
-            let revocations = round.revocations.iter().map(|revocation| (*revocation.what).clone()).collect();
-            self.doubt = Some(Doubt { outcomes, owing, revocations });
+            let rulings = round.rulings.iter().map(|ruling| (*ruling.what).clone()).collect();
+            self.doubt = Some(Doubt { outcomes, owing, rulings });
         }
         committed.map(|()| written)
     }
 
     /// Learns what became of a commit that was not answered. What is in the log was promised to nobody: its outcome is that.
     fn resolve(&mut self) -> Stored<()> {
-        let Some(Doubt { outcomes, owing, revocations }) = &self.doubt else { return Ok(()) };
+        let Some(Doubt { outcomes, owing, rulings }) = &self.doubt else { return Ok(()) };
         if self.store.resolve()? == Held::All {
             let key = self.store.index().key();
             let abandoned = owing.iter().map(|(intent, time)| {
@@ -435,8 +444,8 @@ impl<S: Store> Writer<S> {
             for (_, time) in owing {
                 self.clock.appended(*time);
             }
-            for revocation in revocations {
-                self.barred.learn(revocation);
+            for ruling in rulings {
+                self.rulings.learn(ruling);
             }
             self.outcomes.leaves.drain(..*outcomes);
             for outcome in abandoned {

@@ -12,7 +12,7 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::{ParseError, Tbs, TbsKind};
 
 use crate::caller::CallerName;
-use crate::key::{Clock, KeyCertificate, KeyName, KeyPurpose, Keys, Scheme, UnixTime};
+use crate::key::{Clock, KeyCertificate, KeyName, KeyPurpose, Keys, OutOfTurn, Scheme, Turn, UnixTime};
 use crate::policy::format::{Format, built_in, first_permitting};
 use crate::policy::profile::Profile;
 use crate::policy::quote::{listed, quoted};
@@ -133,6 +133,10 @@ impl Policy {
         answer(observer, Place::BuiltIn("deadline"), saw, in_time(asked))?;
         let saw = || asked.kind.to_string();
         answer(observer, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
+        if let Some(turn) = asked.ca_keys.turn(&key) {
+            let saw = || format!("{} at {}", asked.kind, asked.now.unix.0);
+            answer(observer, Place::BuiltIn("turn"), saw, in_turn(&key, turn, asked.kind, asked.now.unix))?;
+        }
         if asked.ca_keys.await_certificate(&key) {
             let saw = || "no `certificate` of the key".to_owned();
             answer(observer, Place::BuiltIn("certificate"), saw, certified(&key, asked.kind))?;
@@ -207,6 +211,28 @@ fn of_kind(key: &KeyName, purpose: KeyPurpose, found: TbsKind) -> Verdict {
     object(Reason::TbsKindNotAllowed, message)
 }
 
+/// Of two keys of which one takes the place of the other, one signs certificates.
+fn in_turn(key: &KeyName, turn: &Turn, found: TbsKind, now: UnixTime) -> Verdict {
+    let Err(out_of_turn) = turn.at(now, found) else { return Ok(()) };
+    match out_of_turn {
+        OutOfTurn::Early { predecessor, from } => {
+            let from = from.map_or_else(|| "a time that is not set yet".to_owned(), |from| from.to_string());
+            let message = format!(
+                "key {key} takes the place of key {predecessor} at {from}, and signs no certificates before; until then ask for \
+                 {predecessor}"
+            );
+            object(Reason::KeyNotActive, message)
+        }
+        OutOfTurn::Over { successor, since } => {
+            let message = format!(
+                "key {successor} has taken the place of key {key} at {since}, which signs no certificates any more; ask for {successor}, and \
+                 name its public key as the CA's"
+            );
+            object(Reason::KeySuperseded, message)
+        }
+    }
+}
+
 /// A CA that has no certificate yet has no name that what it signs could be issued by.
 fn certified(key: &KeyName, found: TbsKind) -> Verdict {
     if matches!(found, TbsKind::X509Request | TbsKind::X509Root) {
@@ -260,6 +286,14 @@ impl<'a> CaKeys<'a> {
         match self {
             Self::Pinned(keys) => keys.get(name)?.certificate.as_deref(),
             Self::Configured(offline) | Self::Assumed(offline) => offline.certificates.get(name),
+        }
+    }
+
+    /// When the key `name` signs certificates, if that depends on another key. Only a signer that runs knows.
+    pub(super) fn turn(&self, name: &KeyName) -> Option<&'a Turn> {
+        match self {
+            Self::Pinned(keys) => keys.get(name)?.turn.as_deref(),
+            Self::Configured(_) | Self::Assumed(_) => None,
         }
     }
 

@@ -21,6 +21,8 @@ pub enum ReasonClass {
     Spent,
     /// The caller is frozen for the key: its operator must look into it.
     Frozen,
+    /// It is another key's turn: ask for that one.
+    Turn,
 }
 
 /// Makes [`Reason`] from one table, so that no reason lacks its word, its class or its place in [`Reason::ALL`].
@@ -66,6 +68,10 @@ reasons! {
     RequestExpired = "REQUEST_EXPIRED", Expired;
     /// The key signs another kind of TBS.
     TbsKindNotAllowed = "TBS_KIND_NOT_ALLOWED", Denied;
+    /// The key is to take another's place, and has not taken it yet.
+    KeyNotActive = "KEY_NOT_ACTIVE", Turn;
+    /// Another key has taken the key's place.
+    KeySuperseded = "KEY_SUPERSEDED", Turn;
     /// The CA key has no certificate yet.
     CertificateAwaited = "CERTIFICATE_AWAITED", Denied;
     /// The TBS names another CA key than the one that is to sign it.

@@ -1,4 +1,4 @@
-//! The gRPC service: the four methods of `countersign.v1.Signer`.
+//! The gRPC service: the methods of `countersign.v1.Signer`.
 //!
 //! In: calls of a caller that the connection vouches for. Out: its requests to the [`Signer`], and the answers. What is
 //! promised to the ledger is kept here: a request that has entered the pipeline leaves it, whatever its client does.
@@ -18,6 +18,7 @@ use super::status::{Fault, Rejection};
 use super::{message, stream};
 use crate::caller::Caller;
 use crate::key::{Key, KeyName, UnixTime};
+use crate::rotation::Line;
 use crate::sign::{Failure, Signed, Signer};
 use crate::token::TokenErrorClass;
 
@@ -102,6 +103,18 @@ impl Api {
         let key = self.signer.keys.get(&name).filter(|_| self.signer.policy.may_use(caller, &name));
         key.ok_or(Fault::KeyNotAvailable)
     }
+
+    /// The line of the key of this name, unless policy keeps every key of it from the caller.
+    fn line(&self, caller: &Caller, name: &str) -> Result<Line, Fault> {
+        let line = self.signer.rotations.line(name, UnixTime::now());
+        let may_use = |line: &Line| {
+            let mut keys = line.members.iter().filter_map(|member| member.key.as_ref());
+            keys.any(|key| {
+                self.signer.keys.get(&key.name).is_some() && self.signer.policy.may_use(caller, &key.name)
+            })
+        };
+        line.filter(may_use).ok_or(Fault::KeyNotAvailable)
+    }
 }
 
 #[tonic::async_trait]
@@ -134,6 +147,15 @@ impl signer_server::Signer for Api {
         let call = Call::of(&request).map_err(Rejection::from)?;
         let key = self.key(&call.caller, &request.get_ref().name).map_err(Rejection::from)?;
         Ok(Response::new(message::key(key)))
+    }
+
+    async fn get_bundle(
+        &self,
+        request: Request<v1::GetBundleRequest>,
+    ) -> Result<Response<v1::Bundle>, Status> {
+        let call = Call::of(&request).map_err(Rejection::from)?;
+        let line = self.line(&call.caller, &request.get_ref().key).map_err(Rejection::from)?;
+        Ok(Response::new(message::bundle(&line)))
     }
 }
 

@@ -22,6 +22,7 @@ use super::status::{Fault, Rejection};
 use crate::caller::Caller;
 use crate::key::KeyName;
 use crate::ledger::Checkpointing;
+use crate::rotation::Writing;
 use crate::sign::Signer;
 use crate::token;
 
@@ -29,6 +30,8 @@ use crate::token;
 const CHECKPOINTS: &str = "ledger/checkpoints";
 /// The name of their witnesses.
 const WITNESSES: &str = "ledger/witnesses";
+/// The name of the files of bundles.
+const BUNDLES: &str = "bundles";
 /// How many calls may watch. Each is a task for as long as its client likes.
 const MAX_WATCHES: ShareLimits = ShareLimits { total: 1024, per_caller: 64 };
 /// The longest question: a name, and what is around it.
@@ -53,6 +56,8 @@ enum Subject {
     Checkpoints,
     /// Whether the newest checkpoint has its quorum of witnesses.
     Witnesses,
+    /// Whether the files of bundles are what they are to be.
+    Bundles,
 }
 
 type Answer = Result<HealthCheckResponse, Status>;
@@ -74,6 +79,9 @@ impl Health {
         if service == WITNESSES {
             return (self.witnessing() != Checkpointing::Off).then_some(Subject::Witnesses);
         }
+        if service == BUNDLES {
+            return (self.writing() != Writing::Off).then_some(Subject::Bundles);
+        }
         let key = KeyName::new(service.strip_prefix("key/")?).ok()?;
         let usable = self.signer.policy.may_use(caller, &key) && self.signer.keys.get(&key).is_some();
         usable.then_some(Subject::Key(key))
@@ -87,11 +95,15 @@ impl Health {
         *self.signer.ledger.watch_witnessing().borrow()
     }
 
+    fn writing(&self) -> Writing {
+        *self.signer.rotations.watch_writing().borrow()
+    }
+
     fn keys(&self, subject: &Subject) -> Vec<KeyName> {
         match subject {
             Subject::Signer => self.signer.keys.iter().map(|key| key.name.clone()).collect(),
             Subject::Key(key) => vec![key.clone()],
-            Subject::Checkpoints | Subject::Witnesses => Vec::new(),
+            Subject::Checkpoints | Subject::Witnesses | Subject::Bundles => Vec::new(),
         }
     }
 
@@ -100,6 +112,7 @@ impl Health {
         let can_sign = match subject {
             Subject::Checkpoints => self.checkpointing() == Checkpointing::Current,
             Subject::Witnesses => self.witnessing() == Checkpointing::Current,
+            Subject::Bundles => self.writing() == Writing::Current,
             Subject::Signer | Subject::Key(_) => self.keys(subject).iter().any(is_ready),
         };
         if can_sign && self.signer.ledger.is_writable() && !*self.stopping.borrow() {
@@ -147,6 +160,7 @@ impl Health {
             changes_of(ledger.watch_writable()),
             changes_of(ledger.watch_checkpointing()),
             changes_of(ledger.watch_witnessing()),
+            changes_of(self.signer.rotations.watch_writing()),
         ];
         for each in tokens.chain(ledger) {
             changes.insert(changes.len(), each);

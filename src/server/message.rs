@@ -18,8 +18,11 @@ use crate::ledger::Receipt;
 use crate::sign::{Priority, Request, RequestId, Signed};
 
 pub(super) mod log;
+mod rotation;
 #[cfg(test)]
 mod tests;
+
+pub(super) use rotation::{bundle, line};
 
 /// Reads one request of `caller`.
 ///

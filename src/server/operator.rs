@@ -17,9 +17,11 @@ use super::status::{Fault, Rejection, RevocationFault};
 use crate::caller::{Caller, CallerName};
 use crate::key::{Key, KeyName, KeyPurpose, Keys, PublicKey};
 use crate::ledger::entry::{RevocationReason, Revoked, UnixMillis, from_fingerprint};
-use crate::ledger::{KeyDeletion, Ledger, Revocation, Thaw};
-use crate::sign::Failure;
+use crate::ledger::{KeyDeletion, Revocation, Thaw};
+use crate::sign::{Failure, Signer};
 use crate::token::TokenName;
+
+mod rotate;
 
 /// The longest reason, and the longest name of a place, in bytes.
 const MAX_LINE: usize = 1024;
@@ -29,22 +31,21 @@ const MAX_NAME: usize = 1024;
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Operator {
-    ledger: Ledger,
-    /// Those in service, the log's own too.
-    keys: Keys,
+    /// With every key in service, the log's own too.
+    signer: Signer,
 }
 
 impl Operator {
-    pub(super) fn new(ledger: Ledger, keys: Keys) -> Self {
-        Self { ledger, keys }
+    pub(super) fn new(signer: Signer) -> Self {
+        Self { signer }
     }
 
     async fn revocation(&self, request: Request<v1::RevokeRequest>) -> Result<v1::RevokeResponse, Rejection> {
         let caller = request.extensions().get::<Arc<Caller>>().cloned().ok_or(Fault::Internal)?;
         let (by, request) = (operator(&caller)?, request.into_inner());
         let (dry_run, elsewhere) = (request.dry_run, request.not_in_ledger);
-        let Revoking { key, what, reason, why } = revoking(&self.keys, request)?;
-        let in_ledger = self.ledger.has_issued(&key, &what).await?;
+        let Revoking { key, what, reason, why } = revoking(&self.signer.keys, request)?;
+        let in_ledger = self.signer.ledger.has_issued(&key, &what).await?;
         if !in_ledger && !elsewhere {
             return Err(RevocationFault::Nothing.into());
         }
@@ -54,15 +55,15 @@ impl Operator {
         }
         let (name, said) = (key.name.clone(), why.clone());
         let revocation = Revocation { key, what, reason, in_ledger, by: by.clone(), why };
-        let receipt = self.ledger.revoke(revocation).await.map_err(Failure::from)?;
+        let receipt = self.signer.ledger.revoke(revocation).await.map_err(Failure::from)?;
         tracing::warn!(entry = receipt.index, why = said, %reason, "{by} revoked certificates of key {name}");
-        let receipt = Some(message::receipt(receipt, self.ledger.origin()));
+        let receipt = Some(message::receipt(receipt, self.signer.ledger.origin()));
         Ok(v1::RevokeResponse { receipt, key: described, in_ledger })
     }
 
     async fn thawed(&self, request: Request<v1::ThawRequest>) -> Result<v1::ThawResponse, Rejection> {
         let thaw = checked(who(&request)?, request.into_inner())?;
-        let recorded = self.ledger.thaw(thaw.clone()).await.map_err(Failure::from)?;
+        let recorded = self.signer.ledger.thaw(thaw.clone()).await.map_err(Failure::from)?;
         let receipt = recorded.ok_or(Fault::NotFrozen)?;
         tracing::warn!(
             entry = receipt.index,
@@ -72,7 +73,7 @@ impl Operator {
             thaw.caller,
             thaw.key
         );
-        Ok(v1::ThawResponse { receipt: Some(message::receipt(receipt, self.ledger.origin())) })
+        Ok(v1::ThawResponse { receipt: Some(message::receipt(receipt, self.signer.ledger.origin())) })
     }
 
     async fn key_deletion_recorded(
@@ -81,10 +82,10 @@ impl Operator {
     ) -> Result<v1::RecordKeyDeletionResponse, Rejection> {
         let deletion = checked_deletion(who(&request)?, request.into_inner())?;
         // By its public half, so that no copy of a key that is in service is lost, and whatever the file says by now.
-        if self.keys.iter().any(|key| key.public_key == deletion.public_key) {
+        if self.signer.keys.iter().any(|key| key.public_key == deletion.public_key) {
             return Err(Fault::KeyInService.into());
         }
-        let recorded = self.ledger.record_key_deletion(deletion.clone()).await;
+        let recorded = self.signer.ledger.record_key_deletion(deletion.clone()).await;
         let receipt = recorded.map_err(Failure::from)?;
         tracing::warn!(
             entry = receipt.index,
@@ -95,7 +96,7 @@ impl Operator {
             deletion.token,
             deletion.place
         );
-        let receipt = message::receipt(receipt, self.ledger.origin());
+        let receipt = message::receipt(receipt, self.signer.ledger.origin());
         Ok(v1::RecordKeyDeletionResponse { receipt: Some(receipt) })
     }
 }
@@ -118,6 +119,20 @@ impl operator_server::Operator for Operator {
         request: Request<v1::RecordKeyDeletionRequest>,
     ) -> Result<Response<v1::RecordKeyDeletionResponse>, Status> {
         Ok(Response::new(self.key_deletion_recorded(request).await?))
+    }
+
+    async fn rotate(
+        &self,
+        request: Request<v1::RotateRequest>,
+    ) -> Result<Response<v1::RotateResponse>, Status> {
+        Ok(Response::new(self.rotated(request).await?))
+    }
+
+    async fn get_lines(
+        &self,
+        request: Request<v1::GetLinesRequest>,
+    ) -> Result<Response<v1::GetLinesResponse>, Status> {
+        Ok(Response::new(self.lines(&request)?))
     }
 }
 

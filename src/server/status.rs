@@ -17,10 +17,12 @@ use crate::sign::{Failure, InvalidRequestId};
 use crate::token::TokenErrorClass;
 
 mod revocation;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
 pub(super) use revocation::RevocationFault;
+pub(super) use rotation::RotationFault;
 
 /// The longest message, in bytes: HTTP/2 clients take about 8 KiB of trailers, and a status has its message in them
 /// twice, percent-encoded and in base64.
@@ -285,7 +287,9 @@ impl From<Refused> for Rejection {
     fn from(Refused { refusal, entry, retry_after }: Refused) -> Self {
         let code = match refusal.reason.class() {
             ReasonClass::Malformed => Code::InvalidArgument,
-            ReasonClass::Denied | ReasonClass::TooFar | ReasonClass::Frozen => Code::PermissionDenied,
+            ReasonClass::Denied | ReasonClass::TooFar | ReasonClass::Frozen | ReasonClass::Turn => {
+                Code::PermissionDenied
+            }
             ReasonClass::NotFound => Code::NotFound,
             ReasonClass::Expired => Code::DeadlineExceeded,
             ReasonClass::Taken => Code::AlreadyExists,

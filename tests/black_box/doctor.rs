@@ -46,6 +46,21 @@ fn rows<'a>(rows: &'a [Value], level: &str) -> Vec<&'a Value> {
     rows.iter().filter(|row| row["level"] == level).collect()
 }
 
+#[test]
+fn a_directory_of_bundles_is_there_and_nobody_elses() {
+    let site = well();
+    site.configure(&format!("{}\n[bundles]\ndirectory = \"bundles\"\n", config(&site)));
+    let doctor = || site.run(&["doctor", "--json"]);
+    finds(&doctor(), "warning", ["bundles.directory", "no bundle can be written", "make it"]);
+    let mode =
+        |mode| std::fs::set_permissions(site.path("bundles"), std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::create_dir(site.path("bundles")).unwrap();
+    mode(0o777);
+    finds(&doctor(), "warning", ["bundles.directory", "has mode 0777", "chmod go-w"]);
+    mode(0o755);
+    assert_eq!(doctor().status.code(), Some(0));
+}
+
 /// That this, and nothing else, is at fault or to be warned of: its place, its cause, and what to do.
 fn finds(output: &Output, level: &str, [what, cause, fix]: [&str; 3]) {
     let (status, all) = examine(output);

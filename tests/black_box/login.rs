@@ -187,6 +187,15 @@ impl Sshd {
         let host_ca = site.run_ok(&["key", "show", "host-ca", "--openssh"]);
         std::fs::write(site.path("known_hosts"), format!("@cert-authority [127.0.0.1]:{port} {host_ca}"))
             .unwrap();
+        Self::launch(site, port, more)
+    }
+
+    /// The same, reading what the files say that were there before: `user_ca.pub`, and of the client `known_hosts`.
+    pub fn start_reading(site: &Site) -> Self {
+        Self::launch(site, free_port(), "")
+    }
+
+    fn launch(site: &Site, port: u16, more: &str) -> Self {
         let config = sshd_config(site.dir(), port) + more;
         std::fs::write(site.path("sshd_config"), config).unwrap();
         if rustix::process::getuid().is_root() {

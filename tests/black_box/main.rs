@@ -55,6 +55,7 @@ mod readme;
 mod refusals;
 mod replay;
 mod revoke;
+mod rotate;
 mod several;
 mod sign;
 mod softhsm;

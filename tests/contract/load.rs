@@ -188,7 +188,8 @@ pub fn settled(site: &Site) -> Settled {
             | Entry::Thaw { .. }
             | Entry::Revocation { .. }
             | Entry::Checkpoint { .. }
-            | Entry::KeyDeletion { .. } => {
+            | Entry::KeyDeletion { .. }
+            | Entry::Rotation { .. } => {
                 panic!("nothing here refuses, or signs checkpoints: entry {index} is {entry:?}")
             }
         }

@@ -10,6 +10,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::finding::Finding;
+use crate::config::Config;
 use crate::key::{self, KeyCertificate, UnixTime};
 use crate::server;
 
@@ -56,6 +57,24 @@ pub(super) fn accepted(keys: &[key::Config]) -> impl Iterator<Item = Finding> {
         let fix = "generate another with `countersign key generate`, have both trusted for a while, and then delete this line";
         Finding::warning(format!("key.{}.accept", key.name), cause, fix)
     })
+}
+
+/// Where the daemon writes what others are to trust: it must be there, and nobody else's to write in.
+pub(super) fn bundles(config: &Config) -> Option<Finding> {
+    let (what, directory) = ("bundles.directory", &config.bundles.as_ref()?.directory);
+    let Some(metadata) = fs::metadata(directory).ok().filter(fs::Metadata::is_dir) else {
+        let cause = format!("{} is no directory, so that no bundle can be written", directory.display());
+        return Some(Finding::warning(what, cause, "make it, and let the signer's own user have it"));
+    };
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 == 0 {
+        return Some(Finding::well(what, format!("{} is there", directory.display())));
+    }
+    let cause = format!(
+        "{} has mode {mode:04o}: others can put keys there that hosts then trust",
+        directory.display()
+    );
+    Some(Finding::warning(what, cause, format!("run `chmod go-w {}`", directory.display())))
 }
 
 /// When the certificates of X.509 keys expire; whether they fit, `daemon::check` says.

@@ -59,6 +59,9 @@ struct Wanted {
     /// Revocations alone
     #[arg(long)]
     revocations: bool,
+    /// Steps of rotations alone
+    #[arg(long)]
+    rotations: bool,
     /// Entries of this time and later
     #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339_weak)]
     since: Option<SystemTime>,
@@ -125,6 +128,7 @@ impl Wanted {
             name: self.principal.clone(),
             subject_key: self.subject.clone(),
             revocations: self.revocations.then_some(Revocations::All),
+            rotations: self.rotations,
             since: self.since.map(|time| UnixMillis(millis(time))),
             until: self.until.map(|time| UnixMillis(millis(time))),
         })
@@ -142,6 +146,7 @@ impl Wanted {
             since_ms: self.since.map(millis),
             until_ms: self.until.map(millis),
             revocations_of: self.revocations.then(Bytes::new),
+            rotations: self.rotations,
         }
     }
 }

@@ -10,7 +10,9 @@ use countersign_tbs::x509::{BasicConstraints, TbsCertificate};
 use serde_json::{Map, Value, json};
 
 use crate::cli::ledger::{hex, parsed, time};
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, Revoked, fingerprint, serial_text};
+use crate::ledger::entry::{
+    Asked, AskedTbs, CaKey, Outcome, Revoked, RotationStep, fingerprint, serial_text, sha256,
+};
 use crate::ledger::{Entry, leaf_hash};
 
 /// The object of one entry.
@@ -52,6 +54,13 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
         Entry::KeyDeletion { token, spki_sha256, place, by, why, .. } => merged([
             json!({ "kind": "key-deletion", "token": utf8(token), "spki_sha256": hex(spki_sha256) }),
             json!({ "place": utf8(place), "by": utf8(by), "why": utf8(why) }),
+        ]),
+        Entry::Rotation { key, ca_key, spki, old, old_spki, step, by, why, .. } => merged([
+            key_fields(ca_key),
+            json!({ "kind": "rotation", "key": utf8(key), "spki": Base64::encode_string(spki) }),
+            json!({ "old": utf8(old), "old_spki_sha256": hex(&sha256(&[old_spki])) }),
+            step_fields(*step),
+            json!({ "by": utf8(by), "why": utf8(why) }),
         ]),
         Entry::Checkpoint { key, ca_key, text, .. } => {
             merged([key_fields(ca_key), json!({ "kind": "checkpoint", "key": key, "text": text })])
@@ -103,6 +112,14 @@ fn revoked(ca_key: &CaKey, what: &Revoked) -> Value {
         Revoked::Entry(index) => (*index).into(),
     };
     json!({ what.word(): value })
+}
+
+fn step_fields(step: RotationStep) -> Value {
+    match step {
+        RotationStep::Activate(at) => json!({ "step": step.word(), "at": time(at) }),
+        RotationStep::Retire(forced) => json!({ "step": step.word(), "forced": forced }),
+        RotationStep::Stage | RotationStep::Publish | RotationStep::Cancel => json!({ "step": step.word() }),
+    }
 }
 
 fn outcome_fields(outcome: &Outcome) -> Value {

@@ -124,6 +124,7 @@ impl Counted {
             Entry::Freeze { .. } => "freeze",
             Entry::Thaw { .. } => "thaw",
             Entry::KeyDeletion { .. } => "key-deletion",
+            Entry::Rotation { .. } => "rotation",
             Entry::Checkpoint { .. } => "checkpoint",
             Entry::Revocation { .. } => "revocation",
         };

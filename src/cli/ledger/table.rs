@@ -9,7 +9,9 @@ use countersign_tbs::x509::TbsCertificate;
 use crate::cli::ledger::{hex, parsed, seconds, time};
 use crate::ledger::Entry;
 use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Outcome, Revoked, fingerprint, serial_text};
+use crate::ledger::entry::{
+    Asked, AskedTbs, CaKey, Outcome, Revoked, RotationStep, fingerprint, serial_text,
+};
 
 /// The line of one entry.
 pub(super) fn line(index: u64, entry: &Entry) -> String {
@@ -57,6 +59,10 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             let what = format!("{place} of token {}, spki sha256 {spki}: \"{why}\"", word(token));
             ("key-deletion", word(by), "-".to_owned(), what)
         }
+        Entry::Rotation { key, old, step, by, why, .. } => {
+            let (step, old, why) = (rotation(*step), word(old), why.escape_ascii());
+            ("rotation", word(by), word(key), format!("{step}, in the place of {old}: \"{why}\""))
+        }
         Entry::Checkpoint { key, text, .. } => {
             ("checkpoint", "-".to_owned(), word(key.as_bytes()), checkpoint(text))
         }
@@ -75,6 +81,17 @@ pub(in crate::cli) fn revoked(ca_key: &CaKey, what: &Revoked) -> String {
             format!("certificates recorded from {} until {}", time(*since), time(*until))
         }
         Revoked::Entry(index) => format!("the certificate of entry {index}"),
+    }
+}
+
+/// A step of a rotation, in words.
+fn rotation(step: RotationStep) -> String {
+    match step {
+        RotationStep::Activate(at) => format!("activate at {}", time(at)),
+        RotationStep::Retire(true) => "retire, forced".to_owned(),
+        RotationStep::Stage | RotationStep::Publish | RotationStep::Cancel | RotationStep::Retire(false) => {
+            step.word().to_owned()
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use countersign_tbs::{Tbs, TbsKind};
 
 use super::{Command, hex, json, table};
 use crate::ledger::entry::{
-    Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, UnixMillis, leaf_hash,
+    Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, RotationStep, UnixMillis, leaf_hash,
 };
 use crate::ledger::fixture::{CONFIG, Fixture};
 use crate::policy::fixture::{list, response};
@@ -140,6 +140,17 @@ fn every_field_of_an_entry_is_escaped() {
         by: bytes(),
         why: bytes(),
     };
+    let rotation = Entry::Rotation {
+        time,
+        key: bytes(),
+        ca_key: ca_key.clone(),
+        spki: bytes(),
+        old: bytes(),
+        old_spki: bytes(),
+        step: RotationStep::Activate(time),
+        by: bytes(),
+        why: bytes(),
+    };
     let (by_id, by_name) = (revocation(Revoked::KeyId(bytes())), revocation(Revoked::Name(bytes())));
     let checkpoint = |text| Entry::Checkpoint { time, key: evil.to_owned(), ca_key: ca_key.clone(), text };
     let no_checkpoint = checkpoint(evil.to_owned());
@@ -147,9 +158,19 @@ fn every_field_of_an_entry_is_escaped() {
     let origin = "\u{9b}31m\u{202e}";
     let checkpoint = checkpoint(format!("{origin}\n1\n{}\n", "A".repeat(43) + "="));
     assert!(super::table::line(0, &checkpoint).contains("of 1 entries, root 0000"));
-    for entry in
-        [refusal, outcome, refusals, freeze, thaw, deletion, by_id, by_name, checkpoint, no_checkpoint]
-    {
+    for entry in [
+        refusal,
+        outcome,
+        refusals,
+        freeze,
+        thaw,
+        deletion,
+        rotation,
+        by_id,
+        by_name,
+        checkpoint,
+        no_checkpoint,
+    ] {
         let line = super::table::line(0, &entry);
         assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
         let value = super::json::line(0, &entry);

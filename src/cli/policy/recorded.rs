@@ -28,6 +28,8 @@ pub(super) enum NoRequest {
     Revocation,
     #[error("is of a key that was deleted, which no policy decides")]
     KeyDeletion,
+    #[error("is a step of a rotation, which no policy decides")]
+    Rotation,
     #[error("has only the digest of its TBS, which was too long to record")]
     DigestOnly,
     #[error("is of kind {0:?}, which this countersign does not know")]
@@ -62,5 +64,6 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::Checkpoint { .. } => Err(NoRequest::Checkpoint),
         Entry::Revocation { .. } => Err(NoRequest::Revocation),
         Entry::KeyDeletion { .. } => Err(NoRequest::KeyDeletion),
+        Entry::Rotation { .. } => Err(NoRequest::Rotation),
     }
 }

@@ -200,7 +200,9 @@ impl Why {
             Self::DigestOnly => "only the digest of the TBS is recorded",
             Self::Unknown => "of a kind or a caller that this countersign does not know",
             Self::Deadline => "refused for their deadline, which is not recorded",
-            Self::Ledger => "refused by the ledger, for what was asked before, or for a budget",
+            Self::Ledger => {
+                "refused by the ledger, for what was asked before, for a budget, or since it was another key's turn"
+            }
             Self::Signer => {
                 "refused for a CA key or its certificate, which are not known here: set the key's `fingerprint`, or let its \
                  `certificate` be read"
@@ -231,6 +233,7 @@ impl From<NoRequest> for Why {
             | NoRequest::Revocation
             | NoRequest::Checkpoint
             | NoRequest::KeyDeletion
+            | NoRequest::Rotation
             | NoRequest::Kind(_)
             | NoRequest::Caller(_) => Self::Unknown,
         }

@@ -61,6 +61,7 @@ fn load(
         slot: None,
         fingerprint: None,
         certificate: Some(CertificateFiles { own, issuer: Some(root) }),
+        succeeds: None,
     })
 }
 

@@ -186,6 +186,11 @@ pub enum Wrong {
     /// A revocation has another public key than it names.
     #[error("has another public key than the one that it names by its hash: lists are made of another CA's")]
     OtherRevokedKey,
+    /// A step of a rotation has another public key than it names.
+    #[error(
+        "has another public key than the one that it names by its hash: another key would take the place of the old one"
+    )]
+    OtherSuccessor,
     /// No key of its algorithm signs so.
     #[error("has a key that cannot sign by {scheme:?}")]
     Scheme {
@@ -231,7 +236,7 @@ impl Wrong {
             Self::OutcomeOfNothing { .. } => "OUTCOME_OF_NOTHING",
             Self::NoTbs { .. } => "NO_TBS",
             Self::Purpose { .. } => "PURPOSE",
-            Self::OtherCaKey | Self::OtherRevokedKey => "OTHER_CA_KEY",
+            Self::OtherCaKey | Self::OtherRevokedKey | Self::OtherSuccessor => "OTHER_CA_KEY",
             Self::Scheme { .. } => "SCHEME",
             Self::Signature { .. } => "SIGNATURE",
             Self::Serial { .. } => "SERIAL",

@@ -127,6 +127,13 @@ impl<'scope> Sequence<'scope> {
                     self.findings.add(index, Wrong::OtherRevokedKey);
                 }
             }
+            Entry::Rotation { time, ca_key, spki, .. } => {
+                self.counts.others += 1;
+                self.time(index, time);
+                if sha256(&[&spki]) != ca_key.spki_sha256 {
+                    self.findings.add(index, Wrong::OtherSuccessor);
+                }
+            }
             Entry::Refusals { time, .. }
             | Entry::Freeze { time, .. }
             | Entry::Thaw { time, .. }

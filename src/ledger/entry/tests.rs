@@ -119,6 +119,29 @@ fn entry() -> impl Strategy<Value = Entry> {
                 why
             }
         ),
+        (time(), bytes(), ca_key(), bytes(), step(), bytes(), bytes()).prop_map(
+            |(time, key, ca_key, old, step, by, why)| Entry::Rotation {
+                time,
+                spki: key.clone(),
+                key,
+                ca_key,
+                old_spki: old.clone(),
+                old,
+                step,
+                by,
+                why,
+            }
+        ),
+    ]
+}
+
+fn step() -> impl Strategy<Value = RotationStep> {
+    prop_oneof![
+        Just(RotationStep::Stage),
+        Just(RotationStep::Publish),
+        any::<u64>().prop_map(|at| RotationStep::Activate(UnixMillis(at))),
+        Just(RotationStep::Cancel),
+        any::<bool>().prop_map(RotationStep::Retire),
     ]
 }
 

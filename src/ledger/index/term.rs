@@ -49,6 +49,8 @@ pub(in crate::ledger) enum Kind {
     /// A revocation: of any CA key (of no bytes), and of one, by the SHA-256 of its SPKI. It is younger than the format of the
     /// files: where none was written, there was no revocation.
     Revocation = 22,
+    /// A step of a rotation, of no bytes. It is younger than the format of the files, too.
+    Rotation = 23,
 }
 
 /// One word, hashed.
@@ -81,7 +83,8 @@ impl Kind {
             | Self::SubjectKey
             | Self::Caller
             | Self::Key
-            | Self::Revocation => Family::Find,
+            | Self::Revocation
+            | Self::Rotation => Family::Find,
         }
     }
 }
@@ -152,6 +155,12 @@ impl TermKey {
             Entry::Freeze { caller, key, .. } | Entry::Thaw { caller, key, .. } => {
                 vec![self.term(Kind::Caller, &[caller]), self.term(Kind::Key, &[key])]
             }
+            Entry::Rotation { key, old, by, .. } => vec![
+                self.term(Kind::Caller, &[by]),
+                self.term(Kind::Key, &[key]),
+                self.term(Kind::Key, &[old]),
+                self.term(Kind::Rotation, &[&[]]),
+            ],
             Entry::Revocation { key, ca_key, what, by, .. } => {
                 let mut terms = vec![
                     self.term(Kind::Caller, &[by]),

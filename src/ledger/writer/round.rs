@@ -19,7 +19,8 @@ pub(super) struct Round {
     pub(super) records: Vec<Waiting<Leaf, u64>>,
     pub(super) refusals: Vec<Waiting<Refused, Option<u64>>>,
     pub(super) thaws: Vec<Waiting<Box<Thaw>, Option<Receipt>>>,
-    pub(super) revocations: Vec<Waiting<Box<Entry>, Receipt>>,
+    /// What operators rule: revocations, and steps of rotations.
+    pub(super) rulings: Vec<Waiting<Box<Entry>, Receipt>>,
     pub(super) intents: Vec<Waiting<Box<Wanted>, Claimed>>,
     /// Who asks for a key's newest CRL number.
     pub(super) numbers: Vec<Waiting<[u8; 32], Option<CrlNumber>>>,
@@ -31,7 +32,7 @@ pub(super) struct Written {
     records: Vec<u64>,
     refusals: Vec<Option<u64>>,
     thaws: Vec<Option<Receipt>>,
-    revocations: Vec<Receipt>,
+    rulings: Vec<Receipt>,
     intents: Vec<Claimed>,
     numbers: Vec<Option<CrlNumber>>,
 }
@@ -39,9 +40,9 @@ pub(super) struct Written {
 impl Round {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { records, refusals, thaws, revocations, intents, numbers } = self;
+        let Self { records, refusals, thaws, rulings, intents, numbers } = self;
         let is_empty = records.is_empty() && refusals.is_empty() && thaws.is_empty();
-        is_empty && revocations.is_empty() && intents.is_empty() && numbers.is_empty()
+        is_empty && rulings.is_empty() && intents.is_empty() && numbers.is_empty()
     }
 
     /// The time of each.
@@ -50,8 +51,8 @@ impl Round {
         let refusals = self.refusals.iter().map(|waiting| waiting.time);
         let thaws = self.thaws.iter().map(|waiting| waiting.time);
         let intents = self.intents.iter().map(|waiting| waiting.time);
-        let revocations = self.revocations.iter().map(|waiting| waiting.time);
-        records.chain(refusals).chain(thaws).chain(revocations).chain(intents)
+        let rulings = self.rulings.iter().map(|waiting| waiting.time);
+        records.chain(refusals).chain(thaws).chain(rulings).chain(intents)
     }
 
     /// What it will be judged by.
@@ -84,9 +85,9 @@ impl Round {
         let refusals = refusals.collect::<Result<_, _>>()?;
         let thaws = self.thaws.iter().map(|thaw| admit::thaw(batch, &thaw.what, thaw.time));
         let thaws = thaws.collect::<Result<_, _>>()?;
-        let revocations = self.revocations.iter().map(|revocation| batch.append_entry(&revocation.what));
-        let revocations = revocations.collect::<Result<_, _>>()?;
-        let just_now = Compromised::of(self.revocations.iter().map(|revocation| &*revocation.what));
+        let rulings = self.rulings.iter().map(|ruling| batch.append_entry(&ruling.what));
+        let rulings = rulings.collect::<Result<_, _>>()?;
+        let just_now = Compromised::of(self.rulings.iter().map(|ruling| &*ruling.what));
         let intents = self.intents.iter().map(|intent| {
             let Wanted { claim, leaf } = &*intent.what;
             if let Some(conflict) = barred.against(claim).or_else(|| just_now.against(claim)) {
@@ -100,7 +101,7 @@ impl Round {
         let intents = intents.collect::<Result<_, _>>()?;
         let numbers = self.numbers.iter().map(|asked| batch.newest_crl_number(&asked.what));
         let numbers = numbers.collect::<Result<_, _>>()?;
-        Ok(Written { records, refusals, thaws, revocations, intents, numbers })
+        Ok(Written { records, refusals, thaws, rulings, intents, numbers })
     }
 
     /// Tells each what became of it.
@@ -108,7 +109,7 @@ impl Round {
         tell(self.records, written.records);
         tell(self.refusals, written.refusals);
         tell(self.thaws, written.thaws);
-        tell(self.revocations, written.revocations);
+        tell(self.rulings, written.rulings);
         for (intent, claimed) in self.intents.iter().zip(&written.intents) {
             report_freeze(&intent.what, claimed);
         }
@@ -121,7 +122,7 @@ impl Round {
         fail(self.records, error);
         fail(self.refusals, error);
         fail(self.thaws, error);
-        fail(self.revocations, error);
+        fail(self.rulings, error);
         fail(self.intents, error);
         fail(self.numbers, error);
     }

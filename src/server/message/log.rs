@@ -13,8 +13,18 @@ use crate::ledger::{Consistency, Filter, Inclusion, RawEntry, Revocations};
 /// # Errors
 /// [`Fault::FilterInvalid`] if its serial is none, or a hash is not one.
 pub(in crate::server) fn filter(filter: v1::Filter) -> Result<Filter, Fault> {
-    let v1::Filter { key, caller, serial, key_id, name, subject_key, since_ms, until_ms, revocations_of } =
-        filter;
+    let v1::Filter {
+        key,
+        caller,
+        serial,
+        key_id,
+        name,
+        subject_key,
+        since_ms,
+        until_ms,
+        revocations_of,
+        rotations,
+    } = filter;
     let given = |text: String| if text.is_empty() { None } else { Some(text) };
     let serial = given(serial).map(|text| text.parse().map_err(|_| Fault::FilterInvalid)).transpose()?;
     let of = |of: Bytes| match (of.is_empty(), <[u8; 32]>::try_from(&*of)) {
@@ -24,6 +34,7 @@ pub(in crate::server) fn filter(filter: v1::Filter) -> Result<Filter, Fault> {
     };
     Ok(Filter {
         revocations: revocations_of.map(of).transpose()?,
+        rotations,
         key: given(key),
         caller: given(caller),
         serial,

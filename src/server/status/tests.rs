@@ -9,9 +9,10 @@
 use countersign_proto::client::CallError;
 
 use super::*;
-use crate::key::Scheme;
+use crate::key::{Scheme, UnixTime};
 use crate::ledger::LedgerError;
 use crate::policy::{Reason, Refusal};
+use crate::rotation::StepError;
 use crate::verify::VerifyError;
 
 const ERRORS: &str = include_str!("../../../docs/errors.md");
@@ -45,10 +46,25 @@ fn failures() -> Vec<Failure> {
     ]
 }
 
+/// Every step of a rotation that is not taken, but for what the ledger says.
+fn steps() -> impl Iterator<Item = StepError> {
+    let (state, next, key) = (String::new(), String::new(), String::new());
+    let until = UnixTime(7);
+    [
+        StepError::NoLine(String::new()),
+        StepError::OutOfOrder { state, next },
+        StepError::Time(until),
+        StepError::StillValid { key, entry: 7, until },
+        StepError::Unsettled,
+    ]
+    .into_iter()
+}
+
 /// Every reason that a caller can see.
 fn rejections() -> Vec<Rejection> {
     let revocations = RevocationFault::ALL.into_iter().map(Rejection::from);
-    let faults = Fault::ALL.into_iter().map(Rejection::from).chain(revocations);
+    let rotations = RotationFault::ALL.into_iter().map(Rejection::from).chain(steps().map(Rejection::from));
+    let faults = Fault::ALL.into_iter().map(Rejection::from).chain(revocations).chain(rotations);
     let refusals = Reason::ALL.iter().map(|reason| refused(*reason, "no").into());
     let failures = failures().into_iter().map(Rejection::from);
     faults.chain(refusals).chain(failures).chain(CLASSES.map(Rejection::from)).collect()

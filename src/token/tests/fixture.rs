@@ -147,6 +147,7 @@ impl Fixture {
             ]
             .into(),
             certificate: None,
+            succeeds: None,
         });
     }
 

@@ -56,6 +56,7 @@ fn recorded(report: &Report) -> String {
         | Entry::Thaw { .. }
         | Entry::Revocation { .. }
         | Entry::KeyDeletion { .. }
+        | Entry::Rotation { .. }
         | Entry::Checkpoint { .. } => return String::new(),
     };
     let policy = if *policy == report.policy_digest { "this policy" } else { "another policy than this" };

@@ -122,7 +122,8 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
                     | ReasonClass::TooFar
                     | ReasonClass::Pending
                     | ReasonClass::Spent
-                    | ReasonClass::Frozen,
+                    | ReasonClass::Frozen
+                    | ReasonClass::Turn,
                 ) => Err(Why::Ledger),
                 // One that is not in the table is a parser's, or that of another countersign.
                 Some(ReasonClass::Malformed | ReasonClass::Denied | ReasonClass::NotFound) | None => {
@@ -138,6 +139,7 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
         | Entry::Thaw { .. }
         | Entry::Revocation { .. }
         | Entry::KeyDeletion { .. }
+        | Entry::Rotation { .. }
         | Entry::Checkpoint { .. } => Err(Why::Unknown),
     }
 }

@@ -46,18 +46,48 @@ pub struct Daemon {
     keeper: Keeper,
 }
 
+/// By which ways callers come in.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Doors {
+    /// TLS, and the Unix socket if there is one.
+    All,
+    /// The Unix socket.
+    Local,
+}
+
+impl Doors {
+    fn bind(self, config: &server::Config) -> Result<Listener, Vec<Fault>> {
+        match self {
+            Self::All => Listener::bind(config),
+            Self::Local => Listener::bind_local(config),
+        }
+    }
+}
+
 impl Daemon {
     /// Starts every stage and tests every key.
     ///
     /// # Errors
     /// Every fault that was found, by every stage; whatever had started is stopped again.
     pub async fn start(config: &Config) -> Result<Self, Vec<Fault>> {
+        Self::start_behind(config, Doors::All).await
+    }
+
+    /// The same behind the Unix socket alone, without the files of TLS: they are what it is started to sign.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_local(config: &Config) -> Result<Self, Vec<Fault>> {
+        Self::start_behind(config, Doors::Local).await
+    }
+
+    async fn start_behind(config: &Config, doors: Doors) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         // The ledger first: its lock tells a second daemon apart before that touches the first one's socket.
         let ledger =
             keep(Ledger::open(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
-        let listener = ledger.as_ref().and_then(|_| keep(Listener::bind(&config.server), &mut faults));
-        if ledger.is_none() {
+        let listener = ledger.as_ref().and_then(|_| keep(doors.bind(&config.server), &mut faults));
+        if ledger.is_none() && doors == Doors::All {
             keep(server::check(&config.server), &mut faults);
         }
         let started = keep(
@@ -122,9 +152,9 @@ impl Daemon {
         Ok((Some(checkpointer), witnesses))
     }
 
-    /// What reads the TLS files again while the daemon runs.
+    /// What reads the TLS files again while the daemon runs, if it has any.
     #[must_use]
-    pub fn tls_files(&self) -> server::Reload {
+    pub fn tls_files(&self) -> Option<server::Reload> {
         self.listener.reload()
     }
 

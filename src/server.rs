@@ -75,10 +75,16 @@ pub struct Config {
 
 /// The addresses, taken but not listened on before [`Self::serve`].
 pub struct Listener {
-    tls: (TcpSocket, tls::Reload),
+    /// None where only this host is to reach the signer.
+    tls: Option<TlsAddress>,
     unix: Option<unix::Bound>,
-    local_addr: SocketAddr,
     limits: connection::Limits,
+}
+
+struct TlsAddress {
+    socket: TcpSocket,
+    local_addr: SocketAddr,
+    reload: tls::Reload,
 }
 
 /// Why serving did not end cleanly.
@@ -112,7 +118,8 @@ impl Listener {
             (Ok(identity), Ok((tcp, local_addr)), Ok(unix), Ok(())) => {
                 let limits =
                     connection::Limits { connections: config.max_connections, grace: config.shutdown_grace };
-                Ok(Self { tls: (tcp, tls::Reload::new(identity, config.clone())), unix, local_addr, limits })
+                let reload = tls::Reload::new(identity, config.clone());
+                Ok(Self { tls: Some(TlsAddress { socket: tcp, local_addr, reload }), unix, limits })
             }
             (identity, tcp, unix, files) => {
                 let mut faults = identity.err().unwrap_or_default();
@@ -124,16 +131,28 @@ impl Listener {
         }
     }
 
-    /// Where TLS is listened for: with port 0 in the configuration, the port that the kernel chose.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    /// Takes the Unix socket alone: for a signer that has no TLS files yet, and is to sign them. Nobody else's host reaches it.
+    ///
+    /// # Errors
+    /// There is no such socket in the configuration, or it cannot be taken.
+    pub fn bind_local(config: &Config) -> Result<Self, Vec<Fault>> {
+        let path = config.unix_socket.as_deref();
+        let path = path.ok_or_else(|| vec![fault("unix_socket", "is missing: set it".to_owned())])?;
+        let unix = bind_unix(path).map_err(|fault| vec![fault])?;
+        let limits = connection::Limits { connections: config.max_connections, grace: config.shutdown_grace };
+        Ok(Self { tls: None, unix: Some(unix), limits })
     }
 
-    /// What reads the TLS files again while the server runs.
+    /// Where TLS is listened for, if it is: with port 0 in the configuration, the port that the kernel chose.
     #[must_use]
-    pub fn reload(&self) -> Reload {
-        self.tls.1.clone()
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().map(|tls| tls.local_addr)
+    }
+
+    /// What reads the TLS files again while the server runs, if it has any.
+    #[must_use]
+    pub fn reload(&self) -> Option<Reload> {
+        self.tls.as_ref().map(|tls| tls.reload.clone())
     }
 
     /// Listens and serves until `shutdown`, then lets requests in flight finish. None of `all_keys`, those of the signer and the
@@ -147,10 +166,9 @@ impl Listener {
         all_keys: Keys,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let Self { tls, unix, limits, local_addr } = self;
-        let tls = tls::Door::new(tls.0.listen(BACKLOG)?, tls.1);
+        let Self { tls, unix, limits } = self;
+        let tls = tls.map(TlsAddress::listen).transpose()?;
         let unix = unix.map(|bound| bound.listen(BACKLOG)).transpose()?;
-        tracing::info!(address = %local_addr, "listening");
         let grace = limits.grace;
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
@@ -176,8 +194,13 @@ impl Listener {
                     connection::serve(door, routes, limits, stopping.clone()).await;
                 }
             };
-            let routes = move |caller: &Caller| by_tls.routes(caller);
-            tokio::join!(connection::serve(tls, routes, limits, stopping.clone()), by_unix);
+            let by_tls = async {
+                if let Some(door) = tls {
+                    let routes = move |caller: &Caller| by_tls.routes(caller);
+                    connection::serve(door, routes, limits, stopping.clone()).await;
+                }
+            };
+            tokio::join!(by_tls, by_unix);
             // A request whose connection is gone may not have begun yet. It must not: the ledger is about to be closed.
             work.close().await;
         };
@@ -199,6 +222,14 @@ impl Listener {
                 requests => Err(ServeError::GraceOver { requests, grace }),
             },
         }
+    }
+}
+
+impl TlsAddress {
+    fn listen(self) -> std::io::Result<tls::Door> {
+        let door = tls::Door::new(self.socket.listen(BACKLOG)?, self.reload);
+        tracing::info!(address = %self.local_addr, "listening");
+        Ok(door)
     }
 }
 

@@ -22,7 +22,9 @@ pub(super) fn run(config: &Config) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let hangup = signal(SignalKind::hangup())?;
         let daemon = Daemon::start(config).await.map_err(Faults)?;
-        tokio::spawn(reload(hangup, daemon.tls_files()));
+        if let Some(tls_files) = daemon.tls_files() {
+            tokio::spawn(reload(hangup, tls_files));
+        }
         let stopped = async move {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),

@@ -111,7 +111,7 @@ async fn binds_what_the_configuration_says() {
     let pki = Pki::new();
     let config = Config { unix_socket: Some(pki.path("socket")), ..pki.config() };
     let listener = Listener::bind(&config).ok().unwrap();
-    assert_ne!(listener.local_addr().port(), 0);
+    assert_ne!(listener.local_addr().unwrap().port(), 0);
     assert!(pki.path("socket").exists());
 }
 

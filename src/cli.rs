@@ -22,9 +22,12 @@ mod agent;
 mod bench;
 mod bundle;
 mod check;
+mod client;
 mod crl;
 mod doctor;
+mod fresh;
 mod health;
+mod init;
 mod key;
 pub(crate) mod ledger;
 mod policy;
@@ -51,8 +54,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start from nothing: a token, keys, mutual TLS and a configuration, by questions or by options
+    Init(Box<init::InitArgs>),
     /// Run the signing service
     Serve(ConfigArgs),
+    /// Have a front-end's certificate for mutual TLS signed, and give it a profile
+    #[command(subcommand)]
+    Client(client::Command),
     /// Check a configuration against its tokens: finds every key, signs nothing, listens nowhere
     Check(check::CheckArgs),
     /// Say what is wrong with this installation, why, and what to do: exit status 0 if all is well, 1 for warnings, 2 for faults
@@ -148,7 +156,9 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Init(args) => init::run(*args),
         Command::Serve(args) => serve::run(&args.load()?),
+        Command::Client(command) => client::run(command),
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Health(args) => runtime()?.block_on(health::run(*args)),

@@ -18,13 +18,13 @@ use crate::token::{self, Device, TokenName, YubiKey, process};
 
 mod attest;
 mod certificate;
-mod certify;
+pub(super) mod certify;
 mod csr;
 mod delete;
 mod export;
 mod import;
-mod self_sign;
-mod sign_intermediate;
+pub(super) mod self_sign;
+pub(super) mod sign_intermediate;
 mod slot;
 
 use attest::AttestArgs;

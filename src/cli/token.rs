@@ -20,7 +20,7 @@ pub(super) mod management_key;
 mod pin;
 pub(super) mod secret;
 mod select;
-mod set_pin_source;
+pub(super) mod set_pin_source;
 mod unlatch;
 
 use change_pin::{ChangePinArgs, UnlockArgs};

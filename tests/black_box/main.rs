@@ -42,6 +42,7 @@ mod front_ends;
 mod health;
 mod hygiene;
 mod identity;
+mod init;
 mod key_delete;
 mod key_import;
 mod ledger;

@@ -4,13 +4,13 @@
 //! Promised: no file is overwritten without `--force`, none is half written, and nothing is written but what was asked for and bears
 //! a signature by the key that was to make it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_proto::Client;
-use countersign_proto::v1::{Priority, SignRequest};
+use countersign_proto::v1::{Priority, Receipt, SignRequest};
 use countersign_tbs::TbsKind;
 use countersign_tbs::der::{Oid, Reader, StringKind, Time, tag};
 use countersign_tbs::ocsp::public_key_bits;
@@ -43,18 +43,30 @@ pub(super) struct PaperArgs {
 pub(super) struct Desk {
     pub(super) config: Config,
     pub(super) public_key: PublicKey,
-    pub(super) scheme: Scheme,
-    name: String,
-    client: Client,
-    runtime: tokio::runtime::Runtime,
+    signing: Signing,
     unfinished: Unfinished,
     existing: Existing,
     out: PathBuf,
 }
 
+/// A running signer and one of its keys, asked over its Unix socket.
+pub(in crate::cli) struct Signing {
+    public_key: PublicKey,
+    scheme: Scheme,
+    name: String,
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What a key has signed, and where that is recorded.
+pub(in crate::cli) struct Signed {
+    pub(in crate::cli) object: Vec<u8>,
+    pub(in crate::cli) receipt: Receipt,
+}
+
 /// One part of a name: `CN=TLS CA 1`.
 #[derive(Clone, Debug)]
-pub(super) struct SubjectPart(Attribute);
+pub(in crate::cli) struct SubjectPart(Attribute);
 
 impl std::str::FromStr for SubjectPart {
     type Err = String;
@@ -72,13 +84,13 @@ impl std::str::FromStr for SubjectPart {
 }
 
 /// The name of these parts, each a relative name of its own.
-pub(super) fn subject(parts: &[SubjectPart]) -> anyhow::Result<Name> {
+pub(in crate::cli) fn subject(parts: &[SubjectPart]) -> anyhow::Result<Name> {
     let rdns = parts.iter().map(|SubjectPart(attribute)| vec![attribute.clone()]).collect();
     Name::new(rdns).context("the subject has too many parts")
 }
 
 /// From now on, for as long.
-pub(super) fn validity(lifetime: Duration) -> anyhow::Result<Validity> {
+pub(in crate::cli) fn validity(lifetime: Duration) -> anyhow::Result<Validity> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
     let until = now.checked_add(lifetime.as_secs()).and_then(Time::from_unix_secs);
     let not_before = Time::from_unix_secs(now).context("the clock is beyond 9999")?;
@@ -86,13 +98,13 @@ pub(super) fn validity(lifetime: Duration) -> anyhow::Result<Validity> {
 }
 
 /// RFC 7093 §2: the first 160 bits of the SHA-256 of the key's bits.
-pub(super) fn key_id(key: &PublicKey) -> anyhow::Result<KeyId> {
+pub(in crate::cli) fn key_id(key: &PublicKey) -> anyhow::Result<KeyId> {
     let hash = digest(&SHA256, &public_key_bits(key));
     hash.as_ref().get(..20).and_then(KeyId::new).context("SHA-256 has 256 bits")
 }
 
 /// The key's section of the configuration.
-pub(super) fn section<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a key::Config> {
+pub(in crate::cli) fn section<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a key::Config> {
     super::sections(config, name).map(|(key, _)| key)
 }
 
@@ -107,30 +119,16 @@ impl PaperArgs {
         let taken = existing == Existing::Kept && self.out.symlink_metadata().is_ok();
         ensure!(!taken, "{} is there already; --force writes over it", self.out.display());
         let unfinished = Unfinished::beside(&self.out)?;
-        let scheme = section(&config, &self.name)?.scheme;
-        let socket = config.server.unix_socket.clone().with_context(|| {
-            format!(
-                "{} has no server.unix_socket, over which the signer is asked; set it",
-                self.config.config.display()
-            )
-        })?;
-        let runtime = runtime()?;
-        let (client, key) = runtime.block_on(async {
-            let client = Client::connect_unix(&socket).await?;
-            let key = client.get_key(&self.name).await.map_err(refused)?;
-            anyhow::Ok((client, key))
-        })?;
-        let public_key =
-            PublicKey::from_spki_der(&key.spki).context("the signer sent a key that cannot be read")?;
-        let (name, out) = (self.name.clone(), self.out.clone());
-        Ok(Desk { config, public_key, scheme, name, client, runtime, unfinished, existing, out })
+        let signing = Signing::of(&config, &self.config.config, &self.name)?;
+        let (public_key, out) = (signing.public_key.clone(), self.out.clone());
+        Ok(Desk { config, public_key, signing, unfinished, existing, out })
     }
 }
 
 impl Desk {
     /// How the key signs, as X.509 names it.
     pub(super) fn algorithm(&self) -> SignatureAlgorithm {
-        self.scheme.into()
+        self.signing.algorithm()
     }
 
     /// Has the key sign `tbs`, checks what comes back with `parts` (what was signed, and the signature), and writes it. Says
@@ -144,22 +142,8 @@ impl Desk {
         tbs: &[u8],
         parts: impl FnOnce(&[u8]) -> Option<(Vec<u8>, Vec<u8>)>,
     ) -> anyhow::Result<String> {
-        let request = SignRequest {
-            key: self.name.clone(),
-            tbs: Some(of_kind(kind, tbs.to_vec())),
-            request_id: random_id()?,
-            priority: Priority::Interactive.into(),
-        };
-        let answer = self.runtime.block_on(self.client.sign(request)).map_err(refused)?;
-        let receipt = answer.receipt.unwrap_or_default();
-        let (signed, signature) = parts(&answer.object).context("the signer's answer cannot be read")?;
-        ensure!(signed == tbs, "the signer signed something else; its answer was thrown away");
-        ensure!(
-            is_signed_by(&self.public_key, self.algorithm(), tbs, &signature),
-            "the signature is not by key {}; the signer's answer was thrown away",
-            self.name
-        );
-        let text = pem(label(kind), &answer.object);
+        let Signed { object, receipt } = self.signing.sign(kind, tbs, parts)?;
+        let text = pem(label(kind), &object);
         self.unfinished.finish_as(text.as_bytes(), self.existing).with_context(|| {
             format!(
                 "this was signed, but not written: entry {} of {}",
@@ -167,12 +151,71 @@ impl Desk {
             )
         })?;
         let (file, entry, log) = (self.out.display(), receipt.entry_index, receipt.log_origin);
-        Ok(format!("{file}: signed by {}; entry {entry} of {log}", self.name))
+        Ok(format!("{file}: signed by {}; entry {entry} of {log}", self.signing.name))
+    }
+}
+
+impl Signing {
+    /// Connects to the signer of `config`, which is the file at `path`.
+    ///
+    /// # Errors
+    /// There is no such key, no socket in the configuration, or nobody who listens there.
+    pub(in crate::cli) fn of(config: &Config, path: &Path, name: &str) -> anyhow::Result<Self> {
+        let scheme = section(config, name)?.scheme;
+        let socket = config.server.unix_socket.clone().with_context(|| {
+            format!("{} has no server.unix_socket, over which the signer is asked; set it", path.display())
+        })?;
+        let runtime = runtime()?;
+        let (client, key) = runtime.block_on(async {
+            let client = Client::connect_unix(&socket).await?;
+            let key = client.get_key(name).await.map_err(refused)?;
+            anyhow::Ok((client, key))
+        })?;
+        let public_key =
+            PublicKey::from_spki_der(&key.spki).context("the signer sent a key that cannot be read")?;
+        Ok(Self { public_key, scheme, name: name.to_owned(), client, runtime })
+    }
+
+    /// The key.
+    pub(in crate::cli) fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// How it signs, as X.509 names it.
+    pub(in crate::cli) fn algorithm(&self) -> SignatureAlgorithm {
+        self.scheme.into()
+    }
+
+    /// Has the key sign `tbs`, and checks what comes back with `parts`: what was signed, and the signature.
+    ///
+    /// # Errors
+    /// What the signer refused, or that it answered anything else.
+    pub(in crate::cli) fn sign(
+        &self,
+        kind: TbsKind,
+        tbs: &[u8],
+        parts: impl FnOnce(&[u8]) -> Option<(Vec<u8>, Vec<u8>)>,
+    ) -> anyhow::Result<Signed> {
+        let request = SignRequest {
+            key: self.name.clone(),
+            tbs: Some(of_kind(kind, tbs.to_vec())),
+            request_id: random_id()?,
+            priority: Priority::Interactive.into(),
+        };
+        let answer = self.runtime.block_on(self.client.sign(request)).map_err(refused)?;
+        let (signed, signature) = parts(&answer.object).context("the signer's answer cannot be read")?;
+        ensure!(signed == tbs, "the signer signed something else; its answer was thrown away");
+        ensure!(
+            is_signed_by(&self.public_key, self.algorithm(), tbs, &signature),
+            "the signature is not by key {}; the signer's answer was thrown away",
+            self.name
+        );
+        Ok(Signed { object: answer.object.to_vec(), receipt: answer.receipt.unwrap_or_default() })
     }
 }
 
 /// Whether `signature`, in X.509's encoding, is `key`'s of `message`.
-pub(super) fn is_signed_by(
+pub(in crate::cli) fn is_signed_by(
     key: &PublicKey,
     algorithm: SignatureAlgorithm,
     message: &[u8],
@@ -207,7 +250,7 @@ fn raw(scheme: Scheme, signature: &[u8]) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// That there is none.
-pub(super) fn read(path: &std::path::Path, labels: &[&str]) -> anyhow::Result<Vec<u8>> {
+pub(in crate::cli) fn read(path: &Path, labels: &[&str]) -> anyhow::Result<Vec<u8>> {
     use base64ct::{Base64, Encoding};
 
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;

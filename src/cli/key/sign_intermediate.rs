@@ -86,7 +86,7 @@ pub(super) fn run(args: &SignIntermediateArgs, out: &mut impl Write) -> anyhow::
 }
 
 /// What was signed in a certificate, and the signature.
-pub(super) fn certificate_parts(object: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(in crate::cli) fn certificate_parts(object: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let certificate = Certificate::parse(object).ok()?;
     Some((certificate.tbs().as_bytes().to_vec(), certificate.signature().to_vec()))
 }

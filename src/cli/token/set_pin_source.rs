@@ -78,7 +78,7 @@ pub(super) fn run(args: &SetPinSourceArgs) -> anyhow::Result<()> {
 }
 
 /// A TOML string. No escape of it is needed that JSON's are not.
-fn quoted(text: &str) -> String {
+pub(in crate::cli) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -93,7 +93,7 @@ fn place(text: &str, token: &str) -> Option<Range<usize>> {
 }
 
 /// Puts a new file in the place of the old one, with its owner and mode.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(in crate::cli) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = fs::metadata(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");

@@ -5,14 +5,12 @@ use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, ensure};
 
 use super::InitArgs;
-use super::answer::{
-    self, Authority, DomainName, Name, Names, Organisation, Patterns, ServerNames, Span, TokenKind,
-};
+use super::answer::{self, Authority, DomainName, Name, Names, Organisation, Patterns, ServerNames, Span};
 use super::interview::{Interview, Question};
 use super::template::{self, Made};
 use crate::cli::Faults;
@@ -20,14 +18,9 @@ use crate::config::Config;
 use crate::key::{KeyPurpose, Scheme};
 use crate::policy::wide::Wide;
 
-/// Where distributions put SoftHSM2's module.
-const SOFTHSM2: [&str; 5] = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-];
+mod token;
+
+pub(super) use token::{PinSource, Token};
 
 /// The key of the CA for mutual TLS.
 pub(super) const MTLS: &str = "mtls-ca";
@@ -70,32 +63,6 @@ pub(super) struct Users {
     pub(super) principals: Patterns,
     pub(super) max_lifetime: Span,
     pub(super) extensions: Names,
-}
-
-/// Where the keys are to be.
-pub(super) enum Token {
-    /// A SoftHSM2 token in the directory.
-    New {
-        module: PathBuf,
-        label: String,
-    },
-    /// One that is initialised.
-    Existing {
-        module: PathBuf,
-        label: String,
-        pin: PinSource,
-    },
-    YubiKey {
-        serial: u32,
-        pin: PinSource,
-        management_key_file: Option<PathBuf>,
-    },
-}
-
-/// Where the PIN of a token is that is initialised.
-pub(super) enum PinSource {
-    File(PathBuf),
-    Credential(String),
 }
 
 /// A key that is to be made.
@@ -305,86 +272,6 @@ impl Users {
         let extensions = ask.ask(&question("--extensions", text, "permit-pty"), extensions, Names::parse)?;
         let all = principals.zip(max_lifetime).zip(extensions);
         Ok(all.map(|((principals, max_lifetime), extensions)| Self { principals, max_lifetime, extensions }))
-    }
-}
-
-impl Token {
-    fn ask(args: &super::TokenArgs, ask: &mut Interview) -> anyhow::Result<Option<Self>> {
-        let text =
-            "Where the keys are to be: softhsm2 (a new token), pkcs11 or yubikey (one that is initialised)";
-        let kind = ask.ask(&question("--token", text, "softhsm2"), args.token, TokenKind::parse)?;
-        match kind {
-            None => Ok(None),
-            Some(TokenKind::SoftHsm2) => {
-                let found = SOFTHSM2.into_iter().find(|path| Path::new(path).is_file());
-                let found = found.map(|found| answer::file(found).map_err(anyhow::Error::msg)).transpose()?;
-                let given = args.module.clone().or(found);
-                let module =
-                    ask.ask(&open("--module", "SoftHSM2's module (libsofthsm2.so)"), given, answer::file)?;
-                let label = args.label.clone().unwrap_or_else(|| "countersign".to_owned());
-                Ok(module.map(|module| Self::New { module, label }))
-            }
-            Some(TokenKind::Pkcs11) => {
-                let module =
-                    ask.ask(&open("--module", "The PKCS#11 module"), args.module.clone(), answer::file)?;
-                let label =
-                    ask.ask(&open("--label", "The token's label"), args.label.clone(), answer::label)?;
-                let pin = PinSource::ask(args, ask)?;
-                Ok(module.zip(label).zip(pin).map(|((module, label), pin)| Self::Existing {
-                    module,
-                    label,
-                    pin,
-                }))
-            }
-            Some(TokenKind::YubiKey) => {
-                let serial =
-                    ask.ask(&open("--yubikey", "The YubiKey's serial number"), args.yubikey, answer::serial)?;
-                let pin = PinSource::ask(args, ask)?;
-                let management_key_file = args.management_key_file.clone();
-                Ok(serial.zip(pin).map(|(serial, pin)| Self::YubiKey { serial, pin, management_key_file }))
-            }
-        }
-    }
-
-    /// Its section in the configuration.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::New { .. } => "soft",
-            Self::Existing { .. } => "hsm",
-            Self::YubiKey { .. } => "yubikey",
-        }
-    }
-
-    fn summary(&self) -> String {
-        match self {
-            Self::New { label, .. } => {
-                format!("a new SoftHSM2 token {label:?} in tokens, its random PINs in pin and so-pin")
-            }
-            Self::Existing { module, label, pin } => {
-                format!("{label:?} behind {}, its PIN in {pin}", module.display())
-            }
-            Self::YubiKey { serial, pin, .. } => format!("YubiKey {serial}, its PIN in {pin}"),
-        }
-    }
-}
-
-impl PinSource {
-    fn ask(args: &super::TokenArgs, ask: &mut Interview) -> anyhow::Result<Option<Self>> {
-        if let Some(name) = &args.pin_credential {
-            return Ok(Some(Self::Credential(name.clone())));
-        }
-        let text = "The file with the token's PIN, mode 0600";
-        let file = ask.ask(&open("--pin-file", text), args.pin_file.clone(), answer::file)?;
-        Ok(file.map(Self::File))
-    }
-}
-
-impl std::fmt::Display for PinSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Credential(name) => write!(f, "the credential {name}"),
-        }
     }
 }
 

@@ -257,8 +257,8 @@ fn asks_at_a_terminal_and_asks_again_what_it_cannot_use() {
     let answers = [
         ("Directory to make [countersign]: ", "."),
         ("Directory to make [countersign]: ", "signer"),
-        ("such as example.org: ", "Example"),
-        ("such as example.org: ", "example.org"),
+        ("Domain that certificates are for, such as example.org: ", "Example"),
+        ("Domain that certificates are for, such as example.org: ", "example.org"),
         ("Organisation [example.org]: ", "Example"),
         ("with commas [ssh-user-ca]: ", "ssh-user-ca, ssh-host-ca"),
         ("sign [ecdsa-p256-sha256]: ", "rsa"),

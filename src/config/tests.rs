@@ -140,9 +140,9 @@ fn example_documents_every_key() {
     let without = |keys: &[&'static str], others: &[&str]| {
         keys.iter().copied().filter(|key| !others.contains(key)).collect::<Vec<_>>()
     };
-    // It takes the place of `pin_file`.
-    assert!(EXAMPLE.contains("\n# pin_credential = \""));
-    let of_services = ["pin_credential"];
+    // They take the place of `pin_file`.
+    assert!(EXAMPLE.contains("\n# pin_credential = \"") && EXAMPLE.contains("\n# pin_pad = true"));
+    let of_services = ["pin_credential", "pin_pad"];
     // Of a section that nobody has by default.
     for key in keys_of::<bundles::Raw>() {
         assert!(EXAMPLE.contains(&format!("\n# {key} = ")), "the example file lacks {key}");

@@ -258,10 +258,12 @@ fn names(
     section: &mut Section<'_, '_>,
 ) -> Option<NameBounds> {
     let max_names = section.or("max_names", raw.max_names.take(), 16, integer(1..=GeneralName::MAX_NAMES));
-    let dns = section.list("dns_names", raw.dns_names.take(), Pattern::new);
+    let dns = section.list("dns_names", raw.dns_names.take(), |text| pattern(&text, |name| Some(name)));
     let wildcard_dns = section.list("wildcard_dns_names", raw.wildcard_dns_names.take(), wildcard);
     let ip = section.list("ip_addresses", raw.ip_addresses.take(), |text| Network::parse(&text));
-    let email = section.list("email_addresses", raw.email_addresses.take(), Pattern::new);
+    let email = section.list("email_addresses", raw.email_addresses.take(), |text| {
+        pattern(&text, |address| Some(address.rsplit_once('@')?.1))
+    });
     let uri = section.list("uris", raw.uris.take(), Pattern::new);
     let user_principal = section.list("user_principal_names", raw.user_principal_names.take(), Pattern::new);
     let security_identifiers =
@@ -308,7 +310,23 @@ fn missing(kind: CertificateKind, names: &NameBounds) -> Option<&'static str> {
     }
 }
 
+/// A pattern for names whose domain is at this place in them. No domain with capital letters is signed (`built-in.name_case`).
+fn pattern(text: &str, domain: impl FnOnce(&str) -> Option<&str>) -> Result<Pattern, String> {
+    small(domain(text).unwrap_or_default(), text)?;
+    Pattern::new(text).map_err(|error| error.to_string())
+}
+
+fn small(domain: &str, text: &str) -> Result<(), String> {
+    if domain.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(format!(
+            "{text:?} matches nothing: no domain with capital letters is signed; write it in small ones"
+        ));
+    }
+    Ok(())
+}
+
 fn wildcard(text: String) -> Result<String, String> {
+    small(&text, &text)?;
     let is_wildcard =
         text.strip_prefix("*.").is_some_and(|domain| CallerName::parse(&format!("dns:{domain}")).is_ok());
     if is_wildcard {

@@ -147,6 +147,14 @@ const X509: &[(&str, &str)] = &[
         "signs = \"tls-server\"\nextension_values.\"1.2.3\" = [\"+500\"]",
         "24: key.tls-ca.allow.web.extension_values.1.2.3: is not DER in hexadecimal",
     ),
+    (
+        "signs = \"tls-server\"\nwildcard_dns_names = [\"*.Example.org\"]",
+        "24: key.tls-ca.allow.web.wildcard_dns_names: \"*.Example.org\" matches nothing: no domain with capital letters",
+    ),
+    (
+        "signs = \"tls-client\"\nemail_addresses = [\"Alice@Example.org\"]",
+        "24: key.tls-ca.allow.web.email_addresses: \"Alice@Example.org\" matches nothing",
+    ),
 ];
 
 #[test]
@@ -156,12 +164,16 @@ fn profile_of_an_x509_key_that_allows_more_than_its_kind_is_a_fault() {
     let (token, _) = LEAST.split_once("[key.user-ca]").unwrap();
     let parse = |signs: &str| super::parse(&format!("{token}{}", key.replace("SIGNS", signs)));
     assert!(parse("signs = \"tls-server\"").is_ok());
+    assert!(parse("signs = \"tls-client\"\nemail_addresses = [\"Alice@example.org\"]").is_ok());
     for (signs, expected) in X509 {
         let faults = parse(signs).unwrap_err();
         let [fault] = &*faults else { panic!("{signs}: one fault, not {faults:#?}") };
         let fault = fault.to_string().replace("/etc/cs/cs.toml:", "");
         assert!(fault.starts_with(expected), "{signs}:\n{fault}\n{expected}");
     }
+    let capitals = key.replace("SIGNS", "signs = \"tls-server\"").replace("\"x\"", "\"*.Example.org\"");
+    let faults = super::parse(&format!("{token}{capitals}")).unwrap_err();
+    assert!(faults[0].to_string().contains("dns_names: \"*.Example.org\" matches nothing"), "{faults:#?}");
 }
 
 /// A configuration that signs checkpoints, with one text replaced, and how its one fault begins.

@@ -21,6 +21,7 @@ mod certificate;
 pub(super) mod certify;
 mod csr;
 mod delete;
+mod each;
 mod export;
 mod import;
 pub(super) mod self_sign;
@@ -214,23 +215,10 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
         config.tokens.retain(|token| token.name.as_str() == name);
         anyhow::ensure!(!config.tokens.is_empty(), "there is no [token.{name}] in the configuration");
     }
-    environment::enter(&config.tokens)?;
-    let mut modules = Modules::default();
-    let mut rows = Vec::new();
-    for token in &config.tokens {
-        let keys: Vec<_> =
-            config.keys.iter().filter(|key| key.tokens().any(|held| *held == token.name)).collect();
-        match &token.device {
-            Device::Pkcs11(_) => {
-                rows.extend(list_token(
-                    &Console::open(&mut modules, token, &config.latch(&token.name), Access::Read)?,
-                    token,
-                    &keys,
-                )?);
-            }
-            Device::YubiKey(card) => rows.extend(list_card(*card, token, &keys)),
-        }
-    }
+    let (rows, failed) = match config.tokens.as_slice() {
+        [token] => (list_one(&config, token)?, 0),
+        tokens => each::rows(&args.config.config, tokens)?,
+    };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
@@ -239,7 +227,23 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
             print_row(&mut out, row)?;
         }
     }
+    anyhow::ensure!(failed == 0, "{failed} of the tokens cannot be listed: see there");
     Ok(())
+}
+
+/// In this process.
+fn list_one(config: &Config, token: &token::Config) -> anyhow::Result<Vec<Value>> {
+    environment::enter(std::slice::from_ref(token))?;
+    let keys: Vec<_> =
+        config.keys.iter().filter(|key| key.tokens().any(|held| *held == token.name)).collect();
+    let mut modules = Modules::default();
+    match &token.device {
+        Device::Pkcs11(_) => {
+            let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Read)?;
+            list_token(&console, token, &keys)
+        }
+        Device::YubiKey(card) => Ok(list_card(*card, token, &keys)),
+    }
 }
 
 /// The configured keys of one token, and then the private keys on it that none of them is.
@@ -302,6 +306,8 @@ fn print_row(out: &mut impl Write, row: &Value) -> io::Result<()> {
     write!(out, "{}: token {}", or_dash("key"), or_dash("token"))?;
     match text("slot") {
         Some(slot) => write!(out, " slot {slot}")?,
+        // The token itself cannot be asked.
+        None if text("label").is_none() && text("key").is_none() => {}
         None => write!(out, " label {:?}", or_dash("label"))?,
     }
     for (name, word) in [("id", "id"), ("purpose", ""), ("scheme", ""), ("fingerprint", "")] {

@@ -70,6 +70,13 @@ async fn somebody_types_the_pin_once_and_the_signer_serves() {
     assert!(status.success() && log.contains("TYPE THE PIN at the token's own pad now"), "{log}");
     assert!(!pad.site().path("soft.pin-refused").exists(), "whoever starts it again stands there");
     assert!(pad.site().run_ok(&["token", "list"]).contains("PIN pad"));
+    let all = pad.site().run(&["key", "list"]);
+    let said = text(&all.stdout);
+    assert!(
+        said.contains("other-ca: ") && said.contains("`countersign key list --token soft` asks"),
+        "{said}"
+    );
+    assert_eq!(pad.logins(), before + 2, "several tokens are asked without anybody at a pad");
 }
 
 /// A restart, and a login that is lost: both want a login, and nobody stands at the pad.

@@ -180,6 +180,28 @@ fn a_module_that_crashes_and_a_slot_that_fails_hide_no_other() {
     assert!(said.contains("public key \"user-ca\""), "{said}");
 }
 
+/// `soft` is behind a module that wraps that of `other`: one process cannot have both.
+#[test]
+fn the_keys_of_several_tokens_are_listed_though_one_fails() {
+    let broken = Broken::new();
+    let site = &broken.site;
+    let listed = json(&site.run_ok(&["key", "list", "--json"]));
+    let keys: Vec<_> = listed.as_array().unwrap().iter().map(|row| (&row["key"], &row["problem"])).collect();
+    assert_eq!(keys, [(&"other-ca".into(), &Value::Null), (&"user-ca".into(), &Value::Null)]);
+    let fails = Action::Fail(Code::CKR_DEVICE_ERROR);
+    broken.control.set(&Script::on(On::call(Call::OpenSession, fails))).unwrap();
+    let output = site.run(&["key", "list"]);
+    let (said, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        said.contains("other-ca: token other") && said.contains("-: token soft; C_OpenSession failed"),
+        "{said}"
+    );
+    assert!(
+        !output.status.success() && error.contains("1 of the tokens cannot be listed: see there"),
+        "{error}"
+    );
+}
+
 /// Each token's module has the environment of its own section, though they cannot share one process.
 #[test]
 fn two_places_of_one_module_are_listed_together() {

@@ -11,6 +11,7 @@ use tonic::Code;
 
 use crate::forge::{Forgery, string};
 use crate::site::{Daemon, FRONT_END, Site, USER_CA, at, now, request, text};
+use crate::terminal::Terminal;
 
 #[path = "revoke/crl.rs"]
 mod crl;
@@ -109,6 +110,31 @@ async fn a_dry_run_shows_what_each_selection_means_and_records_nothing() {
     let table = site.run_ok(&["revoke", "user-ca", "--dry-run", "--serial", "12"]);
     assert!(table.contains("key id \"bob@desk\"") && table.lines().count() == 1, "{table}");
     assert!(revocations(&site).is_empty());
+    daemon.stop();
+}
+
+/// At a terminal: any answer but the whole word leaves everything as it is, and so does nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_types_yes_and_nothing_less() {
+    let (site, daemon, _, _) = signed().await;
+    let args = ["revoke", "user-ca", "--serial", "12", "--why", "lost"];
+    let question =
+        "1 certificates of key user-ca will be revoked, and there is no way back. Type yes to go on: ";
+    for answer in ["no", "", "y", "YES", "yes please"] {
+        let mut terminal = Terminal::start(&site, &args);
+        terminal.answer(question, answer);
+        let (ok, screen) = terminal.end();
+        assert!(!ok && screen.contains("nothing was revoked"), "{answer:?}: {screen}");
+    }
+    let mut terminal = Terminal::start(&site, &args);
+    terminal.interrupt(question);
+    assert!(!terminal.end().0);
+    assert!(revocations(&site).is_empty());
+    let mut terminal = Terminal::start(&site, &args);
+    terminal.answer(question, "yes");
+    let (ok, screen) = terminal.end();
+    assert!(ok && screen.contains("key id \"bob@desk\"") && screen.contains("revoked by entry "), "{screen}");
+    assert_eq!(revocations(&site).len(), 1);
     daemon.stop();
 }
 

@@ -97,6 +97,14 @@ contract! {
         yubikey: cannot("it has no ML-DSA"),
         kryoptic: shows,
     }
+    ml_dsa_keys_sign_requests_and_roots_that_cryptography_verifies {
+        softhsm: cannot("it has no ML-DSA"),
+        faulty: cannot("the SoftHSM2 behind it has no ML-DSA"),
+        p11_kit: cannot("the SoftHSM2 behind it has no ML-DSA"),
+        tpm: cannot("it has no ML-DSA"),
+        yubikey: cannot("it has no ML-DSA"),
+        kryoptic: shows,
+    }
     a_hundred_callers_at_once_are_all_answered {
         softhsm: shows,
         faulty: shows,

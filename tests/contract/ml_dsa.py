@@ -1,6 +1,7 @@
 """What the tests of ML-DSA want of Python's `cryptography`: a root that certifies CAs, and a verifier that is not countersign's.
 
     ml_dsa.py certify NAME...   of each NAME.pub.pem makes NAME.der and NAME.pem, a CA's certificate under a new root
+    ml_dsa.py own NAME...       verifies NAME.csr and NAME.root, in PEM, which the key in NAME.pub.pem has signed
     ml_dsa.py verify NAME...    verifies NAME.certificate, NAME.crl and NAME.ocsp with the key in NAME.der
 """
 
@@ -51,6 +52,27 @@ def certify(name, root):
     Path(f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
 
 
+def own(name):
+    key = load_pem_public_key(Path(f"{name}.pub.pem").read_bytes())
+    request = x509.load_pem_x509_csr(Path(f"{name}.csr").read_bytes())
+    root = x509.load_pem_x509_certificate(Path(f"{name}.root").read_bytes())
+
+    assert request.is_signature_valid
+    root.verify_directly_issued_by(root)
+    objects = [
+        (request, request.tbs_certrequest_bytes, "CN=CA 1"),
+        (root, root.tbs_certificate_bytes, "CN=Root 1"),
+    ]
+    for made, tbs, subject in objects:
+        assert made.public_key() == key, name
+        assert made.subject.rfc4514_string() == subject, made.subject
+        assert made.signature_algorithm_oid.dotted_string == ALGORITHMS[name], made.signature_algorithm_oid
+        key.verify(made.signature, tbs)
+        extensions = made.extensions
+        assert extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        assert extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+
+
 def verify(name):
     ca = x509.load_der_x509_certificate(Path(f"{name}.der").read_bytes())
     certificate = x509.load_der_x509_certificate(Path(f"{name}.certificate").read_bytes())
@@ -87,4 +109,4 @@ if __name__ == "__main__":
             certify(name, root)
     else:
         for name in names:
-            verify(name)
+            own(name) if what == "own" else verify(name)

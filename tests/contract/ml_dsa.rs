@@ -69,6 +69,44 @@ pub async fn ml_dsa_signs_what_cryptography_verifies(kind: Kind) {
     assert!(verified.contains("\n9 signatures verify\n"), "{verified}");
 }
 
+/// What a CA key signs about itself, by the commands that make it and check it.
+pub async fn ml_dsa_keys_sign_requests_and_roots_that_cryptography_verifies(kind: Kind) {
+    let token = Token::without_keys(kind, &[("user-ca", P256)]);
+    let site = &token.site;
+    let user = format!("uid:{}", rustix::process::geteuid().as_raw());
+    let own = |(scheme, ..): &(Scheme, ParameterSet, &PqdsaSigningAlgorithm)| {
+        format!(
+            "[key.{scheme}-ca]\npurpose = \"x509-ca\"\nscheme = \"{scheme}\"\ntoken = \"soft\"\n\
+             [key.{scheme}-ca.allow.request]\nsigns = \"certificate-request\"\ncallers = [{user:?}]\nbudget = \"10/h\"\n\
+             subject = {{ CN = [\"CA *\"] }}\n\
+             [key.{scheme}-ca.allow.root]\nsigns = \"root-ca\"\ncallers = [{user:?}]\nbudget = \"10/h\"\n\
+             subject = {{ CN = [\"Root *\"] }}\nmax_path_length = 1\nmax_lifetime = \"30d\"\n"
+        )
+    };
+    token.configure_sections(&SCHEMES.iter().map(own).collect::<String>(), "");
+    let names: Vec<String> = SCHEMES.iter().map(|(scheme, ..)| format!("{scheme}-ca")).collect();
+    for name in &names {
+        crate::ca::generate(site, name);
+    }
+    let daemon = site.serve();
+    for name in &names {
+        let (request, root) = (format!("{name}.csr"), format!("{name}.root"));
+        site.run_ok(&["key", "csr", name, "--subject", "CN=CA 1", "--out", &request]);
+        let lifetime = ["--lifetime", "10d", "--path-length", "1"];
+        let self_sign = ["key", "self-sign", name, "--subject", "CN=Root 1", "--out", &root];
+        site.run_ok(&[&self_sign[..], &lifetime].concat());
+    }
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{status}: {log}");
+    python(site, "own", &names);
+    // No section has a certificate that would tell the keys.
+    let keys: Vec<String> = names.iter().map(|name| format!("--key={name}.pub.pem")).collect();
+    let verify =
+        ["ledger", "verify", "--accept-uncovered"].into_iter().chain(keys.iter().map(String::as_str));
+    let verified = site.run_ok(&verify.collect::<Vec<_>>());
+    assert!(verified.contains("\n9 signatures verify\n"), "with the self-tests: {verified}");
+}
+
 /// A CA for all that it can sign.
 fn section(scheme: Scheme) -> String {
     let name = format!("{scheme}-ca");

@@ -12,7 +12,9 @@ pub use crate::carried::{
     a_token_that_takes_no_key_says_so_and_keeps_nothing, an_imported_key_of_every_scheme_serves,
 };
 use crate::load::{Caller, Load, settled};
-pub use crate::ml_dsa::ml_dsa_signs_what_cryptography_verifies;
+pub use crate::ml_dsa::{
+    ml_dsa_keys_sign_requests_and_roots_that_cryptography_verifies, ml_dsa_signs_what_cryptography_verifies,
+};
 use crate::site::{Daemon, PATIENCE, Site};
 use crate::token::{Kind, P256, Token};
 

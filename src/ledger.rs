@@ -25,6 +25,7 @@ mod archive;
 pub mod audit;
 mod bucket;
 mod budget;
+mod ceremony;
 pub mod checkpoint;
 pub mod checkpoints;
 mod claim;
@@ -57,6 +58,7 @@ mod writer;
 
 pub use admit::{KeyDeletion, Thaw};
 pub use archive::{Archive, ArchiveError, Consistency, Inclusion, Page, RawEntry};
+pub use ceremony::Ceremony;
 pub use checkpoints::{Checkpointing, SignedCheckpoint};
 pub use entry::{Entry, leaf_hash};
 pub use error::{LedgerError, StoreError};

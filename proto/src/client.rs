@@ -24,9 +24,9 @@ use crate::v1::{
     Bundle, ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetBundleRequest,
     GetCheckpointRequest, GetCrlNumberRequest, GetKeyRequest, GetLinesRequest, GetTreeRequest,
     InclusionProof, Key, Line, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
-    ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordKeyDeletionRequest, RevokeRequest,
-    RevokeResponse, RotateRequest, RotateResponse, SignRequest, SignResponse, SignStreamResponse,
-    ThawRequest, Tree, WatchRequest, WatchResponse,
+    ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordCeremonyRequest, RecordKeyDeletionRequest,
+    RevokeRequest, RevokeResponse, RotateRequest, RotateResponse, SignRequest, SignResponse,
+    SignStreamResponse, ThawRequest, Tree, WatchRequest, WatchResponse,
 };
 
 mod error;
@@ -294,6 +294,15 @@ impl Client {
     pub async fn lines(&self, key: &str) -> Result<Vec<Line>, CallError> {
         let request = self.timed(GetLinesRequest { key: key.to_owned() });
         Ok(self.operator.clone().get_lines(request).await?.into_inner().lines)
+    }
+
+    /// As the signer's operator, over its Unix socket: has it recorded that a key ceremony was held. Where that is recorded.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn record_ceremony(&self, request: RecordCeremonyRequest) -> Result<Receipt, CallError> {
+        let response = self.operator.clone().record_ceremony(self.timed(request)).await?;
+        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
     }
 
     /// As a reader of the ledger: its size and root.

@@ -144,7 +144,8 @@ fn of(entry: &Entry) -> Option<&CaKey> {
         | Entry::Thaw { .. }
         | Entry::KeyDeletion { .. }
         // It is about two keys, and found by the name of either.
-        | Entry::Rotation { .. } => None,
+        | Entry::Rotation { .. }
+        | Entry::Ceremony { .. } => None,
     }
 }
 

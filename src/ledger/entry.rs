@@ -279,6 +279,25 @@ pub enum Entry {
         #[cbor(n(8), with = "minicbor::bytes")]
         why: Vec<u8>,
     },
+    /// Operators held a key ceremony; its transcript is theirs to keep.
+    #[n(14)]
+    Ceremony {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// What it was for.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        title: Vec<u8>,
+        /// SHA-256 of its transcript (docs/ceremony.md).
+        #[cbor(n(2), with = "minicbor::bytes")]
+        transcript_sha256: [u8; 32],
+        /// Those who signed the transcript, by their names in it, with commas between them.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        participants: Vec<u8>,
+        /// The operator who had it recorded, as the kernel named them: `uid:0`.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        by: Vec<u8>,
+    },
 }
 
 /// What a caller asked for.
@@ -432,7 +451,8 @@ impl Entry {
             | Self::Checkpoint { time, .. }
             | Self::Revocation { time, .. }
             | Self::KeyDeletion { time, .. }
-            | Self::Rotation { time, .. } => *time,
+            | Self::Rotation { time, .. }
+            | Self::Ceremony { time, .. } => *time,
         }
     }
 }

@@ -236,7 +236,8 @@ fn asked(entry: &Entry) -> Option<&Asked> {
         | Entry::Checkpoint { .. }
         | Entry::Revocation { .. }
         | Entry::KeyDeletion { .. }
-        | Entry::Rotation { .. } => None,
+        | Entry::Rotation { .. }
+        | Entry::Ceremony { .. } => None,
     }
 }
 
@@ -246,7 +247,7 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
         Entry::Refusals { caller, .. } | Entry::Freeze { caller, .. } | Entry::Thaw { caller, .. } => {
             Some(caller)
         }
-        Entry::Revocation { by, .. } | Entry::Rotation { by, .. } => Some(by),
+        Entry::Revocation { by, .. } | Entry::Rotation { by, .. } | Entry::Ceremony { by, .. } => Some(by),
         Entry::Outcome { .. }
         | Entry::SelfTest { .. }
         | Entry::Checkpoint { .. }
@@ -270,7 +271,10 @@ fn key(entry: &Entry) -> Option<&[u8]> {
         | Entry::Revocation { key, .. }
         | Entry::Rotation { key, .. } => Some(key),
         Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => Some(key.as_bytes()),
-        Entry::Outcome { .. } | Entry::Refusals { .. } | Entry::KeyDeletion { .. } => None,
+        Entry::Outcome { .. }
+        | Entry::Refusals { .. }
+        | Entry::KeyDeletion { .. }
+        | Entry::Ceremony { .. } => None,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::ledger::{KeyDeletion, Revocation, Thaw};
 use crate::sign::{Failure, Signer};
 use crate::token::TokenName;
 
+mod ceremony;
 mod rotate;
 
 /// The longest reason, and the longest name of a place, in bytes.
@@ -133,6 +134,13 @@ impl operator_server::Operator for Operator {
         request: Request<v1::GetLinesRequest>,
     ) -> Result<Response<v1::GetLinesResponse>, Status> {
         Ok(Response::new(self.lines(&request)?))
+    }
+
+    async fn record_ceremony(
+        &self,
+        request: Request<v1::RecordCeremonyRequest>,
+    ) -> Result<Response<v1::RecordCeremonyResponse>, Status> {
+        Ok(Response::new(self.ceremony_recorded(request).await?))
     }
 }
 

@@ -72,6 +72,8 @@ pub(super) enum Fault {
     NotFrozen,
     /// A deletion of what is no key, from nowhere, or without a reason.
     KeyDeletionInvalid,
+    /// A ceremony without a title, a transcript's digest, or anybody.
+    CeremonyInvalid,
     /// A deletion of a key that this signer uses.
     KeyInService,
     /// A search for what cannot be.
@@ -91,7 +93,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -107,6 +109,7 @@ impl Fault {
         Self::ThawInvalid,
         Self::NotFrozen,
         Self::KeyDeletionInvalid,
+        Self::CeremonyInvalid,
         Self::KeyInService,
         Self::FilterInvalid,
         Self::NoSuchEntry,
@@ -194,6 +197,11 @@ impl From<Fault> for Rejection {
                 Code::InvalidArgument,
                 "KEY_DELETION_INVALID",
                 "a deletion has a token's name, a public key, and a place and a reason of 1 to 1024 bytes without control characters",
+            ),
+            Fault::CeremonyInvalid => Self::new(
+                Code::InvalidArgument,
+                "CEREMONY_INVALID",
+                "a ceremony has a title of 1 to 1024 bytes without control characters, a SHA-256 of 32 bytes, and 1 to 32 names of participants",
             ),
             Fault::KeyInService => Self::new(
                 Code::PermissionDenied,

@@ -189,7 +189,8 @@ pub fn settled(site: &Site) -> Settled {
             | Entry::Revocation { .. }
             | Entry::Checkpoint { .. }
             | Entry::KeyDeletion { .. }
-            | Entry::Rotation { .. } => {
+            | Entry::Rotation { .. }
+            | Entry::Ceremony { .. } => {
                 panic!("nothing here refuses, or signs checkpoints: entry {index} is {entry:?}")
             }
         }

@@ -62,6 +62,10 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
             step_fields(*step),
             json!({ "by": utf8(by), "why": utf8(why) }),
         ]),
+        Entry::Ceremony { title, transcript_sha256, participants, by, .. } => merged([
+            json!({ "kind": "ceremony", "title": utf8(title), "transcript_sha256": hex(transcript_sha256) }),
+            json!({ "participants": utf8(participants), "by": utf8(by) }),
+        ]),
         Entry::Checkpoint { key, ca_key, text, .. } => {
             merged([key_fields(ca_key), json!({ "kind": "checkpoint", "key": key, "text": text })])
         }

@@ -125,6 +125,7 @@ impl Counted {
             Entry::Thaw { .. } => "thaw",
             Entry::KeyDeletion { .. } => "key-deletion",
             Entry::Rotation { .. } => "rotation",
+            Entry::Ceremony { .. } => "ceremony",
             Entry::Checkpoint { .. } => "checkpoint",
             Entry::Revocation { .. } => "revocation",
         };

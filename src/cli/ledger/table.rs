@@ -63,6 +63,12 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             let (step, old, why) = (rotation(*step), word(old), why.escape_ascii());
             ("rotation", word(by), word(key), format!("{step}, in the place of {old}: \"{why}\""))
         }
+        Entry::Ceremony { title, transcript_sha256, participants, by, .. } => {
+            let (title, sha256) = (title.escape_ascii(), hex(transcript_sha256));
+            let what =
+                format!("\"{title}\", with {}, transcript sha256 {sha256}", participants.escape_ascii());
+            ("ceremony", word(by), "-".to_owned(), what)
+        }
         Entry::Checkpoint { key, text, .. } => {
             ("checkpoint", "-".to_owned(), word(key.as_bytes()), checkpoint(text))
         }

@@ -128,6 +128,9 @@ fn every_field_of_an_entry_is_escaped() {
     let thaw = Entry::Thaw { time, caller: bytes(), key: bytes(), freeze: 0, by: bytes(), why: bytes() };
     let (spki_sha256, place) = ([0; 32], bytes());
     let deletion = Entry::KeyDeletion { time, token: bytes(), spki_sha256, place, by: bytes(), why: bytes() };
+    let transcript_sha256 = [0; 32];
+    let ceremony =
+        Entry::Ceremony { time, title: bytes(), transcript_sha256, participants: bytes(), by: bytes() };
     let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
     let revocation = |what| Entry::Revocation {
         time,
@@ -166,6 +169,7 @@ fn every_field_of_an_entry_is_escaped() {
         thaw,
         deletion,
         rotation,
+        ceremony,
         by_id,
         by_name,
         checkpoint,

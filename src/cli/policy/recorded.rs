@@ -30,6 +30,8 @@ pub(super) enum NoRequest {
     KeyDeletion,
     #[error("is a step of a rotation, which no policy decides")]
     Rotation,
+    #[error("is of a key ceremony, which no policy decides")]
+    Ceremony,
     #[error("has only the digest of its TBS, which was too long to record")]
     DigestOnly,
     #[error("is of kind {0:?}, which this countersign does not know")]
@@ -65,5 +67,6 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::Revocation { .. } => Err(NoRequest::Revocation),
         Entry::KeyDeletion { .. } => Err(NoRequest::KeyDeletion),
         Entry::Rotation { .. } => Err(NoRequest::Rotation),
+        Entry::Ceremony { .. } => Err(NoRequest::Ceremony),
     }
 }

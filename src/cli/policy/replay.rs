@@ -234,6 +234,7 @@ impl From<NoRequest> for Why {
             | NoRequest::Checkpoint
             | NoRequest::KeyDeletion
             | NoRequest::Rotation
+            | NoRequest::Ceremony
             | NoRequest::Kind(_)
             | NoRequest::Caller(_) => Self::Unknown,
         }

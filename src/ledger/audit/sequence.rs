@@ -137,7 +137,8 @@ impl<'scope> Sequence<'scope> {
             Entry::Refusals { time, .. }
             | Entry::Freeze { time, .. }
             | Entry::Thaw { time, .. }
-            | Entry::KeyDeletion { time, .. } => {
+            | Entry::KeyDeletion { time, .. }
+            | Entry::Ceremony { time, .. } => {
                 self.counts.others += 1;
                 self.time(index, time);
             }

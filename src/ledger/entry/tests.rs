@@ -132,6 +132,15 @@ fn entry() -> impl Strategy<Value = Entry> {
                 why,
             }
         ),
+        (time(), bytes(), any::<[u8; 32]>(), bytes(), bytes()).prop_map(
+            |(time, title, transcript_sha256, participants, by)| Entry::Ceremony {
+                time,
+                title,
+                transcript_sha256,
+                participants,
+                by
+            }
+        ),
     ]
 }
 

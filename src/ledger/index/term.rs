@@ -151,6 +151,7 @@ impl TermKey {
                 vec![self.term(Kind::Key, &[key.as_bytes()])]
             }
             Entry::KeyDeletion { .. } => Vec::new(),
+            Entry::Ceremony { by, .. } => vec![self.term(Kind::Caller, &[by])],
             Entry::Refusals { caller, .. } => vec![self.term(Kind::Caller, &[caller])],
             Entry::Freeze { caller, key, .. } | Entry::Thaw { caller, key, .. } => {
                 vec![self.term(Kind::Caller, &[caller]), self.term(Kind::Key, &[key])]

@@ -57,6 +57,7 @@ fn recorded(report: &Report) -> String {
         | Entry::Revocation { .. }
         | Entry::KeyDeletion { .. }
         | Entry::Rotation { .. }
+        | Entry::Ceremony { .. }
         | Entry::Checkpoint { .. } => return String::new(),
     };
     let policy = if *policy == report.policy_digest { "this policy" } else { "another policy than this" };

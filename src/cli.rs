@@ -21,6 +21,7 @@ use crate::token::process;
 mod agent;
 mod bench;
 mod bundle;
+mod ceremony;
 mod check;
 mod client;
 mod crl;
@@ -57,7 +58,7 @@ enum Command {
     /// Start from nothing: a token, keys, mutual TLS and a configuration, by questions or by options
     Init(Box<init::InitArgs>),
     /// Run the signing service
-    Serve(ConfigArgs),
+    Serve(serve::ServeArgs),
     /// Have a front-end's certificate for mutual TLS signed, and give it a profile
     #[command(subcommand)]
     Client(client::Command),
@@ -92,6 +93,9 @@ enum Command {
     /// Generate, list and show keys on tokens
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Hold a key ceremony by a script, before witnesses, and check the transcript of one
+    #[command(subcommand)]
+    Ceremony(ceremony::Command),
     /// Explain and test a policy, offline; thaw a caller that was frozen
     #[command(subcommand)]
     Policy(policy::Command),
@@ -157,7 +161,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Init(args) => init::run(*args),
-        Command::Serve(args) => serve::run(&args.load()?),
+        Command::Serve(args) => serve::run(&args),
         Command::Client(command) => client::run(command),
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -176,6 +180,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Token(command) => token::run(command),
         Command::Key(command) => key::run(command),
+        Command::Ceremony(command) => command.run(),
         Command::Policy(command) => command.run(&mut std::io::stdout().lock()),
         Command::Ledger(command) => command.run(&mut std::io::stdout().lock()),
         Command::Man { directory } => man(&directory),

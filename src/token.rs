@@ -24,6 +24,7 @@ mod input;
 mod isolate;
 pub(crate) mod latch;
 mod link;
+pub(crate) mod once;
 pub(crate) mod pin;
 pub(crate) mod piv;
 pub(crate) mod pkcs11;

@@ -2,17 +2,30 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Faults;
-use crate::config::Config;
+use super::{ConfigArgs, Faults};
 use crate::daemon::Daemon;
 use crate::server::Reload;
 use crate::token::process;
+
+/// Arguments of `countersign serve`.
+#[derive(clap::Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Stop, as SIGTERM has it stop, when the process that started it ends: for a signer that serves one job
+    #[arg(long)]
+    stop_with_parent: bool,
+}
 
 /// Starts the service and runs it until it is told to stop.
 ///
 /// # Errors
 /// [`Faults`] if it could not start, each with what to do; anything else broke while it ran.
-pub(super) fn run(config: &Config) -> anyhow::Result<()> {
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    if args.stop_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
+    let config = &args.config.load()?;
     super::log(tracing::Level::INFO);
     // Its TLS key belongs into no core file and no debugger.
     process::seal()?;

@@ -170,7 +170,7 @@ pub(super) fn call(error: cryptoki::error::Error) -> anyhow::Error {
     anyhow::anyhow!("{} failed: {}; {}", failure.call, failure.code, classify::advice(&error))
 }
 
-pub(super) fn refused(refusal: Refusal) -> anyhow::Error {
+pub(in crate::token) fn refused(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::PinRefused(refusal) => anyhow::anyhow!(refusal.message),
         Refusal::Faults(faults) => {

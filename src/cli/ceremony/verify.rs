@@ -1,0 +1,221 @@
+//! `countersign ceremony verify`: whether a ceremony's directory is what its transcript says, and who vouches for it.
+//!
+//! In: a directory. Out: a line for each thing that was looked at, and whether all of it holds. Nothing is asked of a token, a signer or the
+//! network. Whose keys the operators' are, a person must know: their fingerprints are printed for that.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+use super::markdown::{self, shown};
+use super::operators::{PRESENCE, TRANSCRIPT};
+use super::record::Recorded;
+use super::run::{people, steps};
+use super::script::Script;
+use super::sign::principal;
+use super::transcript::{Directory, Outcome, Step, Transcript, canonical, read, sha256};
+use crate::sshsig;
+
+/// Which ceremony.
+#[derive(clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// The ceremony's directory
+    directory: PathBuf,
+    /// Where the steps' files are, which the transcript has the digests of [default: they are not looked at]
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+}
+
+/// What was found so far.
+struct Findings<'a, W> {
+    out: &'a mut W,
+    failed: usize,
+}
+
+impl<W: Write> Findings<'_, W> {
+    /// One line; whether it holds.
+    fn look(&mut self, what: &str, result: &anyhow::Result<String>) -> anyhow::Result<bool> {
+        match result {
+            Ok(said) => writeln!(self.out, "good    {what}: {}", shown(said))?,
+            Err(error) => {
+                self.failed += 1;
+                writeln!(self.out, "FAILED  {what}: {}", shown(&format!("{error:#}")))?;
+            }
+        }
+        Ok(result.is_ok())
+    }
+}
+
+/// # Errors
+/// That something does not hold, after a line for each; or that there is no transcript.
+pub(super) fn run(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let directory = Directory::new(&args.directory);
+    let (transcript, json) = directory.load()?;
+    let mut findings = Findings { out, failed: 0 };
+    writeln!(findings.out, "key ceremony: {}", shown(&transcript.challenge.title))?;
+    findings.look("transcript.json", &Ok(format!("SHA-256 {}", sha256(json.as_bytes()))))?;
+    findings.look("outcome", &outcome(&transcript))?;
+    findings.look("transcript.md", &is_made_of(&directory, &transcript, &json))?;
+    findings.look("script.toml", &script(&directory, &transcript))?;
+    findings.look("challenge.json", &challenge(&directory, &transcript))?;
+    presence(&mut findings, &directory, &transcript)?;
+    signatures(&mut findings, &directory, &transcript, &json)?;
+    if let Some(config) = &transcript.record_in {
+        findings.look("ledger.json", &receipt(&directory, config, &json))?;
+    }
+    if let Some(files) = &args.files {
+        outputs(&mut findings, files, &transcript)?;
+    }
+    ensure!(
+        findings.failed == 0,
+        "{} of these do not hold: this is not the record of a ceremony as it should be",
+        findings.failed
+    );
+    writeln!(
+        findings.out,
+        "all of it holds; whether the fingerprints above are those of the people that you know, only you can say"
+    )?;
+    Ok(())
+}
+
+fn outcome(transcript: &Transcript) -> anyhow::Result<String> {
+    match &transcript.outcome {
+        Outcome::Complete => {
+            ensure!(
+                transcript.steps.iter().all(|step| step.done.is_some()),
+                "a step is not done, and it says that all are"
+            );
+            Ok("every step was done".to_owned())
+        }
+        Outcome::Stopped { step: Some(step), why } => bail!("it was stopped in step {step}: {why}"),
+        Outcome::Stopped { step: None, why } => bail!("it was stopped before its first step: {why}"),
+        Outcome::Unfinished => bail!("it was never ended: it goes on, or it was killed"),
+    }
+}
+
+fn is_made_of(directory: &Directory, transcript: &Transcript, json: &str) -> anyhow::Result<String> {
+    let made = markdown::of(transcript, &sha256(json.as_bytes()));
+    ensure!(read(&directory.markdown())? == made, "it is not what is made of transcript.json");
+    Ok("made of transcript.json".to_owned())
+}
+
+/// Whether the script is the one that was agreed to, and the transcript is of its steps and its operators.
+fn script(directory: &Directory, transcript: &Transcript) -> anyhow::Result<String> {
+    let content = fs::read(directory.script())
+        .with_context(|| format!("cannot read {}", directory.script().display()))?;
+    ensure!(sha256(&content) == transcript.challenge.script_sha256, "it is not the script of this ceremony");
+    let script = Script::parse(&directory.script(), &content).map_err(crate::cli::Faults)?;
+    let bare = |step: &Step| Step { written: None, runs: Vec::new(), done: None, ..step.clone() };
+    ensure!(
+        steps(&script) == transcript.steps.iter().map(bare).collect::<Vec<_>>()
+            && people(&script) == transcript.operators
+            && (script.title == transcript.challenge.title)
+            && script.threshold == transcript.threshold
+            && script.record_in == transcript.record_in,
+        "the transcript has other steps or operators than the script"
+    );
+    ensure!(
+        keys_of(&script) == transcript.keys.iter().map(|key| key.name.clone()).collect::<Vec<_>>()
+            || transcript.outcome != Outcome::Complete,
+        "the transcript has other keys than the script makes"
+    );
+    Ok("the steps and the operators are its".to_owned())
+}
+
+/// The names of the keys that a script makes.
+fn keys_of(script: &Script) -> Vec<String> {
+    let made = script.steps.iter().filter_map(|step| match &step.work {
+        super::script::Work::Command { action, .. } => action.makes().map(str::to_owned),
+        super::script::Work::ByHand | super::script::Work::WriteDown(_) => None,
+    });
+    made.collect()
+}
+
+fn challenge(directory: &Directory, transcript: &Transcript) -> anyhow::Result<String> {
+    let agreed = canonical(&transcript.challenge)?;
+    ensure!(read(&directory.challenge())? == agreed, "it is not what the transcript says that was agreed to");
+    Ok("what was agreed to".to_owned())
+}
+
+fn presence<W: Write>(
+    findings: &mut Findings<'_, W>,
+    directory: &Directory,
+    transcript: &Transcript,
+) -> anyhow::Result<()> {
+    let file = directory.challenge();
+    let mut present = 0;
+    for there in &transcript.present {
+        let what = format!("presence of {}", there.name);
+        let signed =
+            transcript.person(&there.name).with_context(|| "is no operator of this ceremony".to_owned());
+        let signed = signed.and_then(|person| signed_by(&file, &there.name, PRESENCE, &person.fingerprint));
+        present += usize::from(findings.look(&what, &signed)?);
+    }
+    findings.look("enough were there", &enough(present, transcript.threshold))?;
+    Ok(())
+}
+
+fn signatures<W: Write>(
+    findings: &mut Findings<'_, W>,
+    directory: &Directory,
+    transcript: &Transcript,
+    json: &str,
+) -> anyhow::Result<()> {
+    let file = directory.json();
+    let mut signed = 0;
+    for there in &transcript.present {
+        let Some(person) = transcript.person(&there.name) else { continue };
+        if Directory::signature(&file, &there.name).exists() {
+            let result = signed_by(&file, &there.name, TRANSCRIPT, &person.fingerprint);
+            signed += usize::from(findings.look(&format!("transcript signed by {}", there.name), &result)?);
+        }
+    }
+    findings.look("enough signed the transcript", &enough(signed, transcript.threshold))?;
+    for key in &transcript.keys {
+        let result = signed_by(&file, &principal(&key.name), TRANSCRIPT, &key.fingerprint);
+        findings.look(&format!("transcript signed by key {}", key.name), &result)?;
+    }
+    ensure!(read(&file)? == json, "the transcript was changed while it was looked at");
+    Ok(())
+}
+
+fn enough(have: usize, threshold: usize) -> anyhow::Result<String> {
+    ensure!(have >= threshold, "{have} good signatures, and {threshold} are needed");
+    Ok(format!("{have}, and {threshold} are needed"))
+}
+
+/// Whose signature is beside a file, if it is by the key of this fingerprint.
+fn signed_by(file: &Path, who: &str, namespace: &str, fingerprint: &str) -> anyhow::Result<String> {
+    let armored = read(&Directory::signature(file, who))?;
+    let key = sshsig::verify(&armored, namespace, &fs::read(file)?)?;
+    ensure!(key.fingerprint() == fingerprint, "signed by {}, and not by {fingerprint}", key.fingerprint());
+    Ok(format!("{} {fingerprint}", key.algorithm()))
+}
+
+fn receipt(directory: &Directory, config: &str, json: &str) -> anyhow::Result<String> {
+    let text = read(&directory.receipt())
+        .with_context(|| format!("the script has it recorded in the ledger of {config}"))?;
+    let recorded: Recorded = serde_json::from_str(&text).context("it is no receipt")?;
+    ensure!(recorded.transcript_sha256 == sha256(json.as_bytes()), "it is the receipt of another transcript");
+    let Recorded { log_origin, entry_index, .. } = recorded;
+    Ok(format!(
+        "says entry {entry_index} of {log_origin}; `countersign ledger show` there has the transcript's SHA-256"
+    ))
+}
+
+fn outputs<W: Write>(
+    findings: &mut Findings<'_, W>,
+    directory: &Path,
+    transcript: &Transcript,
+) -> anyhow::Result<()> {
+    for file in transcript.steps.iter().flat_map(|step| &step.runs).flat_map(|run| &run.files) {
+        let result = fs::read(directory.join(&file.path)).map_err(anyhow::Error::from).and_then(|content| {
+            ensure!(sha256(&content) == file.sha256, "it is not what the ceremony wrote");
+            Ok(format!("SHA-256 {}", file.sha256))
+        });
+        findings.look(&file.path, &result)?;
+    }
+    Ok(())
+}

@@ -167,8 +167,9 @@ impl Listener {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let Self { tls, unix, limits } = self;
-        let tls = tls.map(TlsAddress::listen).transpose()?;
         let unix = unix.map(|bound| bound.listen(BACKLOG)).transpose()?;
+        // The last, for it says so: who waits for that may come by either way.
+        let tls = tls.map(TlsAddress::listen).transpose()?;
         let grace = limits.grace;
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);

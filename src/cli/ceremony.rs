@@ -5,7 +5,6 @@
 //! Commands are run as their own processes, by their arguments alone: a ceremony can do nothing that an operator could not.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 mod action;
 mod markdown;
@@ -66,9 +65,4 @@ impl Example {
             Self::SshUserCa => include_str!("../../docs/ceremony-ssh-user-ca.example.toml"),
         }
     }
-}
-
-/// A path as an option has it.
-fn absolute(path: &std::path::Path) -> io::Result<PathBuf> {
-    std::path::absolute(path)
 }

@@ -29,6 +29,7 @@ mod agent;
 mod bench;
 mod blocklist;
 mod budget;
+mod ceremony;
 mod checkpoints;
 mod cli;
 mod crl_ocsp;

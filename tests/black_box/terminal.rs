@@ -40,8 +40,19 @@ impl Terminal {
     /// Waits for `prompt`, and types `line`.
     pub fn answer(&mut self, prompt: &str, line: &str) {
         self.wait_for(prompt);
+        self.type_line(line);
+    }
+
+    /// Types `line`, when somebody has waited for its prompt.
+    pub fn type_line(&mut self, line: &str) {
         self.keys.write_all(format!("{line}\r").as_bytes()).unwrap();
         self.keys.flush().unwrap();
+    }
+
+    /// Closes the window: all that runs in it gets SIGHUP.
+    pub fn close(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for `prompt`, and types ^C.
@@ -51,7 +62,7 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    fn wait_for(&mut self, what: &str) {
+    pub fn wait_for(&mut self, what: &str) {
         while !self.seen[self.read..].contains(what) {
             let Ok(bytes) = self.shown.recv_timeout(PATIENCE) else {
                 panic!("no {what:?} on the screen:\n{}", self.seen)

@@ -97,6 +97,12 @@ impl Transcript {
         write!(self.said, "{space}$ countersign {line}{screen}").unwrap();
     }
 
+    /// Writes down what is in a file.
+    pub fn file(&mut self, name: &str, content: &str) {
+        let content = self.mask(content);
+        write!(self.said, "\n--- {name}\n{content}").unwrap();
+    }
+
     /// What was said, with masks. Spaces after one are the padding of a column, whose width the value may have decided.
     fn mask(&mut self, said: &str) -> String {
         let mut said = said.replace(&self.directory, "<site>");

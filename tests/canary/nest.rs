@@ -16,6 +16,13 @@ const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
 /// Files and directories whose business it is to have secrets: the last is a card's and its reader's.
 const SECRET: [&str; 5] = ["pin", "pin.new", "so-pin", "secrets", "desk"];
 
+/// The transcript of a ceremony in which another key than the site's was made.
+const CEREMONY: &str = concat!(
+    r#"{"challenge":{"inputs":[],"nonce":"","script_sha256":"","time":"","title":"","version":""},"ended":null,"#,
+    r#""format":"countersign-ceremony-v1","host":{"kernel":"","name":""},"keys":[{"config":"","fingerprint":"","name":"user-ca","#,
+    r#""openssh":""}],"operators":[],"outcome":"complete","present":[],"record_in":null,"steps":[],"threshold":1}"#
+);
+
 pub struct Nest {
     pub site: Site,
     pub control: Control,
@@ -31,9 +38,10 @@ impl Nest {
     /// The same, where these are what is hunted for.
     pub fn hunting(secrets: &[&str]) -> Self {
         let site = Site::without_token("");
-        for directory in ["script", "tmp", "secrets"] {
+        for directory in ["script", "tmp", "secrets", "ceremony"] {
             fs::create_dir(site.path(directory)).unwrap();
         }
+        fs::write(site.path("ceremony/transcript.json"), CEREMONY).unwrap();
         let control = Control::new(&site.path("script/script.toml")).unwrap();
         let nest = Self { site, control, hunt: Hunt::new(secrets) };
         nest.configure(|config| config);

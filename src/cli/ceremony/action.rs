@@ -76,6 +76,8 @@ pub(super) enum Action {
     },
     LedgerVerify {
         #[serde(default)]
+        keys: Vec<String>,
+        #[serde(default)]
         accept_uncovered: bool,
     },
 }
@@ -113,8 +115,10 @@ impl Action {
             }
             Self::Check {} => _ = line.words(&["check"]),
             Self::Doctor { no_login } => line.words(&["doctor"]).flag("no-login", *no_login),
-            Self::LedgerVerify { accept_uncovered } => {
-                line.words(&["ledger", "verify"]).flag("accept-uncovered", *accept_uncovered);
+            Self::LedgerVerify { keys, accept_uncovered } => {
+                line.words(&["ledger", "verify"])
+                    .options("key", keys)
+                    .flag("accept-uncovered", *accept_uncovered);
             }
         }
         line.done()
@@ -217,13 +221,16 @@ impl Action {
 
     /// Every file that must be there, or come out of a step before.
     pub(super) fn reads_files(&self) -> impl Iterator<Item = &str> {
-        let (first, second) = match self {
-            Self::TokenInit { so_pin_file, generate_pins: false, .. } => (Some(so_pin_file), None),
-            Self::KeyAttest { roots, .. } => (Some(roots), None),
-            Self::KeySignIntermediate { csr, public_key, .. } => (csr.as_ref(), public_key.as_ref()),
-            _ => (None, None),
+        let (one, more): (_, &[String]) = match self {
+            Self::TokenInit { so_pin_file, generate_pins: false, .. } => (vec![so_pin_file], &[]),
+            Self::KeyAttest { roots, .. } => (vec![roots], &[]),
+            Self::KeySignIntermediate { csr, public_key, .. } => {
+                (csr.iter().chain(public_key).collect(), &[])
+            }
+            Self::LedgerVerify { keys, .. } => (Vec::new(), keys),
+            _ => (Vec::new(), &[]),
         };
-        first.into_iter().chain(second).map(String::as_str)
+        one.into_iter().chain(more).map(String::as_str)
     }
 }
 

@@ -90,7 +90,9 @@ fn run(out: &mut String, run: &Run) -> std::fmt::Result {
         None => writeln!(out, "Began at {}, and was not seen to end.\n", run.began)?,
     }
     if let Some(problem) = &run.problem {
-        writeln!(out, "**Failed**: {}.\n", line(problem))?;
+        let (problem, details) = problem.split_once('\n').unwrap_or((problem, ""));
+        writeln!(out, "**Failed**: {}.\n", line(problem.trim_end_matches(':')))?;
+        block(out, details)?;
     }
     let parts = [
         ("It printed:", Some(&run.output)),
@@ -114,7 +116,7 @@ fn run(out: &mut String, run: &Run) -> std::fmt::Result {
 fn end(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
     writeln!(out, "## Keys\n")?;
     for key in &transcript.keys {
-        writeln!(out, "- {} ({}): `{}`\n", key.name, line(&key.config), key.fingerprint)?;
+        writeln!(out, "{} ({}): `{}`\n", key.name, line(&key.config), key.fingerprint)?;
         block(out, &key.openssh)?;
     }
     if transcript.keys.is_empty() {
@@ -127,16 +129,21 @@ fn end(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
     )?;
     writeln!(
         out,
-        "`transcript.json.key-NAME.sig` of each key that was made. `countersign ceremony verify` checks all of them."
+        "`transcript.json.key=NAME.sig` of each key that was made. `countersign ceremony verify` checks all of them."
     )
 }
 
 fn files(out: &mut String, files: &[FileDigest]) -> std::fmt::Result {
-    files.iter().try_for_each(|file| writeln!(out, "    {}  {} {}", file.sha256, file.what, line(&file.path)))
+    files
+        .iter()
+        .try_for_each(|file| writeln!(out, "    {}  {} {}", file.sha256, file.what, shown(&file.path)))
 }
 
-/// Lines as they are, each indented.
+/// Lines as they are, each indented, and an empty one after them.
 fn block(out: &mut String, text: &str) -> std::fmt::Result {
+    if text.is_empty() {
+        return Ok(());
+    }
     text.lines().try_for_each(|text| writeln!(out, "    {}", shown(text)))?;
     writeln!(out)
 }

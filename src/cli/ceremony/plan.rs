@@ -5,15 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
 
 use super::action::Action;
 use super::markdown::{quoted, shown};
 use super::script::{Script, Signer, Step, Work, step_name};
-use super::transcript::{FileDigest, sha256};
+use super::transcript::FileDigest;
 use crate::config::{Config, Fault};
 use crate::key::Scheme;
 use crate::token::Device;
+use crate::token::pkcs11::key::hex;
 
 /// This very program, also if its file was replaced.
 pub(super) const PROGRAM: &str = "/proc/self/exe";
@@ -180,8 +185,20 @@ fn no_socket(config: &Config) -> Option<String> {
 /// # Errors
 /// That the file cannot be read.
 pub(super) fn digest_of(what: &str, name: &str, path: &Path) -> Result<FileDigest, String> {
-    let content = std::fs::read(path).map_err(|error| format!("{what} {name} cannot be read: {error}"))?;
-    Ok(FileDigest { what: what.to_owned(), path: name.to_owned(), sha256: sha256(&content) })
+    let sha256 = sha256_of(path).map_err(|error| format!("{what} {name} cannot be read: {error}"))?;
+    Ok(FileDigest { what: what.to_owned(), path: name.to_owned(), sha256 })
+}
+
+/// Of a file that may be large.
+fn sha256_of(path: &Path) -> io::Result<String> {
+    let (mut file, mut context, mut buffer) = (File::open(path)?, Context::new(&SHA256), vec![0; 64 * 1024]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        match buffer.get(..read) {
+            Some(part) if read > 0 => context.update(part),
+            _ => return Ok(hex(context.finish().as_ref())),
+        }
+    }
 }
 
 impl fmt::Display for Plan {

@@ -11,6 +11,7 @@ use anyhow::Context;
 use base64ct::{Base64, Encoding};
 
 use super::action::Action;
+use super::markdown::shown;
 use super::operators::{Collection, PRESENCE, TRANSCRIPT};
 use super::plan::Plan;
 use super::record;
@@ -137,8 +138,8 @@ impl Ceremony {
     fn step(&mut self, at: usize) -> Result<(), Halt> {
         let number = at + 1;
         let Some(step) = self.plan.script.steps.get(at).cloned() else { return Ok(()) };
-        let shown = self.plan.described(number, &step).unwrap_or_default();
-        self.terminal.say(&format!("\nstep {number} of {}\n{shown}", self.plan.script.steps.len()));
+        let described = self.plan.described(number, &step).unwrap_or_default();
+        self.terminal.say(&format!("\nstep {number} of {}\n{described}", self.plan.script.steps.len()));
         match &step.work {
             Work::ByHand => self.confirm(number, "when it is done")?,
             Work::WriteDown(what) => {
@@ -169,7 +170,7 @@ impl Ceremony {
             })?;
             let Some(problem) = problem else { return Ok(()) };
             self.terminal.say(&format!("\n{} failed: {problem}", step_name(at + 1)));
-            while self.terminal.ask("type `again` to have it done again, or `stop`:")? != "again" {}
+            self.again()?;
         }
     }
 
@@ -182,7 +183,7 @@ impl Ceremony {
 
     fn written(&mut self, what: &str) -> Result<String, Stop> {
         loop {
-            let written = self.terminal.ask(&format!("{what}:"))?;
+            let written = self.terminal.ask(&format!("{}:", shown(what)))?;
             if super::script::is_line(&written) {
                 return Ok(written);
             }
@@ -197,7 +198,8 @@ impl Ceremony {
 
     /// The transcript, which nothing changes any more, is signed and recorded.
     fn signatures(&mut self) -> Result<(), Halt> {
-        self.allowed_signers()?;
+        let signers = self.transcript.allowed_signers();
+        write(&self.directory.allowed_signers(), signers.as_bytes())?;
         let json = read(&self.directory.json())?;
         self.terminal.say(&format!(
             "\nEvery step is done. The SHA-256 of the transcript is\n\n    {}\n",
@@ -232,10 +234,10 @@ impl Ceremony {
                     return Ok(());
                 }
                 Err(error) => {
-                    self.terminal.say(&format!("key {} did not sign the transcript: {error:#}", key.name))
+                    self.terminal.say(&format!("key {} did not sign the transcript: {error:#}", key.name));
                 }
             }
-            while self.terminal.ask("type `again` to have it sign, or `stop`:")? != "again" {}
+            self.again()?;
         }
     }
 
@@ -249,21 +251,14 @@ impl Ceremony {
                 }
                 Err(error) => self.terminal.say(&format!("the transcript was not recorded: {error:#}")),
             }
-            while self.terminal.ask("type `again` to have it recorded, or `stop`:")? != "again" {}
+            self.again()?;
         }
     }
 
-    /// What `ssh-keygen -Y verify` goes by.
-    fn allowed_signers(&self) -> anyhow::Result<()> {
-        let operator = |person: &Person| {
-            format!("{} namespaces=\"{PRESENCE},{TRANSCRIPT}\" {}\n", person.name, person.key)
-        };
-        let operators = self.transcript.operators.iter().map(operator);
-        let keys = self.transcript.keys.iter();
-        let keys = keys.map(|key| {
-            format!("{} namespaces=\"{TRANSCRIPT}\" {}\n", sign::principal(&key.name), key.openssh)
-        });
-        write(&self.directory.allowed_signers(), operators.chain(keys).collect::<String>().as_bytes())
+    /// Waits until somebody wants what failed to be done again.
+    fn again(&mut self) -> Result<(), Stop> {
+        while self.terminal.ask("type `again` to have it done again, or `stop`:")? != "again" {}
+        Ok(())
     }
 
     /// The transcript says that it was stopped, unless it was complete before.

@@ -9,10 +9,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use super::absolute;
 use super::operators::TRANSCRIPT;
 use super::plan::{PROGRAM, Plan, ssh_scheme};
-use super::transcript::{Directory, NewKey, Outcome};
+use super::transcript::{Directory, NewKey, Outcome, principal};
 use crate::cli::ConfigArgs;
 use crate::cli::sign::{Existing, Unfinished};
 use crate::cli::token::environment;
@@ -65,18 +64,13 @@ pub(super) fn run(args: &SignArgs) -> anyhow::Result<()> {
     Unfinished::beside(&file)?.finish_as(armored.as_bytes(), Existing::Kept)
 }
 
-/// What a key is called where operators are, too.
-pub(super) fn principal(key: &str) -> String {
-    format!("key:{key}")
-}
-
 /// Has a process of its own do it: modules read their environment when they are loaded, and keys may be on several tokens.
 ///
 /// # Errors
 /// What it said.
 pub(super) fn in_child(plan: &Plan, directory: &Directory, key: &NewKey) -> anyhow::Result<()> {
     let mut command = Command::new(PROGRAM);
-    command.args(["ceremony", "sign"]).arg(absolute(directory.path())?);
+    command.args(["ceremony", "sign"]).arg(std::path::absolute(directory.path())?);
     command.args([format!("--key={}", key.name), format!("--config={}", key.config)]);
     command.current_dir(plan.directory()).stdin(Stdio::null()).stdout(Stdio::null());
     let output = command.stderr(Stdio::piped()).spawn()?.wait_with_output()?;

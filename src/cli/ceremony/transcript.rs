@@ -12,6 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::markdown;
+use super::operators::{PRESENCE, TRANSCRIPT};
 use crate::cli::sign::Unfinished;
 use crate::token::pkcs11::key::hex;
 
@@ -166,6 +167,16 @@ impl Transcript {
         Ok(transcript)
     }
 
+    /// What `ssh-keygen -Y verify` goes by: the operators, and the keys that were made.
+    pub(super) fn allowed_signers(&self) -> String {
+        let operator = |person: &Person| {
+            format!("{} namespaces=\"{PRESENCE},{TRANSCRIPT}\" {}\n", person.name, person.key)
+        };
+        let key =
+            |key: &NewKey| format!("{} namespaces=\"{TRANSCRIPT}\" {}\n", principal(&key.name), key.openssh);
+        self.operators.iter().map(operator).chain(self.keys.iter().map(key)).collect()
+    }
+
     /// Those who signed, or may sign, by name.
     pub(super) fn person(&self, name: &str) -> Option<&Person> {
         self.operators.iter().find(|person| person.name == name)
@@ -213,7 +224,8 @@ impl Directory {
     /// The signature of an operator, or (`key:NAME`) of a key, beside what it is of.
     pub(super) fn signature(of: &Path, who: &str) -> PathBuf {
         let mut name = of.as_os_str().to_owned();
-        name.push(format!(".{}.sig", who.replace(':', "-")));
+        // No operator's name has such a sign.
+        name.push(format!(".{}.sig", who.replace(':', "=")));
         name.into()
     }
 
@@ -242,6 +254,11 @@ pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// What a key is called where operators are, too.
+pub(super) fn principal(key: &str) -> String {
+    format!("key:{key}")
+}
+
 /// Keys sorted, no spaces.
 pub(super) fn canonical(value: &impl Serialize) -> anyhow::Result<String> {
     // Through a value, whose objects are sorted.
@@ -256,4 +273,63 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 /// The time of now, in whole seconds.
 pub(super) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn empty() -> Transcript {
+        let text = String::new;
+        let challenge = Challenge {
+            title: text(),
+            time: text(),
+            nonce: text(),
+            script_sha256: text(),
+            version: text(),
+            inputs: Vec::new(),
+        };
+        Transcript {
+            format: FORMAT.to_owned(),
+            challenge,
+            threshold: 1,
+            operators: Vec::new(),
+            present: Vec::new(),
+            host: Host { name: text(), kernel: text() },
+            steps: Vec::new(),
+            keys: Vec::new(),
+            record_in: None,
+            outcome: Outcome::Stopped { step: None, why: "\u{1b}".to_owned() },
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn a_transcript_has_one_encoding() {
+        let json = empty().to_json().unwrap();
+        let head = r#"{"challenge":{"inputs":[],"nonce":"","script_sha256":"","time":"","title":"","version":""},"ended":null,"#;
+        assert!(json.starts_with(head), "{json}");
+        assert_eq!(Transcript::from_json(&json).unwrap(), empty());
+        let others = [
+            json.replace(":null", ": null"),
+            json.replacen("\"ended\":null,", "", 1),
+            json.replacen('{', "{\"more\":1,", 1),
+            json.replace("\\u001b", "\\u001B"),
+            json.replace("-v1", "-v2"),
+            format!("{json}\n"),
+        ];
+        for other in others {
+            assert_ne!(other, json);
+            Transcript::from_json(&other).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn no_operators_signature_takes_the_place_of_a_keys() {
+        let of_key = Directory::signature(Path::new("t"), &principal("root"));
+        assert_eq!(of_key, Path::new("t.key=root.sig"));
+        assert!(crate::key::KeyName::new("key=root").is_err());
+    }
 }

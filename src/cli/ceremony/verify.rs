@@ -3,19 +3,20 @@
 //! In: a directory. Out: a line for each thing that was looked at, and whether all of it holds. Nothing is asked of a token, a signer or the
 //! network. Whose keys the operators' are, a person must know: their fingerprints are printed for that.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use countersign_tbs::ssh::SubjectKey;
 
 use super::markdown::{self, shown};
 use super::operators::{PRESENCE, TRANSCRIPT};
 use super::record::Recorded;
 use super::run::{people, steps};
-use super::script::Script;
-use super::sign::principal;
-use super::transcript::{Directory, Outcome, Step, Transcript, canonical, read, sha256};
+use super::script::{Script, Work};
+use super::transcript::{Directory, NewKey, Outcome, Step, Transcript, canonical, principal, read, sha256};
 use crate::sshsig;
 
 /// Which ceremony.
@@ -62,6 +63,7 @@ pub(super) fn run(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()>
     findings.look("challenge.json", &challenge(&directory, &transcript))?;
     presence(&mut findings, &directory, &transcript)?;
     signatures(&mut findings, &directory, &transcript, &json)?;
+    findings.look("allowed_signers", &signers(&directory, &transcript))?;
     if let Some(config) = &transcript.record_in {
         findings.look("ledger.json", &receipt(&directory, config, &json))?;
     }
@@ -111,24 +113,22 @@ fn script(directory: &Directory, transcript: &Transcript) -> anyhow::Result<Stri
     ensure!(
         steps(&script) == transcript.steps.iter().map(bare).collect::<Vec<_>>()
             && people(&script) == transcript.operators
-            && (script.title == transcript.challenge.title)
+            && script.title == transcript.challenge.title
             && script.threshold == transcript.threshold
             && script.record_in == transcript.record_in,
         "the transcript has other steps or operators than the script"
     );
-    ensure!(
-        keys_of(&script) == transcript.keys.iter().map(|key| key.name.clone()).collect::<Vec<_>>()
-            || transcript.outcome != Outcome::Complete,
-        "the transcript has other keys than the script makes"
-    );
+    let made: Vec<_> = transcript.keys.iter().map(|key| key.name.clone()).collect();
+    let is_complete = transcript.outcome == Outcome::Complete;
+    ensure!(!is_complete || made == keys_of(&script), "the transcript has other keys than the script makes");
     Ok("the steps and the operators are its".to_owned())
 }
 
 /// The names of the keys that a script makes.
 fn keys_of(script: &Script) -> Vec<String> {
     let made = script.steps.iter().filter_map(|step| match &step.work {
-        super::script::Work::Command { action, .. } => action.makes().map(str::to_owned),
-        super::script::Work::ByHand | super::script::Work::WriteDown(_) => None,
+        Work::Command { action, .. } => action.makes().map(str::to_owned),
+        Work::ByHand | Work::WriteDown(_) => None,
     });
     made.collect()
 }
@@ -146,15 +146,18 @@ fn presence<W: Write>(
 ) -> anyhow::Result<()> {
     let file = directory.challenge();
     let mut present = 0;
-    for there in &transcript.present {
-        let what = format!("presence of {}", there.name);
-        let signed =
-            transcript.person(&there.name).with_context(|| "is no operator of this ceremony".to_owned());
-        let signed = signed.and_then(|person| signed_by(&file, &there.name, PRESENCE, &person.fingerprint));
-        present += usize::from(findings.look(&what, &signed)?);
+    for name in those_there(transcript) {
+        let person = transcript.person(name).context("is no operator of this ceremony");
+        let signed = person.and_then(|person| signed_by(&file, name, PRESENCE, &person.fingerprint));
+        present += usize::from(findings.look(&format!("presence of {name}"), &signed)?);
     }
     findings.look("enough were there", &enough(present, transcript.threshold))?;
     Ok(())
+}
+
+/// Each once, however often the transcript has them: nobody counts twice.
+fn those_there(transcript: &Transcript) -> BTreeSet<&str> {
+    transcript.present.iter().map(|present| present.name.as_str()).collect()
 }
 
 fn signatures<W: Write>(
@@ -165,16 +168,17 @@ fn signatures<W: Write>(
 ) -> anyhow::Result<()> {
     let file = directory.json();
     let mut signed = 0;
-    for there in &transcript.present {
-        let Some(person) = transcript.person(&there.name) else { continue };
-        if Directory::signature(&file, &there.name).exists() {
-            let result = signed_by(&file, &there.name, TRANSCRIPT, &person.fingerprint);
-            signed += usize::from(findings.look(&format!("transcript signed by {}", there.name), &result)?);
+    for name in those_there(transcript) {
+        let Some(person) = transcript.person(name) else { continue };
+        if Directory::signature(&file, name).exists() {
+            let result = signed_by(&file, name, TRANSCRIPT, &person.fingerprint);
+            signed += usize::from(findings.look(&format!("transcript signed by {name}"), &result)?);
         }
     }
     findings.look("enough signed the transcript", &enough(signed, transcript.threshold))?;
     for key in &transcript.keys {
-        let result = signed_by(&file, &principal(&key.name), TRANSCRIPT, &key.fingerprint);
+        let result = is_itself(key)
+            .and_then(|()| signed_by(&file, &principal(&key.name), TRANSCRIPT, &key.fingerprint));
         findings.look(&format!("transcript signed by key {}", key.name), &result)?;
     }
     ensure!(read(&file)? == json, "the transcript was changed while it was looked at");
@@ -192,6 +196,19 @@ fn signed_by(file: &Path, who: &str, namespace: &str, fingerprint: &str) -> anyh
     let key = sshsig::verify(&armored, namespace, &fs::read(file)?)?;
     ensure!(key.fingerprint() == fingerprint, "signed by {}, and not by {fingerprint}", key.fingerprint());
     Ok(format!("{} {fingerprint}", key.algorithm()))
+}
+
+/// Whether both of what the transcript says of a key are of one.
+fn is_itself(key: &NewKey) -> anyhow::Result<()> {
+    let told = SubjectKey::from_openssh_line(&key.openssh)?.fingerprint();
+    ensure!(told == key.fingerprint, "the transcript has {told} beside {}", key.fingerprint);
+    Ok(())
+}
+
+fn signers(directory: &Directory, transcript: &Transcript) -> anyhow::Result<String> {
+    let there = read(&directory.allowed_signers())?;
+    ensure!(there == transcript.allowed_signers(), "it has other keys than the transcript");
+    Ok("the keys of the transcript".to_owned())
 }
 
 fn receipt(directory: &Directory, config: &str, json: &str) -> anyhow::Result<String> {

@@ -92,6 +92,13 @@ impl Config {
         parent.unwrap_or(Path::new("."))
     }
 
+    /// Where provisioning records wait until they are in the ledger, and stay.
+    pub(crate) fn records(&self) -> PathBuf {
+        let mut path = self.ledger.path.as_os_str().to_owned();
+        path.push(".records");
+        path.into()
+    }
+
     /// What is noted of a PIN that this token refused.
     pub(crate) fn latch(&self, token: &TokenName) -> Latch {
         Latch::new(self.state(), token)

@@ -29,6 +29,7 @@ use witnesses::Witnesses;
 
 pub mod bundles;
 mod checkpoints;
+mod records;
 mod rotations;
 mod witnesses;
 
@@ -140,6 +141,9 @@ impl Daemon {
         if !faults.is_empty() {
             return Err(faults);
         }
+        records::record_waiting(&signer.ledger, &signer.keys, &config.records())
+            .await
+            .map_err(|fault| vec![fault])?;
         let Some((checkpoints, config)) = checkpoints.zip(config.ledger.checkpoints.as_ref()) else {
             return Ok((None, None));
         };

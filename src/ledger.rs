@@ -39,6 +39,7 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod index;
+mod key_record;
 mod leaf;
 mod live;
 pub mod merkle;
@@ -64,6 +65,7 @@ pub use entry::{Entry, leaf_hash};
 pub use error::{LedgerError, StoreError};
 pub use filter::{Filter, NoSerial, Revocations, Serial};
 pub use index::{RecordedTiles, UnusableIndex};
+pub use key_record::{KeyRecorded, Unrecorded};
 pub use live::{Growth, Live};
 pub(crate) use order::Order;
 pub use order::Replay;

@@ -20,6 +20,7 @@ pub mod rotation;
 pub mod token;
 pub mod verify;
 
+pub mod provision;
 pub mod sshsig;
 
 pub mod config;

@@ -89,6 +89,8 @@ pub struct Token {
     pub always_authenticate: bool,
     /// `CKA_…` by number: answered `CKR_ATTRIBUTE_TYPE_INVALID`.
     pub attribute_invalid: Vec<u64>,
+    /// `CKA_…` by number: told to be true by whatever object tells them at all, though they are not.
+    pub attribute_true: Vec<u64>,
     /// A session that was not called for this long is dead: `CKR_SESSION_HANDLE_INVALID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expire_idle_millis: Option<u64>,

@@ -19,6 +19,7 @@ use countersign::ledger::checkpoint::Checkpoint;
 use countersign::ledger::note::{Note, VerifierKey};
 use countersign::ledger::{Entry, leaf_hash};
 use countersign::policy::{KeyList, ListError, ListFormat, Network, Pattern};
+use countersign::provision::Record;
 use countersign_tbs::crl::{CrlBuilder, TbsCertList, Updates};
 use countersign_tbs::csr::{CertificationRequest, RequestBuilder};
 use countersign_tbs::der::{DerError, Reader, StringKind, Writer, tag};
@@ -56,7 +57,7 @@ macro_rules! targets {
 targets! {
     ssh_tbs ssh_certificate ssh_public_key ssh_public_key_line ssh_signature_blob sshsig
     spki der_reader x509_tbs x509_certificate x509_request crl krl ocsp
-    ledger_entry note note_key checkpoint caller_name config pattern network key_list agent_frame
+    ledger_entry provisioning_record note note_key checkpoint caller_name config pattern network key_list agent_frame
 }
 
 /// An SSH certificate's TBS.
@@ -116,6 +117,13 @@ pub fn sshsig(data: &[u8]) -> bool {
     assert_eq!(signature.encode().as_deref(), Ok(data));
     let armor = signature.to_armored().expect("what parses has an armour");
     assert_eq!(SshSignature::parse_armored(&armor), Ok(signature));
+    true
+}
+
+/// A provisioning record, without its signature.
+pub fn provisioning_record(data: &[u8]) -> bool {
+    let Ok(record) = Record::parse(data) else { return false };
+    assert_eq!(record.to_bytes(), data);
     true
 }
 

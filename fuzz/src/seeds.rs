@@ -8,6 +8,9 @@ use countersign::ledger::Entry;
 use countersign::ledger::entry::{
     Asked, AskedTbs, CaKey, Outcome, RevocationReason, Revoked, RotationStep, UnixMillis,
 };
+use countersign::provision::{
+    self, Attestation, Format, How, Module, Operator, Place, Public, Record, Token,
+};
 use countersign_tbs::crl::{
     CrlBuilder, CrlNumber, EntryExtension, IssuingDistributionPoint, Reason, RevokedEntry, Scope,
     TbsCertList, Updates,
@@ -180,6 +183,47 @@ pub(crate) fn sshsig() -> Vec<Vec<u8>> {
     let signatures: Vec<_> = subject_keys().into_iter().map(of).collect();
     let blobs = signatures.iter().map(|signature| signature.encode().unwrap());
     blobs.chain(signatures.iter().map(|signature| signature.to_armored().unwrap().into_bytes())).collect()
+}
+
+pub(crate) fn provisioning_record() -> Vec<Vec<u8>> {
+    let text = |text: &str| Some(text.to_owned());
+    let record = |key: &PublicKey| Record {
+        format: Format::V1,
+        how: How::Restored,
+        note: text("wrapped by \"hsm-1\""),
+        key: "user-ca".to_owned(),
+        purpose: "ssh-user-ca".to_owned(),
+        scheme: "ed25519".to_owned(),
+        time: "2026-11-27T00:00:00Z".to_owned(),
+        operator: Operator { uid: 0, name: text("root"), login_uid: Some(1000) },
+        host: "hsm-1".to_owned(),
+        program: "countersign 0.1.0".to_owned(),
+        module: Some(Module {
+            path: "/module.so".to_owned(),
+            sha256: "00".repeat(32),
+            manufacturer: text("nobody"),
+            description: None,
+            version: text("1.0"),
+        }),
+        token: Token {
+            name: "soft".to_owned(),
+            label: text("one"),
+            serial: "1f2e".to_owned(),
+            manufacturer: None,
+            model: "model".to_owned(),
+            firmware: "1.0".to_owned(),
+        },
+        place: Place { label: text("user-ca"), id: text("01"), slot: None },
+        attributes: vec![provision::Attribute {
+            name: "CKA_EXTRACTABLE".to_owned(),
+            expected: text("false"),
+            told: text("true"),
+            accepted: text("extractable"),
+        }],
+        public_key: Public::of(key),
+        attestation: Some(Attestation { certificate: "AAAA".to_owned(), card_certificate: None }),
+    };
+    public_keys().iter().map(|key| record(key).to_bytes()).collect()
 }
 
 pub(crate) fn spki() -> Vec<Vec<u8>> {
@@ -404,6 +448,15 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
         Entry::Intent { time, asked: whole, policy, rule, ca_key: ca_key() },
         refusal,
         Entry::SelfTest { time, key: "user-ca".to_owned(), ca_key: ca_key(), challenge },
+        Entry::KeyRecord {
+            time,
+            key: b"user-ca".to_vec(),
+            token: b"soft".to_vec(),
+            spki: public_keys()[0].to_spki_der(),
+            record: b"{}\n".to_vec(),
+            signature: b"-----BEGIN SSH SIGNATURE-----\n".to_vec(),
+            by: b"uid:0".to_vec(),
+        },
         Entry::Checkpoint {
             time,
             key: "log".to_owned(),

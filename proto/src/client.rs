@@ -25,8 +25,8 @@ use crate::v1::{
     GetCheckpointRequest, GetCrlNumberRequest, GetKeyRequest, GetLinesRequest, GetTreeRequest,
     InclusionProof, Key, Line, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
     ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordCeremonyRequest, RecordKeyDeletionRequest,
-    RevokeRequest, RevokeResponse, RotateRequest, RotateResponse, SignRequest, SignResponse,
-    SignStreamResponse, ThawRequest, Tree, WatchRequest, WatchResponse,
+    RecordKeyRequest, RecordKeyResponse, RevokeRequest, RevokeResponse, RotateRequest, RotateResponse,
+    SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree, WatchRequest, WatchResponse,
 };
 
 mod error;
@@ -303,6 +303,14 @@ impl Client {
     pub async fn record_ceremony(&self, request: RecordCeremonyRequest) -> Result<Receipt, CallError> {
         let response = self.operator.clone().record_ceremony(self.timed(request)).await?;
         response.into_inner().receipt.ok_or_else(CallError::empty_answer)
+    }
+
+    /// As the operator of a signer on this host: has it record how a key came into its token.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `KEY_RECORD_INVALID` if the key did not sign that record.
+    pub async fn record_key(&self, request: RecordKeyRequest) -> Result<RecordKeyResponse, CallError> {
+        Ok(self.operator.clone().record_key(self.timed(request)).await?.into_inner())
     }
 
     /// As a reader of the ledger: its size and root.

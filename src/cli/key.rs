@@ -11,10 +11,9 @@ use crate::config::Config;
 use crate::key::{self, KeyPurpose, PublicKey};
 use crate::ledger::checkpoints::verifier_key;
 use crate::token::piv::operator;
-use crate::token::pkcs11::generate::KeyKind;
 use crate::token::pkcs11::key::hex;
 use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
-use crate::token::{self, Device, TokenName, YubiKey, process};
+use crate::token::{self, Device, YubiKey, process};
 
 mod attest;
 mod certificate;
@@ -23,7 +22,10 @@ mod csr;
 mod delete;
 mod each;
 mod export;
+mod generate;
 mod import;
+mod record;
+mod rename;
 pub(super) mod self_sign;
 pub(super) mod sign_intermediate;
 mod slot;
@@ -33,10 +35,13 @@ use certificate::CertificateArgs;
 use csr::CsrArgs;
 use delete::DeleteArgs;
 use export::ExportArgs;
+use generate::GenerateArgs;
 use import::ImportArgs;
+use record::RecordCommand;
+use rename::RenameArgs;
 use self_sign::SelfSignArgs;
 use sign_intermediate::SignIntermediateArgs;
-use slot::{MoveArgs, SlotArgs};
+use slot::MoveArgs;
 
 /// What to do with keys.
 #[derive(clap::Subcommand)]
@@ -51,6 +56,8 @@ pub(crate) enum KeyCommand {
     ExportPublic(ExportArgs),
     /// Check what a YubiKey attests of one configured key: that it was made in the card, and how it may be used
     Attest(AttestArgs),
+    /// Give a key another label on its token, where that can be changed
+    Rename(RenameArgs),
     /// Move a key to another slot of its YubiKey (firmware 5.7)
     Move(MoveArgs),
     /// Put a key that was made elsewhere onto its token, which tells for ever that it was
@@ -59,29 +66,15 @@ pub(crate) enum KeyCommand {
     Certificate(CertificateArgs),
     /// Delete a key that no section names from its token, for good; of a YubiKey from firmware 5.7 on
     Delete(DeleteArgs),
+    /// Provisioning records: who made a key how, signed by the key itself
+    #[command(subcommand)]
+    Record(RecordCommand),
     /// Have an X.509 CA key of a running signer request its own certificate (PKCS#10)
     Csr(CsrArgs),
     /// Have an X.509 CA key of a running signer sign its own certificate: a root
     SelfSign(SelfSignArgs),
     /// Have an X.509 CA key of a running signer certify a CA below it
     SignIntermediate(Box<SignIntermediateArgs>),
-}
-
-/// Which key to make.
-#[derive(clap::Args)]
-pub(crate) struct GenerateArgs {
-    /// The key's name in the configuration
-    name: String,
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// The modulus of an RSA key in bits
-    #[arg(long, value_name = "BITS", default_value_t = 3072, value_parser = rsa_bits)]
-    rsa_bits: u16,
-    #[command(flatten)]
-    slot: SlotArgs,
-    /// Print JSON, as `key show` does
-    #[arg(long)]
-    json: bool,
 }
 
 /// Where to look.
@@ -115,13 +108,6 @@ pub(crate) struct ShowArgs {
     pem: bool,
 }
 
-fn rsa_bits(text: &str) -> Result<u16, String> {
-    match text.parse() {
-        Ok(bits @ (2048 | 3072 | 4096)) => Ok(bits),
-        _ => Err("2048, 3072 or 4096".to_owned()),
-    }
-}
-
 /// Runs one of the commands.
 ///
 /// # Errors
@@ -129,15 +115,17 @@ fn rsa_bits(text: &str) -> Result<u16, String> {
 pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
     process::seal()?;
     match command {
-        KeyCommand::Generate(args) => generate(&args),
+        KeyCommand::Generate(args) => generate::run(&args),
         KeyCommand::List(args) => list(&args),
         KeyCommand::Show(args) => show(&args),
         KeyCommand::ExportPublic(args) => export::run(&args),
         KeyCommand::Attest(args) => attest::run(&args),
+        KeyCommand::Rename(args) => rename::run(&args),
         KeyCommand::Move(args) => slot::relocate(&args),
         KeyCommand::Import(args) => import::run(&args),
         KeyCommand::Certificate(args) => certificate::run(&args),
         KeyCommand::Delete(args) => delete::run(&args),
+        KeyCommand::Record(command) => record::run(&command),
         KeyCommand::Csr(args) => csr::run(&args, &mut io::stdout().lock()),
         KeyCommand::SelfSign(args) => self_sign::run(&args, &mut io::stdout().lock()),
         KeyCommand::SignIntermediate(args) => sign_intermediate::run(&args, &mut io::stdout().lock()),
@@ -155,58 +143,6 @@ fn sections<'a>(config: &'a Config, name: &str) -> anyhow::Result<(&'a key::Conf
     let token =
         token.ok_or_else(|| anyhow::anyhow!("there is no [token.{}] in the configuration", key.token))?;
     Ok((key, token))
-}
-
-fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
-    let config = args.config.load()?;
-    let (key, token) = sections(&config, &args.name)?;
-    environment::enter(std::slice::from_ref(token))?;
-    if let Device::YubiKey(card) = token.device {
-        return slot::generate(args, &config, key, card);
-    }
-    let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
-    let id = match &key.id {
-        Some(id) => id.clone(),
-        None => random_id()?,
-    };
-    let private = console.generate(&key.label, &id, KeyKind::for_scheme(key.scheme, args.rsa_bits))?;
-    let facts = console.facts(private)?;
-    let mut out = io::stdout().lock();
-    if !args.json {
-        writeln!(out, "generated key {} on token {}; the token says:", key.name, token.name)?;
-        print_attributes(&mut out, &facts)?;
-    }
-    // The rules of the service, on what the token really made.
-    let found = console.find(key).map_err(|problem| {
-        anyhow::anyhow!("the key is made (id {}), but is not fit for service: {problem}", facts.id)
-    })?;
-    if args.json {
-        let shown = shown(&config, key, &found.public_key, Some(&facts));
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
-        return Ok(());
-    }
-    writeln!(out, "{}", public_line(key, &found.public_key))?;
-    if !key.copies.is_empty() {
-        let others: Vec<_> = key.copies.iter().map(TokenName::as_str).collect();
-        writeln!(out, "copy it to {} by the vendor's means, with its label and id", others.join(", "))?;
-    }
-    if let Some(verifier) = verifier(&config, key, &found.public_key) {
-        writeln!(out, "to all who verify checkpoints, give {verifier}")?;
-    }
-    writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
-    if key.id.is_none() {
-        writeln!(out, "  id = {:?}", facts.id)?;
-    }
-    writeln!(out, "  fingerprint = {:?}", found.public_key.fingerprint())?;
-    Ok(())
-}
-
-/// A new `CKA_ID`: 8 random bytes.
-fn random_id() -> anyhow::Result<Vec<u8>> {
-    let mut id = [0; 8];
-    aws_lc_rs::rand::fill(&mut id)?;
-    Ok(id.to_vec())
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {

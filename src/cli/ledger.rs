@@ -153,7 +153,12 @@ fn open_configured(config: &Config) -> anyhow::Result<Reader> {
 }
 
 impl Log {
-    fn open(&self) -> anyhow::Result<Reader> {
+    /// The ledger of this file, or of this configuration.
+    pub(super) fn at(ledger: Option<PathBuf>, config: Option<PathBuf>) -> Self {
+        Self { ledger, config }
+    }
+
+    pub(super) fn open(&self) -> anyhow::Result<Reader> {
         match &self.ledger {
             Some(path) => Ok(Reader::open(path)?),
             None => open_configured(&self.config()?),

@@ -142,6 +142,7 @@ fn of(entry: &Entry) -> Option<&CaKey> {
         | Entry::Refusals { .. }
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
+        | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
         // It is about two keys, and found by the name of either.
         | Entry::Rotation { .. }

@@ -13,7 +13,9 @@ mod revocation;
 mod rotation;
 
 pub use revocation::{NoReason, RevocationReason, Revoked};
-pub(crate) use revocation::{fingerprint, folded, from_fingerprint, key_sha256, serial_text, subject_key};
+pub(crate) use revocation::{
+    fingerprint, folded, from_fingerprint, key_sha256, serial_text, spki_fingerprint, subject_key,
+};
 pub use rotation::RotationStep;
 
 /// The longest entry, in bytes: C2SP tlog-tiles gives an entry's length two bytes.
@@ -225,6 +227,31 @@ pub enum Entry {
         /// The operator's reason, in words.
         #[cbor(n(8), with = "minicbor::bytes")]
         why: Vec<u8>,
+    },
+    /// An operator made a key, or put one into a token, and the key itself signed what was made how.
+    #[n(10)]
+    KeyRecord {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// The key's name.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        key: Vec<u8>,
+        /// The token's name.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        token: Vec<u8>,
+        /// The key's DER SubjectPublicKeyInfo (RFC 5280 §4.1), so that the signature can be verified with the log alone.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        spki: Vec<u8>,
+        /// The provisioning record's exact bytes: JSON, see [`crate::provision`].
+        #[cbor(n(4), with = "minicbor::bytes")]
+        record: Vec<u8>,
+        /// Their signature, as it is in the file beside the record.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        signature: Vec<u8>,
+        /// Who had it recorded: the operator, as the kernel named it, or the signer's own user for one that waited for its start.
+        #[cbor(n(6), with = "minicbor::bytes")]
+        by: Vec<u8>,
     },
     /// An operator is about to delete a key from a token.
     #[n(11)]
@@ -450,6 +477,7 @@ impl Entry {
             | Self::Thaw { time, .. }
             | Self::Checkpoint { time, .. }
             | Self::Revocation { time, .. }
+            | Self::KeyRecord { time, .. }
             | Self::KeyDeletion { time, .. }
             | Self::Rotation { time, .. }
             | Self::Ceremony { time, .. } => *time,

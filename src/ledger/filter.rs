@@ -10,7 +10,7 @@ use countersign_tbs::ssh::CertificateTbs;
 use countersign_tbs::x509::{SerialNumber, TbsCertificate};
 
 use crate::ledger::Entry;
-use crate::ledger::entry::{Asked, CaKey, Revoked, UnixMillis, fingerprint, folded};
+use crate::ledger::entry::{Asked, CaKey, Revoked, UnixMillis, fingerprint, folded, spki_fingerprint};
 use crate::ledger::index::{Kind, Word, parsed};
 
 /// Entries that are all of what is set. Outcomes have nothing but a time.
@@ -174,6 +174,10 @@ impl Filter {
         if let Entry::Revocation { ca_key, what, .. } = entry {
             return self.matches_revoked(ca_key, what);
         }
+        if let Entry::KeyRecord { spki, .. } = entry {
+            let fingerprint = spki_fingerprint(spki);
+            return serial.is_none() && key_id.is_none() && name.is_none() && *subject_key == fingerprint;
+        }
         match asked(entry).and_then(parsed) {
             Some(Tbs::Ssh(certificate)) => self.matches_ssh(&certificate),
             Some(Tbs::X509(certificate)) => self.matches_x509(&certificate),
@@ -235,6 +239,7 @@ fn asked(entry: &Entry) -> Option<&Asked> {
         | Entry::Thaw { .. }
         | Entry::Checkpoint { .. }
         | Entry::Revocation { .. }
+        | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
         | Entry::Rotation { .. }
         | Entry::Ceremony { .. } => None,
@@ -247,7 +252,10 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
         Entry::Refusals { caller, .. } | Entry::Freeze { caller, .. } | Entry::Thaw { caller, .. } => {
             Some(caller)
         }
-        Entry::Revocation { by, .. } | Entry::Rotation { by, .. } | Entry::Ceremony { by, .. } => Some(by),
+        Entry::Revocation { by, .. }
+        | Entry::Rotation { by, .. }
+        | Entry::Ceremony { by, .. }
+        | Entry::KeyRecord { by, .. } => Some(by),
         Entry::Outcome { .. }
         | Entry::SelfTest { .. }
         | Entry::Checkpoint { .. }
@@ -269,6 +277,7 @@ fn key(entry: &Entry) -> Option<&[u8]> {
         Entry::Freeze { key, .. }
         | Entry::Thaw { key, .. }
         | Entry::Revocation { key, .. }
+        | Entry::KeyRecord { key, .. }
         | Entry::Rotation { key, .. } => Some(key),
         Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => Some(key.as_bytes()),
         Entry::Outcome { .. }

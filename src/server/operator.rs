@@ -10,6 +10,7 @@ use countersign_proto::v1::operator_server;
 use countersign_proto::v1::revoke_request::What;
 use countersign_tbs::ssh::CertificateTbs;
 use rustix::process::geteuid;
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
 use super::message;
@@ -22,6 +23,7 @@ use crate::sign::{Failure, Signer};
 use crate::token::TokenName;
 
 mod ceremony;
+mod record_key;
 mod rotate;
 
 /// The longest reason, and the longest name of a place, in bytes.
@@ -34,11 +36,13 @@ const MAX_NAME: usize = 1024;
 pub(super) struct Operator {
     /// With every key in service, the log's own too.
     signer: Signer,
+    /// Held by who looks whether a key is recorded, and records it.
+    recording: Arc<Mutex<()>>,
 }
 
 impl Operator {
     pub(super) fn new(signer: Signer) -> Self {
-        Self { signer }
+        Self { signer, recording: Arc::default() }
     }
 
     async fn revocation(&self, request: Request<v1::RevokeRequest>) -> Result<v1::RevokeResponse, Rejection> {
@@ -141,6 +145,13 @@ impl operator_server::Operator for Operator {
         request: Request<v1::RecordCeremonyRequest>,
     ) -> Result<Response<v1::RecordCeremonyResponse>, Status> {
         Ok(Response::new(self.ceremony_recorded(request).await?))
+    }
+
+    async fn record_key(
+        &self,
+        request: Request<v1::RecordKeyRequest>,
+    ) -> Result<Response<v1::RecordKeyResponse>, Status> {
+        Ok(Response::new(self.key_recorded(request).await?))
     }
 }
 

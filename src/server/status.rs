@@ -76,6 +76,8 @@ pub(super) enum Fault {
     CeremonyInvalid,
     /// A deletion of a key that this signer uses.
     KeyInService,
+    /// A provisioning record that the key did not sign.
+    KeyRecordInvalid,
     /// A search for what cannot be.
     FilterInvalid,
     /// An entry or a size that the ledger does not have.
@@ -93,7 +95,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -111,6 +113,7 @@ impl Fault {
         Self::KeyDeletionInvalid,
         Self::CeremonyInvalid,
         Self::KeyInService,
+        Self::KeyRecordInvalid,
         Self::FilterInvalid,
         Self::NoSuchEntry,
         Self::LedgerUnreadable,
@@ -207,6 +210,11 @@ impl From<Fault> for Rejection {
                 Code::PermissionDenied,
                 "KEY_IN_SERVICE",
                 "this signer has the key in service; take its section out of the configuration, restart the signer, and delete it then",
+            ),
+            Fault::KeyRecordInvalid => Self::new(
+                Code::InvalidArgument,
+                "KEY_RECORD_INVALID",
+                "this is no provisioning record that its own key has signed; `countersign key record verify FILE` says what is wrong with it",
             ),
             Fault::FilterInvalid => Self::new(
                 Code::InvalidArgument,

@@ -1,4 +1,4 @@
-//! One signature by one key, in a command's own process: for what operators have a key say, as their ceremony's transcript.
+//! One signature by one key, in a command's own process: for what operators have a key say, as a record of how it was made.
 //!
 //! In: a token, one of its keys, and a message whose first bytes say what it is. Out: the key's public half and a signature that
 //! verifies under it. Nothing is recorded: whoever calls this has an answer to what the message could be taken for.
@@ -7,7 +7,7 @@ use super::device::Device;
 use super::frame::{CallFailure, Refusal};
 use super::input::Input;
 use super::latch::Latch;
-use super::session::{Opened, SignError};
+use super::session::{Opened, Session, SignError};
 use super::start::{setup, unreadable};
 use super::{Config, piv, pkcs11};
 use crate::key::{self, PublicKey};
@@ -31,7 +31,7 @@ pub(crate) fn sign(
         Device::YubiKey(device) => piv::open(*device, &setup),
     };
     let Opened { keys, sessions, finish, .. } = opened.map_err(|refusal| refused(latch, refusal))?;
-    let signed = signature(sessions, &Input::of(key.scheme, message));
+    let signed = signature(sessions, &Input::of(key.scheme, message), latch);
     finish();
     let spki = keys.first().ok_or_else(|| anyhow::anyhow!("the token shows no public key"))?;
     let (public_key, raw) = (PublicKey::from_spki_der(spki)?, signed?);
@@ -39,14 +39,17 @@ pub(crate) fn sign(
     Ok((public_key, raw))
 }
 
-fn signature(sessions: Vec<Box<dyn super::session::Session>>, input: &Input) -> anyhow::Result<Vec<u8>> {
+fn signature(sessions: Vec<Box<dyn Session>>, input: &Input, latch: &Latch) -> anyhow::Result<Vec<u8>> {
     let mut sessions = sessions.into_iter();
     let mut session = sessions.next().ok_or_else(|| anyhow::anyhow!("the token has no session"))?;
     session.sign(0, input, &mut |_| {}).map_err(|error| match error {
         SignError::Request(CallFailure { call, code }) | SignError::Process(CallFailure { call, code }) => {
             anyhow::anyhow!("{call} failed: {code}")
         }
-        SignError::Pin(refusal) => anyhow::anyhow!(refusal.message),
+        SignError::Pin(refusal) => {
+            latch.note(&refusal);
+            anyhow::anyhow!(refusal.message)
+        }
     })
 }
 

@@ -10,11 +10,10 @@ use self::key::FoundKey;
 use self::login::Login;
 use self::session::PivSession;
 use super::device::YubiKey;
-use super::frame::{CallFailure, Refusal, Setup, StartFault, TokenDescription};
-use super::input::Input;
+use super::frame::{Refusal, Setup, StartFault, TokenDescription};
 use super::latch::Latch;
-use super::session::{Opened, SignError};
-use super::{Config, start};
+use super::session::Opened;
+use super::{Config, once};
 use crate::key::PublicKey;
 use crate::verify::Verifier;
 
@@ -63,35 +62,16 @@ pub(super) fn open(device: YubiKey, setup: &Setup) -> Result<Opened, Refusal> {
 /// # Errors
 /// Why that is not known, or that it is another key.
 pub(crate) fn prove(
-    device: YubiKey,
     token: &Config,
     key: &crate::key::Config,
     public: &PublicKey,
     latch: &Latch,
 ) -> anyhow::Result<()> {
-    let setup = start::setup(token, std::slice::from_ref(key), latch.mark()?);
-    let mut opened = open(device, &setup).map_err(|refusal| match refusal {
-        Refusal::Faults(faults) => {
-            let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
-            anyhow::anyhow!(messages.join("; "))
-        }
-        Refusal::PinRefused(refusal) => {
-            latch.set(&refusal);
-            anyhow::anyhow!(refusal.message)
-        }
-    })?;
     let mut message = b"countersign proves an imported key: ".to_vec();
     let mut random = [0; 32];
     aws_lc_rs::rand::fill(&mut random)?;
     message.extend(random);
-    let session = opened.sessions.first_mut().ok_or_else(|| anyhow::anyhow!("the card has no session"))?;
-    let signed = session.sign(0, &Input::of(key.scheme, &message), &mut |_| {});
-    let signed = signed.map_err(|error| match error {
-        SignError::Request(CallFailure { call, code }) | SignError::Process(CallFailure { call, code }) => {
-            anyhow::anyhow!("{call}: {code}")
-        }
-        SignError::Pin(refusal) => anyhow::anyhow!(refusal.message),
-    })?;
+    let (_, signed) = once::sign(token, key, latch, &message)?;
     Verifier::new(key.scheme, public)?.verify(&message, &signed)?;
     Ok(())
 }

@@ -35,6 +35,8 @@ mod mechanism;
 pub(crate) mod module;
 pub(crate) mod operator;
 pub(crate) mod raw;
+mod read_back;
+mod rename;
 mod session;
 mod shared;
 pub(crate) mod survey;

@@ -52,6 +52,7 @@ mod login;
 mod pad;
 mod pins;
 mod pki;
+mod provision;
 mod reading;
 mod readme;
 mod refusals;

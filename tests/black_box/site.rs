@@ -56,6 +56,16 @@ impl Site {
         site
     }
 
+    /// Removes the provisioning records that wait for the signer's start, so that a ledger has a test's own entries and no others.
+    pub fn forget_records(&self) {
+        for entry in std::fs::read_dir(self.dir()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "records") {
+                std::fs::remove_dir_all(path).unwrap();
+            }
+        }
+    }
+
     /// The same, with an empty token.
     pub fn without_keys(keys: &str) -> Self {
         let site = Self::without_token(keys);
@@ -193,8 +203,14 @@ SOFTHSM2_CONF = "{}/softhsm2.conf"
         command
     }
 
-    /// Starts the daemon and waits until it listens.
+    /// Starts the daemon and waits until it listens. Of keys that were made before, it records nothing.
     pub fn serve(&self) -> Daemon {
+        self.forget_records();
+        self.serve_with_records()
+    }
+
+    /// The same, and what waits is recorded.
+    pub fn serve_with_records(&self) -> Daemon {
         Daemon::start(self.command(&["serve"]).stdout(Stdio::null()))
     }
 

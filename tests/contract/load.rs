@@ -188,6 +188,7 @@ pub fn settled(site: &Site) -> Settled {
             | Entry::Thaw { .. }
             | Entry::Revocation { .. }
             | Entry::Checkpoint { .. }
+            | Entry::KeyRecord { .. }
             | Entry::KeyDeletion { .. }
             | Entry::Rotation { .. }
             | Entry::Ceremony { .. } => {

@@ -67,6 +67,7 @@ impl Bed {
         for name in key_sections(KEYS) {
             site.run_ok(&["key", "generate", name]);
         }
+        site.forget_records();
         std::fs::write(site.path("log.pem"), site.run_ok(&["key", "show", "log", "--pem"])).unwrap();
         let shown: Value = serde_json::from_str(&site.run_ok(&["key", "show", "log", "--json"])).unwrap();
         let log_key = shown["verifier_key"].as_str().unwrap().parse().unwrap();

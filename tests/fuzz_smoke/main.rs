@@ -79,6 +79,7 @@ targets! {
     ssh_public_key_line: 16_000,
     ssh_signature_blob: 16_000,
     sshsig: 16_000,
+    provisioning_record: 8_000,
     spki: 16_000,
     der_reader: 6_000,
     x509_tbs: 12_000,

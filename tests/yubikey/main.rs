@@ -33,6 +33,7 @@ mod pin;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/pki.rs"]
 mod pki;
+mod provision;
 mod secrets;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/site.rs"]

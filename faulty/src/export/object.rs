@@ -67,19 +67,21 @@ pub(super) unsafe extern "C" fn C_GetAttributeValue(
         let attributes = unsafe { std::slice::from_raw_parts_mut(template, size(count)?) };
         let token = &entered.plan.script.token;
         // SAFETY: the attributes' values are the caller's, as long as the lengths that the real module wrote.
-        unsafe { claim_always_authenticate(attributes, token) };
+        unsafe { claim(attributes, token) };
         if forget_attributes(attributes, token) { Err(CKR_ATTRIBUTE_TYPE_INVALID) } else { result }
     })
 }
 
-/// A private key that tells `CKA_ALWAYS_AUTHENTICATE` tells that it is so.
+/// What the script has true is told to be true: `CKA_ALWAYS_AUTHENTICATE` of private keys that tell it, and others by number.
 ///
 /// # Safety
 /// Each value that is not null is as long as it says.
-unsafe fn claim_always_authenticate(attributes: &mut [CK_ATTRIBUTE], token: &Token) {
-    let told = |one: &&mut CK_ATTRIBUTE| one.type_ == CKA_ALWAYS_AUTHENTICATE && one.ulValueLen == 1;
-    for attribute in attributes.iter_mut().filter(told) {
-        if token.always_authenticate && !attribute.pValue.is_null() {
+unsafe fn claim(attributes: &mut [CK_ATTRIBUTE], token: &Token) {
+    let is_claimed = |kind| {
+        token.attribute_true.contains(&kind) || (token.always_authenticate && kind == CKA_ALWAYS_AUTHENTICATE)
+    };
+    for attribute in attributes.iter_mut().filter(|one| is_claimed(one.type_) && one.ulValueLen == 1) {
+        if !attribute.pValue.is_null() {
             // SAFETY: the value is one byte long.
             unsafe { *attribute.pValue.cast() = CK_TRUE };
         }

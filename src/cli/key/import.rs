@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use super::generate::random_id;
 use super::slot::{self, SlotArgs};
-use super::{print_attributes, public_line, random_id, sections, shown};
+use super::{print_attributes, public_line, sections, shown};
 use crate::cli::ConfigArgs;
 use crate::cli::token::secret::Secret;
 use crate::cli::token::{environment, management_key};
@@ -115,7 +116,7 @@ fn into_slot(
     let management_key = management_key::read(args.slot.management_key_file.as_deref())?;
     import::import(card, software, &placing, &management_key)?;
     let latch = Latch::new(config.state(), &token.name);
-    piv::prove(card, token, key, &software.public, &latch)
+    piv::prove(token, key, &software.public, &latch)
         .with_context(|| format!("the key is in slot {slot}, but that it signs there is not shown"))?;
     if args.json {
         return json(&shown(config, key, &software.public, None));

@@ -3,11 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::{GenerateArgs, public_line, sections, shown};
+use super::generate::{GenerateArgs, Report};
+use super::record::{self, Told};
+use super::sections;
 use crate::cli::ConfigArgs;
 use crate::cli::token::{environment, management_key};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
+use crate::provision::How;
 use crate::token::piv::management::{self, Making};
 use crate::token::piv::operator;
 use crate::token::piv::policy::{PinPolicy, TouchPolicy};
@@ -42,16 +45,16 @@ pub(crate) struct MoveArgs {
     management_key_file: Option<PathBuf>,
 }
 
-/// Makes the key in its slot, and looks at it by the rules of the service.
+/// Makes the key in its slot, looks at it by the rules of the service, and makes its record.
 ///
 /// # Errors
 /// What is wrong, and whether there is a key now.
-pub(super) fn generate(
+pub(super) fn generate<'a>(
     args: &GenerateArgs,
-    config: &Config,
-    key: &key::Config,
+    config: &'a Config,
+    (key, token): (&'a key::Config, &token::Config),
     card: YubiKey,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Report<'a>> {
     let slot = slot(key)?;
     let SlotArgs { management_key_file, pin_policy, touch_policy } = &args.slot;
     let making = Making {
@@ -63,16 +66,13 @@ pub(super) fn generate(
     management::generate(card, slot, making, &management_key::read(management_key_file.as_deref())?)?;
     let public_key = operator::public_key(card, key)
         .map_err(|problem| anyhow::anyhow!("the key is made, but is not fit for service: {problem}"))?;
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown(config, key, &public_key, None))?)?;
-        return Ok(());
-    }
-    writeln!(out, "generated key {} in slot {slot} of YubiKey {}", key.name, card.serial)?;
-    writeln!(out, "{}", public_line(key, &public_key))?;
-    writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
-    writeln!(out, "  fingerprint = {:?}", public_key.fingerprint())?;
-    Ok(())
+    let policies = [pin_policy.to_string(), touch_policy.to_string()];
+    let told =
+        Told::of_slot(card, key, token, Some(policies)).map_err(|error| record::unkept(key, &error))?;
+    let attributes = told.attributes.clone();
+    let kept = record::keep(config, (key, token), (How::Generated, None), told, &args.copy)
+        .map_err(|error| record::unkept(key, &error))?;
+    Ok(Report { config, key, public_key, facts: None, attributes, kept })
 }
 
 /// # Errors

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::ledger::{hex, parsed, time};
 use crate::ledger::entry::{
     Asked, AskedTbs, CaKey, Outcome, Revoked, RotationStep, fingerprint, serial_text, sha256,
+    spki_fingerprint,
 };
 use crate::ledger::{Entry, leaf_hash};
 
@@ -50,6 +51,12 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
             key_fields(ca_key),
             json!({ "kind": "revocation", "key": utf8(key), "revoked": revoked(ca_key, what) }),
             json!({ "reason": reason.word(), "in_ledger": in_ledger, "by": utf8(by), "why": utf8(why) }),
+        ]),
+        Entry::KeyRecord { key, token, spki, record, signature, by, .. } => merged([
+            json!({ "kind": "key-record", "key": utf8(key), "token": utf8(token), "by": utf8(by) }),
+            json!({ "fingerprint": spki_fingerprint(spki), "spki_sha256": hex(&sha256(&[spki])) }),
+            json!({ "record": Base64::encode_string(record), "record_sha256": hex(&sha256(&[record])) }),
+            json!({ "signature": utf8(signature) }),
         ]),
         Entry::KeyDeletion { token, spki_sha256, place, by, why, .. } => merged([
             json!({ "kind": "key-deletion", "token": utf8(token), "spki_sha256": hex(spki_sha256) }),

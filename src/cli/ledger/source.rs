@@ -70,7 +70,7 @@ impl Source {
         if let Some(address) = &self.server {
             return Ok(Opened::Signer(Box::new(self.tls.connect(address).await?)));
         }
-        let log = Log { ledger: self.ledger.clone(), config: self.config.clone() };
+        let log = Log::at(self.ledger.clone(), self.config.clone());
         Ok(Opened::File(Box::new(log.open()?)))
     }
 }

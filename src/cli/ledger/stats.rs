@@ -123,6 +123,7 @@ impl Counted {
             }
             Entry::Freeze { .. } => "freeze",
             Entry::Thaw { .. } => "thaw",
+            Entry::KeyRecord { .. } => "key-record",
             Entry::KeyDeletion { .. } => "key-deletion",
             Entry::Rotation { .. } => "rotation",
             Entry::Ceremony { .. } => "ceremony",

@@ -10,8 +10,10 @@ use crate::cli::ledger::{hex, parsed, seconds, time};
 use crate::ledger::Entry;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::entry::{
-    Asked, AskedTbs, CaKey, Outcome, Revoked, RotationStep, fingerprint, serial_text,
+    Asked, AskedTbs, CaKey, Outcome, Revoked, RotationStep, fingerprint, serial_text, sha256,
+    spki_fingerprint,
 };
+use crate::provision::Record;
 
 /// The line of one entry.
 pub(super) fn line(index: u64, entry: &Entry) -> String {
@@ -52,6 +54,13 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
                 why.escape_ascii()
             );
             ("revocation", "-".to_owned(), word(key), what)
+        }
+        Entry::KeyRecord { key, token, spki, record, by, .. } => {
+            let how = Record::parse(record).map_or("not readable", |record| record.how.name());
+            let fingerprint = spki_fingerprint(spki).unwrap_or_else(|| "no key".to_owned());
+            let sha256 = hex(&sha256(&[record]));
+            let what = format!("{how}, on token {}, {fingerprint}, record sha256 {sha256}", word(token));
+            ("key-record", word(by), word(key), what)
         }
         Entry::KeyDeletion { token, spki_sha256, place, by, why, .. } => {
             let (place, why) = (place.escape_ascii(), why.escape_ascii());

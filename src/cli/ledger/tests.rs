@@ -131,6 +131,8 @@ fn every_field_of_an_entry_is_escaped() {
     let transcript_sha256 = [0; 32];
     let ceremony =
         Entry::Ceremony { time, title: bytes(), transcript_sha256, participants: bytes(), by: bytes() };
+    let (spki, record, signature) = (bytes(), bytes(), bytes());
+    let made = Entry::KeyRecord { time, key: bytes(), token: bytes(), spki, record, signature, by: bytes() };
     let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
     let revocation = |what| Entry::Revocation {
         time,
@@ -167,6 +169,7 @@ fn every_field_of_an_entry_is_escaped() {
         refusals,
         freeze,
         thaw,
+        made,
         deletion,
         rotation,
         ceremony,

@@ -26,6 +26,8 @@ pub(super) enum NoRequest {
     Freeze,
     #[error("is of a revocation, which no policy decides")]
     Revocation,
+    #[error("is of a key that was made, which no policy decides")]
+    KeyRecord,
     #[error("is of a key that was deleted, which no policy decides")]
     KeyDeletion,
     #[error("is a step of a rotation, which no policy decides")]
@@ -65,6 +67,7 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::Freeze { .. } | Entry::Thaw { .. } => Err(NoRequest::Freeze),
         Entry::Checkpoint { .. } => Err(NoRequest::Checkpoint),
         Entry::Revocation { .. } => Err(NoRequest::Revocation),
+        Entry::KeyRecord { .. } => Err(NoRequest::KeyRecord),
         Entry::KeyDeletion { .. } => Err(NoRequest::KeyDeletion),
         Entry::Rotation { .. } => Err(NoRequest::Rotation),
         Entry::Ceremony { .. } => Err(NoRequest::Ceremony),

@@ -232,6 +232,7 @@ impl From<NoRequest> for Why {
             | NoRequest::Freeze
             | NoRequest::Revocation
             | NoRequest::Checkpoint
+            | NoRequest::KeyRecord
             | NoRequest::KeyDeletion
             | NoRequest::Rotation
             | NoRequest::Ceremony

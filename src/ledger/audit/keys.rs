@@ -1,6 +1,6 @@
 //! The CA keys that a log names, and what signatures by them are verified with.
 //!
-//! In: public keys from the auditor, and from SSH certificates. Out: verifiers, by a key's place in the list. An entry names its key by the
+//! In: public keys from the auditor, from SSH certificates and from provisioning records. Out: verifiers, by a key's place in the list. An entry names its key by the
 //! SHA-256 of its SubjectPublicKeyInfo, so that it does not matter who says what the key is.
 
 use std::collections::HashMap;
@@ -71,6 +71,15 @@ impl KnownKeys {
             });
             keys.len() - 1
         })
+    }
+
+    /// Takes a key that is known from now on, whoever says what it is.
+    pub(super) fn tell(&mut self, key: PublicKey) {
+        let place = self.places.get(&sha256(&[&key.to_spki_der()]));
+        if let Some(known) = place.and_then(|place| self.keys.get_mut(*place)) {
+            known.public_key.get_or_insert_with(|| key.clone());
+        }
+        self.given.add(key);
     }
 
     /// Whether `key`, from a certificate, is the one at `place`. If it is, it is known from now on.

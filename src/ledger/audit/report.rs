@@ -191,6 +191,11 @@ pub enum Wrong {
         "has another public key than the one that it names by its hash: another key would take the place of the old one"
     )]
     OtherSuccessor,
+    /// A provisioning record is not signed by its key, or its entry says other things of it.
+    #[error(
+        "has a provisioning record that is not signed by the key that it is of, or that is of another key than the entry says"
+    )]
+    KeyRecord,
     /// No key of its algorithm signs so.
     #[error("has a key that cannot sign by {scheme:?}")]
     Scheme {
@@ -237,6 +242,7 @@ impl Wrong {
             Self::NoTbs { .. } => "NO_TBS",
             Self::Purpose { .. } => "PURPOSE",
             Self::OtherCaKey | Self::OtherRevokedKey | Self::OtherSuccessor => "OTHER_CA_KEY",
+            Self::KeyRecord => "KEY_RECORD",
             Self::Scheme { .. } => "SCHEME",
             Self::Signature { .. } => "SIGNATURE",
             Self::Serial { .. } => "SERIAL",

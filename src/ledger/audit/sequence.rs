@@ -15,6 +15,7 @@ use crate::ledger::audit::unique::{Claim, Claims, Fate};
 use crate::ledger::audit::{CaKeys, Counts, Findings, Report, Rooted, Signatures, Source, Wrong};
 use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, sha256};
 use crate::ledger::merkle::Hash;
+use crate::provision;
 
 /// How many bytes of open intents are kept.
 const KEPT: usize = 64 * 1024 * 1024;
@@ -132,6 +133,14 @@ impl<'scope> Sequence<'scope> {
                 self.time(index, time);
                 if sha256(&[&spki]) != ca_key.spki_sha256 {
                     self.findings.add(index, Wrong::OtherSuccessor);
+                }
+            }
+            Entry::KeyRecord { time, key, token, spki, record, signature, .. } => {
+                self.counts.others += 1;
+                self.time(index, time);
+                match provision::key_of_entry((&key, &token, &spki), record, signature) {
+                    Some(key) => self.keys.tell(key),
+                    None => self.findings.add(index, Wrong::KeyRecord),
                 }
             }
             Entry::Refusals { time, .. }

@@ -189,6 +189,11 @@ pub(crate) fn key_sha256(key: &SubjectKey) -> [u8; 32] {
     sha256(&[&key.to_wire()])
 }
 
+/// The fingerprint of a key that is recorded by its SubjectPublicKeyInfo; nothing if that is none.
+pub(crate) fn spki_fingerprint(spki: &[u8]) -> Option<String> {
+    PublicKey::from_spki_der(spki).ok().map(|key| key.fingerprint())
+}
+
 /// A key's SHA-256 as OpenSSH writes it.
 pub(crate) fn fingerprint(sha256: &[u8; 32]) -> String {
     format!("SHA256:{}", Base64Unpadded::encode_string(sha256))

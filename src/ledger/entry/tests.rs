@@ -109,6 +109,17 @@ fn entry() -> impl Strategy<Value = Entry> {
         (time(), bytes(), bytes(), any::<u64>(), bytes(), bytes()).prop_map(
             |(time, caller, key, freeze, by, why)| Entry::Thaw { time, caller, key, freeze, by, why }
         ),
+        (time(), bytes(), bytes(), bytes(), bytes(), bytes()).prop_map(
+            |(time, key, spki, record, signature, by)| Entry::KeyRecord {
+                time,
+                token: key.clone(),
+                key,
+                spki,
+                record,
+                signature,
+                by
+            }
+        ),
         (time(), bytes(), any::<[u8; 32]>(), bytes(), bytes(), bytes()).prop_map(
             |(time, token, spki_sha256, place, by, why)| Entry::KeyDeletion {
                 time,

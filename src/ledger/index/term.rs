@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::ledger::claim::Serial;
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Revoked, fingerprint};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Revoked, fingerprint, spki_fingerprint};
 
 /// Two halves of one index, kept apart: what a caller is refused must not make longer what an intent is judged by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -152,6 +152,13 @@ impl TermKey {
             }
             Entry::KeyDeletion { .. } => Vec::new(),
             Entry::Ceremony { by, .. } => vec![self.term(Kind::Caller, &[by])],
+            Entry::KeyRecord { key, spki, by, .. } => {
+                let fingerprint = spki_fingerprint(spki);
+                let subject = fingerprint.map(|text| self.term(Kind::SubjectKey, &[text.as_bytes()]));
+                let mut terms = vec![self.term(Kind::Caller, &[by]), self.term(Kind::Key, &[key])];
+                terms.extend(subject);
+                terms
+            }
             Entry::Refusals { caller, .. } => vec![self.term(Kind::Caller, &[caller])],
             Entry::Freeze { caller, key, .. } | Entry::Thaw { caller, key, .. } => {
                 vec![self.term(Kind::Caller, &[caller]), self.term(Kind::Key, &[key])]

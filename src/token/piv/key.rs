@@ -35,9 +35,9 @@ pub(super) struct FoundKey {
 /// What a card says of a key.
 pub(super) struct Facts {
     pub(super) public_key: PublicKey,
-    pin_policy: PinPolicy,
-    touch_policy: TouchPolicy,
-    imported: bool,
+    pub(super) pin_policy: PinPolicy,
+    pub(super) touch_policy: TouchPolicy,
+    pub(super) imported: bool,
 }
 
 /// A key that is looked for.

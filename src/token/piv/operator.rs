@@ -5,6 +5,7 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_cert::Certificate;
+use x509_cert::der::Encode;
 
 use super::apdu::Command;
 use super::attestation::{self, Attestation};
@@ -85,6 +86,40 @@ pub(crate) fn public_keys(device: YubiKey) -> anyhow::Result<Vec<(Slot, PublicKe
     let mut card = Card::open(device.serial).map_err(failed)?;
     let told = |talk: &mut Talk<'_>, slot| Some((slot, key::facts(talk, slot).ok()?.public_key));
     card.talk(|talk| Ok(Slot::all().filter_map(|slot| told(talk, slot)).collect())).map_err(failed)
+}
+
+/// What the card tells of a key, with what it attests of it if it was made there; nothing of that is verified.
+pub(crate) struct Told {
+    pub(crate) public_key: PublicKey,
+    pub(crate) firmware: Firmware,
+    pub(crate) pin_policy: PinPolicy,
+    pub(crate) touch_policy: TouchPolicy,
+    pub(crate) imported: bool,
+    /// DER of the key's certificate by the card, and of the card's own.
+    pub(crate) attestation: Option<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// # Errors
+/// That the card is not there, or [`KeyProblem`].
+pub(crate) fn told(device: YubiKey, slot: Slot) -> anyhow::Result<Told> {
+    let mut card = Card::open(device.serial).map_err(failed)?;
+    let asked = card.talk(|talk| {
+        let facts = key::facts(talk, slot);
+        let attested = key::attest(talk, slot).ok().and_then(|certificate| certificate.to_der().ok());
+        let own = if attested.is_some() { own_certificate(talk)? } else { None };
+        Ok((talk.firmware(), facts, attested.map(|attested| (attested, own))))
+    });
+    let (firmware, facts, attestation) = asked.map_err(failed)?;
+    let key::Facts { public_key, pin_policy, touch_policy, imported } = facts?;
+    Ok(Told { public_key, firmware, pin_policy, touch_policy, imported, attestation })
+}
+
+/// The certificate of the card's attestation key, if it tells that.
+fn own_certificate(talk: &mut Talk<'_>) -> Result<Option<Vec<u8>>, Trouble> {
+    let object = Command::new("GET DATA", 0xCB, 0x3F, 0xFF, tlv::of(0x5C, &ATTESTATION_CERTIFICATE));
+    let response = talk.send(&object)?;
+    let own = tlv::find(&response.data, 0x53).and_then(|object| tlv::find(object, 0x70));
+    Ok(own.filter(|_| said(response.status) == Said::Done).map(<[u8]>::to_vec))
 }
 
 /// What the card attests of a configured key, once the way to a root in the file `roots` is checked.

@@ -57,9 +57,11 @@ impl Object<'_> {
                 | Attribute::Local(value)
                 | Attribute::Modifiable(value)
                 | Attribute::NeverExtractable(value)
+                | Attribute::Private(value)
                 | Attribute::Sensitive(value)
                 | Attribute::Sign(value)
-                | Attribute::Unwrap(value),
+                | Attribute::Unwrap(value)
+                | Attribute::WrapWithTrusted(value),
             ) => Some(value),
             _ => None,
         })

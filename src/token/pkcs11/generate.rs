@@ -11,6 +11,7 @@ use cryptoki::object::{Attribute, KeyType, ObjectHandle};
 use cryptoki::types::Ulong;
 
 use super::attribute::{NAME_ED25519, OID_ED25519, OID_P256, OID_P384, OID_P521, pkcs11_name};
+use super::carry::Leaving;
 use super::key;
 use super::operator::{Console, call};
 use crate::key::Scheme;
@@ -29,6 +30,29 @@ pub(crate) enum KeyKind {
     Rsa(u16),
     /// ML-DSA of this parameter set.
     MlDsa(ParameterSet),
+}
+
+/// A key that was made, and what of it the token was asked for.
+pub(crate) struct Made {
+    pub(crate) private: ObjectHandle,
+    pub(crate) template: Template,
+}
+
+/// What a private key is to be.
+pub(crate) struct Template(pub(super) Vec<Attribute>);
+
+impl Template {
+    /// What every CA key should be that never leaves its token.
+    pub(crate) fn of_service() -> Self {
+        let mut template = restricted("", &[]);
+        template.extend([Attribute::Extractable(false), Attribute::Modifiable(false)]);
+        Self(template)
+    }
+
+    /// Whether a key that leaves its token wrapped can do so in keys alone that the security officer trusts.
+    pub(crate) fn wants_trusted(&self) -> bool {
+        self.0.contains(&Attribute::WrapWithTrusted(true))
+    }
 }
 
 impl KeyKind {
@@ -93,13 +117,19 @@ impl KeyKind {
 }
 
 impl Console {
-    /// Makes a key pair and returns the private key.
+    /// Makes a key pair.
     ///
     /// # Errors
     /// If a private key has this label or id already, or the token refuses.
-    pub(crate) fn generate(&self, label: &str, id: &[u8], kind: KeyKind) -> anyhow::Result<ObjectHandle> {
+    pub(crate) fn generate(
+        &self,
+        label: &str,
+        id: &[u8],
+        kind: KeyKind,
+        leaving: Leaving,
+    ) -> anyhow::Result<Made> {
         self.refuse_namesakes(label, id)?;
-        self.generate_pair(label, id, kind)
+        self.generate_pair(label, id, kind, leaving)
     }
 
     /// # Errors
@@ -126,18 +156,20 @@ impl Console {
         label: &str,
         id: &[u8],
         kind: KeyKind,
-    ) -> anyhow::Result<ObjectHandle> {
+        leaving: Leaving,
+    ) -> anyhow::Result<Made> {
         let mut refused = None;
-        for dialect in kind.dialects() {
-            // Some tokens do not let the application say that nobody may change the key (krill#1018).
-            for modifiable in [Some(Attribute::Modifiable(false)), None] {
-                let public = public_template(label, id, kind, &dialect, modifiable.as_ref());
-                let private = private_template(label, id, kind, modifiable.as_ref());
-                match self.session.generate_key_pair(&kind.mechanism(), &public, &private) {
-                    Ok((_, private)) => return Ok(private),
-                    Err(error) if concerns_template(&error) => refused = Some(error),
-                    Err(error) => return Err(call(error)),
-                }
+        for (dialect, optional) in kind
+            .dialects()
+            .iter()
+            .flat_map(|dialect| optional(leaving).into_iter().map(move |optional| (dialect, optional)))
+        {
+            let public = public_template(label, id, kind, dialect, &optional);
+            let template = private_template(label, id, kind, leaving, &optional);
+            match self.session.generate_key_pair(&kind.mechanism(), &public, &template) {
+                Ok((_, private)) => return Ok(Made { private, template: Template(template) }),
+                Err(error) if concerns_template(&error) => refused = Some(error),
+                Err(error) => return Err(call(error)),
             }
         }
         Err(refused.map_or_else(|| anyhow::anyhow!("no way to say {kind:?} to a token"), call))
@@ -149,7 +181,7 @@ fn public_template(
     id: &[u8],
     kind: KeyKind,
     dialect: &[Attribute],
-    modifiable: Option<&Attribute>,
+    optional: &[Attribute],
 ) -> Vec<Attribute> {
     let mut template = vec![
         Attribute::Token(true),
@@ -160,18 +192,37 @@ fn public_template(
         Attribute::Id(id.to_vec()),
     ];
     template.extend_from_slice(dialect);
-    template.extend(modifiable.cloned());
+    template
+        .extend(optional.iter().filter(|attribute| matches!(attribute, Attribute::Modifiable(_))).cloned());
     template
 }
 
-fn private_template(label: &str, id: &[u8], kind: KeyKind, modifiable: Option<&Attribute>) -> Vec<Attribute> {
+/// What is asked for if the token lets that be asked for; all of it first. Some do not let the application say that nobody may change
+/// the key (krill#1018), some have no keys that are trusted to wrap others.
+fn optional(leaving: Leaving) -> Vec<Vec<Attribute>> {
+    let (fixed, trusted) = (Attribute::Modifiable(false), Attribute::WrapWithTrusted(true));
+    match leaving {
+        Leaving::Never => vec![vec![fixed], Vec::new()],
+        Leaving::Wrapped => {
+            vec![vec![fixed.clone(), trusted.clone()], vec![trusted], vec![fixed], Vec::new()]
+        }
+    }
+}
+
+fn private_template(
+    label: &str,
+    id: &[u8],
+    kind: KeyKind,
+    leaving: Leaving,
+    optional: &[Attribute],
+) -> Vec<Attribute> {
     let mut template = restricted(label, id);
     template.extend([
         Attribute::Token(true),
-        Attribute::Extractable(false),
+        Attribute::Extractable(leaving == Leaving::Wrapped),
         Attribute::KeyType(kind.key_type()),
     ]);
-    template.extend(modifiable.cloned());
+    template.extend_from_slice(optional);
     template
 }
 

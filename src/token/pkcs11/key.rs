@@ -185,7 +185,7 @@ pub(super) fn fit(
 }
 
 /// The attribute that tells of a flaw, and what it should be.
-fn attribute(flaw: Flaw) -> (&'static str, AttributeType, bool) {
+pub(super) fn attribute(flaw: Flaw) -> (&'static str, AttributeType, bool) {
     match flaw {
         Flaw::Extractable => ("CKA_EXTRACTABLE", AttributeType::Extractable, false),
         Flaw::NotSensitive => ("CKA_SENSITIVE", AttributeType::Sensitive, true),
@@ -206,7 +206,7 @@ fn must_be_told(flaw: Flaw) -> bool {
 
 /// Whether a key of this kind can have the flaw at all: no mechanism decrypts with an elliptic curve's key, and modules that set the
 /// attribute all the same (SoftHSM2) mean nothing by it.
-fn concerns(flaw: Flaw, key: &PublicKey) -> bool {
+pub(super) fn concerns(flaw: Flaw, key: &PublicKey) -> bool {
     match flaw {
         Flaw::Decrypts | Flaw::Unwraps => matches!(key, PublicKey::Rsa(_)),
         Flaw::Derives => matches!(key, PublicKey::Ecdsa(_)),

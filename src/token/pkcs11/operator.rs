@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use cryptoki::context::Info;
 use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{AttributeType, ObjectHandle};
 use cryptoki::session::Session;
+use cryptoki::slot::TokenInfo;
 
 use super::attribute::Object;
 use super::key::{self, FoundKey, KeyProblem, hex};
@@ -62,6 +64,16 @@ pub(crate) enum Access {
 pub(crate) struct Console {
     pub(super) session: Session,
     mechanisms: Vec<MechanismType>,
+    pub(super) about: About,
+}
+
+/// What a module and a token say of themselves.
+pub(super) struct About {
+    /// The module's file, as the configuration has it.
+    pub(super) module: PathBuf,
+    /// Nothing if the module does not say.
+    pub(super) library: Option<Info>,
+    pub(super) token: TokenInfo,
 }
 
 /// A private key and what it tells, for people.
@@ -77,7 +89,8 @@ pub(crate) struct KeyFacts {
 }
 
 /// The attributes that are read back and shown.
-const SHOWN: [(&str, AttributeType); 11] = [
+pub(super) const SHOWN: [(&str, AttributeType); 13] = [
+    ("CKA_PRIVATE", AttributeType::Private),
     ("CKA_ALWAYS_AUTHENTICATE", AttributeType::AlwaysAuthenticate),
     ("CKA_SIGN", AttributeType::Sign),
     ("CKA_SENSITIVE", AttributeType::Sensitive),
@@ -89,6 +102,7 @@ const SHOWN: [(&str, AttributeType); 11] = [
     ("CKA_DECRYPT", AttributeType::Decrypt),
     ("CKA_UNWRAP", AttributeType::Unwrap),
     ("CKA_DERIVE", AttributeType::Derive),
+    ("CKA_WRAP_WITH_TRUSTED", AttributeType::WrapWithTrusted),
 ];
 
 impl Console {
@@ -122,7 +136,9 @@ impl Console {
             refused(refusal)
         })?;
         let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call)?;
-        Ok(Self { session, mechanisms })
+        let library = module.context().get_library_info().ok();
+        let about = About { module: device.module.clone(), library, token: token.info };
+        Ok(Self { session, mechanisms, about })
     }
 
     /// Finds a configured key by the rules of the service.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use cryptoki::object::Attribute;
 
+use super::carry::Leaving;
 use super::generate::KeyKind;
 use super::key::{self, FoundKey};
 use super::ladder::Trouble;
@@ -36,8 +37,9 @@ impl RawLoop {
     pub(crate) fn new(console: Console, number: usize, scheme: Scheme) -> anyhow::Result<Self> {
         let label = format!("{LABEL} {number}");
         destroy(&console, &label)?;
-        let private =
-            console.generate_pair(&label, label.as_bytes(), KeyKind::for_scheme(scheme, RSA_BITS))?;
+        let private = console
+            .generate_pair(&label, label.as_bytes(), KeyKind::for_scheme(scheme, RSA_BITS), Leaving::Never)?
+            .private;
         let public_key = key::public_key(&console.session, private)?;
         let key = FoundKey { private, public_key, scheme, always_authenticate: false };
         Ok(Self { console, label, key })

@@ -55,6 +55,7 @@ fn recorded(report: &Report) -> String {
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
         | Entry::Revocation { .. }
+        | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
         | Entry::Rotation { .. }
         | Entry::Ceremony { .. }

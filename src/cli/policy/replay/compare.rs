@@ -138,6 +138,7 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
         | Entry::Freeze { .. }
         | Entry::Thaw { .. }
         | Entry::Revocation { .. }
+        | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
         | Entry::Rotation { .. }
         | Entry::Ceremony { .. }

@@ -55,6 +55,7 @@ mod sqlite;
 mod store;
 pub mod tiles;
 pub mod witness;
+mod wrapping;
 mod writer;
 
 pub use admit::{KeyDeletion, Thaw};
@@ -74,6 +75,7 @@ pub use reader::Reader;
 pub use revocation::Revocation;
 pub use rotation::{Links, Rotation};
 pub use search::Search;
+pub use wrapping::KeyWrapping;
 
 use claim::{Claim, Conflict, Unique};
 use clock::LogClock;
@@ -403,6 +405,14 @@ impl Ledger {
     /// As [`Self::record`].
     pub async fn record_key_deletion(&self, deletion: KeyDeletion) -> Result<Receipt, LedgerError> {
         self.append(&deletion.entry((self.now)())).await
+    }
+
+    /// Records that a key is about to be wrapped for another token, and returns once it is durable.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn record_key_wrapping(&self, wrapping: KeyWrapping) -> Result<Receipt, LedgerError> {
+        self.append(&wrapping.entry((self.now)())).await
     }
 
     /// Records that `key` is about to sign a challenge of its own, at start-up.

@@ -40,6 +40,7 @@ mod stderr;
 mod supervise;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transport;
 
 pub use child::Launch;
 pub use device::{Device, InvalidSlot, NoModule, Pkcs11, Slot, Touch, YubiKey};

@@ -25,8 +25,9 @@ use crate::v1::{
     GetCheckpointRequest, GetCrlNumberRequest, GetKeyRequest, GetLinesRequest, GetTreeRequest,
     InclusionProof, Key, Line, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
     ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordCeremonyRequest, RecordKeyDeletionRequest,
-    RecordKeyRequest, RecordKeyResponse, RevokeRequest, RevokeResponse, RotateRequest, RotateResponse,
-    SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree, WatchRequest, WatchResponse,
+    RecordKeyRequest, RecordKeyResponse, RecordKeyWrappingRequest, RevokeRequest, RevokeResponse,
+    RotateRequest, RotateResponse, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
+    WatchRequest, WatchResponse,
 };
 
 mod error;
@@ -311,6 +312,16 @@ impl Client {
     /// [`CallError`], with reason `KEY_RECORD_INVALID` if the key did not sign that record.
     pub async fn record_key(&self, request: RecordKeyRequest) -> Result<RecordKeyResponse, CallError> {
         Ok(self.operator.clone().record_key(self.timed(request)).await?.into_inner())
+    }
+
+    /// As the signer's operator, over its Unix socket: has it recorded that a key is about to be wrapped for another token. Where that is
+    /// recorded.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `KEY_WRAPPING_INVALID` if the request says too little.
+    pub async fn record_key_wrapping(&self, request: RecordKeyWrappingRequest) -> Result<Receipt, CallError> {
+        let response = self.operator.clone().record_key_wrapping(self.timed(request)).await?;
+        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
     }
 
     /// As a reader of the ledger: its size and root.

@@ -29,6 +29,9 @@ mod rename;
 pub(super) mod self_sign;
 pub(super) mod sign_intermediate;
 mod slot;
+mod unwrap;
+mod wrap;
+mod wrapping_key;
 
 use attest::AttestArgs;
 use certificate::CertificateArgs;
@@ -42,6 +45,9 @@ use rename::RenameArgs;
 use self_sign::SelfSignArgs;
 use sign_intermediate::SignIntermediateArgs;
 use slot::MoveArgs;
+use unwrap::UnwrapArgs;
+use wrap::WrapArgs;
+use wrapping_key::WrappingKeyArgs;
 
 /// What to do with keys.
 #[derive(clap::Subcommand)]
@@ -62,6 +68,12 @@ pub(crate) enum KeyCommand {
     Move(MoveArgs),
     /// Put a key that was made elsewhere onto its token, which tells for ever that it was
     Import(ImportArgs),
+    /// Have a token make the key that another token's key is wrapped for, and write its public half
+    WrappingKey(WrappingKeyArgs),
+    /// Have a key that may leave its token wrapped for another token, which alone can open it
+    Wrap(WrapArgs),
+    /// Put a key on its token that another token wrapped for it
+    Unwrap(UnwrapArgs),
     /// Read or write the certificate that other programs find beside a key in its YubiKey
     Certificate(CertificateArgs),
     /// Delete a key that no section names from its token, for good; of a YubiKey from firmware 5.7 on
@@ -123,6 +135,9 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Rename(args) => rename::run(&args),
         KeyCommand::Move(args) => slot::relocate(&args),
         KeyCommand::Import(args) => import::run(&args),
+        KeyCommand::WrappingKey(args) => wrapping_key::run(&args),
+        KeyCommand::Wrap(args) => wrap::run(&args),
+        KeyCommand::Unwrap(args) => unwrap::run(&args),
         KeyCommand::Certificate(args) => certificate::run(&args),
         KeyCommand::Delete(args) => delete::run(&args),
         KeyCommand::Record(command) => record::run(&command),

@@ -144,6 +144,7 @@ fn of(entry: &Entry) -> Option<&CaKey> {
         | Entry::Thaw { .. }
         | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
+        | Entry::KeyWrapping { .. }
         // It is about two keys, and found by the name of either.
         | Entry::Rotation { .. }
         | Entry::Ceremony { .. } => None,

@@ -275,6 +275,31 @@ pub enum Entry {
         #[cbor(n(5), with = "minicbor::bytes")]
         why: Vec<u8>,
     },
+    /// An operator is about to have a token wrap a key, for another token.
+    #[n(12)]
+    KeyWrapping {
+        /// When it was recorded.
+        #[n(0)]
+        time: UnixMillis,
+        /// The name of the token that wraps it.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        token: Vec<u8>,
+        /// SHA-256 of the key's DER SubjectPublicKeyInfo (RFC 5280 §4.1).
+        #[cbor(n(2), with = "minicbor::bytes")]
+        spki_sha256: [u8; 32],
+        /// The same of the key that it is wrapped for: whoever has its private half has the key.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        recipient_sha256: [u8; 32],
+        /// Where on the token it is, in words: its label and id.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        place: Vec<u8>,
+        /// The operator, as the kernel named it: `uid:0`.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        by: Vec<u8>,
+        /// The operator's reason.
+        #[cbor(n(6), with = "minicbor::bytes")]
+        why: Vec<u8>,
+    },
     /// An operator takes a step by which one CA key takes the place of another.
     #[n(13)]
     Rotation {
@@ -479,6 +504,7 @@ impl Entry {
             | Self::Revocation { time, .. }
             | Self::KeyRecord { time, .. }
             | Self::KeyDeletion { time, .. }
+            | Self::KeyWrapping { time, .. }
             | Self::Rotation { time, .. }
             | Self::Ceremony { time, .. } => *time,
         }

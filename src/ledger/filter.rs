@@ -241,6 +241,7 @@ fn asked(entry: &Entry) -> Option<&Asked> {
         | Entry::Revocation { .. }
         | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
+        | Entry::KeyWrapping { .. }
         | Entry::Rotation { .. }
         | Entry::Ceremony { .. } => None,
     }
@@ -259,7 +260,8 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
         Entry::Outcome { .. }
         | Entry::SelfTest { .. }
         | Entry::Checkpoint { .. }
-        | Entry::KeyDeletion { .. } => None,
+        | Entry::KeyDeletion { .. }
+        | Entry::KeyWrapping { .. } => None,
     }
 }
 
@@ -283,6 +285,7 @@ fn key(entry: &Entry) -> Option<&[u8]> {
         Entry::Outcome { .. }
         | Entry::Refusals { .. }
         | Entry::KeyDeletion { .. }
+        | Entry::KeyWrapping { .. }
         | Entry::Ceremony { .. } => None,
     }
 }

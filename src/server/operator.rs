@@ -25,6 +25,7 @@ use crate::token::TokenName;
 mod ceremony;
 mod record_key;
 mod rotate;
+mod wrapping;
 
 /// The longest reason, and the longest name of a place, in bytes.
 const MAX_LINE: usize = 1024;
@@ -152,6 +153,13 @@ impl operator_server::Operator for Operator {
         request: Request<v1::RecordKeyRequest>,
     ) -> Result<Response<v1::RecordKeyResponse>, Status> {
         Ok(Response::new(self.key_recorded(request).await?))
+    }
+
+    async fn record_key_wrapping(
+        &self,
+        request: Request<v1::RecordKeyWrappingRequest>,
+    ) -> Result<Response<v1::RecordKeyWrappingResponse>, Status> {
+        Ok(Response::new(self.key_wrapping_recorded(request).await?))
     }
 }
 

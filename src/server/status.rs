@@ -78,6 +78,8 @@ pub(super) enum Fault {
     KeyInService,
     /// A provisioning record that the key did not sign.
     KeyRecordInvalid,
+    /// A wrapping of what is no key, for what is no RSA key, from nowhere, or without a reason.
+    KeyWrappingInvalid,
     /// A search for what cannot be.
     FilterInvalid,
     /// An entry or a size that the ledger does not have.
@@ -95,7 +97,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -114,6 +116,7 @@ impl Fault {
         Self::CeremonyInvalid,
         Self::KeyInService,
         Self::KeyRecordInvalid,
+        Self::KeyWrappingInvalid,
         Self::FilterInvalid,
         Self::NoSuchEntry,
         Self::LedgerUnreadable,
@@ -215,6 +218,11 @@ impl From<Fault> for Rejection {
                 Code::InvalidArgument,
                 "KEY_RECORD_INVALID",
                 "this is no provisioning record that its own key has signed; `countersign key record verify FILE` says what is wrong with it",
+            ),
+            Fault::KeyWrappingInvalid => Self::new(
+                Code::InvalidArgument,
+                "KEY_WRAPPING_INVALID",
+                "a wrapping has a token's name, a public key, an RSA key that it is for, and a place and a reason of 1 to 1024 bytes without control characters",
             ),
             Fault::FilterInvalid => Self::new(
                 Code::InvalidArgument,

@@ -40,6 +40,7 @@ mod rename;
 mod session;
 mod shared;
 pub(crate) mod survey;
+pub(crate) mod transport;
 pub(crate) mod uri;
 
 /// Why no login is tried at a token's own pad.

@@ -145,7 +145,7 @@ fn a_token_that_signs_wrongly_keeps_no_key() {
 }
 
 /// The scalar as it is, in hexadecimal, and in base64 at every place in its groups of three bytes.
-fn spellings(scalar: &[u8]) -> Vec<Vec<u8>> {
+pub fn spellings(scalar: &[u8]) -> Vec<Vec<u8>> {
     let hex = |upper: bool| {
         let digits =
             scalar.iter().map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") });

@@ -26,6 +26,7 @@ mod hsm;
 mod site;
 
 mod agent;
+mod backup;
 mod bench;
 mod blocklist;
 mod budget;

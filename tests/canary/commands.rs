@@ -14,12 +14,13 @@ use crate::process;
 use crate::site::Daemon;
 
 /// Those that log in.
-pub const LOGIN: [&[&str]; 6] = [
+pub const LOGIN: [&[&str]; 7] = [
     &["key", "generate", "user-ca"],
     &["key", "list"],
     &["key", "show", "user-ca"],
     &["key", "export-public", "user-ca", "--format", "pem"],
     &["key", "delete", "--token", "soft", "--fingerprint", "SHA256:none", "--why", "a test"],
+    &["key", "wrapping-key", "--token", "soft", "--out", "to.json"],
     &["ceremony", "sign", "ceremony", "--key", "user-ca"],
 ];
 /// And those that have a token process do it.

@@ -190,6 +190,7 @@ pub fn settled(site: &Site) -> Settled {
             | Entry::Checkpoint { .. }
             | Entry::KeyRecord { .. }
             | Entry::KeyDeletion { .. }
+            | Entry::KeyWrapping { .. }
             | Entry::Rotation { .. }
             | Entry::Ceremony { .. } => {
                 panic!("nothing here refuses, or signs checkpoints: entry {index} is {entry:?}")

@@ -89,6 +89,22 @@ contract! {
         yubikey: cannot("it takes keys"),
         kryoptic: cannot("it takes keys"),
     }
+    a_key_moves_to_another_token_of_its_kind {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: cannot("it passes on no mechanism that wraps: the next promise"),
+        tpm: cannot("tpm2-pkcs11 wraps nothing: the next promise"),
+        yubikey: cannot("no key leaves it: the next promise"),
+        kryoptic: shows,
+    }
+    a_token_that_wraps_nothing_says_what_it_lacks {
+        softhsm: cannot("it wraps"),
+        faulty: cannot("the SoftHSM2 behind it wraps"),
+        p11_kit: shows,
+        tpm: shows,
+        yubikey: shows,
+        kryoptic: cannot("it wraps"),
+    }
     ml_dsa_signs_what_cryptography_verifies {
         softhsm: cannot("it has no ML-DSA"),
         faulty: cannot("the SoftHSM2 behind it has no ML-DSA"),

@@ -9,7 +9,8 @@ use rustix::process::{Signal, kill_process};
 use tokio::task::JoinSet;
 
 pub use crate::carried::{
-    a_token_that_takes_no_key_says_so_and_keeps_nothing, an_imported_key_of_every_scheme_serves,
+    a_key_moves_to_another_token_of_its_kind, a_token_that_takes_no_key_says_so_and_keeps_nothing,
+    a_token_that_wraps_nothing_says_what_it_lacks, an_imported_key_of_every_scheme_serves,
 };
 use crate::load::{Caller, Load, settled};
 pub use crate::ml_dsa::{

@@ -235,7 +235,7 @@ impl Token {
     }
 
     /// An independent client of the module: pkcs11-tool, logged in.
-    fn pkcs11_tool(&self, args: &[&str]) {
+    pub fn pkcs11_tool(&self, args: &[&str]) {
         let pin = fs::read_to_string(self.site.path("pin")).unwrap();
         let output = Command::new("pkcs11-tool")
             .arg("--module")

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::generate::random_id;
 use super::slot::{self, SlotArgs};
-use super::{print_attributes, public_line, sections, shown};
+use super::wrap::held;
+use super::{print_attributes, public_line, shown};
 use crate::cli::ConfigArgs;
 use crate::cli::token::secret::Secret;
 use crate::cli::token::{environment, management_key};
@@ -54,7 +55,7 @@ pub(crate) struct ImportArgs {
 /// What is wrong, and whether the key is in the token now.
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
-    let (key, token) = place(&config, args)?;
+    let (key, token) = held(&config, &args.name, args.token.as_deref())?;
     environment::enter(std::slice::from_ref(token))?;
     ensure!(
         key.accept.contains(&Flaw::NotLocal),
@@ -88,15 +89,6 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
         Device::Pkcs11(_) => onto_token(args, &config, key, token, &software),
         Device::YubiKey(card) => into_slot(args, &config, key, (token, card), &software),
     }
-}
-
-/// The key's section and that of one of its tokens.
-fn place<'a>(config: &'a Config, args: &ImportArgs) -> anyhow::Result<(&'a key::Config, &'a token::Config)> {
-    let (key, first) = sections(config, &args.name)?;
-    let Some(name) = &args.token else { return Ok((key, first)) };
-    let held = key.tokens().any(|held| held.as_str() == name);
-    let token = config.tokens.iter().find(|token| held && token.name.as_str() == name);
-    Ok((key, token.with_context(|| format!("[key.{}] is not on a token {name}", key.name))?))
 }
 
 fn into_slot(

@@ -62,6 +62,11 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
             json!({ "kind": "key-deletion", "token": utf8(token), "spki_sha256": hex(spki_sha256) }),
             json!({ "place": utf8(place), "by": utf8(by), "why": utf8(why) }),
         ]),
+        Entry::KeyWrapping { token, spki_sha256, recipient_sha256, place, by, why, .. } => merged([
+            json!({ "kind": "key-wrapping", "token": utf8(token), "spki_sha256": hex(spki_sha256) }),
+            json!({ "recipient_sha256": hex(recipient_sha256) }),
+            json!({ "place": utf8(place), "by": utf8(by), "why": utf8(why) }),
+        ]),
         Entry::Rotation { key, ca_key, spki, old, old_spki, step, by, why, .. } => merged([
             key_fields(ca_key),
             json!({ "kind": "rotation", "key": utf8(key), "spki": Base64::encode_string(spki) }),

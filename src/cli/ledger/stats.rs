@@ -125,6 +125,7 @@ impl Counted {
             Entry::Thaw { .. } => "thaw",
             Entry::KeyRecord { .. } => "key-record",
             Entry::KeyDeletion { .. } => "key-deletion",
+            Entry::KeyWrapping { .. } => "key-wrapping",
             Entry::Rotation { .. } => "rotation",
             Entry::Ceremony { .. } => "ceremony",
             Entry::Checkpoint { .. } => "checkpoint",

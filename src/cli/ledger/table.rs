@@ -68,6 +68,15 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             let what = format!("{place} of token {}, spki sha256 {spki}: \"{why}\"", word(token));
             ("key-deletion", word(by), "-".to_owned(), what)
         }
+        Entry::KeyWrapping { token, spki_sha256, recipient_sha256, place, by, why, .. } => {
+            let (place, why) = (place.escape_ascii(), why.escape_ascii());
+            let (spki, recipient) = (hex(spki_sha256), hex(recipient_sha256));
+            let token = word(token);
+            let what = format!(
+                "{place} of token {token}, spki sha256 {spki}, for whoever has spki sha256 {recipient}: \"{why}\""
+            );
+            ("key-wrapping", word(by), "-".to_owned(), what)
+        }
         Entry::Rotation { key, old, step, by, why, .. } => {
             let (step, old, why) = (rotation(*step), word(old), why.escape_ascii());
             ("rotation", word(by), word(key), format!("{step}, in the place of {old}: \"{why}\""))

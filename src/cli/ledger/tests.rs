@@ -133,6 +133,16 @@ fn every_field_of_an_entry_is_escaped() {
         Entry::Ceremony { time, title: bytes(), transcript_sha256, participants: bytes(), by: bytes() };
     let (spki, record, signature) = (bytes(), bytes(), bytes());
     let made = Entry::KeyRecord { time, key: bytes(), token: bytes(), spki, record, signature, by: bytes() };
+    let place = bytes();
+    let wrapping = Entry::KeyWrapping {
+        time,
+        token: bytes(),
+        spki_sha256,
+        recipient_sha256: [0; 32],
+        place,
+        by: bytes(),
+        why: bytes(),
+    };
     let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
     let revocation = |what| Entry::Revocation {
         time,
@@ -171,6 +181,7 @@ fn every_field_of_an_entry_is_escaped() {
         thaw,
         made,
         deletion,
+        wrapping,
         rotation,
         ceremony,
         by_id,

@@ -30,6 +30,8 @@ pub(super) enum NoRequest {
     KeyRecord,
     #[error("is of a key that was deleted, which no policy decides")]
     KeyDeletion,
+    #[error("is of a key that was wrapped for another token, which no policy decides")]
+    KeyWrapping,
     #[error("is a step of a rotation, which no policy decides")]
     Rotation,
     #[error("is of a key ceremony, which no policy decides")]
@@ -69,6 +71,7 @@ pub(super) fn asked(entry: &Entry) -> Result<&Asked, NoRequest> {
         Entry::Revocation { .. } => Err(NoRequest::Revocation),
         Entry::KeyRecord { .. } => Err(NoRequest::KeyRecord),
         Entry::KeyDeletion { .. } => Err(NoRequest::KeyDeletion),
+        Entry::KeyWrapping { .. } => Err(NoRequest::KeyWrapping),
         Entry::Rotation { .. } => Err(NoRequest::Rotation),
         Entry::Ceremony { .. } => Err(NoRequest::Ceremony),
     }

@@ -234,6 +234,7 @@ impl From<NoRequest> for Why {
             | NoRequest::Checkpoint
             | NoRequest::KeyRecord
             | NoRequest::KeyDeletion
+            | NoRequest::KeyWrapping
             | NoRequest::Rotation
             | NoRequest::Ceremony
             | NoRequest::Kind(_)

@@ -147,6 +147,7 @@ impl<'scope> Sequence<'scope> {
             | Entry::Freeze { time, .. }
             | Entry::Thaw { time, .. }
             | Entry::KeyDeletion { time, .. }
+            | Entry::KeyWrapping { time, .. }
             | Entry::Ceremony { time, .. } => {
                 self.counts.others += 1;
                 self.time(index, time);

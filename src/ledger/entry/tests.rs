@@ -152,6 +152,17 @@ fn entry() -> impl Strategy<Value = Entry> {
                 by
             }
         ),
+        (time(), bytes(), any::<([u8; 32], [u8; 32])>(), bytes(), bytes(), bytes()).prop_map(
+            |(time, token, (spki_sha256, recipient_sha256), place, by, why)| Entry::KeyWrapping {
+                time,
+                token,
+                spki_sha256,
+                recipient_sha256,
+                place,
+                by,
+                why
+            }
+        ),
     ]
 }
 

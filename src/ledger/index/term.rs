@@ -150,7 +150,7 @@ impl TermKey {
             Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => {
                 vec![self.term(Kind::Key, &[key.as_bytes()])]
             }
-            Entry::KeyDeletion { .. } => Vec::new(),
+            Entry::KeyDeletion { .. } | Entry::KeyWrapping { .. } => Vec::new(),
             Entry::Ceremony { by, .. } => vec![self.term(Kind::Caller, &[by])],
             Entry::KeyRecord { key, spki, by, .. } => {
                 let fingerprint = spki_fingerprint(spki);

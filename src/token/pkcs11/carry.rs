@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use countersign_tbs::key::Curve;
 use cryptoki::error::Error;
+use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
@@ -238,4 +239,36 @@ fn octets(bytes: &[u8]) -> Vec<u8> {
     let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
     let head: &[u8] = if len < 0x80 { &[0x04, len] } else { &[0x04, 0x81, len] };
     [head, bytes].concat()
+}
+
+/// Has the token wrap one key in another.
+///
+/// # Errors
+/// If the token refuses.
+pub(super) fn wrap(
+    session: &Session,
+    mechanism: &Mechanism<'_>,
+    wrapping: ObjectHandle,
+    key: ObjectHandle,
+) -> Result<Vec<u8>, Error> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an operator has named the key that may open it, and the ledger has it"
+    )]
+    session.wrap_key(mechanism, wrapping, key)
+}
+
+/// Has the token hold what is wrapped in a key of its own.
+///
+/// # Errors
+/// If the token refuses.
+pub(super) fn unwrap(
+    session: &Session,
+    mechanism: &Mechanism<'_>,
+    unwrapping: ObjectHandle,
+    wrapped: &[u8],
+    template: &[Attribute],
+) -> Result<ObjectHandle, Error> {
+    #[expect(clippy::disallowed_methods, reason = "an operator brings a key that was wrapped for this token")]
+    session.unwrap_key(mechanism, unwrapping, wrapped, template)
 }

@@ -21,6 +21,13 @@ pub(crate) struct Doomed {
     pub(crate) public_key: PublicKey,
 }
 
+impl Doomed {
+    /// The private key.
+    pub(super) fn handle(&self) -> ObjectHandle {
+        self.private
+    }
+}
+
 impl Console {
     /// Every private key whose public half has this fingerprint.
     ///

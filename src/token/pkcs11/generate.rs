@@ -90,7 +90,7 @@ impl KeyKind {
         self.mechanism().mechanism_type()
     }
 
-    fn key_type(self) -> KeyType {
+    pub(super) fn key_type(self) -> KeyType {
         match self {
             Self::Ec(_) => KeyType::EC,
             Self::Ed25519 => KeyType::EC_EDWARDS,

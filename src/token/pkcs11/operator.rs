@@ -151,6 +151,11 @@ impl Console {
         mechanism::check(&self.mechanisms, key)
     }
 
+    /// Whether the token lists this mechanism.
+    pub(super) fn has(&self, mechanism: MechanismType) -> bool {
+        self.mechanisms.contains(&mechanism)
+    }
+
     /// Every private key on the token.
     ///
     /// # Errors

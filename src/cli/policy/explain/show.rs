@@ -57,6 +57,7 @@ fn recorded(report: &Report) -> String {
         | Entry::Revocation { .. }
         | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
+        | Entry::KeyWrapping { .. }
         | Entry::Rotation { .. }
         | Entry::Ceremony { .. }
         | Entry::Checkpoint { .. } => return String::new(),

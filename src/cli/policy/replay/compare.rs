@@ -140,6 +140,7 @@ fn decided(entry: &Entry) -> Result<Decided<'_>, Why> {
         | Entry::Revocation { .. }
         | Entry::KeyRecord { .. }
         | Entry::KeyDeletion { .. }
+        | Entry::KeyWrapping { .. }
         | Entry::Rotation { .. }
         | Entry::Ceremony { .. }
         | Entry::Checkpoint { .. } => Err(Why::Unknown),

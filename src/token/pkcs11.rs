@@ -41,6 +41,7 @@ mod session;
 mod shared;
 pub(crate) mod survey;
 pub(crate) mod transport;
+pub(crate) mod trusted;
 pub(crate) mod uri;
 
 /// Why no login is tried at a token's own pad.

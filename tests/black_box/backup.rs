@@ -142,8 +142,22 @@ fn a_key_comes_back_from_its_backup() {
     let (to, recipient) = wrapping_key(&new);
     let back = safe.path("key.json").display().to_string();
     let signer = safe.serve();
-    safe.run_ok(&wrap(&to, &recipient, &back));
+    // What is restored to a safe leaves it again in keys alone that the security officer trusts: it takes the other PIN as well.
+    let message = safe.run_refused(&wrap(&to, &recipient, &back), 1);
+    assert!(
+        message.contains("nothing was wrapped: the key leaves its token only in a key that"),
+        "{message}"
+    );
+    let with = |so_pin| [&wrap(&to, &recipient, &back)[..], &["--so-pin-file", so_pin]].concat();
+    let message = safe.run_refused(&with("pin"), 1);
+    assert!(
+        message.contains("nothing was wrapped: the token refused the SO PIN (CKR_PIN_INCORRECT)"),
+        "{message}"
+    );
+    assert_eq!(wrappings(&safe), 0);
+    safe.run_ok(&with("so-pin"));
     signer.stop();
+    assert_eq!(wrappings(&safe), 1);
     let said = new.run_ok(&unwrap(&back, &expected));
     assert!(
         said.contains("\n  CKA_EXTRACTABLE false\n") && said.contains("\n  CKA_MODIFIABLE false\n"),

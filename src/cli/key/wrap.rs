@@ -15,6 +15,7 @@ use super::sections;
 use super::wrapping_key::no_yubikey;
 use crate::cli::sign::refused;
 use crate::cli::token::environment;
+use crate::cli::token::secret::Secret;
 use crate::cli::{ConfigArgs, runtime};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
@@ -41,6 +42,9 @@ pub(crate) struct WrapArgs {
     /// A new file for the wrapped key
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// A file with the SO PIN, mode 0600, or /dev/fd/N: for a key that leaves only in a key that the security officer trusts
+    #[arg(long, value_name = "FILE")]
+    so_pin_file: Option<PathBuf>,
     /// Of the key's tokens, the one that wraps it; the first if left out
     #[arg(long, value_name = "NAME")]
     token: Option<String>,
@@ -57,10 +61,19 @@ pub(super) fn run(args: &WrapArgs) -> anyhow::Result<()> {
     ensure!(!args.out.exists(), "{} exists, and is not overwritten", args.out.display());
     environment::enter(std::slice::from_ref(token))?;
     let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
+    let latch = config.latch(&token.name);
+    let (console, trusted) = match &args.so_pin_file {
+        None => (Console::open(&mut modules, token, &latch, Access::Write)?, None),
+        Some(file) => {
+            let so = Secret { name: "the SO PIN", option: "--so-pin-file" }.read(Some(file))?;
+            let opened = Console::open_trusted(&mut modules, token, &latch, &so);
+            let (console, trusted) = opened.context("nothing was wrapped")?;
+            (console, Some(trusted))
+        }
+    };
     let found = console.find(key)?;
     let facts = console.facts(found.private)?;
-    let parcel = console.parcel(&found, &to).context("nothing was wrapped")?;
+    let parcel = console.parcel(&found, &to, trusted).context("nothing was wrapped")?;
     warn(&args.recipient, &to, &found.public_key)?;
     let entry = announce(args, &config, &token.name, &facts, (&found.public_key, &recipient))?;
     let recorded = || {

@@ -15,7 +15,7 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
 use super::attribute::{NAME_ED25519, OID_ED25519, OID_P256, OID_P384, OID_P521, Object, pkcs11_name};
-use super::generate::{concerns_template, restricted};
+use super::generate::{concerns_template, optional, restricted};
 use super::key::{self, FoundKey, hex};
 use super::ladder::Trouble;
 use super::mechanism;
@@ -161,14 +161,13 @@ fn enter_as(
     enter: impl Fn(&[Attribute]) -> Result<ObjectHandle, Error>,
 ) -> anyhow::Result<ObjectHandle> {
     let mut refused = None;
-    // As in `generate`: some tokens do not let the application say that nobody may change the key.
-    for modifiable in [Some(Attribute::Modifiable(false)), None] {
+    for optional in optional(arrival.leaving) {
         let mut template = restricted(stay.label(arrival), &stay.id(arrival));
         template.extend([
             Attribute::Token(stay == Stay::Token),
             Attribute::Extractable(arrival.leaving == Leaving::Wrapped),
         ]);
-        template.extend(modifiable);
+        template.extend(optional);
         match enter(&template) {
             Ok(private) => return Ok(private),
             Err(error) if concerns_template(&error) => refused = Some(error),

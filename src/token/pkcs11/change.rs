@@ -4,7 +4,7 @@
 //! once, never where it would be the last try, and never one that was refused before (R9).
 
 use cryptoki::error::Error;
-use cryptoki::session::UserType;
+use cryptoki::session::{Session, UserType};
 use cryptoki::slot::TokenInfo;
 
 use super::classify::{self, Remedy, remedy};
@@ -60,27 +60,38 @@ pub(crate) fn reset(module: &Module, token: &FoundToken, so: &Pin, new: &Pin) ->
     let unchanged = |error: anyhow::Error| ChangeError::Unchanged(error.to_string());
     let new_text = text(new)?;
     no_pad(&token.info)?;
-    if token.info.so_pin_locked() {
-        let message = "the SO PIN is locked: only the token's vendor knows what helps; most tokens have to be initialised anew, \
-                       which destroys their keys";
-        return Err(ChangeError::Unchanged(message.to_owned()));
-    }
-    if token.info.so_pin_final_try() {
-        let message = "the token has one try left for the SO PIN, which is not spent here; log in once by hand, with the vendor's tool";
-        return Err(ChangeError::Unchanged(message.to_owned()));
-    }
     let session = module.context().open_rw_session(token.slot).map_err(call).map_err(unchanged)?;
-    session.login_with_raw(UserType::So, &so.for_login()).map_err(|error| {
-        let code = classify::code(&error);
-        if classify::concerns_pin(&error) {
-            ChangeError::Unchanged(format!("the token refused the SO PIN ({code}), and is not asked again"))
-        } else {
-            unchanged(call(error))
-        }
-    })?;
+    so_log_in(&session, &token.info, so).map_err(ChangeError::Unchanged)?;
     let set = session.init_pin(&new_text).map_err(|error| failed(&error, &token.info));
     let _ = session.logout();
     set
+}
+
+/// Logs in as the security officer, once, unless it is the last try.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(super) fn so_log_in(session: &Session, info: &TokenInfo, so: &Pin) -> Result<(), String> {
+    if info.so_pin_locked() {
+        return Err(
+            "the SO PIN is locked: only the token's vendor knows what helps; most tokens have to be initialised anew, \
+             which destroys their keys"
+                .to_owned(),
+        );
+    }
+    if info.so_pin_final_try() {
+        return Err(
+            "the token has one try left for the SO PIN, which is not spent here; log in once by hand, with the vendor's tool"
+                .to_owned(),
+        );
+    }
+    session.login_with_raw(UserType::So, &so.for_login()).map_err(|error| {
+        if classify::concerns_pin(&error) {
+            format!("the token refused the SO PIN ({}), and is not asked again", classify::code(&error))
+        } else {
+            call(error).to_string()
+        }
+    })
 }
 
 /// `cryptoki` sets PINs that are text only.

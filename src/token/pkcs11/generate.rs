@@ -199,7 +199,7 @@ fn public_template(
 
 /// What is asked for if the token lets that be asked for; all of it first. Some do not let the application say that nobody may change
 /// the key (krill#1018), some have no keys that are trusted to wrap others.
-fn optional(leaving: Leaving) -> Vec<Vec<Attribute>> {
+pub(super) fn optional(leaving: Leaving) -> Vec<Vec<Attribute>> {
     let (fixed, trusted) = (Attribute::Modifiable(false), Attribute::WrapWithTrusted(true));
     match leaving {
         Leaving::Never => vec![vec![fixed], Vec::new()],

@@ -116,6 +116,20 @@ impl Console {
         latch: &Latch,
         access: Access,
     ) -> anyhow::Result<Self> {
+        Ok(Self::open_after(modules, config, latch, access, |_, _| Ok(()))?.0)
+    }
+
+    /// The same, and does something in the session before the user logs in.
+    ///
+    /// # Errors
+    /// As [`Self::open`], or what `before` says.
+    pub(super) fn open_after<T>(
+        modules: &mut Modules,
+        config: &Config,
+        latch: &Latch,
+        access: Access,
+        before: impl FnOnce(&Session, &TokenInfo) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(Self, T)> {
         let mark = latch.mark().map_err(|error| anyhow::anyhow!(unreadable(latch, &error)))?;
         let device = config.pkcs11()?;
         let module = modules.load(&device.module)?;
@@ -126,6 +140,7 @@ impl Console {
             Access::Write => module.context().open_rw_session(token.slot),
         }
         .map_err(call)?;
+        let done = before(&session, &token.info)?;
         if pin.is_at_pad() && mark.is_none() {
             writeln!(io::stderr(), "type the PIN of token {} at its own pad now", config.name)?;
         }
@@ -138,7 +153,7 @@ impl Console {
         let mechanisms = module.context().get_mechanism_list(token.slot).map_err(call)?;
         let library = module.context().get_library_info().ok();
         let about = About { module: device.module.clone(), library, token: token.info };
-        Ok(Self { session, mechanisms, about })
+        Ok((Self { session, mechanisms, about }, done))
     }
 
     /// Finds a configured key by the rules of the service.

@@ -19,6 +19,7 @@ use super::classify;
 use super::generate::KeyKind;
 use super::key::{self, FoundKey};
 use super::operator::{Console, call};
+use super::trusted::{Trusted, Uses, aes_key};
 use crate::key::PublicKey;
 use crate::token::transport::{KeyWrap, Oaep, WrappedKey, WrappingKey};
 
@@ -26,21 +27,12 @@ use crate::token::transport::{KeyWrap, Oaep, WrappedKey, WrappingKey};
 const WRAPPING_BITS: u64 = 3072;
 /// That of one which is there to see what the token can.
 const TRIAL_BITS: u64 = 2048;
-const AES_256: u64 = 32;
 const NONCE: usize = 12;
 
 /// What a token can unwrap, seen to work.
 pub(crate) struct Unwraps {
     pub(crate) oaep: Vec<Oaep>,
     pub(crate) key_wrap: Vec<KeyWrap>,
-}
-
-/// What an AES key is for. Never for data: what decrypts could show what it wrapped.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Uses {
-    Wraps,
-    /// To try both.
-    Both,
 }
 
 /// A key that is about to be wrapped: all is ready but that.
@@ -116,8 +108,10 @@ impl Console {
         let listed = self.key_wraps();
         ensure!(!listed.is_empty(), "{}", lacks(&KeyWrap::ALL.map(KeyWrap::mechanism_type)));
         let (public, private) = self.rsa_pair(&trial(), TRIAL_BITS).map_err(call)?;
-        let (outer, inner) =
-            (self.aes_key(Uses::Both).map_err(call)?, self.aes_key(Uses::Both).map_err(call)?);
+        let (outer, inner) = (
+            aes_key(&self.session, Uses::Both).map_err(call)?,
+            aes_key(&self.session, Uses::Both).map_err(call)?,
+        );
         let oaep = Oaep::ALL.into_iter().filter(|oaep| {
             let there = || carry::wrap(&self.session, &oaep.mechanism(), public, inner);
             there().and_then(|wrapped| self.unwrap_aes_key(*oaep, private, &wrapped)).is_ok()
@@ -173,16 +167,27 @@ impl Console {
         Ok(key::public_key(&self.session, private)?)
     }
 
-    /// Makes everything ready to wrap a key of this token.
+    /// Makes everything ready to wrap a key of this token, in an AES key of the session or in `trusted`.
     ///
     /// # Errors
     /// That the key cannot leave, or what the two tokens do not have in common; nothing was wrapped but an AES key.
-    pub(crate) fn parcel(&self, found: &FoundKey, to: &WrappingKey) -> anyhow::Result<Parcel<'_>> {
+    pub(crate) fn parcel(
+        &self,
+        found: &FoundKey,
+        to: &WrappingKey,
+        trusted: Option<Trusted>,
+    ) -> anyhow::Result<Parcel<'_>> {
         let object = Object { session: &self.session, handle: found.private };
         if object.flag(AttributeType::Extractable).map_err(call)? != Some(true) {
             bail!(
                 "the key cannot leave its token, and that cannot be changed (CKA_EXTRACTABLE is not true): there is no backup of \
                  it; make a new key for backup, and change over to that"
+            );
+        }
+        if trusted.is_none() && object.flag(AttributeType::WrapWithTrusted).map_err(call)? == Some(true) {
+            bail!(
+                "the key leaves its token only in a key that the token's security officer trusts (CKA_WRAP_WITH_TRUSTED): give \
+                 --so-pin-file with the SO PIN"
             );
         }
         self.want(&[MechanismType::RSA_PKCS_OAEP, MechanismType::AES_KEY_GEN])?;
@@ -194,7 +199,10 @@ impl Console {
         }
         let recipient = to.public_key().context("the wrapping key is no RSA key")?;
         let public = self.recipient(&recipient)?;
-        let aes_key = self.aes_key(Uses::Wraps).map_err(call)?;
+        let aes_key = match trusted {
+            Some(trusted) => trusted.0,
+            None => aes_key(&self.session, Uses::Wraps).map_err(call)?,
+        };
         let mut refused = None;
         for oaep in to.oaep.iter().copied() {
             match carry::wrap(&self.session, &oaep.mechanism(), public, aes_key) {
@@ -267,23 +275,6 @@ impl Console {
         ];
         template.extend(public_dialects(recipient).into_iter().flatten());
         carry::create(&self.session, &template).map_err(call)
-    }
-
-    fn aes_key(&self, uses: Uses) -> Result<ObjectHandle, Error> {
-        self.session.generate_key(
-            &Mechanism::AesKeyGen,
-            &[
-                Attribute::Token(false),
-                Attribute::Private(true),
-                Attribute::Sensitive(true),
-                Attribute::Extractable(true),
-                Attribute::Wrap(true),
-                Attribute::Unwrap(uses == Uses::Both),
-                Attribute::Encrypt(false),
-                Attribute::Decrypt(false),
-                Attribute::ValueLen(Ulong::new(AES_256)),
-            ],
-        )
     }
 
     fn rsa_pair(&self, named: &[Attribute], bits: u64) -> Result<(ObjectHandle, ObjectHandle), Error> {

@@ -26,6 +26,25 @@ mod pkcs8;
 pub(crate) struct SoftwareKey {
     pub(crate) public: PublicKey,
     pub(super) private: Private,
+    /// What it was read out of.
+    pub(crate) form: Form,
+}
+
+/// What a key is read out of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    OpenSsh,
+    Pkcs8,
+}
+
+impl Form {
+    /// For people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::OpenSsh => "OpenSSH's format",
+            Self::Pkcs8 => "PKCS#8",
+        }
+    }
 }
 
 /// What is secret of a key.
@@ -92,7 +111,9 @@ impl SoftwareKey {
         let (label, der) = pem(&text).ok_or_else(no_key)?;
         let passphrase = || passphrase().map_err(SoftwareKeyError::Passphrase);
         match label {
-            "OPENSSH PRIVATE KEY" => openssh::read(&der, passphrase),
+            "OPENSSH PRIVATE KEY" => {
+                openssh::read(&der, passphrase).map(|key| Self { form: Form::OpenSsh, ..key })
+            }
             "PRIVATE KEY" => pkcs8::read(&der),
             "ENCRYPTED PRIVATE KEY" => pkcs8::read(&pkcs8::decrypt(&der, &passphrase()?)?),
             "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
@@ -114,7 +135,7 @@ impl SoftwareKey {
             .compute_public_key()
             .map_err(|_| SoftwareKeyError::Broken)?;
         let point = EcPoint::new(curve, public.as_ref().to_vec()).map_err(|_| SoftwareKeyError::Broken)?;
-        Ok(Self { public: PublicKey::Ecdsa(point), private: Private::Ecdsa(scalar) })
+        Ok(Self { public: PublicKey::Ecdsa(point), private: Private::Ecdsa(scalar), form: Form::Pkcs8 })
     }
 
     fn ed25519(seed: &[u8], public: &[u8]) -> Result<Self, SoftwareKeyError> {
@@ -123,6 +144,7 @@ impl SoftwareKey {
         Ok(Self {
             public: PublicKey::Ed25519(public),
             private: Private::Ed25519(Zeroizing::new(seed.to_vec())),
+            form: Form::Pkcs8,
         })
     }
 
@@ -140,7 +162,7 @@ impl SoftwareKey {
         .map_err(|_| SoftwareKeyError::Broken)?;
         let public = RsaPublicKey::new(modulus.to_vec(), exponent.to_vec());
         let public = public.map_err(|_| SoftwareKeyError::Broken)?;
-        Ok(Self { public: PublicKey::Rsa(public), private: Private::Rsa(numbers) })
+        Ok(Self { public: PublicKey::Rsa(public), private: Private::Rsa(numbers), form: Form::Pkcs8 })
     }
 }
 

@@ -9,7 +9,7 @@ use countersign_proto::v1::RecordKeyWrappingRequest;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::key_import::spellings;
+use crate::key_import::{row, spellings};
 use crate::site::{FRONT_END, Site, USER_CA, text};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -135,10 +135,9 @@ fn a_key_comes_back_from_its_backup() {
 
     let said = safe.run_ok(&[&unwrap(&key, &expected)[..], &["--backup"]].concat());
     assert!(said.starts_with("restored key user-ca onto token soft; a signature of it verifies"), "{said}");
-    assert!(
-        said.contains("\n  CKA_EXTRACTABLE true\n") && said.contains("\n  CKA_SENSITIVE true\n"),
-        "{said}"
-    );
+    assert_eq!(row(&said, "CKA_EXTRACTABLE"), ["true", "true"]);
+    assert_eq!(row(&said, "CKA_WRAP_WITH_TRUSTED"), ["true", "true"]);
+    assert_eq!(row(&said, "CKA_SENSITIVE"), ["true", "true"]);
     let (to, recipient) = wrapping_key(&new);
     let back = safe.path("key.json").display().to_string();
     let signer = safe.serve();
@@ -159,13 +158,20 @@ fn a_key_comes_back_from_its_backup() {
     signer.stop();
     assert_eq!(wrappings(&safe), 1);
     let said = new.run_ok(&unwrap(&back, &expected));
-    assert!(
-        said.contains("\n  CKA_EXTRACTABLE false\n") && said.contains("\n  CKA_MODIFIABLE false\n"),
-        "{said}"
-    );
+    assert_eq!(row(&said, "CKA_EXTRACTABLE"), ["false", "false"]);
+    assert_eq!(row(&said, "CKA_MODIFIABLE"), ["false", "false"]);
     let (shown, first) = (show(&new), show(&source));
     assert_eq!((&shown["fingerprint"], &shown["id"]), (&first["fingerprint"], &first["id"]));
-    new.serve().stop();
+    new.serve_with_records().stop();
+    // Its record, signed by the key, waited for the signer.
+    let entries = new.entries();
+    let record = entries.iter().find_map(|entry| match entry {
+        Entry::KeyRecord { record, .. } => serde_json::from_slice::<Value>(record).ok(),
+        _ => None,
+    });
+    let record = record.unwrap_or_else(|| panic!("{entries:?}"));
+    assert_eq!(record["how"], "restored");
+    assert_eq!(record["note"], format!("wrapped by another token for {recipient}"));
     // What was restored for service does not leave again.
     let (to, recipient) = wrapping_key(&source);
     let _signer = new.serve();

@@ -110,7 +110,16 @@ fn no_key_is_imported_beside_itself_or_its_namesake() {
     let fingerprint = old(&site, &["-t", "ecdsa"], "");
     let said = site.run_ok(&IMPORT);
     assert!(said.starts_with("imported key user-ca onto token soft; a signature of it verifies"), "{said}");
-    assert!(said.contains("\n  CKA_LOCAL false\n") && said.contains(&fingerprint), "{said}");
+    assert!(said.contains(&fingerprint), "{said}");
+    assert_eq!(row(&said, "CKA_LOCAL"), ["true", "false", "accepted,", "as", "\"not-local\""]);
+    // What is kept of it is signed by the key, and says where it came from.
+    let file = said.split("provisioning record ").nth(1).unwrap().split(": ").next().unwrap();
+    let record: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(
+        (&record["how"], &record["note"]),
+        (&"imported".into(), &"from a file in OpenSSH's format".into())
+    );
+    site.run_ok(&["key", "record", "verify", file]);
     let message = site.run_refused(&IMPORT, 1);
     assert!(
         message.contains("nothing was changed on the token: a private key with label \"user-ca\""),
@@ -142,6 +151,13 @@ fn a_token_that_signs_wrongly_keeps_no_key() {
     );
     site.run_ok(&import);
     assert_eq!(control.calls(Call::DestroyObject), 0);
+}
+
+/// What a command said of an attribute.
+pub fn row<'a>(said: &'a str, attribute: &str) -> Vec<&'a str> {
+    let mut rows = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|row| row.first() == Some(&attribute));
+    row.unwrap_or_else(|| panic!("{attribute}: {said}"))[1..].to_vec()
 }
 
 /// The scalar as it is, in hexadecimal, and in base64 at every place in its groups of three bytes.

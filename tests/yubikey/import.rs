@@ -76,7 +76,7 @@ fn keys_of_every_kind_are_imported_and_sign() {
         assert!(!said.contains("canary") && !warned.contains("canary"));
         assert_eq!(fingerprint(&place), expected);
         assert!(place.site.run_ok(&["check"]).contains("no faults"));
-        assert_eq!(place.desk.card.counts().signatures, 1, "{kind:?}");
+        assert_eq!(place.desk.card.counts().signatures, 2, "{kind:?}");
     }
 }
 

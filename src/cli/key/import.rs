@@ -7,17 +7,18 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
-use serde_json::Value;
 
 use super::generate::random_id;
+use super::record::{self, CopyArgs, Kept, Told};
 use super::slot::{self, SlotArgs};
 use super::wrap::held;
-use super::{print_attributes, public_line, shown};
+use super::{public_line, shown};
 use crate::cli::ConfigArgs;
 use crate::cli::token::secret::Secret;
 use crate::cli::token::{environment, management_key};
 use crate::config::Config;
 use crate::key::{self, Flaw, PublicKey};
+use crate::provision::{Attribute, How};
 use crate::token::latch::Latch;
 use crate::token::piv::import::{self, Placing};
 use crate::token::pkcs11::carry::{Arrival, Leaving};
@@ -46,6 +47,8 @@ pub(crate) struct ImportArgs {
     replace: Option<String>,
     #[command(flatten)]
     slot: SlotArgs,
+    #[command(flatten)]
+    copy: CopyArgs,
     /// Print JSON, as `key show` does
     #[arg(long)]
     json: bool,
@@ -110,11 +113,30 @@ fn into_slot(
     let latch = Latch::new(config.state(), &token.name);
     piv::prove(token, key, &software.public, &latch)
         .with_context(|| format!("the key is in slot {slot}, but that it signs there is not shown"))?;
-    if args.json {
-        return json(&shown(config, key, &software.public, None));
-    }
-    let place = format!("into slot {slot} of YubiKey {}", card.serial);
-    done(args, key, &place, &software.public, None)
+    let policies = [args.slot.pin_policy.to_string(), args.slot.touch_policy.to_string()];
+    let told =
+        Told::of_slot(card, key, token, Some(policies)).map_err(|error| record::unkept(key, &error))?;
+    let imported = Imported {
+        place: format!("into slot {slot} of YubiKey {}", card.serial),
+        public_key: &software.public,
+        facts: None,
+        attributes: told.attributes.clone(),
+        kept: keep(args, config, (key, token), software, told)?,
+    };
+    imported.report(args, config, key)
+}
+
+/// Makes the key's provisioning record, which tells for ever that it was imported. No module may be loaded.
+fn keep(
+    args: &ImportArgs,
+    config: &Config,
+    (key, token): (&key::Config, &token::Config),
+    software: &SoftwareKey,
+    told: Told,
+) -> anyhow::Result<Kept> {
+    let note = format!("from a file in {}", software.form.name());
+    record::keep(config, (key, token), (How::Imported, Some(note)), told, &args.copy)
+        .map_err(|error| record::unkept(key, &error))
 }
 
 /// Behind a PKCS#11 module.
@@ -141,44 +163,67 @@ fn onto_token(
         public_key: &software.public,
         leaving: Leaving::Never,
     };
-    let facts = console.facts(console.import(&arrival, software)?)?;
+    let made = console.import(&arrival, software)?;
+    let facts = console.facts(made.private)?;
     // The rules of the service, on what is there now.
-    console.find(key).map_err(|problem| {
+    let found = console.find(key).map_err(|problem| {
         anyhow::anyhow!("the key is on the token (id {}), but is not fit for service: {problem}", facts.id)
     })?;
-    if args.json {
-        return json(&shown(config, key, &software.public, Some(&facts)));
-    }
-    done(args, key, &format!("onto token {}", token.name), &software.public, Some(&facts))
+    let told = Told::of_object(&console, (key, token), (&found, &facts), &made.template)
+        .map_err(|error| record::unkept(key, &error))?;
+    drop(console);
+    drop(modules);
+    let imported = Imported {
+        place: format!("onto token {}", token.name),
+        public_key: &software.public,
+        facts: Some(facts),
+        attributes: told.attributes.clone(),
+        kept: keep(args, config, (key, token), software, told)?,
+    };
+    imported.report(args, config, key)
 }
 
-fn json(shown: &Value) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout().lock(), "{}", serde_json::to_string_pretty(shown)?)?)
+/// What was done.
+struct Imported<'a> {
+    place: String,
+    public_key: &'a PublicKey,
+    /// Of a key behind a PKCS#11 module.
+    facts: Option<KeyFacts>,
+    attributes: Vec<Attribute>,
+    kept: Kept,
 }
 
-/// Says what is done, and what is left to do.
-fn done(
-    args: &ImportArgs,
-    key: &key::Config,
-    place: &str,
-    public_key: &PublicKey,
-    facts: Option<&KeyFacts>,
-) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "imported key {} {place}; a signature of it verifies under the same public key", key.name)?;
-    if let Some(facts) = facts {
-        print_attributes(&mut out, facts)?;
+impl Imported<'_> {
+    /// Says what is done, and what is left to do.
+    fn report(&self, args: &ImportArgs, config: &Config, key: &key::Config) -> anyhow::Result<()> {
+        let Self { place, public_key, facts, attributes, kept } = self;
+        let mut out = io::stdout().lock();
+        if args.json {
+            let mut shown = shown(config, key, public_key, facts.as_ref());
+            if let Some(shown) = shown.as_object_mut() {
+                shown.insert("record".to_owned(), kept.json());
+            }
+            writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
+            return record::want_no_differences(key, attributes);
+        }
+        writeln!(
+            out,
+            "imported key {} {place}; a signature of it verifies under the same public key",
+            key.name
+        )?;
+        record::print_attributes(&mut out, attributes)?;
+        writeln!(out, "{}", public_line(key, public_key))?;
+        kept.print(&mut out)?;
+        writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
+        if let Some(facts) = facts.as_ref().filter(|_| key.id.is_none()) {
+            writeln!(out, "  id = {:?}", facts.id)?;
+        }
+        writeln!(out, "  fingerprint = {:?}", public_key.fingerprint())?;
+        writeln!(
+            out,
+            "then destroy every copy of {} that is not a backup under lock and key",
+            args.from.display()
+        )?;
+        record::want_no_differences(key, attributes)
     }
-    writeln!(out, "{}", public_line(key, public_key))?;
-    writeln!(out, "to pin it, add to [key.{}]:", key.name)?;
-    if let Some(facts) = facts.filter(|_| key.id.is_none()) {
-        writeln!(out, "  id = {:?}", facts.id)?;
-    }
-    writeln!(out, "  fingerprint = {:?}", public_key.fingerprint())?;
-    writeln!(
-        out,
-        "then destroy every copy of {} that is not a backup under lock and key",
-        args.from.display()
-    )?;
-    Ok(())
 }

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 
+use super::public_line;
+use super::record::{self, CopyArgs, Told};
 use super::wrap::held;
 use super::wrapping_key::no_yubikey;
-use super::{print_attributes, public_line};
 use crate::cli::ConfigArgs;
 use crate::cli::token::environment;
 use crate::key::{self, Flaw, PublicKey};
+use crate::provision::How;
 use crate::token::pkcs11::carry::{Arrival, Leaving};
 use crate::token::pkcs11::operator::{Access, Console, Modules};
 use crate::token::transport::{self, WrappedKey};
@@ -37,6 +39,8 @@ pub(crate) struct UnwrapArgs {
     /// Let the key leave this token, too, wrapped again: it is for a token that keeps backups
     #[arg(long)]
     backup: bool,
+    #[command(flatten)]
+    copy: CopyArgs,
 }
 
 /// # Errors
@@ -58,20 +62,30 @@ pub(super) fn run(args: &UnwrapArgs) -> anyhow::Result<()> {
         public_key: &public_key,
         leaving: if args.backup { Leaving::Wrapped } else { Leaving::Never },
     };
-    let facts = console.facts(console.unwrap(&arrival, &from)?)?;
-    console.find(key).map_err(|problem| {
+    let made = console.unwrap(&arrival, &from)?;
+    let facts = console.facts(made.private)?;
+    let found = console.find(key).map_err(|problem| {
         anyhow::anyhow!("the key is on the token (id {}), but is not fit for service: {problem}", facts.id)
     })?;
+    let told = Told::of_object(&console, (key, token), (&found, &facts), &made.template)
+        .map_err(|error| record::unkept(key, &error))?;
+    drop(console);
+    drop(modules);
+    let attributes = told.attributes.clone();
+    let note = format!("wrapped by another token for {}", from.recipient);
+    let kept = record::keep(&config, (key, token), (How::Restored, Some(note)), told, &args.copy)
+        .map_err(|error| record::unkept(key, &error))?;
     let mut out = io::stdout().lock();
     writeln!(
         out,
         "restored key {} onto token {}; a signature of it verifies under the same public key",
         key.name, token.name
     )?;
-    print_attributes(&mut out, &facts)?;
+    record::print_attributes(&mut out, &attributes)?;
     writeln!(out, "{}", public_line(key, &public_key))?;
+    kept.print(&mut out)?;
     writeln!(out, "then delete the wrapping key {}, if nothing else is to come by it", from.recipient)?;
-    Ok(())
+    record::want_no_differences(key, &attributes)
 }
 
 /// The key's public half and id, if it is the one that was named and its section takes it.

@@ -15,7 +15,7 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
 use super::attribute::{NAME_ED25519, OID_ED25519, OID_P256, OID_P384, OID_P521, Object, pkcs11_name};
-use super::generate::{concerns_template, optional, restricted};
+use super::generate::{Made, Template, concerns_template, optional, restricted};
 use super::key::{self, FoundKey, hex};
 use super::ladder::Trouble;
 use super::mechanism;
@@ -84,28 +84,28 @@ impl Console {
         &self,
         arrival: &Arrival<'_>,
         enter: impl Fn(&[Attribute]) -> Result<ObjectHandle, Error>,
-    ) -> anyhow::Result<ObjectHandle> {
+    ) -> anyhow::Result<Made> {
         let nothing = "nothing was changed on the token";
         self.refuse_namesakes(arrival.label, arrival.id).context(nothing)?;
         self.refuse_twins(arrival).context(nothing)?;
         let trial = enter_as(arrival, Stay::Session, &enter);
         let trial = trial.context("the token takes no private key in this way").context(nothing)?;
-        let fit = key::fit(&self.session, trial, arrival.public_key, arrival.accept);
+        let fit = key::fit(&self.session, trial.private, arrival.public_key, arrival.accept);
         fit.context("as this token holds it, the key is none that its section takes; nothing was changed on the token")?;
-        self.prove(trial, arrival).context(nothing)?;
+        self.prove(trial.private, arrival).context(nothing)?;
         let dialect = self.public_dialect(arrival).context(nothing)?;
-        let private = enter_as(arrival, Stay::Token, &enter).context(nothing)?;
+        let made = enter_as(arrival, Stay::Token, &enter).context(nothing)?;
         let there = || {
             let (label, id) = (arrival.label, hex(arrival.id));
             format!(
                 "the private key is on the token (label {label:?}, id {id}) and stays there, but is not fit for service"
             )
         };
-        self.prove(private, arrival).with_context(there)?;
+        self.prove(made.private, arrival).with_context(there)?;
         create(&self.session, &public_template(arrival, Stay::Token, &dialect))
             .map_err(call)
             .with_context(there)?;
-        Ok(private)
+        Ok(made)
     }
 
     /// A second object of the same key would be a second life of it, which nobody sees end.
@@ -159,7 +159,7 @@ fn enter_as(
     arrival: &Arrival<'_>,
     stay: Stay,
     enter: impl Fn(&[Attribute]) -> Result<ObjectHandle, Error>,
-) -> anyhow::Result<ObjectHandle> {
+) -> anyhow::Result<Made> {
     let mut refused = None;
     for optional in optional(arrival.leaving) {
         let mut template = restricted(stay.label(arrival), &stay.id(arrival));
@@ -169,7 +169,7 @@ fn enter_as(
         ]);
         template.extend(optional);
         match enter(&template) {
-            Ok(private) => return Ok(private),
+            Ok(private) => return Ok(Made { private, template: Template(template) }),
             Err(error) if concerns_template(&error) => refused = Some(error),
             Err(error) => return Err(call(error)),
         }

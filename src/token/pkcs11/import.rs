@@ -5,12 +5,12 @@
 //! module has for it, and wiped afterwards. Not done here: a token that takes no key in clear is not helped.
 
 use cryptoki::error::Error;
-use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use zeroize::Zeroize;
 
 use super::attribute::{NAME_ED25519, OID_ED25519};
 use super::carry::{Arrival, create, curve_oid};
-use super::generate::concerns_template;
+use super::generate::{Made, concerns_template};
 use super::operator::Console;
 use crate::key::PublicKey;
 use crate::token::software::{Number, Private, SoftwareKey};
@@ -40,7 +40,7 @@ impl Console {
     ///
     /// # Errors
     /// What is wrong, and whether the key is on the token now.
-    pub(crate) fn import(&self, arrival: &Arrival<'_>, key: &SoftwareKey) -> anyhow::Result<ObjectHandle> {
+    pub(crate) fn import(&self, arrival: &Arrival<'_>, key: &SoftwareKey) -> anyhow::Result<Made> {
         self.settle(arrival, |wanted| {
             let mut refused = Error::InvalidValue;
             for mut template in secret(key) {

@@ -16,7 +16,7 @@ use cryptoki::types::Ulong;
 use super::attribute::Object;
 use super::carry::{self, Arrival, public_dialects};
 use super::classify;
-use super::generate::KeyKind;
+use super::generate::{KeyKind, Made};
 use super::key::{self, FoundKey};
 use super::operator::{Console, call};
 use super::trusted::{Trusted, Uses, aes_key};
@@ -222,7 +222,7 @@ impl Console {
     ///
     /// # Errors
     /// What is wrong, and whether the key is on the token now.
-    pub(crate) fn unwrap(&self, arrival: &Arrival<'_>, from: &WrappedKey) -> anyhow::Result<ObjectHandle> {
+    pub(crate) fn unwrap(&self, arrival: &Arrival<'_>, from: &WrappedKey) -> anyhow::Result<Made> {
         let (recipient, mut found) = (&from.recipient, self.keys_of(&from.recipient)?);
         let (Some(wrapping), true) = (found.pop(), found.is_empty()) else {
             bail!(

@@ -12,6 +12,8 @@ use countersign::ledger::entry::Outcome;
 use countersign::ledger::note::{Note, SignerName, VerifierKey};
 use countersign_faulty::{Action, Call, Control, On, Script};
 use countersign_proto::client::{Health, HealthChanges};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify;
 use serde_json::Value;
 
 use crate::faulty::{Caller, faulty, other_token};
@@ -68,13 +70,18 @@ fn newest(site: &Site, key: &VerifierKey) -> Checkpoint {
 /// Waits for one of `size` entries at least.
 fn wait_for(site: &Site, key: &VerifierKey, entries: u64) -> Checkpoint {
     let since = Instant::now();
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&changes, site.dir(), inotify::WatchFlags::MOVED_TO).unwrap();
     loop {
         let found = newest(site, key);
         if found.size() >= entries {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "{} of {entries} entries", found.size());
-        std::thread::sleep(Duration::from_millis(5));
+        let patience = PATIENCE.saturating_sub(since.elapsed()).try_into().unwrap();
+        let comes = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&patience)).unwrap();
+        assert_eq!(comes, 1, "{} of {entries} entries", found.size());
+        // Whatever it was: the file is read again.
+        rustix::io::read(&changes, &mut [0_u8; 4096]).unwrap();
     }
 }
 

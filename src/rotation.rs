@@ -94,7 +94,7 @@ pub enum StepError {
     )]
     NoLine(String),
     /// Another step is next.
-    #[error("{state}, and nothing was done; {next}")]
+    #[error("{state}; nothing was done; {next}")]
     OutOfOrder {
         /// How the link stands.
         state: String,
@@ -103,7 +103,7 @@ pub enum StepError {
     },
     /// Its turn cannot begin then.
     #[error(
-        "{0}: a turn begins at a whole second that has not come yet, and within ten years; nothing was done"
+        "{0} cannot be the time: it is a whole second that is still to come, within ten years; nothing was done"
     )]
     Time(UnixTime),
     /// Whoever takes the bundle after this would refuse good certificates.

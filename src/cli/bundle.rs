@@ -76,12 +76,8 @@ impl BundleArgs {
         let purpose = key.map(Key::purpose).unwrap_or_default();
         // A host that takes a host CA for its user CA lets in everybody who has a host.
         let fits = |wanted, form: &str| {
-            ensure!(
-                purpose == wanted,
-                "--format {form} is not for key {}, which is for {}",
-                self.key,
-                purpose.as_str_name()
-            );
+            let own = purpose.as_str_name().trim_start_matches("PURPOSE_").to_lowercase().replace('_', "-");
+            ensure!(purpose == wanted, "--format {form} is not for key {}, which is for {own}", self.key);
             Ok(())
         };
         Ok(match self.format {

@@ -169,24 +169,24 @@ pub(super) fn is_between(link: &Link, old: &Key, new: &Key) -> bool {
 
 /// How a link stands, and what is to be done.
 pub(super) fn standing(old: &str, new: &str, stage: Option<Stage>, now: UnixTime) -> (String, String) {
-    let next = |step: &str, key: &str| format!("next is `countersign rotate {step} {key}`");
+    let next = |step: &str, key: &str| format!("run `countersign rotate {step} {key} --why TEXT`");
     match stage {
-        None | Some(Stage::Replaced) => {
-            (format!("key {new} is to take the place of key {old}, and is not staged"), next("stage", new))
-        }
+        None | Some(Stage::Replaced) => (
+            format!("key {new} is to take the place of key {old}, and is not staged yet"),
+            next("stage", new),
+        ),
         Some(Stage::Staged) => (
-            format!("key {new} is staged to take the place of key {old}, and not published"),
+            format!("key {new} is staged to take the place of key {old}, and is not published yet"),
             next("publish", new),
         ),
         Some(Stage::Published) => (
-            format!("key {new} is published to take the place of key {old}, and its time is not set"),
+            format!("key {new} is published to take the place of key {old}, and no time is set yet"),
             format!("once everybody has the bundle, {}", next("activate", &format!("{new} --at TIME"))),
         ),
         Some(Stage::Activated(at)) if at > now => (
             format!("key {new} takes the place of key {old} at {at}, which has not come yet"),
             format!(
-                "wait for it; before, `countersign rotate activate {new} --at TIME` changes it, and `countersign rotate cancel {new}` \
-                 takes it back"
+                "wait for it; `countersign rotate activate {new} --at TIME` sets another, and `countersign rotate cancel {new}` takes it back"
             ),
         ),
         Some(Stage::Activated(_)) => (

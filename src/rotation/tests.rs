@@ -2,11 +2,12 @@
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use countersign_tbs::TbsKind;
+use test_postgres::{Cut, Proxy, Server};
 
 use super::*;
 use crate::caller::Caller;
 use crate::key::{OutOfTurn, PublicKey, Scheme};
-use crate::ledger::fixture::{CONFIG, Fixture};
+use crate::ledger::fixture::{CONFIG, Fixture, use_database};
 
 const CERTIFICATE: TbsKind = TbsKind::SshCertificate;
 
@@ -134,7 +135,7 @@ async fn after_its_turn_a_key_is_superseded_and_then_retired() {
     // What was, is not changed any more.
     for late in [at(in_secs(1000)), RotationStep::Cancel, RotationStep::Publish, RotationStep::Stage] {
         let error = step(&rotations, "second", late).await.unwrap_err().to_string();
-        assert!(error.contains("next is `countersign rotate retire user-ca`"), "{error}");
+        assert!(error.contains("run `countersign rotate retire user-ca --why TEXT`"), "{error}");
     }
     step(&rotations, "user-ca", RotationStep::Retire(false)).await.unwrap();
     step(&rotations, "third", RotationStep::Stage).await.unwrap();
@@ -183,6 +184,37 @@ async fn at_no_second_do_two_keys_of_a_line_sign() {
             assert_eq!(signs(&keys, UnixTime(second)), [if taken { "second" } else { "user-ca" }]);
         }
         stage = Some(wanted.map_or(Stage::Published, Stage::Activated));
+    }
+}
+
+/// The commit was not answered: until the ledger has said whether it has the step, what both answers allow.
+#[tokio::test]
+async fn a_step_that_nobody_was_told_of_holds_both_ways_until_the_ledger_says() {
+    let server = Server::shared();
+    for cut in [Cut::Before, Cut::After] {
+        let (mut desk, database, proxy) = (Desk::new(), server.database(), Proxy::new(server));
+        use_database(&mut desk.fixture.config, &proxy.database(&database));
+        let (ledger, rotations, keys) = desk.open();
+        for taken in [RotationStep::Stage, RotationStep::Publish, at(in_secs(100))] {
+            step(&rotations, "second", taken).await.unwrap();
+        }
+        proxy.cut(cut);
+        let error = step(&rotations, "second", at(in_secs(200))).await.unwrap_err();
+        assert!(matches!(error, StepError::Ledger(_)) && rotations.is_in_doubt(), "{error}");
+        let signers = || [50, 150, 250].map(|secs| signs(&keys, in_secs(secs)).concat());
+        assert_eq!(signers(), ["user-ca", "", "second"], "{cut:?}");
+        let error = step(&rotations, "second", RotationStep::Cancel).await.unwrap_err();
+        assert!(matches!(error, StepError::Unsettled), "{error}");
+        // Whatever it takes next, it has found out before.
+        drop(desk.fixture.intent(&ledger).await);
+        rotations.settle();
+        let between = match cut {
+            Cut::Before => "second",
+            Cut::After => "user-ca",
+        };
+        assert_eq!(signers(), ["user-ca", between, "second"], "{cut:?}");
+        step(&rotations, "second", RotationStep::Cancel).await.unwrap();
+        ledger.close().await;
     }
 }
 

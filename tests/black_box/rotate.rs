@@ -34,7 +34,7 @@ fn successor(config: &str, old: &str, new: &str) -> String {
 }
 
 /// A user CA and its successor.
-fn two() -> String {
+pub fn two() -> String {
     format!("{USER_CA}{}", successor(USER_CA, "user-ca", "user-ca-2"))
 }
 
@@ -293,8 +293,8 @@ async fn each_step_is_an_entry_and_what_is_not_next_is_refused_with_what_is() {
         "{status}"
     );
     for (args, says) in [
-        (&["publish", "user-ca-2"][..], "next is `countersign rotate stage user-ca-2`"),
-        (&["activate", "user-ca-2", "--at", "1h"], "next is `countersign rotate stage user-ca-2`"),
+        (&["publish", "user-ca-2"][..], "run `countersign rotate stage user-ca-2 --why TEXT`"),
+        (&["activate", "user-ca-2", "--at", "1h"], "run `countersign rotate stage user-ca-2 --why TEXT`"),
         (&["retire", "user-ca"], "NO_SUCH_LINE"),
         (&["stage", "user-ca"], "write `succeeds` into its section"),
         (&["stage", "nobody"], "NO_SUCH_LINE"),

@@ -1,6 +1,7 @@
 //! Transcripts of the commands that an operator lives with: what they say, when all is well and when it is not.
 
 use crate::crl_ocsp::authority::Authority;
+use crate::rotate::two;
 use crate::site::{Daemon, FRONT_END, Site, USER_CA, ssh_keygen};
 use crate::terminal::Terminal;
 use crate::transcript::Transcript;
@@ -103,6 +104,51 @@ fn of_a_check_and_of_what_it_finds() {
     transcript.run(&site, &["serve"]);
     site.configure("[server]\nlisten = \"127.0.0.1:0\n");
     transcript.run(&site, &["check"]);
+    transcript.compare();
+}
+
+#[test]
+fn of_a_rotation() {
+    let site = Site::new(&two());
+    let mut daemon = site.serve();
+    let mut transcript = Transcript::new("rotation", &site);
+    let why = |args: &[&'static str]| [&["rotate"], args, &["--why", "yearly, ticket 4711"]].concat();
+    for args in [
+        &["rotate", "status"][..],
+        &why(&["publish", "user-ca-2"]),
+        &why(&["stage", "user-ca"]),
+        &why(&["stage", "user-ca-2"]),
+        &why(&["publish", "user-ca-2"]),
+        &why(&["activate", "user-ca-2", "--at", "2020-01-31T08:00:00Z"]),
+        &why(&["activate", "user-ca-2", "--at", "tomorrow"]),
+        &why(&["activate", "user-ca-2", "--at", "30days"]),
+        &why(&["retire", "user-ca"]),
+    ] {
+        transcript.run(&site, args);
+    }
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let sign =
+        |key: &'static str| ["sign", key, "--public-key", "id.pub", "--principal", "alice", "--serial", "7"];
+    let bundle = |key: &'static str| ["bundle", key, "--format", "openssh"];
+    call(&mut transcript, &site, &daemon, &sign("user-ca-2"));
+    call(&mut transcript, &site, &daemon, &bundle("user-ca"));
+    call(&mut transcript, &site, &daemon, &bundle("nobody"));
+    let as_hosts = ["bundle", "user-ca", "--format", "known-hosts", "--hosts", "a.example"];
+    call(&mut transcript, &site, &daemon, &as_hosts);
+    call(&mut transcript, &site, &daemon, &sign("user-ca"));
+    transcript.run(&site, &why(&["cancel", "user-ca-2"]));
+    transcript.run(&site, &why(&["activate", "user-ca-2", "--at", "1s"]));
+    daemon.wait_for("key user-ca-2 signs certificates from now on");
+    call(&mut transcript, &site, &daemon, &sign("user-ca"));
+    for args in [
+        &["rotate", "status", "user-ca"][..],
+        &why(&["cancel", "user-ca-2"]),
+        &why(&["retire", "user-ca"]),
+        &why(&["retire", "user-ca", "--force"]),
+        &["ledger", "find", "--rotations"],
+    ] {
+        transcript.run(&site, args);
+    }
     transcript.compare();
 }
 

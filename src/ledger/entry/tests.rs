@@ -109,6 +109,14 @@ fn entry() -> impl Strategy<Value = Entry> {
         (time(), bytes(), bytes(), any::<u64>(), bytes(), bytes()).prop_map(
             |(time, caller, key, freeze, by, why)| Entry::Thaw { time, caller, key, freeze, by, why }
         ),
+        by_operators(),
+    ]
+}
+
+/// What is recorded of keys, because an operator does something with them.
+fn by_operators() -> impl Strategy<Value = Entry> {
+    let time = || any::<u64>().prop_map(UnixMillis);
+    prop_oneof![
         (time(), bytes(), bytes(), bytes(), bytes(), bytes()).prop_map(
             |(time, key, spki, record, signature, by)| Entry::KeyRecord {
                 time,

@@ -39,9 +39,11 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod index;
+mod kept;
 mod key_record;
 mod leaf;
 mod live;
+mod meant;
 pub mod merkle;
 pub mod note;
 mod order;
@@ -49,6 +51,7 @@ mod place;
 pub mod postgres;
 mod reader;
 mod revocation;
+mod revoked;
 pub mod rotation;
 mod search;
 mod sqlite;
@@ -71,8 +74,9 @@ pub use live::{Growth, Live};
 pub(crate) use order::Order;
 pub use order::Replay;
 pub use place::Place;
-pub use reader::Reader;
-pub use revocation::Revocation;
+pub use reader::{LogState, LoggedRevocation, Reader};
+pub use revocation::{Revocation, RevokeError};
+pub use revoked::{Due, Interval};
 pub use rotation::{Links, Rotation};
 pub use search::Search;
 pub use wrapping::KeyWrapping;
@@ -84,6 +88,7 @@ use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
 use index::{Limits, TileFiles};
 use leaf::Leaf;
+use revoked::Listing;
 use store::Store;
 use writer::{Queue, Rulings};
 
@@ -96,6 +101,8 @@ pub struct Ledger {
     /// Whether the newest record was taken.
     writable: watch::Sender<bool>,
     origin: Arc<str>,
+    /// Which log of its store it is.
+    log: i32,
     place: Arc<Place>,
     tiles: Arc<TileFiles>,
     checkpoint: watch::Sender<Option<Arc<SignedCheckpoint>>>,
@@ -182,14 +189,18 @@ impl Ledger {
         }
     }
 
-    fn start(store: impl Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
+    fn start(mut store: impl Store, config: &Config, now: fn() -> UnixMillis) -> Result<Self, LedgerError> {
         let opened = store.newest().max(now());
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
         let (tiles, index) = (store.index().tiles(), store.index().view());
         let archive = Archive::live(Reader::open(config)?, index.borrow().clone());
-        let barred = Compromised::read(&archive).map_err(|error| unreadable(&config.path, error))?;
-        let links = Links::read(&archive).map_err(|error| unreadable(&config.path, error))?;
+        let unreadable = |error| unreadable(&config.path, error);
+        let revocations = compromised::revocations(&archive).map_err(unreadable)?;
+        let barred = Compromised::of(revocations.iter().map(|(_, entry)| entry));
+        kept::catch_up(&mut store, &archive, &revocations, unreadable)?;
+        let log = archive.reader().log();
+        let links = Links::read(&archive).map_err(unreadable)?;
         drop(archive);
         let live = Live::new(config.into(), index);
         let (learnt, links) = watch::channel(Arc::new(links));
@@ -204,6 +215,7 @@ impl Ledger {
             readers,
             writable,
             origin,
+            log,
             place,
             tiles,
             checkpoint,
@@ -338,12 +350,15 @@ impl Ledger {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(&request, policy, refusal, None).await,
         };
-        let (budget, numbering) = (permit.budget(), permit.numbering());
+        let (budget, numbering, cas) = (permit.budget(), permit.numbering(), permit.cas().to_vec());
         let (key, tbs, rule) = permit.into_parts();
         let asked = asked(&request, AskedTbs::of(&request.bytes));
         let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, numbering));
         let (subject_key, good) = (entry::subject_key(&tbs), called_good(&key, &tbs));
-        let claim = Claim { asked, ca_key, unique, subject_key, good, rule: rule.clone(), budget };
+        let (certificate, listing) = (revoked::certificate(&tbs), Listing::of(&tbs, cas));
+        let rule_of = rule.clone();
+        let claim =
+            Claim { asked, ca_key, unique, subject_key, certificate, good, listing, rule: rule_of, budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let entry = Entry::Intent { time, asked, policy, rule, ca_key };
         let leaf = Leaf::of_intent(&entry, &tbs, self.queue.term_key())?;

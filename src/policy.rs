@@ -83,6 +83,7 @@ pub struct Permit {
     rule: String,
     budget: Budget,
     numbering: crl::Numbering,
+    cas: Vec<[u8; 32]>,
 }
 
 /// Why policy says no: a word to branch on, the rule that decided, and one line for a person.
@@ -217,7 +218,8 @@ impl Policy {
         let key = keys.get(&key).cloned().ok_or_else(ask::key_not_available)?;
         let tbs = tbs.map_err(|error| ask::malformed(&error))?;
         let (budget, numbering) = (profile.budget, profile.numbering());
-        Ok(Permit { key, tbs, rule: profile.path.clone(), budget, numbering })
+        let cas = keys.listed_by(&key);
+        Ok(Permit { key, tbs, rule: profile.path.clone(), budget, numbering, cas })
     }
 
     /// The profiles of `key` that name `caller`, sorted by name.
@@ -286,6 +288,12 @@ impl Permit {
     /// How the number of the list may follow the newest: for the ledger to ask.
     pub(crate) fn numbering(&self) -> crl::Numbering {
         self.numbering
+    }
+
+    /// The CA keys whose certificates the key's lists are about, by the SHA-256 of their SPKI: for the ledger to compare a list with
+    /// what it knows to be revoked.
+    pub(crate) fn cas(&self) -> &[[u8; 32]] {
+        &self.cas
     }
 
     /// The key, the TBS and the profile that permits it.

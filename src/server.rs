@@ -174,9 +174,9 @@ impl Listener {
         let (stop, stopping) = watch::channel(false);
         let work = Shares::new(MAX_IN_WORK);
         let (policy, ledger) = (signer.policy.clone(), signer.ledger.clone());
+        let reading = ledger::Reading::service(ledger.clone(), all_keys.clone(), stopping.clone());
         let own = Signer { keys: all_keys, ..signer.clone() };
         let operator = OperatorServer::new(operator::Operator::new(own));
-        let reading = ledger::Reading::service(ledger.clone(), stopping.clone());
         let health = health::Health::service(signer.clone(), stopping.clone());
         let api = api::Api::new(signer, work.clone(), stopping.clone());
         let up_to = |max| {

@@ -24,6 +24,7 @@ use crate::v1::{
     Bundle, ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetBundleRequest,
     GetCheckpointRequest, GetCrlNumberRequest, GetKeyRequest, GetLinesRequest, GetTreeRequest,
     InclusionProof, Key, Line, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
+    ListRevocationsRequest, ListRevocationsResponse, ListRevokedRequest, ListRevokedResponse,
     ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordCeremonyRequest, RecordKeyDeletionRequest,
     RecordKeyRequest, RecordKeyResponse, RecordKeyWrappingRequest, RevokeRequest, RevokeResponse,
     RotateRequest, RotateResponse, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
@@ -349,6 +350,25 @@ impl Client {
         let request = GetCrlNumberRequest { spki_sha256: spki_sha256.to_vec().into() };
         let response = self.ledger.clone().get_crl_number(self.timed(request)).await?;
         Ok(response.into_inner().number.map(Into::into))
+    }
+
+    /// As a reader of the ledger: some of the certificates that a CRL of now has to name.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_tree`].
+    pub async fn list_revoked(&self, request: ListRevokedRequest) -> Result<ListRevokedResponse, CallError> {
+        Ok(self.ledger.clone().list_revoked(self.timed(request)).await?.into_inner())
+    }
+
+    /// As a reader of the ledger: some of the revocations of all logs of its database.
+    ///
+    /// # Errors
+    /// As [`Self::ledger_tree`].
+    pub async fn list_revocations(
+        &self,
+        request: ListRevocationsRequest,
+    ) -> Result<ListRevocationsResponse, CallError> {
+        Ok(self.ledger.clone().list_revocations(self.timed(request)).await?.into_inner())
     }
 
     /// As a reader of the ledger: entries from an index on.

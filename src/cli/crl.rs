@@ -1,34 +1,39 @@
 //! `countersign crl`: an X.509 CRL of what a ledger says is revoked, signed by the signer like any other TBS.
 //!
 //! In: a signer whose ledger this caller may read and who signs CRLs for it, and the CA's certificate. Out: the list, in a file that
-//! takes its place in one step. Promised: the number is above those before it, and nothing but what was asked for is written.
+//! takes its place in one step. Promised: it names what the signer would miss in it, the number is above those before it, and nothing
+//! but what was asked for is written.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
 use countersign_proto::Client;
 use countersign_proto::v1::sign_request::Tbs as Request;
-use countersign_proto::v1::{Priority, SignRequest};
+use countersign_proto::v1::{self, Priority, SignRequest, SignResponse};
 use countersign_tbs::crl::{
-    CrlBuilder, CrlNumber, IssuingDistributionPoint, RevokedEntry, Scope, TbsCertList, Updates,
+    CrlBuilder, CrlNumber, EntryExtension, IssuingDistributionPoint, RevokedEntry, Scope, TbsCertList,
+    Updates,
 };
 use countersign_tbs::der::Time;
-use countersign_tbs::x509::{GeneralName, SignatureAlgorithm, TbsCertificate};
+use countersign_tbs::x509::{GeneralName, SerialNumber, SignatureAlgorithm, TbsCertificate};
 
 use crate::cli::ledger::source::refused as refused_to_read;
 use crate::cli::pem;
-use crate::cli::revoked::Record;
 use crate::cli::sign::{ServerArgs, Unfinished, random_id, refused};
 use crate::cli::{runtime, scheme};
-use crate::key::{KeyPurpose, UnixTime, read_certificate};
-use crate::ledger::entry::{CaKey, sha256};
-use crate::ledger::{Revocations, Serial};
+use crate::key::{UnixTime, read_certificate};
+use crate::ledger::Serial;
+use crate::ledger::entry::{RevocationReason, sha256};
+use crate::policy::Reason;
 
-mod entries;
+/// How often a list is made that lacks what was revoked meanwhile.
+const TRIES: u32 = 3;
 
-use entries::Entries;
+/// The word by which the signer refuses it.
+const NOT_LISTED: &str = Reason::RevokedNotListed.code_word();
 
 /// Whose list, and where to.
 #[derive(Debug, clap::Args)]
@@ -59,9 +64,6 @@ pub(super) struct Crl {
     /// Where the list is published, as certificates say; may be repeated
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
-    /// Make a list of this signer's ledger even if its database has others, whose certificates are not in it
-    #[arg(long)]
-    this_log_alone: bool,
     /// List certificates that have expired, too
     #[arg(long)]
     expired: bool,
@@ -82,14 +84,7 @@ impl Crl {
         };
         let unfinished = Unfinished::beside(&self.output)?;
         let client = self.server.connect().await?;
-        let list = self.list(&client, ca.tbs(), signer.tbs()).await?;
-        let request = SignRequest {
-            key: self.signer.clone().unwrap_or_else(|| self.key.clone()),
-            tbs: Some(Request::X509Crl(list.as_bytes().to_vec().into())),
-            request_id: random_id()?,
-            priority: Priority::Interactive.into(),
-        };
-        let answer = client.sign(request).await.map_err(refused)?;
+        let (list, answer) = self.signed(&client, ca.tbs(), signer.tbs()).await?;
         let is_it = answer.object.windows(list.as_bytes().len()).any(|window| window == list.as_bytes());
         ensure!(is_it, "the signer signed another list than the one that was asked for; it was thrown away");
         let bytes =
@@ -99,6 +94,31 @@ impl Crl {
         let until = crate::cli::ledger::seconds(list.next_update().unix_secs());
         writeln!(out, "{file}: CRL {number} of key {}, {count} certificates, good until {until}", self.key)?;
         Ok(out.flush()?)
+    }
+
+    /// The list, signed. If something was revoked while it was made, it is made again.
+    async fn signed(
+        &self,
+        client: &Client,
+        ca: &TbsCertificate,
+        signer: &TbsCertificate,
+    ) -> anyhow::Result<(TbsCertList, SignResponse)> {
+        let mut tries = TRIES;
+        loop {
+            let list = self.list(client, ca, signer).await?;
+            let request = SignRequest {
+                key: self.signer.clone().unwrap_or_else(|| self.key.clone()),
+                tbs: Some(Request::X509Crl(list.as_bytes().to_vec().into())),
+                request_id: random_id()?,
+                priority: Priority::Interactive.into(),
+            };
+            tries -= 1;
+            match client.sign(request).await {
+                Ok(answer) => return Ok((list, answer)),
+                Err(error) if error.reason == NOT_LISTED && tries > 0 => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
     }
 
     /// What is to be signed.
@@ -125,9 +145,7 @@ impl Crl {
         let next = this.saturating_add(self.next_update.as_secs());
         let time = |seconds| Time::from_unix_secs(seconds).context("--next-update is after the year 9999");
         let updates = Updates { this: time(this)?, next: time(next)? };
-        // RFC 5280 §3.3: a certificate is in one list that comes after it has expired; there is one within each interval.
-        let kept = if self.expired { 0 } else { this.saturating_sub(self.next_update.as_secs()) };
-        let entries = self.entries(client, ca, kept, updates.this).await?;
+        let entries = self.entries(client, ca, updates).await?;
         let id = signer.subject_key_id().context("the certificate has no subjectKeyIdentifier")?;
         let builder = CrlBuilder::new(SignatureAlgorithm::from(scheme), signer.subject().clone(), updates)
             .authority_key_id(id.clone())
@@ -143,30 +161,49 @@ impl Crl {
         Ok(builder.build()?)
     }
 
-    /// What the signer's ledger says is revoked of the CA.
+    /// What the signer says that the list has to name.
     async fn entries(
         &self,
         client: &Client,
         ca: &TbsCertificate,
-        kept: u64,
-        this: Time,
+        updates: Updates,
     ) -> anyhow::Result<Vec<RevokedEntry>> {
-        let record = Record::of(client.clone()).await?;
-        let (own, others) = (&record.origin, record.others.join(", "));
-        ensure!(
-            others.is_empty() || self.this_log_alone,
-            "{own} is one of several ledgers in its database: this list would lack what was certified or revoked in {others}. \
-             Revoke that here by serial, with --not-in-ledger, and give --this-log-alone (docs/revocation.md, Limits)"
-        );
-        let spki_sha256 = sha256(&[&ca.public_key().to_spki_der()]);
-        let purpose = KeyPurpose::X509Ca.name().to_owned();
-        let ca_key = CaKey { purpose, scheme: String::new(), spki_sha256 };
-        let mut entries = Entries::default();
-        for revocation in record.revocations(Revocations::Of(spki_sha256)).await? {
-            entries.add(&record, &ca_key, &revocation).await?;
+        let (this_update, next_update) = if self.expired {
+            // As if there had never been a list.
+            (0, updates.next.unix_secs())
+        } else {
+            (updates.this.unix_secs(), updates.next.unix_secs())
+        };
+        let mut request = v1::ListRevokedRequest {
+            spki_sha256: sha256(&[&ca.public_key().to_spki_der()]).to_vec().into(),
+            signer: self.signer.clone().unwrap_or_else(|| self.key.clone()),
+            this_update,
+            next_update,
+            after: Bytes::new(),
+        };
+        let mut entries = Vec::new();
+        loop {
+            let page = client.list_revoked(request.clone()).await.map_err(refused_to_read)?;
+            for certificate in &page.certificates {
+                entries.push(entry(certificate, updates.this)?);
+            }
+            match page.certificates.last() {
+                Some(last) if page.more => request.after = last.serial.clone(),
+                _ => return Ok(entries),
+            }
         }
-        Ok(entries.since(kept, this))
     }
+}
+
+/// What a list of `this` says of a certificate.
+fn entry(certificate: &v1::RevokedCertificate, this: Time) -> anyhow::Result<RevokedEntry> {
+    let serial = SerialNumber::new(&certificate.serial).context("the signer sent a serial that is none")?;
+    let reason: RevocationReason =
+        certificate.reason.parse().context("the signer sent a reason of revocation")?;
+    // The clock of who makes the list may be behind the signer's.
+    let revoked = Time::from_unix_secs(certificate.since_ms / 1000).map_or(this, |revoked| revoked.min(this));
+    let reason = reason.in_crl().map(EntryExtension::Reason);
+    Ok(RevokedEntry { extensions: reason.into_iter().collect(), ..RevokedEntry::new(serial, revoked) })
 }
 
 fn number(text: &str) -> Result<CrlNumber, String> {

@@ -54,7 +54,11 @@ pub(super) enum Command {
     /// Count entries by kind, key, caller, reason and day
     Stats(stats::Stats),
     /// Print the SQL that makes the schema of a PostgreSQL ledger, for the database's owner
-    Schema,
+    Schema {
+        /// Print what brings a schema of this version up to date
+        #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(1..=1))]
+        since: Option<u8>,
+    },
 }
 
 /// Which ledger.
@@ -119,7 +123,8 @@ impl Command {
             Self::Tail(tail) => runtime()?.block_on(tail.run(out)),
             Self::Checkpoint(checkpoint) => runtime()?.block_on(checkpoint.run(out)),
             Self::Stats(stats) => stats.run(out),
-            Self::Schema => Ok(out.write_all(postgres::SCHEMA.as_bytes())?),
+            Self::Schema { since: None } => Ok(out.write_all(postgres::SCHEMA.as_bytes())?),
+            Self::Schema { since: Some(_) } => Ok(out.write_all(postgres::SCHEMA_2.as_bytes())?),
             Self::Prove(prove) => runtime()?.block_on(prove.run(out)),
         }
     }

@@ -14,9 +14,9 @@ use countersign_proto::v1::{self, RevokeRequest};
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{Certificate, SubjectKey};
 
-use crate::cli::ledger::Style;
 use crate::cli::ledger::find::millis;
 use crate::cli::ledger::keys;
+use crate::cli::ledger::{Style, note};
 use crate::cli::revoked::Record;
 use crate::cli::sign::refused;
 use crate::cli::{ConfigArgs, runtime};
@@ -108,7 +108,13 @@ impl Revoke {
             dry_run: true,
         };
         let record = Record::of(client.clone()).await?;
-        record.warn()?;
+        if !record.others.is_empty() {
+            let others = record.others.join(", ");
+            note(&format!(
+                "only what {} has is shown; what is meant in {others} is revoked, too",
+                record.origin
+            ))?;
+        }
         let checked = client.revoke(request.clone()).await.map_err(refused)?;
         let (ca_key, what) = revoked(&checked.key.context("the signer named no key")?, what)?;
         let shown = if self.dry_run { u64::MAX } else { SHOWN };

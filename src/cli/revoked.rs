@@ -10,8 +10,12 @@ use countersign_tbs::Tbs;
 
 use crate::cli::ledger::note;
 use crate::cli::ledger::source::{Opened, refused};
-use crate::ledger::entry::{CaKey, RevocationReason, Revoked, UnixMillis};
+use crate::ledger::entry::{CaKey, Revoked};
 use crate::ledger::{Archive, Entry, Filter, Revocations, Search};
+
+mod fleet;
+
+pub(super) use fleet::Fleet;
 
 /// How many entries of a file are looked at in one step.
 const STEP: u64 = 4096;
@@ -37,12 +41,10 @@ enum From {
 pub(super) struct Revocation {
     /// Its entry.
     pub(super) index: u64,
-    pub(super) time: UnixMillis,
     pub(super) key: Vec<u8>,
     pub(super) ca_key: CaKey,
     pub(super) spki: Vec<u8>,
     pub(super) what: Revoked,
-    pub(super) reason: RevocationReason,
 }
 
 /// One certificate that the ledger recorded an intent for.
@@ -55,7 +57,7 @@ pub(super) struct Recorded {
 impl Record {
     /// Of a file, or of a signer that runs.
     pub(super) async fn open(opened: Opened) -> anyhow::Result<Self> {
-        let record = match opened {
+        Ok(match opened {
             Opened::File(reader) => {
                 let (archive, unusable) = Archive::open(*reader)?;
                 if let Some(why) = unusable {
@@ -66,21 +68,7 @@ impl Record {
                 Self { from: From::File(Box::new(archive)), size, origin, others }
             }
             Opened::Signer(client) => Self::of(*client).await?,
-        };
-        record.warn()?;
-        Ok(record)
-    }
-
-    /// Says that there are others, if there are.
-    pub(super) fn warn(&self) -> std::io::Result<()> {
-        if self.others.is_empty() {
-            return Ok(());
-        }
-        let (own, others) = (&self.origin, self.others.join(", "));
-        note(&format!(
-            "warning: only ledger {own} is read here; what is certified and revoked in {others} is not in it \
-             (docs/revocation.md, Limits)"
-        ))
+        })
     }
 
     /// Of the signer at the other end.
@@ -156,8 +144,8 @@ impl Record {
         let filter = Filter { revocations: Some(of), ..Filter::default() };
         let mut found = Vec::new();
         self.each(filter, self.size, |index, entry| {
-            if let Entry::Revocation { time, key, ca_key, spki, what, reason, .. } = entry {
-                found.push(Revocation { index, time, key, ca_key, spki, what, reason });
+            if let Entry::Revocation { key, ca_key, spki, what, .. } = entry {
+                found.push(Revocation { index, key, ca_key, spki, what });
             }
             Ok(More::Yes)
         })

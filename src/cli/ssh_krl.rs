@@ -1,9 +1,10 @@
 //! `countersign ssh-krl`: an OpenSSH key revocation list of what a ledger says is revoked.
 //!
-//! In: a ledger, and the names of SSH CA keys. Out: the file that sshd's `RevokedKeys` and ssh's `RevokedHostKeys` name, in its
+//! In: a ledger, or all of a fleet's database, and the names of SSH CA keys. Out: the file that sshd's `RevokedKeys` and ssh's `RevokedHostKeys` name, in its
 //! place in one step. Promised: the same log of the same size makes the same bytes; a list is not replaced by an older one, nor
 //! by one that lacks any of it, unless that is asked for.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -14,10 +15,10 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::krl::{self, Krl};
 
 use crate::cli::ledger::source::Source;
-use crate::cli::revoked::{More, Record, Revocation};
+use crate::cli::revoked::{Fleet as Said, More, Record, Recorded, Revocation};
 use crate::cli::runtime;
 use crate::cli::sign::Unfinished;
-use crate::ledger::entry::{CaKey, Revoked};
+use crate::ledger::entry::{CaKey, Revoked, UnixMillis};
 use crate::ledger::{Entry, Filter, Revocations};
 
 /// Of which keys, by which ledger, and where to.
@@ -43,21 +44,37 @@ impl SshKrl {
 
     async fn make(self, out: &mut impl Write) -> anyhow::Result<()> {
         let record = Record::open(self.source.open().await?).await?;
-        let all = record.revocations(Revocations::All).await?;
+        let said = if record.others.is_empty() { of_one(&record).await? } else { record.fleet().await? };
         let (mut revoked, mut count) = (krl::Revoked::default(), 0_usize);
         for key in &self.keys {
             let CaKey { spki_sha256, .. } = named(&record, key).await?;
-            for revocation in all.iter().filter(|revocation| is_of(revocation, key, &spki_sha256)) {
+            let mut kept = BTreeMap::new();
+            for revocation in
+                said.revocations.iter().filter(|revocation| is_of(revocation, key, &spki_sha256))
+            {
                 count += 1;
-                add(&record, revocation, &mut revoked).await?;
+                match add(revocation, &mut revoked)? {
+                    Selected::Added => {}
+                    Selected::Certificates(ca_key) if record.others.is_empty() => {
+                        resolve(&record, revocation, &ca_key, &mut revoked).await?;
+                    }
+                    Selected::Certificates(ca_key) => {
+                        drop(kept.insert(revocation.ca_key.spki_sha256, ca_key));
+                    }
+                }
+            }
+            for (spki_sha256, ca_key) in kept {
+                record
+                    .serials(&spki_sha256)
+                    .await?
+                    .into_iter()
+                    .for_each(|serial| revoked.serial(&ca_key, serial));
             }
         }
-        let generated = match record.size.checked_sub(1) {
-            Some(newest) => record.entry(newest).await?.map_or(0, |entry| entry.time().0 / 1000),
-            None => 0,
-        };
-        let comment = format!("{} of {}", self.keys.join(" "), record.origin);
-        let list = Krl { version: record.size, generated, comment, sections: revoked.sections() };
+        let Said { size, newest, origins, .. } = said;
+        let comment = format!("{} of {}", self.keys.join(" "), origins.join(" "));
+        let (version, generated) = (size, newest.0 / 1000);
+        let list = Krl { version, generated, comment, sections: revoked.sections() };
         if !self.replace {
             loses_nothing(&self.output, &list)?;
         }
@@ -81,8 +98,26 @@ fn is_of(revocation: &Revocation, key: &str, spki_sha256: &[u8; 32]) -> bool {
     is_ssh && (revocation.key == key.as_bytes() || revocation.ca_key.spki_sha256 == *spki_sha256)
 }
 
-/// Adds what a revocation means.
-async fn add(record: &Record, revocation: &Revocation, revoked: &mut krl::Revoked) -> anyhow::Result<()> {
+/// What one ledger says.
+async fn of_one(record: &Record) -> anyhow::Result<Said> {
+    let newest = match record.size.checked_sub(1) {
+        Some(newest) => record.entry(newest).await?.map_or(UnixMillis(0), |entry| entry.time()),
+        None => UnixMillis(0),
+    };
+    let (size, origins) = (record.size, vec![record.origin.clone()]);
+    Ok(Said { size, newest, origins, revocations: record.revocations(Revocations::All).await? })
+}
+
+/// How a revocation is in a list.
+enum Selected {
+    /// By what it says.
+    Added,
+    /// By the serials of certificates of this key that have to be found.
+    Certificates(PublicKey),
+}
+
+/// Adds what a revocation says, if a list can have that.
+fn add(revocation: &Revocation, revoked: &mut krl::Revoked) -> anyhow::Result<Selected> {
     let index = revocation.index;
     let ca_key = PublicKey::from_spki_der(&revocation.spki).with_context(|| {
         format!("entry {index} has a CA key that cannot be read; `ledger verify` the ledger")
@@ -97,18 +132,27 @@ async fn add(record: &Record, revocation: &Revocation, revoked: &mut krl::Revoke
             .key_id(&ca_key, str::from_utf8(id).with_context(|| format!("entry {index} revokes no key id"))?),
         Revoked::SubjectKey(hash) => revoked.fingerprint(*hash),
         Revoked::Name(_) | Revoked::Recorded(..) | Revoked::Entry(_) => {
-            let before = revocation.before(record.size);
-            record
-                .certificates(&revocation.ca_key, &revocation.what, before, |found| {
-                    if let Tbs::Ssh(certificate) = found.tbs {
-                        revoked.serial(&ca_key, certificate.serial());
-                    }
-                    Ok(())
-                })
-                .await?;
+            return Ok(Selected::Certificates(ca_key));
         }
     }
-    Ok(())
+    Ok(Selected::Added)
+}
+
+/// Adds the certificates of the one ledger that a revocation means.
+async fn resolve(
+    record: &Record,
+    revocation: &Revocation,
+    ca_key: &PublicKey,
+    revoked: &mut krl::Revoked,
+) -> anyhow::Result<()> {
+    let before = revocation.before(record.size);
+    let look = |found: Recorded| {
+        if let Tbs::Ssh(certificate) = found.tbs {
+            revoked.serial(ca_key, certificate.serial());
+        }
+        Ok(())
+    };
+    record.certificates(&revocation.ca_key, &revocation.what, before, look).await
 }
 
 /// The key that had this name last, if it is an SSH CA's.
@@ -184,18 +228,15 @@ fn loses_nothing(path: &Path, list: &Krl) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::entry::{RevocationReason, UnixMillis};
 
     #[test]
     fn a_list_is_of_ssh_keys_whatever_else_had_their_name() {
         let revocation = |purpose: &str, key: &str, spki| Revocation {
             index: 0,
-            time: UnixMillis(0),
             key: key.as_bytes().to_vec(),
             ca_key: CaKey { purpose: purpose.to_owned(), scheme: String::new(), spki_sha256: [spki; 32] },
             spki: Vec::new(),
             what: Revoked::Serial(vec![1; 20]),
-            reason: RevocationReason::Unspecified,
         };
         let cases = [
             (revocation("ssh-user-ca", "ca", 1), true),

@@ -1,14 +1,18 @@
 //! What becomes of one record within the writer's transaction.
 //!
-//! In: an intent, a refusal or a thaw, and the [`Batch`]. Out: where it is in the log, or why it is not. The order is fixed:
-//! whoever is frozen gets nothing; a request that was answered costs nothing; only what is to be signed is charged.
+//! In: an intent, a refusal, a thaw or a revocation, and the [`Batch`]. Out: where it is in the log, or why it is not. The order is
+//! fixed: what is revoked is not signed, not even as an answer that is given again; whoever is frozen gets nothing; a request that
+//! was answered costs nothing; only what is to be signed is charged.
 
 use crate::caller::CallerName;
 use crate::key::{KeyName, PublicKey};
 use crate::ledger::account::{Account, Party};
 use crate::ledger::budget::Standing;
-use crate::ledger::claim::{Claim, Conflict};
-use crate::ledger::entry::{Entry, UnixMillis, sha256};
+use crate::ledger::claim::{Claim, Conflict, Unique};
+use crate::ledger::compromised::{good_conflict, subject_conflict};
+use crate::ledger::entry::{Entry, RevocationReason, UnixMillis, sha256};
+use crate::ledger::meant::Meant;
+use crate::ledger::revoked::Row;
 use crate::ledger::store::{Batch, Stored};
 use crate::ledger::{Leaf, Receipt};
 use crate::policy::Refusal;
@@ -66,13 +70,49 @@ impl KeyDeletion {
     }
 }
 
-/// Appends an intent, unless its caller is frozen, what it claims is taken, or its budget is used up.
+/// Appends an intent, unless revocations are in its way or something else is. Its subject key is revoked for `reasons`.
 pub(super) fn intent(
     batch: &mut impl Batch,
     claim: &Claim,
     time: UnixMillis,
     leaf: &Leaf,
+    reasons: &[RevocationReason],
 ) -> Stored<Claimed> {
+    if reasons.contains(&RevocationReason::KeyCompromise) {
+        return Ok(Err(subject_conflict()));
+    }
+    if let Some(conflict) = contradiction(batch, claim, time)? {
+        return Ok(Err(conflict));
+    }
+    let claimed = unrevoked(batch, claim, time, leaf)?;
+    // A list names it, though its key was revoked before there was one.
+    if let (Ok(_), true, Unique::Serial(serial)) = (&claimed, claim.ca_key.is_x509(), &claim.unique) {
+        for reason in reasons {
+            let (ca_key, serial) = (claim.ca_key.spki_sha256, serial.as_bytes().to_vec());
+            let (reason, certificate) = (*reason, claim.certificate);
+            batch.keep_revoked(Row { ca_key, serial, reason, since: time, certificate })?;
+        }
+    }
+    Ok(claimed)
+}
+
+/// What is in the way of a response or a list that says other than what is revoked.
+fn contradiction(batch: &mut impl Batch, claim: &Claim, time: UnixMillis) -> Stored<Option<Conflict>> {
+    for good in &claim.good {
+        if batch.is_revoked(good)? {
+            return Ok(Some(good_conflict(good)));
+        }
+    }
+    let Some(listing) = &claim.listing else { return Ok(None) };
+    let mut rows = Vec::new();
+    for ca_key in &listing.cas {
+        rows.extend(batch.revoked(ca_key)?);
+    }
+    Ok(listing.against(rows, time))
+}
+
+/// Appends an intent, unless its caller is frozen, what it claims is taken, or its budget is used up.
+fn unrevoked(batch: &mut impl Batch, claim: &Claim, time: UnixMillis, leaf: &Leaf) -> Stored<Claimed> {
     let account = Account::of(claim);
     if let Some(refusal) = batch.standing(&account.party)?.refusal() {
         return Ok(Err(Conflict::Refused(refusal)));
@@ -136,6 +176,15 @@ pub(super) fn counted_refusals(batch: &mut impl Batch, time: UnixMillis) -> Stor
         batch.set_tally(&caller, tally);
     }
     Ok(())
+}
+
+/// Appends a revocation, with all that it means; `None` if too much came since that was looked for.
+pub(super) fn revocation(batch: &mut impl Batch, entry: &Entry, meant: &Meant) -> Stored<Option<Receipt>> {
+    let newer = if meant.is_kept() { batch.newer(&meant.sizes)? } else { Some(Vec::new()) };
+    let Some(newer) = newer else { return Ok(None) };
+    let receipt = batch.append_entry(entry)?;
+    batch.keep_revocation(receipt.index, entry, meant.rows(entry, &newer))?;
+    Ok(Some(receipt))
 }
 
 /// Appends a thaw, and forgets the tries that led to the freeze; `None` if there is nothing to thaw.

@@ -1,12 +1,12 @@
 //! What revocations bar: subject keys that a CA key certifies no more, since somebody has revoked all of their certificates for
-//! `key-compromise`; and serials that no OCSP response calls good any more, since somebody has revoked them by serial.
+//! `key-compromise`; and of subject keys that are revoked for less, that what is certified for them is revoked from the beginning.
 //!
-//! In: the revocations of the log. Out: the [`Conflict`] of an intent for such a key, or of such a response. The writer has this in
-//! memory and learns of a revocation with the commit that makes it durable, so that nothing of the kind is signed once it is
-//! answered. Not known here: the serials of certificates that are revoked by another word than their serial.
-//! Subject keys that other signers of a fleet bar are in their database.
+//! In: the revocations of the log. Out: why each subject key is revoked, and the [`Conflict`] of an intent for one that is
+//! compromised, or of a response that calls a revoked certificate good. The writer has this in memory and learns of a revocation with
+//! the commit that makes it durable, so that nothing of the kind is signed once it is answered. What other signers of a fleet
+//! revoke is in their database.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use countersign_tbs::Tbs;
 use countersign_tbs::ocsp::CertStatus;
@@ -26,33 +26,28 @@ type Pair = ([u8; 32], [u8; 32]);
 /// SHA-256 of a CA key's SPKI, and a serial number of its.
 pub(super) type OfCa = ([u8; 32], Vec<u8>);
 
-/// What is barred.
+/// Why subject keys are revoked.
 #[derive(Debug, Default)]
-pub(super) struct Compromised {
-    /// Certified no more.
-    pairs: HashSet<Pair>,
-    /// Good no more.
-    serials: HashSet<OfCa>,
-}
+pub(super) struct Compromised(HashMap<Pair, Vec<RevocationReason>>);
 
 /// How many entries are looked at in one step.
 const STEP: u64 = 4096;
 
 const MESSAGE: &str = "all certificates of this CA key for this subject key are revoked for key-compromise; generate another key pair";
 
-impl Compromised {
-    /// All that the log says.
-    pub(super) fn read(archive: &Archive) -> Result<Self, ArchiveError> {
-        let filter = Filter { revocations: Some(Revocations::All), ..Filter::default() };
-        let (mut search, mut all) = (Search::new(archive, filter, None)?, Self::default());
-        while search.next().is_some() {
-            for leaf in search.step(archive, STEP, 256)? {
-                all.learn(&decoded(archive, &leaf)?);
-            }
+/// All revocations of a log, newest first, with their indexes.
+pub(super) fn revocations(archive: &Archive) -> Result<Vec<(u64, Entry)>, ArchiveError> {
+    let filter = Filter { revocations: Some(Revocations::All), ..Filter::default() };
+    let (mut search, mut all) = (Search::new(archive, filter, None)?, Vec::new());
+    while search.next().is_some() {
+        for leaf in search.step(archive, STEP, 256)? {
+            all.push((leaf.index, decoded(archive, &leaf)?));
         }
-        Ok(all)
     }
+    Ok(all)
+}
 
+impl Compromised {
     /// What `entries` say.
     pub(super) fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
         let mut all = Self::default();
@@ -62,22 +57,18 @@ impl Compromised {
 
     /// Takes note of an entry that is durable.
     pub(super) fn learn(&mut self, entry: &Entry) {
-        self.pairs.extend(pair(entry));
-        self.serials.extend(serial(entry));
+        if let Some((pair, reason)) = subject(entry) {
+            let reasons = self.0.entry(pair).or_default();
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
     }
 
-    /// What is in the way of `claim`.
-    pub(super) fn against(&self, claim: &Claim) -> Option<Conflict> {
+    /// Why the subject key of `claim` is revoked.
+    pub(super) fn reasons(&self, claim: &Claim) -> impl Iterator<Item = RevocationReason> {
         let pair = claim.subject_key.map(|subject| (claim.ca_key.spki_sha256, subject));
-        if pair.is_some_and(|pair| self.pairs.contains(&pair)) {
-            return Some(conflict());
-        }
-        let (_, serial) = claim.good.iter().find(|good| self.serials.contains(*good))?;
-        let serial = SerialNumber::new(serial).map(|serial| serial.to_string()).unwrap_or_default();
-        let message = format!(
-            "certificate {serial} is revoked in the ledger, and is not good again; answer that it is revoked"
-        );
-        Some(refused("good", Reason::CertificateRevoked, &message))
+        pair.and_then(|pair| self.0.get(&pair)).into_iter().flatten().copied()
     }
 }
 
@@ -93,29 +84,26 @@ pub(super) fn called_good(key: &Key, tbs: &Tbs) -> Vec<OfCa> {
     good.map(|answer| (spki_sha256, answer.cert_id.serial.as_bytes().to_vec())).collect()
 }
 
-fn serial(entry: &Entry) -> Option<OfCa> {
-    match entry {
-        Entry::Revocation { ca_key, what: Revoked::Serial(serial), .. } if ca_key.is_x509() => {
-            Some((ca_key.spki_sha256, serial.clone()))
-        }
-        _ => None,
-    }
-}
-
-/// What is in the way of an intent for such a key.
-pub(super) fn conflict() -> Conflict {
+/// What is in the way of an intent for a compromised subject key.
+pub(super) fn subject_conflict() -> Conflict {
     refused("subject_key", Reason::SubjectKeyRevoked, MESSAGE)
 }
 
-/// The keys that an entry is about, if it bars any.
-pub(super) fn pair(entry: &Entry) -> Option<Pair> {
+/// What is in the way of a response that calls the certificate with this serial good.
+pub(super) fn good_conflict((_, serial): &OfCa) -> Conflict {
+    let serial = SerialNumber::new(serial).map(|serial| serial.to_string()).unwrap_or_default();
+    let message = format!(
+        "certificate {serial} is revoked in the ledger, and is not good again; answer that it is revoked"
+    );
+    refused("good", Reason::CertificateRevoked, &message)
+}
+
+/// The keys that an entry revokes all certificates of, and why, if it does.
+pub(super) fn subject(entry: &Entry) -> Option<(Pair, RevocationReason)> {
     match entry {
-        Entry::Revocation {
-            ca_key,
-            what: Revoked::SubjectKey(subject),
-            reason: RevocationReason::KeyCompromise,
-            ..
-        } => Some((ca_key.spki_sha256, *subject)),
+        Entry::Revocation { ca_key, what: Revoked::SubjectKey(subject), reason, .. } => {
+            Some(((ca_key.spki_sha256, *subject), *reason))
+        }
         _ => None,
     }
 }

@@ -3,12 +3,18 @@
 //! In: where it is. Out: its entries, decoded, in order. Promised: it never writes entries, and never holds the writer up: it
 //! reads in chunks, each in a transaction of its own. A missing or malformed entry ends the reading with its index.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::{iter, vec};
 
+use countersign_tbs::x509::SerialNumber;
+
 use crate::ledger::archive::{Page, RawEntry};
+use crate::ledger::entry::UnixMillis;
+use crate::ledger::meant::Sizes;
 use crate::ledger::place::{Database, Place};
+use crate::ledger::revoked::{Due, Interval, due};
 use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex, postgres, sqlite};
 
 /// How many entries are read at once: at most 16 MiB.
@@ -20,6 +26,26 @@ pub struct Reader {
     select: Select,
     place: Box<Place>,
     origin: String,
+}
+
+/// A log of the store, as it is now.
+#[derive(Clone, Debug)]
+pub struct LogState {
+    /// Its name.
+    pub origin: String,
+    /// How many entries it has.
+    pub size: u64,
+    /// The time of the newest; 0 if there is none.
+    pub newest: UnixMillis,
+}
+
+/// A revocation of a log of the store.
+#[derive(Clone, Debug)]
+pub struct LoggedRevocation {
+    /// The log's name.
+    pub log: String,
+    /// The entry.
+    pub entry: RawEntry,
 }
 
 /// What has its rows.
@@ -97,6 +123,108 @@ impl Reader {
         }
     }
 
+    /// The log, among those of its store.
+    pub(super) fn log(&self) -> i32 {
+        match &self.select {
+            Select::File(_) => 0,
+            Select::Database(select) => select.log(),
+        }
+    }
+
+    /// How many entries each log of the store has.
+    pub(super) fn sizes(&self) -> Result<Sizes, LedgerError> {
+        match &self.select {
+            Select::File(select) => Ok(Sizes::from([(0, select.len()?)])),
+            Select::Database(select) => select.sizes(),
+        }
+    }
+
+    /// Every log of the store, as it is now.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be read.
+    pub fn logs(&self) -> Result<Vec<LogState>, LedgerError> {
+        let newest = match &self.select {
+            Select::File(select) => {
+                let size = select.len()?;
+                let page = Page { entries: 1, bytes: 1 };
+                vec![(self.origin.clone(), size, select.page(&(size.saturating_sub(1)..size), page)?.pop())]
+            }
+            Select::Database(select) => select.newest()?,
+        };
+        let state = |(origin, size, newest): (String, u64, Option<RawEntry>)| {
+            let newest = newest.map(|leaf| self.decode(leaf.index, &leaf.bytes)).transpose()?;
+            Ok(LogState { origin, size, newest: newest.map_or(UnixMillis(0), |entry| entry.time()) })
+        };
+        newest.into_iter().map(state).collect()
+    }
+
+    /// So many of the revocations of every log of the store that come after the one of this log and index, in that order.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if they cannot be read.
+    pub fn revocations(
+        &self,
+        after: Option<(String, u64)>,
+        most: usize,
+    ) -> Result<Vec<LoggedRevocation>, LedgerError> {
+        match &self.select {
+            Select::File(select) => {
+                let found = select.revocations(after.map(|(_, index)| index), most)?;
+                let log = || self.origin.clone();
+                Ok(found.into_iter().map(|entry| LoggedRevocation { log: log(), entry }).collect())
+            }
+            Select::Database(select) => select.revocations(after, most),
+        }
+    }
+
+    /// A page of the entries of a `range` that a log of the store has.
+    pub(super) fn page_of(
+        &self,
+        log: i32,
+        range: Range<u64>,
+        page: Page,
+    ) -> Result<Vec<RawEntry>, LedgerError> {
+        match &self.select {
+            Select::File(select) => select.page(&range, page),
+            Select::Database(select) => select.page(log, &range, page),
+        }
+    }
+
+    /// The intent that claims a serial of a CA key, and its log, where claims are in a table; in a file the index finds it.
+    pub(super) fn by_serial(
+        &self,
+        ca_key: &[u8; 32],
+        serial: &[u8],
+    ) -> Result<Option<(i32, RawEntry)>, LedgerError> {
+        match &self.select {
+            Select::File(_) => Ok(None),
+            Select::Database(select) => select.by_serial(ca_key, serial),
+        }
+    }
+
+    /// The revocations of this log whose meaning is kept.
+    pub(super) fn kept_revocations(&self) -> Result<Vec<u64>, LedgerError> {
+        match &self.select {
+            Select::File(select) => select.kept_revocations(),
+            Select::Database(select) => select.kept_revocations(),
+        }
+    }
+
+    /// What a list of now names of the certificates of some CA keys, by the SHA-256 of their SPKI.
+    pub(crate) fn due(
+        &self,
+        cas: &[[u8; 32]],
+        interval: Interval,
+        now: UnixMillis,
+    ) -> Result<BTreeMap<SerialNumber, Due>, LedgerError> {
+        let rows = match &self.select {
+            Select::File(select) => select.revoked(cas)?,
+            Select::Database(select) => select.revoked(cas)?,
+        };
+        Ok(due(rows, interval, now))
+    }
+
     /// How many bytes it takes on the disk, with its write-ahead log; in a database, all logs there together.
     ///
     /// # Errors
@@ -153,7 +281,7 @@ impl Reader {
     fn rows(&self, range: &Range<u64>, page: Page) -> Result<Vec<RawEntry>, LedgerError> {
         match &self.select {
             Select::File(select) => select.page(range, page),
-            Select::Database(select) => select.page(range, page),
+            Select::Database(select) => select.page(select.log(), range, page),
         }
     }
 

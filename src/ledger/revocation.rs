@@ -1,22 +1,19 @@
 //! Takes certificates back: an entry that says which of a CA key's are no longer good, and why.
 //!
-//! In: what an operator says. Out: where it is recorded, durably. Promised: nothing is ever taken out again, so a revocation
-//! stands; a selection that means nothing is not recorded unless that was asked for. Not done here: telling anybody; what is
-//! made of the log (a KRL, a CRL) does.
+//! In: what an operator says. Out: where it is recorded, durably, with the certificates that it means. Promised: nothing is ever
+//! taken out again, so a revocation stands; a selection that means nothing is not recorded unless that was asked for. Not done here:
+//! telling anybody; what is made of the log (a KRL, a CRL) does.
 
 use std::sync::Arc;
 
 use crate::caller::CallerName;
 use crate::key::{Key, KeyPurpose};
-use crate::ledger::archive::{Archive, ArchiveError, Page};
-use crate::ledger::entry::{CaKey, RevocationReason, Revoked, fingerprint};
+use crate::ledger::archive::{Archive, ArchiveError};
+use crate::ledger::entry::{CaKey, RevocationReason, Revoked, UnixMillis, fingerprint};
 use crate::ledger::filter::{Filter, Serial};
 use crate::ledger::index::parsed;
-use crate::ledger::search::{Search, decoded};
-use crate::ledger::{Entry, Ledger, LedgerError, RawEntry, Receipt, ca_key};
-
-/// How many entries are looked at before others have their turn.
-const STEP: u64 = 512;
+use crate::ledger::meant::{Looking, MAX_MEANT, Meant};
+use crate::ledger::{Entry, Ledger, LedgerError, Receipt, ca_key};
 
 /// What an operator takes back.
 #[derive(Clone, Debug)]
@@ -35,75 +32,95 @@ pub struct Revocation {
     pub why: String,
 }
 
+/// Why a revocation is not recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeError {
+    /// The log takes none.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What it means cannot be looked up.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// More than is written at once.
+    #[error(
+        "this means more than {MAX_MEANT} certificates that have not expired; revoke them in pieces, by time"
+    )]
+    TooMany,
+}
+
 impl Ledger {
-    /// Records a revocation and returns where, once it is durable.
+    /// Records a revocation, with the certificates that it means in every log of the store, and returns where, once it is durable.
     ///
     /// # Errors
-    /// As [`Self::record`].
-    pub async fn revoke(&self, revocation: Revocation) -> Result<Receipt, LedgerError> {
-        let Revocation { key, what, reason, in_ledger, by, why } = revocation;
-        let entry = Entry::Revocation {
-            time: (self.now)(),
-            key: key.name.as_str().as_bytes().to_vec(),
-            ca_key: ca_key(&key),
-            spki: key.public_key.to_spki_der(),
-            what,
-            reason,
-            in_ledger,
-            by: by.as_str().as_bytes().to_vec(),
-            why: why.into_bytes(),
-        };
-        // Here, so that what is too long fails alone, and not the transaction of others.
-        entry.encode()?;
-        self.noted(self.queue.record_ruling(entry).await)
+    /// [`RevokeError`]: nothing was recorded.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<Receipt, RevokeError> {
+        let mut meant = self.unsearched(&revocation.key, &revocation.what);
+        if meant.is_kept() {
+            meant = self.look(move |archive| Looking::begin(archive, meant), |_| false).await?;
+        }
+        loop {
+            if meant.is_too_much() {
+                return Err(RevokeError::TooMany);
+            }
+            // The time is that of the attempt: a long look must not leave the entry behind those that came meanwhile.
+            let entry = revocation.entry((self.now)());
+            // Here, so that what is too long fails alone, and not the transaction of others.
+            entry.encode().map_err(LedgerError::from)?;
+            let recorded = self.noted(self.queue.record_revocation(entry, meant.clone()).await)?;
+            if let Some(receipt) = recorded {
+                return Ok(receipt);
+            }
+            meant = self.look(move |archive| Looking::go_on(archive, meant), |_| false).await?;
+        }
     }
 
-    /// Whether the log has a certificate of `key` that is meant, whatever became of its intent.
+    /// Whether any log of the store has a certificate of `key` that is meant, whatever became of its intent.
     ///
     /// # Errors
     /// [`ArchiveError`] if it cannot be read.
     pub async fn has_issued(&self, key: &Key, what: &Revoked) -> Result<bool, ArchiveError> {
-        let ca_key = ca_key(key);
-        if let Revoked::Entry(index) = *what {
-            let what = what.clone();
-            let found = move |archive: &Archive| {
-                let page = Page { entries: 1, bytes: 1 };
-                let entries = archive.entries(index..index.saturating_add(1), page)?;
-                means_any(archive, &ca_key, &what, &entries)
-            };
-            return self.live().read(found).await;
+        let meant = self.unsearched(key, what);
+        let found = self.look(move |archive| Looking::begin(archive, meant), |meant| meant.is_any).await?;
+        Ok(found.is_any)
+    }
+
+    /// What a revocation means of nothing yet.
+    pub(super) fn unsearched(&self, key: &Key, what: &Revoked) -> Meant {
+        Meant::new(ca_key(key), what.clone(), self.log, None, (self.now)())
+    }
+
+    /// Looks at all that there is, or until it is enough; others have their turn in between.
+    pub(super) async fn look(
+        &self,
+        begin: impl FnOnce(&Archive) -> Result<Looking, ArchiveError> + Send + 'static,
+        is_enough: fn(&Meant) -> bool,
+    ) -> Result<Meant, ArchiveError> {
+        let mut looking = self.live().read(begin).await?;
+        while !looking.is_over() && !is_enough(&looking.meant) && !looking.meant.is_too_much() {
+            let step = move |archive: &Archive| looking.step(archive).map(|()| looking);
+            looking = self.live().read(step).await?;
         }
-        let filter = what.filter(&ca_key);
-        let mut search = self.live().read(move |archive| Search::new(archive, filter, None)).await?;
-        while search.next().is_some() {
-            let (ca_key, what) = (ca_key.clone(), what.clone());
-            let step = move |archive: &Archive| {
-                let entries = search.step(archive, STEP, 64)?;
-                Ok((means_any(archive, &ca_key, &what, &entries)?, search))
-            };
-            let (found, next) = self.live().read(step).await?;
-            if found {
-                return Ok(true);
-            }
-            search = next;
-        }
-        Ok(false)
+        Ok(looking.meant)
     }
 }
 
-fn means_any(
-    archive: &Archive,
-    ca_key: &CaKey,
-    what: &Revoked,
-    entries: &[RawEntry],
-) -> Result<bool, ArchiveError> {
-    for raw in entries {
-        let entry = decoded(archive, raw)?;
-        if entry.certificate_of(ca_key).is_some_and(|tbs| what.means(raw.index, entry.time(), &tbs)) {
-            return Ok(true);
+impl Revocation {
+    /// Its entry, of a time.
+    pub(super) fn entry(&self, time: UnixMillis) -> Entry {
+        let Self { key, what, reason, in_ledger, by, why } = self;
+        Entry::Revocation {
+            time,
+            key: key.name.as_str().as_bytes().to_vec(),
+            ca_key: ca_key(key),
+            spki: key.public_key.to_spki_der(),
+            what: what.clone(),
+            reason: *reason,
+            in_ledger: *in_ledger,
+            by: by.as_str().as_bytes().to_vec(),
+            why: why.clone().into_bytes(),
         }
     }
-    Ok(false)
 }
 
 impl Entry {

@@ -25,7 +25,7 @@ use crate::ledger::{Config, Entry, LedgerError};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"csgn");
 
 /// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date.
-const SCHEMA_VERSION: u32 = 4;
+const SCHEMA_VERSION: u32 = 5;
 
 const SCHEMA: &str = "
     CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
@@ -62,6 +62,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 mod account;
 mod batch;
+mod revoked;
 mod select;
 mod upgrade;
 

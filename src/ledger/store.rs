@@ -11,10 +11,16 @@ use countersign_tbs::crl::CrlNumber;
 use crate::ledger::account::{Account, Party};
 use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier};
-use crate::ledger::entry::{Entry, UnixMillis};
+use crate::ledger::compromised::OfCa;
+use crate::ledger::entry::{Entry, RevocationReason, UnixMillis};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::Index;
+use crate::ledger::meant::Sizes;
+use crate::ledger::revoked::Row;
 use crate::ledger::{Leaf, LedgerError, Receipt};
+
+/// How many entries of a log a transaction looks at, of those that came while somebody looked at those before.
+pub(super) const MAX_NEWER: usize = 4096;
 
 /// What becomes of work within a transaction.
 pub(super) type Stored<T> = Result<T, StoreError>;
@@ -81,8 +87,23 @@ pub(super) trait Batch {
     /// The newest intent that has this claim's serial, or may have it and cannot be read.
     fn by_serial(&mut self, claim: &Claim) -> Stored<Option<Earlier>>;
 
-    /// Whether another log of the store bars the claim's subject key. What this one bars, the writer knows.
-    fn is_barred(&mut self, claim: &Claim) -> Stored<bool>;
+    /// Why other logs of the store revoke the claim's subject key. What this one revokes, the writer knows.
+    fn subject_reasons(&mut self, claim: &Claim) -> Stored<Vec<RevocationReason>>;
+
+    /// The entries of all logs that came after the first so many of each; `None` if there are more than can be looked at here.
+    fn newer(&mut self, sizes: &Sizes) -> Stored<Option<Vec<(i32, u64, Entry)>>>;
+
+    /// Keeps what the revocation at `index` means.
+    fn keep_revocation(&mut self, index: u64, revocation: &Entry, rows: Vec<Row>) -> Stored<()>;
+
+    /// Keeps that a certificate is revoked since it is signed.
+    fn keep_revoked(&mut self, row: Row) -> Stored<()>;
+
+    /// Whether this certificate is revoked, at any signer.
+    fn is_revoked(&mut self, certificate: &OfCa) -> Stored<bool>;
+
+    /// What is revoked of a CA key, by the SHA-256 of its SPKI, at any signer.
+    fn revoked(&mut self, ca_key: &[u8; 32]) -> Stored<Vec<Row>>;
 
     /// What is in the way of this claim's CRL number.
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>>;

@@ -22,6 +22,7 @@ mod identity;
 mod index;
 mod reading;
 mod revocation;
+mod revoked;
 mod schema;
 
 fn outcome_of(entry: &Entry) -> (u64, &Outcome) {
@@ -374,8 +375,8 @@ async fn refuses_a_log_of_another_signer() {
 
 #[tokio::test]
 async fn refuses_a_newer_schema() {
-    let error = refusal_after("UPDATE meta SET value = '5' WHERE name = 'schema'").await;
-    assert!(matches!(error, LedgerError::NewerSchema { found: 5, known: 4, .. }), "{error}");
+    let error = refusal_after("UPDATE meta SET value = '6' WHERE name = 'schema'").await;
+    assert!(matches!(error, LedgerError::NewerSchema { found: 6, known: 5, .. }), "{error}");
 }
 
 #[tokio::test]

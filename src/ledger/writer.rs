@@ -25,6 +25,7 @@ use crate::ledger::compromised::Compromised;
 use crate::ledger::entry::{Outcome, UnixMillis};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::TermKey;
+use crate::ledger::meant::Meant;
 use crate::ledger::store::{Batch as _, Held, Store, Stored};
 use crate::ledger::{Entry, Leaf, LedgerError, Links, Receipt, Thaw};
 
@@ -62,7 +63,7 @@ enum Job {
     Refusal(Waiting<Refused, Option<u64>>),
     Intent(Waiting<Box<Wanted>, Claimed>),
     Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
-    Ruling(Waiting<Box<Entry>, Receipt>),
+    Ruling(Waiting<Box<Ruling>, Option<Receipt>>),
     CrlNumber(Waiting<[u8; 32], Option<CrlNumber>>),
     Outcome(Leaf),
     /// Dropped after the next commit, which has all outcomes before it.
@@ -84,6 +85,13 @@ struct Waiting<W, T> {
 struct Refused {
     caller: Vec<u8>,
     leaf: Leaf,
+}
+
+/// What an operator rules; of a revocation, what it means of what was looked at.
+#[derive(Debug)]
+struct Ruling {
+    entry: Entry,
+    meant: Option<Meant>,
 }
 
 /// An intent's entry, and what it wants for itself.
@@ -185,9 +193,22 @@ impl Queue {
         self.send(time, Box::new(thaw), Job::Thaw).await
     }
 
-    /// Appends a ruling and returns where it is once it is durable, and so.
-    pub(super) async fn record_ruling(&self, ruling: Entry) -> Result<Receipt, LedgerError> {
-        self.send(ruling.time(), Box::new(ruling), Job::Ruling).await
+    /// Appends a ruling that means no certificates and returns where it is once it is durable, and so.
+    pub(super) async fn record_ruling(&self, entry: Entry) -> Result<Receipt, LedgerError> {
+        let ruling = Ruling { entry, meant: None };
+        let recorded = self.send(ruling.entry.time(), Box::new(ruling), Job::Ruling).await?;
+        // Only what is to be compared with what came since is not recorded.
+        recorded.ok_or(LedgerError::Closed)
+    }
+
+    /// Appends a revocation and returns where it is once it is durable, and so; `None` if too much came since somebody looked for
+    /// what it means.
+    pub(super) async fn record_revocation(
+        &self,
+        entry: Entry,
+        meant: Meant,
+    ) -> Result<Option<Receipt>, LedgerError> {
+        self.send(entry.time(), Box::new(Ruling { entry, meant: Some(meant) }), Job::Ruling).await
     }
 
     /// The newest CRL number of a key, by the SHA-256 of its SPKI; nothing is recorded.
@@ -261,7 +282,7 @@ struct Writer<S> {
 /// What operators have ruled, which holds for what comes after: the writer learns of it with the commit that makes it durable.
 #[derive(Debug)]
 pub(super) struct Rulings {
-    /// Subject keys that are certified no more.
+    /// Why subject keys are revoked.
     pub(super) barred: Compromised,
     /// What the steps of rotations have come to.
     pub(super) links: watch::Sender<Arc<Links>>,
@@ -387,7 +408,7 @@ impl<S: Store> Writer<S> {
                 self.succeeded();
                 self.outcomes = Outcomes::default();
                 round.times().for_each(|time| self.clock.appended(time));
-                round.rulings.iter().for_each(|ruling| self.rulings.learn(&ruling.what));
+                round.ruled(&written).for_each(|ruling| self.rulings.learn(ruling));
                 self.counted = if count { now } else { self.counted };
                 self.size.send_replace(self.store.index().entries());
                 round.tell(written);
@@ -420,7 +441,7 @@ impl<S: Store> Writer<S> {
         let committed = batch.commit();
         if let Err(StoreError::InDoubt(_)) = &committed {
             let (outcomes, owing) = (self.outcomes.leaves.len(), round.owing(&written));
-            let rulings = round.rulings.iter().map(|ruling| (*ruling.what).clone()).collect();
+            let rulings = round.ruled(&written).cloned().collect();
             self.doubt = Some(Doubt { outcomes, owing, rulings });
         }
         committed.map(|()| written)

@@ -202,8 +202,10 @@ reasons! {
     RequestOutcomeUnknown = "REQUEST_OUTCOME_UNKNOWN", Taken;
     /// Every certificate of this CA key for this subject key is revoked, since others may have the key.
     SubjectKeyRevoked = "SUBJECT_KEY_REVOKED", Denied;
-    /// An OCSP response that calls a certificate good which the ledger has revoked by its serial.
+    /// An OCSP response that calls a certificate good which the ledger has revoked.
     CertificateRevoked = "CERTIFICATE_REVOKED", Denied;
+    /// A CRL that leaves out a certificate which the ledger has revoked, or makes less of why.
+    RevokedNotListed = "REVOKED_NOT_LISTED", Denied;
     /// The ledger has another certificate of this CA key with this serial.
     SerialReused = "SERIAL_REUSED", Taken;
     /// The ledger has a CRL of this CA key with this number, or a newer one.

@@ -16,7 +16,9 @@ use super::connection::stopped;
 use super::message::log as message;
 use super::share::{Share, ShareLimits, Shares};
 use super::status::{Fault, Rejection};
-use crate::ledger::{Archive, ArchiveError, Checkpointing, Ledger, Live, Page, RawEntry, Search};
+use crate::key::{KeyName, Keys};
+use crate::ledger::entry::UnixMillis;
+use crate::ledger::{Archive, ArchiveError, Checkpointing, Interval, Ledger, Live, Page, RawEntry, Search};
 use crate::sign::Failure;
 
 /// How many calls read at once, but those that watch.
@@ -33,6 +35,10 @@ const USUAL: u64 = 100;
 const WATCH_PAGE: Page = Page { entries: 256, bytes: 256 * 1024 };
 /// How many entries a search looks at before others have their turn.
 const STEP: u64 = 512;
+/// How many revoked certificates an answer has.
+const MAX_REVOKED: usize = 10_000;
+/// How many revocations an answer has.
+const MAX_REVOCATIONS: usize = 256;
 /// How many steps one call makes at most.
 const MAX_STEPS: u32 = 64;
 
@@ -40,6 +46,8 @@ const MAX_STEPS: u32 = 64;
 #[derive(Clone)]
 pub(super) struct Reading {
     ledger: Ledger,
+    /// Those in service.
+    keys: Keys,
     calls: Shares,
     watches: Shares,
     stopping: watch::Receiver<bool>,
@@ -48,9 +56,9 @@ pub(super) struct Reading {
 type Answer = Result<v1::WatchResponse, Status>;
 
 impl Reading {
-    pub(super) fn service(ledger: Ledger, stopping: watch::Receiver<bool>) -> LedgerServer<Self> {
+    pub(super) fn service(ledger: Ledger, keys: Keys, stopping: watch::Receiver<bool>) -> LedgerServer<Self> {
         let (calls, watches) = (Shares::new(MAX_CALLS), Shares::new(MAX_WATCHES));
-        let reading = Self { ledger, calls, watches, stopping };
+        let reading = Self { ledger, keys, calls, watches, stopping };
         LedgerServer::new(reading).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 
@@ -189,6 +197,38 @@ impl ledger_server::Ledger for Reading {
         let newest = newest.map_err(Failure::from).map_err(Rejection::from)?;
         let number = newest.map(|number| Bytes::copy_from_slice(number.as_bytes()));
         Ok(Response::new(v1::GetCrlNumberResponse { number }))
+    }
+
+    async fn list_revoked(
+        &self,
+        request: Request<v1::ListRevokedRequest>,
+    ) -> Result<Response<v1::ListRevokedResponse>, Status> {
+        let asked = request.get_ref();
+        let ca = <[u8; 32]>::try_from(&*asked.spki_sha256);
+        let mut cas = vec![ca.map_err(|_| Fault::FilterInvalid).map_err(Rejection::from)?];
+        let signer = KeyName::new(&asked.signer).ok().and_then(|name| self.keys.get(&name));
+        cas.extend(signer.into_iter().flat_map(|signer| self.keys.listed_by(signer)));
+        cas.sort_unstable();
+        cas.dedup();
+        let list = move |archive: &Archive, request: v1::ListRevokedRequest| {
+            let interval = Interval { this: request.this_update, next: request.next_update };
+            let due = archive.reader().due(&cas, interval, UnixMillis::now())?;
+            Ok(message::revoked(due, &request.after, MAX_REVOKED))
+        };
+        self.answer(request, list).await
+    }
+
+    async fn list_revocations(
+        &self,
+        request: Request<v1::ListRevocationsRequest>,
+    ) -> Result<Response<v1::ListRevocationsResponse>, Status> {
+        let list = |archive: &Archive, request: v1::ListRevocationsRequest| {
+            let logs = archive.reader().logs()?;
+            let after = request.after_index.map(|index| (request.after_log, index));
+            let found = archive.reader().revocations(after, MAX_REVOCATIONS + 1)?;
+            Ok(message::revocations(logs, found, MAX_REVOCATIONS))
+        };
+        self.answer(request, list).await
     }
 
     async fn list_entries(

@@ -61,7 +61,7 @@ impl Operator {
         }
         let (name, said) = (key.name.clone(), why.clone());
         let revocation = Revocation { key, what, reason, in_ledger, by: by.clone(), why };
-        let receipt = self.signer.ledger.revoke(revocation).await.map_err(Failure::from)?;
+        let receipt = self.signer.ledger.revoke(revocation).await?;
         tracing::warn!(entry = receipt.index, why = said, %reason, "{by} revoked certificates of key {name}");
         let receipt = Some(message::receipt(receipt, self.signer.ledger.origin()));
         Ok(v1::RevokeResponse { receipt, key: described, in_ledger })

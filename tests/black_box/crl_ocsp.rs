@@ -23,7 +23,7 @@ pub mod authority;
 const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::EcdsaSha256;
 
 /// A list of now, in the name and by the key of `signer`.
-fn list(signer: &TbsCertificate, number: u64) -> CrlBuilder {
+pub fn list(signer: &TbsCertificate, number: u64) -> CrlBuilder {
     numbered(signer, number.into())
 }
 
@@ -34,7 +34,7 @@ fn numbered(signer: &TbsCertificate, number: CrlNumber) -> CrlBuilder {
         .number(number)
 }
 
-fn bytes(list: CrlBuilder) -> Tbs {
+pub fn bytes(list: CrlBuilder) -> Tbs {
     Tbs::X509Crl(list.build().unwrap().as_bytes().to_vec().into())
 }
 
@@ -61,7 +61,7 @@ fn responder(site: &Site) -> ResponderId {
     ResponderId::Name(name("responder"))
 }
 
-async fn sign(site: &Site, daemon: &Daemon, key: &str, tbs: Tbs) -> Result<v1::SignResponse, CallError> {
+pub async fn sign(site: &Site, daemon: &Daemon, key: &str, tbs: Tbs) -> Result<v1::SignResponse, CallError> {
     site.client(daemon, FRONT_END).await.sign(request(key, tbs)).await
 }
 

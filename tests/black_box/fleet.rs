@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use countersign::config::Config;
 use countersign::ledger::{Entry, Ledger, Reader, leaf_hash};
 use countersign_proto::{Client, v1};
+use countersign_tbs::key::PublicKey;
+use countersign_tbs::krl::{self, Krl};
 use countersign_tbs::ssh::SubjectKey;
 use test_postgres::{Server, Stop};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::forge::Forgery;
+use crate::forge::{Forgery, string};
 use crate::site::{Daemon, FRONT_END, Site, USER_CA, at, now, request};
 
 /// The signers' names, and the names of their configurations.
@@ -229,6 +231,69 @@ async fn a_request_that_one_signer_answered_is_answered_alike_by_the_other() {
     let message = crate::site::text(&stranger.stderr);
     assert!(message.contains("is in use by countersign one.countersign.example/ledger"), "{message}");
     assert_eq!((one.stop().0.code(), two.stop().0.code()), (Some(0), Some(0)));
+}
+
+/// Whichever signer signed it, was told, or is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_krl_has_what_either_signer_revoked_of_what_either_signed() {
+    let fleet = Fleet::new(&Server::shared().database().connection());
+    let daemons = [fleet.serve(0), fleet.serve(1)];
+    let ca_key = fleet.ca_key(&daemons[0]).await;
+    let sign = async |signer: usize, serial: u64, principal: &str, key_id: &str, subject: u8| {
+        let tbs = Forgery {
+            serial,
+            key_id: key_id.into(),
+            principals: vec![principal.into()],
+            subject: string(&[subject; 32]),
+            ..Forgery::user(ca_key.clone(), now())
+        };
+        fleet.client(&daemons[signer]).await.sign(request("user-ca", tbs.encode())).await.unwrap();
+    };
+    sign(0, 1, "alice", "alice@desk", 1).await;
+    sign(1, 2, "alice", "alice@home", 2).await;
+    sign(1, 3, "bob", "bob@desk", 3).await;
+    sign(0, 4, "deploy-a", "deploy", 4).await;
+    let revoke = |signer: usize, more: &[&str]| {
+        let args = ["revoke", "user-ca", "--why", "a test", "--yes"];
+        fleet.run_ok(signer, &[&args, more].concat())
+    };
+    let subject = SubjectKey::Plain(PublicKey::Ed25519([4; 32]));
+    revoke(0, &["--principal", "alice"]);
+    revoke(1, &["--key-id", "bob@desk"]);
+    revoke(1, &["--subject", &subject.fingerprint()]);
+    revoke(0, &["--serial", "5", "--not-in-ledger"]);
+    // Who comes later with a name that was revoked is none of it.
+    sign(0, 6, "alice", "alice@desk", 6).await;
+
+    let mut expected = krl::Revoked::default();
+    let line = fleet.run_ok(0, &["key", "show", "user-ca", "--openssh"]);
+    let SubjectKey::Plain(ca) = SubjectKey::from_openssh_line(&line).unwrap() else { panic!("{line}") };
+    for serial in [1, 2, 5] {
+        expected.serial(&ca, serial);
+    }
+    expected.key_id(&ca, "bob@desk");
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &subject.to_wire());
+    expected.fingerprint(hash.as_ref().try_into().unwrap());
+    let sockets =
+        ["countersign.sock", "two.sock"].map(|name| format!("unix:{}", fleet.site.path(name).display()));
+    let mut lists = Vec::new();
+    for signer in 0..2 {
+        for source in [vec![], vec!["--server", &*sockets[signer]]] {
+            let args = [&["ssh-krl", "user-ca", "--output", "fleet.krl", "--replace"], &source[..]].concat();
+            fleet.run_ok(signer, &args);
+            let list = Krl::parse(&std::fs::read(fleet.site.path("fleet.krl")).unwrap()).unwrap();
+            assert_eq!(list.sections, expected.sections(), "{signer} {source:?}");
+            assert!(SIGNERS.iter().all(|(origin, _)| list.comment.contains(origin)), "{}", list.comment);
+            lists.push(list);
+        }
+    }
+    let sizes = [0, 1].map(|signer| fleet.entries(signer).len() as u64);
+    assert!(lists.iter().all(|list| list.version == sizes.iter().sum::<u64>()), "{lists:?}");
+    let said = fleet.run_ok(1, &["revoke", "user-ca", "--principal", "deploy-a", "--dry-run"]);
+    assert!(said.contains("this ledger has no such certificate"), "{said}");
+    for daemon in daemons {
+        daemon.stop();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -300,6 +300,11 @@ async fn refuses_every_forged_tbs_for_its_reason_and_records_it() {
         answer.unwrap_or_else(|error| panic!("what forgeries of {} start from: {error}", case.key));
     }
 
+    // What the lists of the corpus name, but for those that leave it out.
+    let serial = "42".repeat(16);
+    let revoke = ["revoke", Signer::CrlCa.key(), "--serial", &serial, "--reason", "key-compromise"];
+    site.run_ok(&[&revoke[..], &["--not-in-ledger", "--why", "a test", "--yes"]].concat());
+
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
     for (format, sender) in SENDERS {
         let (cases, client) = (cases(format), connect(&site, &daemon, sender).await);

@@ -5,6 +5,7 @@ use tokio::join;
 use tokio_postgres::{Client, Error, Statement};
 
 use crate::ledger::crl_number::Series;
+use crate::ledger::postgres::revoked::Revoked;
 use crate::ledger::postgres::rows::Changes;
 use crate::ledger::postgres::sql::{Statements, execute};
 
@@ -15,8 +16,7 @@ pub(super) struct Additions {
     pub(super) outcomes: Outcomes,
     pub(super) requests: Claims,
     pub(super) serials: Claims,
-    /// CA keys, the subject keys that they certify no more, and the revocations.
-    pub(super) barred: Claims,
+    pub(super) revoked: Revoked,
     /// Numbers that no later one is judged by.
     pub(super) forgotten: Forgotten,
     pub(super) lists: Lists,
@@ -61,14 +61,14 @@ impl Additions {
         signer: i32,
         first: i64,
     ) -> Result<(), Error> {
-        let Self { leaves, outcomes, requests, serials, barred, forgotten, lists, rows } = self;
+        let Self { leaves, outcomes, requests, serials, revoked, forgotten, lists, rows } = self;
         let written = join!(
             biased;
             async { client.execute(&statements.add_entries, &[&signer, &first, leaves]).await.map(drop) },
             outcomes.write(client, &statements.add_outcomes, signer),
             requests.write(client, &statements.set_requests, signer),
             serials.write(client, &statements.set_serials, signer),
-            barred.write(client, &statements.add_barred, signer),
+            revoked.write(client, statements, signer),
             // Before the lists: a number that is forgotten may come again.
             forgotten.write(client, &statements.forget_numbers),
             lists.write(client, &statements.set_numbers, signer),
@@ -76,12 +76,12 @@ impl Additions {
             // The server's own deadline would end a commit that waits for a stand-by, and call it done.
             client.batch_execute("SET LOCAL statement_timeout = 0"),
         );
-        let (entries, outcomes, requests, serials, barred, forgotten, lists, rows, patient) = written;
+        let (entries, outcomes, requests, serials, revoked, forgotten, lists, rows, patient) = written;
         entries
             .and(outcomes)
             .and(requests)
             .and(serials)
-            .and(barred)
+            .and(revoked)
             .and(forgotten)
             .and(lists)
             .and(rows)

@@ -13,15 +13,18 @@ use countersign_tbs::crl::CrlNumber;
 use crate::ledger::account::{Account, Party, Rows};
 use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Unique};
-use crate::ledger::compromised;
+use crate::ledger::compromised::OfCa;
 use crate::ledger::crl_number::{List, ListNumber, Series};
-use crate::ledger::entry::{Entry, UnixMillis};
+use crate::ledger::entry::{Entry, RevocationReason, UnixMillis};
 use crate::ledger::error::StoreError;
+use crate::ledger::meant::Sizes;
 use crate::ledger::postgres::additions::Additions;
 use crate::ledger::postgres::claims::{self, Answers, Found, Known, Wanted};
+use crate::ledger::postgres::revoked::Revoked;
 use crate::ledger::postgres::rows::{self, Changes};
-use crate::ledger::postgres::{Connected, DatabaseError, Freezes, Store};
-use crate::ledger::store::{self, Stored};
+use crate::ledger::postgres::{Connected, DatabaseError, Freezes, Store, number};
+use crate::ledger::revoked::Row;
+use crate::ledger::store::{self, MAX_NEWER, Stored};
 use crate::ledger::{Leaf, Receipt, leaf_hash};
 
 /// Entries that are committed together, or not at all.
@@ -37,8 +40,8 @@ pub(in crate::ledger) struct Batch<'a> {
     freezes: Freezes,
     /// Numbers of lists that are to be forgotten.
     forgotten: Vec<(Vec<u8>, Series, CrlNumber)>,
-    /// CA keys, subject keys that they certify no more, and the indexes of the revocations.
-    barred: Vec<(Vec<u8>, Vec<u8>, u64)>,
+    /// What is kept of revocations.
+    revoked: Revoked,
     /// Which of `leaves` are the outcomes of which intents.
     outcomes: HashMap<u64, usize>,
     /// Whether there is a transaction that is neither committed nor rolled back.
@@ -64,7 +67,7 @@ impl<'a> Batch<'a> {
             rows,
             freezes,
             forgotten: Vec::new(),
-            barred: Vec::new(),
+            revoked: Revoked::default(),
             outcomes,
             is_open: true,
         };
@@ -155,7 +158,7 @@ impl<'a> Batch<'a> {
         for ((ca_key, serial), known) in self.found.serials.drain() {
             additions.serials.extend(known.as_ref().and_then(new).map(|intent| (ca_key, serial, intent)));
         }
-        additions.barred.extend(mem::take(&mut self.barred));
+        additions.revoked = mem::take(&mut self.revoked);
         for (ca_key, series, number) in mem::take(&mut self.forgotten) {
             additions.forgotten.push(ca_key, series, number);
         }
@@ -204,11 +207,7 @@ impl store::Batch for Batch<'_> {
 
     fn append_entry(&mut self, entry: &Entry) -> Stored<Receipt> {
         let leaf = Leaf::of(entry, self.store.index.key())?;
-        let index = self.append(&leaf)?;
-        if let Some((ca_key, subject)) = compromised::pair(entry) {
-            self.barred.push((ca_key.to_vec(), subject.to_vec(), index));
-        }
-        Ok(Receipt { index, leaf_hash: leaf.hash })
+        Ok(Receipt { index: self.append(&leaf)?, leaf_hash: leaf.hash })
     }
 
     fn append_intent(&mut self, claim: &Claim, leaf: &Leaf) -> Stored<u64> {
@@ -244,12 +243,60 @@ impl store::Batch for Batch<'_> {
         known.map(|known| self.earlier(known)).transpose()
     }
 
-    fn is_barred(&mut self, claim: &Claim) -> Stored<bool> {
-        let Some(subject) = claims::subject(claim) else { return Ok(false) };
-        if !self.found.barred.contains_key(&subject) {
+    fn subject_reasons(&mut self, claim: &Claim) -> Stored<Vec<RevocationReason>> {
+        let Some(subject) = claims::subject(claim) else { return Ok(Vec::new()) };
+        if !self.found.subjects.contains_key(&subject) {
             self.look_up(Wanted { subjects: vec![subject.clone()], ..Wanted::default() })?;
         }
-        Ok(self.found.barred.get(&subject).copied().unwrap_or_default())
+        Ok(self.found.subjects.get(&subject).cloned().unwrap_or_default())
+    }
+
+    fn newer(&mut self, sizes: &Sizes) -> Stored<Option<Vec<(i32, u64, Entry)>>> {
+        let Connected { session, statements } = self.connected.clone();
+        let (logs, first): (Vec<i32>, Vec<i64>) =
+            sizes.iter().map(|(log, size)| (*log, size.cast_signed())).unzip();
+        let most = i64::try_from(MAX_NEWER).unwrap_or(i64::MAX).saturating_add(1);
+        let rows = self.store.link.wait("reading what came since", async move {
+            session.client.query(&statements.newer, &[&logs, &first, &most]).await
+        })?;
+        if rows.len() > MAX_NEWER {
+            return Ok(None);
+        }
+        let newer = rows.iter().map(|row| {
+            let (log, index, leaf) =
+                (claims::get(row, 0)?, number(claims::get(row, 1)?), claims::get(row, 2)?);
+            let entry = Entry::decode(leaf).map_err(|source| StoreError::Entry { index, source })?;
+            Ok((log, index, entry))
+        });
+        newer.collect::<Stored<_>>().map(Some)
+    }
+
+    fn keep_revocation(&mut self, index: u64, revocation: &Entry, rows: Vec<Row>) -> Stored<()> {
+        self.revoked.keep(index, revocation, rows);
+        Ok(())
+    }
+
+    fn keep_revoked(&mut self, row: Row) -> Stored<()> {
+        self.revoked.rows.push(row);
+        Ok(())
+    }
+
+    fn is_revoked(&mut self, (ca_key, serial): &OfCa) -> Stored<bool> {
+        let pair = (ca_key.to_vec(), serial.clone());
+        if !self.found.good.contains_key(&pair) {
+            self.look_up(Wanted { good: vec![pair.clone()], ..Wanted::default() })?;
+        }
+        let is_new = self.revoked.rows.iter().any(|row| row.ca_key == *ca_key && row.serial == *serial);
+        Ok(is_new || self.found.good.get(&pair).copied().unwrap_or_default())
+    }
+
+    fn revoked(&mut self, ca_key: &[u8; 32]) -> Stored<Vec<Row>> {
+        if !self.found.listed.contains_key(ca_key.as_slice()) {
+            self.look_up(Wanted { listed: vec![ca_key.to_vec()], ..Wanted::default() })?;
+        }
+        let found = self.found.listed.get(ca_key.as_slice()).into_iter().flatten();
+        let new = self.revoked.rows.iter().filter(|row| row.ca_key == *ca_key);
+        Ok(found.chain(new).cloned().collect())
     }
 
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {

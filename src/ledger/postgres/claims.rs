@@ -14,13 +14,15 @@ use tokio_postgres::{Error, Row, Statement};
 use crate::ledger::account::{Account, Party};
 use crate::ledger::claim::{Claim, Recorder, Unique};
 use crate::ledger::crl_number::Series;
-use crate::ledger::entry::{Asked, CaKey, Entry, Outcome};
+use crate::ledger::entry::{Asked, CaKey, Entry, Outcome, RevocationReason};
 use crate::ledger::error::StoreError;
 use crate::ledger::leaf_hash;
 use crate::ledger::postgres::error::DatabaseError;
 use crate::ledger::postgres::link::Session;
+use crate::ledger::postgres::revoked::{reason, row as revoked_row};
 use crate::ledger::postgres::sql::{BEGIN, LOCKS, Statements};
 use crate::ledger::postgres::{Signer, number};
+use crate::ledger::revoked;
 use crate::ledger::store::{Needs, Stored};
 
 /// A caller and its request id, or a CA key and a serial.
@@ -33,6 +35,10 @@ pub(super) struct Wanted {
     pub(super) serials: Vec<Pair>,
     /// CA keys and the subject keys that they are to certify.
     pub(super) subjects: Vec<Pair>,
+    /// CA keys and serials that are called good.
+    pub(super) good: Vec<Pair>,
+    /// CA keys whose certificates are listed.
+    pub(super) listed: Vec<Vec<u8>>,
     /// CA keys whose lists are numbered.
     pub(super) numbers: Vec<Vec<u8>>,
     pub(super) accounts: Vec<Account>,
@@ -46,7 +52,9 @@ pub(super) struct Answers {
     pub(super) wanted: Wanted,
     pub(super) requests: Vec<Row>,
     pub(super) serials: Vec<Row>,
-    pub(super) barred: Vec<Row>,
+    pub(super) subjects: Vec<Row>,
+    pub(super) good: Vec<Row>,
+    pub(super) listed: Vec<Row>,
     pub(super) numbers: Vec<Row>,
     pub(super) spent: Vec<Row>,
     pub(super) standing: Vec<Row>,
@@ -87,8 +95,12 @@ pub(super) type Numbered = (Known, CrlNumber);
 pub(super) struct Found {
     pub(super) requests: HashMap<Pair, Option<Known>>,
     pub(super) serials: HashMap<Pair, Option<Known>>,
-    /// Whether a CA key certifies a subject key no more.
-    pub(super) barred: HashMap<Pair, bool>,
+    /// Why a CA key's certificates of a subject key are revoked.
+    pub(super) subjects: HashMap<Pair, Vec<RevocationReason>>,
+    /// Whether a certificate is revoked.
+    pub(super) good: HashMap<Pair, bool>,
+    /// What is revoked of a CA key.
+    pub(super) listed: HashMap<Vec<u8>, Vec<revoked::Row>>,
     /// By CA key.
     pub(super) numbers: HashMap<(Vec<u8>, Series), Vec<Numbered>>,
 }
@@ -97,12 +109,15 @@ impl Wanted {
     /// All that the records of a round will be judged by.
     pub(super) fn of(needs: &Needs<'_>) -> Self {
         let (mut requests, mut serials, mut numbers) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let mut subjects = BTreeSet::new();
+        let (mut subjects, mut good, mut listed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (mut accounts, mut parties) = (BTreeSet::new(), BTreeSet::new());
         for claim in &needs.claims {
             requests.extend(request(claim));
             serials.extend(serial(claim));
             subjects.extend(subject(claim));
+            good.extend(claim.good.iter().map(|(ca_key, serial)| (ca_key.to_vec(), serial.clone())));
+            let cas = claim.listing.iter().flat_map(|listing| &listing.cas);
+            listed.extend(cas.map(|ca_key| ca_key.to_vec()));
             numbers.extend(list(claim));
             accounts.insert(Account::of(claim));
             parties.insert(Party::of(claim));
@@ -113,6 +128,8 @@ impl Wanted {
             requests: requests.into_iter().collect(),
             serials: serials.into_iter().collect(),
             subjects: subjects.into_iter().collect(),
+            good: good.into_iter().collect(),
+            listed: listed.into_iter().collect(),
             numbers: numbers.into_iter().collect(),
             accounts: accounts.into_iter().collect(),
             parties: parties.into_iter().collect(),
@@ -184,19 +201,23 @@ pub(super) async fn look_up(
     let rows = async |statement: &Statement, wanted: usize, values: &[&(dyn ToSql + Sync)]| {
         if wanted == 0 { Ok(Vec::new()) } else { session.client.query(statement, values).await }
     };
-    let (requests, serials, barred, numbers, spent, standing, tallies) = join!(
+    let (called, called_serials): (Vec<&[u8]>, Vec<&[u8]>) = pairs(&wanted.good);
+    let (requests, serials, subjects, good, listed, numbers, spent, standing, tallies) = join!(
         biased;
         async { rows(&statements.by_request, callers.len(), &[&callers, &ids]).await },
         async { rows(&statements.by_serial, keys.len(), &[&keys, &serials]).await },
-        async { rows(&statements.barred, cas.len(), &[&cas, &subjects]).await },
+        async { rows(&statements.revoked_subject, cas.len(), &[&cas, &subjects]).await },
+        async { rows(&statements.revoked_serial, called.len(), &[&called, &called_serials]).await },
+        async { rows(&statements.revoked, wanted.listed.len(), &[&wanted.listed]).await },
         async { rows(&statements.by_number, wanted.numbers.len(), &[&wanted.numbers]).await },
         async { rows(&statements.spent, rules.len(), &[&spenders, &spent_keys, &rules]).await },
         async { rows(&statements.standing, parties.len(), &[&parties, &party_keys]).await },
         async { rows(&statements.tally, wanted.callers.len(), &[&wanted.callers]).await },
     );
-    let (requests, serials, barred, numbers) = (requests?, serials?, barred?, numbers?);
+    let (requests, serials, numbers) = (requests?, serials?, numbers?);
+    let (subjects, good, listed) = (subjects?, good?, listed?);
     let (spent, standing, tallies) = (spent?, standing?, tallies?);
-    Ok(Answers { wanted, requests, serials, barred, numbers, spent, standing, tallies })
+    Ok(Answers { wanted, requests, serials, subjects, good, listed, numbers, spent, standing, tallies })
 }
 
 fn pairs(of: &[Pair]) -> (Vec<&[u8]>, Vec<&[u8]>) {
@@ -217,10 +238,7 @@ impl Found {
                 found.insert(pair.clone(), Some(known(row, signer)?));
             }
         }
-        self.barred.extend(wanted.subjects.iter().map(|pair| (pair.clone(), false)));
-        for row in &answers.barred {
-            self.barred.insert(asked_for(&wanted.subjects, row)?.clone(), true);
-        }
+        self.take_revoked(answers)?;
         for ca_key in &wanted.numbers {
             for series in [Series::Complete, Series::Delta] {
                 self.numbers.insert((ca_key.clone(), series), Vec::new());
@@ -233,6 +251,30 @@ impl Found {
             let series = series.ok_or(DatabaseError::Row { table: "crl_number" })?;
             let number = CrlNumber::new(number).ok_or(DatabaseError::Row { table: "crl_number" })?;
             self.numbers.entry((ca_key.clone(), series)).or_default().push((known(row, signer)?, number));
+        }
+        Ok(())
+    }
+}
+
+impl Found {
+    /// Takes what the database says of revocations.
+    fn take_revoked(&mut self, answers: &Answers) -> Stored<()> {
+        let wanted = &answers.wanted;
+        self.subjects.extend(wanted.subjects.iter().map(|pair| (pair.clone(), Vec::new())));
+        for row in &answers.subjects {
+            let pair = asked_for(&wanted.subjects, row)?;
+            self.subjects.entry(pair.clone()).or_default().push(reason(get(row, 1)?)?);
+        }
+        self.good.extend(wanted.good.iter().map(|pair| (pair.clone(), false)));
+        for row in &answers.good {
+            self.good.insert(asked_for(&wanted.good, row)?.clone(), true);
+        }
+        self.listed.extend(wanted.listed.iter().map(|ca_key| (ca_key.clone(), Vec::new())));
+        for row in &answers.listed {
+            let ca_key = asked_for(&wanted.listed, row)?;
+            let spki_sha256 = ca_key.as_slice().try_into();
+            let spki_sha256 = spki_sha256.map_err(|_| DatabaseError::Row { table: "revoked" })?;
+            self.listed.entry(ca_key.clone()).or_default().push(revoked_row(spki_sha256, row)?);
         }
         Ok(())
     }

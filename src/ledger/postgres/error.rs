@@ -60,6 +60,12 @@ pub enum DatabaseError {
          `countersign ledger schema | psql --single-transaction`, and grant the role what docs/ledger.md says"
     )]
     NoSchema(String),
+    /// Made by an older version of this program, and this role may not change it.
+    #[error(
+        "its schema is 1, and this role may not make 2 of it; have the database's owner run `countersign ledger schema --since 1 | \
+         psql --single-transaction`, and grant the role what docs/ledger.md says"
+    )]
+    OlderSchema,
     /// Written for a newer version of this program.
     #[error("its schema is {found}, this countersign knows {known}; use a newer countersign")]
     NewerSchema {

@@ -17,12 +17,12 @@ use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
 use crate::ledger::postgres::error::DatabaseError;
 use crate::ledger::postgres::link::{Link, Session};
 use crate::ledger::postgres::sql::{BEGIN, LOCKS, Statements};
-use crate::ledger::postgres::{Backend, Connected, SCHEMA, Signer, Store, number};
+use crate::ledger::postgres::{Backend, Connected, SCHEMA, SCHEMA_2, Signer, Store, number};
 use crate::ledger::store::Stored;
 use crate::ledger::{Config, Entry, LedgerError};
 
-/// The schema of `schema.sql`.
-pub(super) const SCHEMA_VERSION: i32 = 1;
+/// The schema of `schema.sql` with what `schema_2.sql` adds.
+pub(super) const SCHEMA_VERSION: i32 = 2;
 
 /// How many of the newest entries opening counts.
 const TAIL: u64 = 65_536;
@@ -118,15 +118,18 @@ pub(super) fn schema(link: &Link, session: &Session, make: Make) -> Result<(), D
     let client = Arc::clone(&session.client);
     let found = link.wait("looking for the schema", async move {
         match version(&client).await? {
-            None if make == Make::IfMissing => {
-                begin_schema(&client).await?;
-                version(&client).await
-            }
+            found @ (None | Some(1)) if make == Make::IfMissing => match begin_schema(&client).await {
+                Err(error) if found == Some(1) && error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    Ok(found)
+                }
+                begun => begun.and(version(&client).await),
+            },
             found => Ok(found),
         }
     });
     match found {
         Ok(Some(SCHEMA_VERSION)) => Ok(()),
+        Ok(Some(1)) => Err(DatabaseError::OlderSchema),
         Ok(Some(found)) => Err(DatabaseError::NewerSchema { found, known: SCHEMA_VERSION }),
         Ok(None) => Err(DatabaseError::NoSchema("it is missing".to_owned())),
         Err(DatabaseError::Failed { source, .. })
@@ -156,6 +159,7 @@ async fn begin_schema(client: &Client) -> Result<(), Error> {
         client.execute("SELECT pg_advisory_xact_lock($1, 0)", &[&LOCKS]).await?;
         match version(client).await? {
             None => client.batch_execute(SCHEMA).await,
+            Some(1) => client.batch_execute(SCHEMA_2).await,
             Some(_) => Ok(()),
         }
     };

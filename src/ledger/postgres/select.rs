@@ -4,16 +4,24 @@
 //! A connection that was lost is made anew by the next reading.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::ledger::LedgerError;
 use crate::ledger::archive::{Page, RawEntry};
 use crate::ledger::entry::CHECKPOINT;
+use crate::ledger::meant::Sizes;
+use crate::ledger::postgres::claims::asked_for;
 use crate::ledger::postgres::link::{Link, Session};
 use crate::ledger::postgres::open::{Make, schema};
+use crate::ledger::postgres::revoked::row as revoked_row;
+use crate::ledger::postgres::sql::REVOKED;
 use crate::ledger::postgres::{Config, DatabaseError, number};
+use crate::ledger::reader::LoggedRevocation;
+use crate::ledger::revoked;
+use crate::ledger::store::Stored;
 
 /// How many entries are read at once: at most 16 MiB.
 const CHUNK: u64 = 256;
@@ -74,6 +82,96 @@ impl Select {
         })
     }
 
+    /// Which log it is.
+    pub(in crate::ledger) fn log(&self) -> i32 {
+        self.signer
+    }
+
+    /// How many entries each log has.
+    pub(in crate::ledger) fn sizes(&self) -> Result<Sizes, LedgerError> {
+        let select = "SELECT s.id, (SELECT coalesce(max(idx) + 1, 0) FROM countersign.entry e WHERE e.signer = s.id) \
+                      FROM countersign.signer s";
+        self.read("counting the entries of all logs", async move |client: Arc<Client>| {
+            let rows = client.query(select, &[]).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, number(row.try_get(1)?)))).collect()
+        })
+    }
+
+    /// The intent that claims a serial of a CA key, and its log.
+    pub(in crate::ledger) fn by_serial(
+        &self,
+        ca_key: &[u8; 32],
+        serial: &[u8],
+    ) -> Result<Option<(i32, RawEntry)>, LedgerError> {
+        let (ca_key, serial) = (ca_key.to_vec(), serial.to_vec());
+        let select = "SELECT c.signer, c.intent, e.leaf FROM countersign.serial c \
+                      JOIN countersign.entry e ON e.signer = c.signer AND e.idx = c.intent WHERE c.ca_key = $1 AND c.serial = $2";
+        self.read("looking for a serial", async move |client: Arc<Client>| {
+            let row = client.query_opt(select, &[&ca_key, &serial]).await?;
+            let leaf = |row: Row| {
+                Ok((row.try_get(0)?, RawEntry { index: number(row.try_get(1)?), bytes: row.try_get(2)? }))
+            };
+            row.map(leaf).transpose()
+        })
+    }
+
+    /// The revocations of this log whose certificates are kept.
+    pub(in crate::ledger) fn kept_revocations(&self) -> Result<Vec<u64>, LedgerError> {
+        let signer = self.signer;
+        self.read("reading revocations", async move |client: Arc<Client>| {
+            let rows =
+                client.query("SELECT idx FROM countersign.revocation WHERE signer = $1", &[&signer]).await?;
+            rows.iter().map(|row| row.try_get(0).map(number)).collect()
+        })
+    }
+
+    /// Every log's name, how many entries it has, and the newest of them.
+    pub(in crate::ledger) fn newest(&self) -> Result<Vec<(String, u64, Option<RawEntry>)>, LedgerError> {
+        let select = "SELECT s.origin, e.idx, e.leaf FROM countersign.signer s LEFT JOIN LATERAL \
+                          (SELECT idx, leaf FROM countersign.entry WHERE signer = s.id ORDER BY idx DESC LIMIT 1) e ON true \
+                      ORDER BY s.origin";
+        self.read("reading the newest entries", async move |client: Arc<Client>| {
+            let newest = |row: &Row| {
+                let (index, leaf) = (row.try_get::<_, Option<i64>>(1)?.map(number), row.try_get(2)?);
+                let leaf = index.zip(leaf).map(|(index, bytes)| RawEntry { index, bytes });
+                Ok((row.try_get(0)?, index.map_or(0, |index| index.saturating_add(1)), leaf))
+            };
+            client.query(select, &[]).await?.iter().map(newest).collect()
+        })
+    }
+
+    /// So many of all logs' revocations after the one of this log and index.
+    pub(in crate::ledger) fn revocations(
+        &self,
+        after: Option<(String, u64)>,
+        most: usize,
+    ) -> Result<Vec<LoggedRevocation>, LedgerError> {
+        let (log, index) = after.map_or((String::new(), -1), |(log, index)| (log, index.cast_signed()));
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let select = "SELECT s.origin, r.idx, e.leaf FROM countersign.revocation r JOIN countersign.signer s ON s.id = r.signer \
+                      JOIN countersign.entry e ON e.signer = r.signer AND e.idx = r.idx \
+                      WHERE (s.origin, r.idx) > ($1, $2) ORDER BY s.origin, r.idx LIMIT $3";
+        self.read("reading revocations", async move |client: Arc<Client>| {
+            let logged = |row: &Row| {
+                let entry = RawEntry { index: number(row.try_get(1)?), bytes: row.try_get(2)? };
+                Ok(LoggedRevocation { log: row.try_get(0)?, entry })
+            };
+            client.query(select, &[&log, &index, &most]).await?.iter().map(logged).collect()
+        })
+    }
+
+    /// What is revoked of some CA keys.
+    pub(in crate::ledger) fn revoked(&self, cas: &[[u8; 32]]) -> Result<Vec<revoked::Row>, LedgerError> {
+        let keys: Vec<Vec<u8>> = cas.iter().map(|ca_key| ca_key.to_vec()).collect();
+        let rows = self.read("reading what is revoked", async move |client: Arc<Client>| {
+            client.query(REVOKED, &[&keys]).await
+        })?;
+        let row = |found: &Row| revoked_row(*asked_for(cas, found)?, found);
+        let rows: Stored<Vec<_>> = rows.iter().map(row).collect();
+        let path = || PathBuf::from(self.link.config().server());
+        rows.map_err(|source| LedgerError::Unavailable { path: path(), source: Arc::new(source) })
+    }
+
     /// How many bytes all logs of the database take, with what finds entries in them.
     pub(in crate::ledger) fn bytes(&self) -> Result<u64, LedgerError> {
         self.read("measuring entries", async move |client: Arc<Client>| {
@@ -82,9 +180,10 @@ impl Select {
         })
     }
 
-    /// A page of the entries of `range` that there are, in order.
+    /// A page of the entries of `range` that a log has, in order.
     pub(in crate::ledger) fn page(
         &self,
+        log: i32,
         range: &Range<u64>,
         page: Page,
     ) -> Result<Vec<RawEntry>, LedgerError> {
@@ -93,7 +192,7 @@ impl Select {
         let mut left = page.entries;
         while left > 0 && next < range.end {
             let (most, wanted) = (left.min(CHUNK), next..range.end);
-            let chunk = self.chunk(&wanted, most)?;
+            let chunk = self.chunk(log, &wanted, most)?;
             let Some(last) = chunk.last() else { break };
             next = last.index.saturating_add(1);
             let is_last = u64::try_from(chunk.len()).is_ok_and(|len| len < most);
@@ -112,9 +211,9 @@ impl Select {
         Ok(leaves)
     }
 
-    fn chunk(&self, range: &Range<u64>, most: u64) -> Result<Vec<RawEntry>, LedgerError> {
+    fn chunk(&self, signer: i32, range: &Range<u64>, most: u64) -> Result<Vec<RawEntry>, LedgerError> {
         let bound = |bound: u64| i64::try_from(bound).unwrap_or(i64::MAX);
-        let (signer, from, to, most) = (self.signer, bound(range.start), bound(range.end), bound(most));
+        let (from, to, most) = (bound(range.start), bound(range.end), bound(most));
         let select = "SELECT idx, leaf FROM countersign.entry \
                       WHERE signer = $1 AND idx >= $2 AND idx < $3 ORDER BY idx LIMIT $4";
         self.read("reading entries", async move |client: Arc<Client>| {

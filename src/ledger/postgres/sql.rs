@@ -57,8 +57,18 @@ const BY_NUMBER: &str = intents!(
     "$1::bytea[]) WITH ORDINALITY AS w (a, n) JOIN countersign.crl_number c ON c.ca_key = w.a",
     "c.number, c.series"
 );
-const BARRED: &str = "SELECT w.n FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS w (ca_key, subject_key, n) \
-    JOIN countersign.barred t USING (ca_key, subject_key)";
+const REVOKED_SUBJECT: &str = "SELECT w.n, t.reason \
+    FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS w (ca_key, subject_key, n) \
+    JOIN countersign.revoked_subject t USING (ca_key, subject_key)";
+const REVOKED_SERIAL: &str = "SELECT w.n FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS w (ca_key, serial, n) \
+    WHERE EXISTS (SELECT FROM countersign.revoked t WHERE t.ca_key = w.ca_key AND t.serial = w.serial)";
+pub(super) const REVOKED: &str = "SELECT w.n, t.serial, t.reason, t.since, t.not_after, t.is_ca \
+    FROM unnest($1::bytea[]) WITH ORDINALITY AS w (ca_key, n) JOIN countersign.revoked t USING (ca_key)";
+/// Of each log what comes after its first so many, up to a number.
+const NEWER: &str = "SELECT s.id, e.idx, e.leaf FROM countersign.signer s \
+    LEFT JOIN unnest($1::integer[], $2::bigint[]) AS w (id, first) ON w.id = s.id \
+    CROSS JOIN LATERAL (SELECT idx, leaf FROM countersign.entry e WHERE e.signer = s.id AND e.idx >= coalesce(w.first, 0) \
+                        ORDER BY e.idx LIMIT $3) e";
 const SPENT: &str = "SELECT w.n, t.rate, t.rate_at, t.volume, t.volume_at \
     FROM unnest($1::bytea[], $2::bytea[], $3::text[]) WITH ORDINALITY AS w (caller, key, rule, n) \
     JOIN countersign.spent t USING (caller, key, rule)";
@@ -82,9 +92,13 @@ const SET_REQUESTS: &str = "INSERT INTO countersign.request (caller, id, signer,
 const SET_SERIALS: &str = "INSERT INTO countersign.serial (ca_key, serial, signer, intent) \
     SELECT ca_key, serial, $1, intent FROM unnest($2::bytea[], $3::bytea[], $4::bigint[]) AS w (ca_key, serial, intent) \
     ON CONFLICT (ca_key, serial) DO UPDATE SET signer = excluded.signer, intent = excluded.intent";
-const ADD_BARRED: &str = "INSERT INTO countersign.barred (ca_key, subject_key, signer, idx) \
-    SELECT ca_key, subject_key, $1, idx FROM unnest($2::bytea[], $3::bytea[], $4::bigint[]) AS w (ca_key, subject_key, idx) \
+const ADD_REVOCATIONS: &str = "INSERT INTO countersign.revocation (signer, idx) \
+    SELECT $1, idx FROM unnest($2::bigint[]) AS w (idx) ON CONFLICT DO NOTHING";
+const ADD_REVOKED: &str = "INSERT INTO countersign.revoked (ca_key, serial, reason, since, not_after, is_ca, signer) \
+    SELECT w.*, $1 FROM unnest($2::bytea[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[]) AS w \
     ON CONFLICT DO NOTHING";
+const ADD_SUBJECTS: &str = "INSERT INTO countersign.revoked_subject (ca_key, subject_key, reason, signer) \
+    SELECT w.*, $1 FROM unnest($2::bytea[], $3::bytea[], $4::text[]) AS w ON CONFLICT DO NOTHING";
 const SET_NUMBERS: &str = "INSERT INTO countersign.crl_number (ca_key, series, number, signer, intent) \
     SELECT ca_key, series, number, $1, intent \
     FROM unnest($2::bytea[], $3::text[], $4::bytea[], $5::bigint[]) AS w (ca_key, series, number, intent) \
@@ -125,7 +139,10 @@ statements! {
     by_request = BY_REQUEST,
     by_serial = BY_SERIAL,
     by_number = BY_NUMBER,
-    barred = BARRED,
+    revoked_subject = REVOKED_SUBJECT,
+    revoked_serial = REVOKED_SERIAL,
+    revoked = REVOKED,
+    newer = NEWER,
     spent = SPENT,
     standing = STANDING,
     tally = TALLY,
@@ -135,7 +152,9 @@ statements! {
     add_outcomes = ADD_OUTCOMES,
     set_requests = SET_REQUESTS,
     set_serials = SET_SERIALS,
-    add_barred = ADD_BARRED,
+    add_revocations = ADD_REVOCATIONS,
+    add_revoked = ADD_REVOKED,
+    add_subjects = ADD_SUBJECTS,
     set_numbers = SET_NUMBERS,
     forget_numbers = FORGET_NUMBERS,
     set_spent = SET_SPENT,

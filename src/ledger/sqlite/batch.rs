@@ -10,11 +10,15 @@ use rusqlite::{OptionalExtension, Params, Transaction};
 use crate::ledger::account::{Account, Party, Rows};
 use crate::ledger::budget::{Spent, Standing, Tally};
 use crate::ledger::claim::{Claim, Conflict, Earlier, Fate, Recorder, Serial, Unique};
+use crate::ledger::compromised::OfCa;
 use crate::ledger::crl_number::{List, ListNumber, Series};
-use crate::ledger::entry::{Asked, CaKey, Entry, Outcome, UnixMillis};
+use crate::ledger::entry::{Asked, CaKey, Entry, Outcome, RevocationReason, UnixMillis};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Term, parsed, takes_serial};
-use crate::ledger::store::{self, Stored};
+use crate::ledger::meant::Sizes;
+use crate::ledger::revoked::Row;
+use crate::ledger::sqlite::revoked;
+use crate::ledger::store::{self, MAX_NEWER, Stored};
 use crate::ledger::{Leaf, Receipt, leaf_hash};
 
 /// Entries that are committed together, or not at all.
@@ -75,8 +79,36 @@ impl store::Batch for Batch<'_> {
         })
     }
 
-    fn is_barred(&mut self, _: &Claim) -> Stored<bool> {
-        Ok(false)
+    fn subject_reasons(&mut self, _: &Claim) -> Stored<Vec<RevocationReason>> {
+        Ok(Vec::new())
+    }
+
+    fn newer(&mut self, sizes: &Sizes) -> Stored<Option<Vec<(i32, u64, Entry)>>> {
+        let first = sizes.get(&0).copied().unwrap_or_default();
+        let most = first.saturating_add(u64::try_from(MAX_NEWER).unwrap_or(u64::MAX));
+        let next = self.next.cast_unsigned();
+        if next > most {
+            return Ok(None);
+        }
+        let entries = (first..next).map(|index| Ok((0, index, self.entry(index)?.1)));
+        entries.collect::<Stored<_>>().map(Some)
+    }
+
+    fn keep_revocation(&mut self, index: u64, _: &Entry, rows: Vec<Row>) -> Stored<()> {
+        self.execute("INSERT OR IGNORE INTO revocation (idx) VALUES (?1)", [index.cast_signed()])?;
+        Ok(rows.iter().try_for_each(|row| revoked::insert(&self.transaction, row))?)
+    }
+
+    fn keep_revoked(&mut self, row: Row) -> Stored<()> {
+        Ok(revoked::insert(&self.transaction, &row)?)
+    }
+
+    fn is_revoked(&mut self, (ca_key, serial): &OfCa) -> Stored<bool> {
+        Ok(revoked::is_there(&self.transaction, ca_key, serial)?)
+    }
+
+    fn revoked(&mut self, ca_key: &[u8; 32]) -> Stored<Vec<Row>> {
+        Ok(revoked::select(&self.transaction, ca_key)?)
     }
 
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {

@@ -12,7 +12,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::ledger::LedgerError;
 use crate::ledger::archive::{Page, RawEntry};
 use crate::ledger::entry::CHECKPOINT;
-use crate::ledger::sqlite::{connect, io_error, len, origin, unreadable};
+use crate::ledger::revoked::Row;
+use crate::ledger::sqlite::{connect, io_error, len, origin, revoked, unreadable};
 
 /// A file that is open for reading.
 #[derive(Debug)]
@@ -78,6 +79,40 @@ impl Select {
             connection.query_row(select, (end, CHECKPOINT), |row| row.get::<_, i64>(0)).optional()
         });
         Ok(found?.map(i64::cast_unsigned))
+    }
+
+    /// The revocations whose certificates are kept.
+    pub(in crate::ledger) fn kept_revocations(&self) -> Result<Vec<u64>, LedgerError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached("SELECT idx FROM revocation")?;
+            select.query_map((), |row| Ok(row.get::<_, i64>(0)?.cast_unsigned()))?.collect()
+        })
+    }
+
+    /// So many revocations after the one at this index.
+    pub(in crate::ledger) fn revocations(
+        &self,
+        after: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<RawEntry>, LedgerError> {
+        let (after, most) = (after.map_or(-1, u64::cast_signed), i64::try_from(most).unwrap_or(i64::MAX));
+        self.read(|connection| {
+            let select = "SELECT idx, leaf FROM revocation JOIN entry USING (idx) WHERE idx > ?1 ORDER BY idx LIMIT ?2";
+            let mut select = connection.prepare_cached(select)?;
+            let rows = select.query_map([after, most], |row| {
+                Ok(RawEntry { index: row.get::<_, i64>(0)?.cast_unsigned(), bytes: row.get(1)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// What is revoked of some CA keys.
+    pub(in crate::ledger) fn revoked(&self, cas: &[[u8; 32]]) -> Result<Vec<Row>, LedgerError> {
+        self.read(|connection| {
+            let rows: Vec<_> =
+                cas.iter().map(|ca_key| revoked::select(connection, ca_key)).collect::<Result<_, _>>()?;
+            Ok(rows.concat())
+        })
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {

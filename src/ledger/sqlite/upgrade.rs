@@ -20,6 +20,13 @@ const CRL_NUMBERS: &str = "
                                            PRIMARY KEY (ca_key, series, number)) STRICT, WITHOUT ROWID;
 ";
 
+/// What schemas before 5 did not have: the revocations whose certificates are kept, and those.
+const REVOKED: &str = "
+    CREATE TABLE IF NOT EXISTS revocation (idx INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE IF NOT EXISTS revoked (ca_key BLOB, serial BLOB, reason TEXT, since INTEGER NOT NULL, not_after INTEGER,
+                                        is_ca INTEGER, PRIMARY KEY (ca_key, serial, reason)) STRICT, WITHOUT ROWID;
+";
+
 /// Schemas before 4 had one number of a series, that of the newest intent.
 const BEFORE_SCHEMA_4: &str = "
     ALTER TABLE crl_number RENAME TO one_crl_number;
@@ -74,8 +81,11 @@ fn upgraded(connection: &mut Connection, index: &Index) -> Stored<Option<(&'stat
         transaction.execute_batch(BEFORE_SCHEMA_3)?;
     }
     transaction.execute_batch(CRL_NUMBERS)?;
+    transaction.execute_batch(REVOKED)?;
     if matches!(&*found, "1" | "2" | "3") {
         transaction.execute_batch(BEFORE_SCHEMA_4)?;
+    }
+    if found != SCHEMA_VERSION.to_string() {
         let version = "UPDATE meta SET value = ?1 WHERE name = 'schema'";
         transaction.execute(version, [SCHEMA_VERSION.to_string()])?;
     }

@@ -527,7 +527,10 @@ async fn a_role_with_what_the_manual_grants_suffices_and_can_remove_nothing() {
         "TRUNCATE countersign.entry",
         "DROP TRIGGER entry_is_never_changed ON countersign.entry",
         "DELETE FROM countersign.serial",
-        "DELETE FROM countersign.barred",
+        "DELETE FROM countersign.revoked",
+        "UPDATE countersign.revoked SET not_after = 0",
+        "DELETE FROM countersign.revocation",
+        "DELETE FROM countersign.revoked_subject",
         "DELETE FROM countersign.signer",
         "UPDATE countersign.signer SET origin = 'x'",
         "UPDATE countersign.signer SET role = current_user",
@@ -560,7 +563,9 @@ async fn a_signers_role_writes_into_no_other_log_and_fences_nobody() {
         "INSERT INTO countersign.request VALUES ('a', 'b', VICTIM, 0)",
         "INSERT INTO countersign.serial VALUES ('a', 'b', VICTIM, 0)",
         "INSERT INTO countersign.crl_number VALUES ('a', 'complete', 'b', VICTIM, 0)",
-        "INSERT INTO countersign.barred VALUES ('a', 'b', VICTIM, 0)",
+        "INSERT INTO countersign.revoked VALUES ('a', 'b', 'c', 0, 0, false, VICTIM)",
+        "INSERT INTO countersign.revocation VALUES (VICTIM, 0)",
+        "INSERT INTO countersign.revoked_subject VALUES ('a', 'b', 'c', VICTIM)",
         "UPDATE countersign.serial SET signer = 9999",
         "UPDATE countersign.request SET signer = 9999",
     ] {
@@ -618,6 +623,35 @@ async fn a_subject_key_that_one_signer_bars_is_certified_by_none() {
     }
     other.close().await;
     assert_eq!(fleet.word(&fleet.open_other(), anew(&request)).await, "SUBJECT_KEY_REVOKED");
+}
+
+#[tokio::test]
+async fn a_schema_1_is_brought_up_to_date_with_what_it_bars() {
+    let fleet = Fleet::new();
+    fleet.database.sql(include_str!("../postgres/schema.sql"));
+    let request = fleet.fixture.request("alice");
+    let tbs = Tbs::parse(request.kind, &request.bytes).unwrap();
+    let hex = |bytes: [u8; 32]| bytes.map(|byte| format!("{byte:02x}")).concat();
+    let (ca_key, subject) = (fleet.fixture.key().spki_sha256(), entry::subject_key(&tbs).unwrap());
+    fleet.database.sql(&format!(
+        "INSERT INTO countersign.barred VALUES ('\\x{}', '\\x{}', 1, 0)",
+        hex(ca_key),
+        hex(subject)
+    ));
+    let one = fleet.fixture.open();
+    assert_eq!(fleet.database.sql("SELECT schema FROM countersign.meta"), "2");
+    assert_eq!(fleet.word(&one, request).await, "SUBJECT_KEY_REVOKED");
+}
+
+#[test]
+fn a_role_that_may_not_bring_a_schema_up_to_date_is_told_what_to_do() {
+    let mut fleet = Fleet::new();
+    let _roles = fleet.use_roles();
+    fleet.database.sql("UPDATE countersign.meta SET schema = 1");
+    for error in [Ledger::open(&fleet.fixture.config).unwrap_err(), Reader::open(&fleet.other).unwrap_err()] {
+        let said = std::error::Error::source(&error).unwrap().to_string();
+        assert!(said.contains("countersign ledger schema --since 1 | psql"), "{said}");
+    }
 }
 
 #[test]

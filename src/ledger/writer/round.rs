@@ -7,10 +7,10 @@ use countersign_tbs::crl::CrlNumber;
 
 use crate::ledger::admit::{self, Claimed};
 use crate::ledger::claim::Conflict;
-use crate::ledger::compromised::{self, Compromised};
+use crate::ledger::compromised::Compromised;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::store::{Batch, Needs, Stored};
-use crate::ledger::writer::{Refused, Waiting, Wanted};
+use crate::ledger::writer::{Refused, Ruling, Waiting, Wanted};
 use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
 /// All that waits, by kind.
@@ -20,7 +20,7 @@ pub(super) struct Round {
     pub(super) refusals: Vec<Waiting<Refused, Option<u64>>>,
     pub(super) thaws: Vec<Waiting<Box<Thaw>, Option<Receipt>>>,
     /// What operators rule: revocations, and steps of rotations.
-    pub(super) rulings: Vec<Waiting<Box<Entry>, Receipt>>,
+    pub(super) rulings: Vec<Waiting<Box<Ruling>, Option<Receipt>>>,
     pub(super) intents: Vec<Waiting<Box<Wanted>, Claimed>>,
     /// Who asks for a key's newest CRL number.
     pub(super) numbers: Vec<Waiting<[u8; 32], Option<CrlNumber>>>,
@@ -32,7 +32,7 @@ pub(super) struct Written {
     records: Vec<u64>,
     refusals: Vec<Option<u64>>,
     thaws: Vec<Option<Receipt>>,
-    rulings: Vec<Receipt>,
+    rulings: Vec<Option<Receipt>>,
     intents: Vec<Claimed>,
     numbers: Vec<Option<CrlNumber>>,
 }
@@ -74,6 +74,16 @@ impl Round {
         records.chain(intents).collect()
     }
 
+    /// The rulings that are in the log by now.
+    pub(super) fn ruled(&self, written: &Written) -> impl Iterator<Item = &Entry> {
+        self.recorded(&written.rulings)
+    }
+
+    fn recorded(&self, receipts: &[Option<Receipt>]) -> impl Iterator<Item = &Entry> {
+        let rulings = self.rulings.iter().zip(receipts.to_vec());
+        rulings.filter(|(_, receipt)| receipt.is_some()).map(|(ruling, _)| &ruling.what.entry)
+    }
+
     /// Appends all of it. A thaw comes before the intents that wait for it, and a revocation before those that it bars.
     pub(super) fn append(&self, batch: &mut impl Batch, barred: &Compromised) -> Stored<Written> {
         let records =
@@ -85,18 +95,20 @@ impl Round {
         let refusals = refusals.collect::<Result<_, _>>()?;
         let thaws = self.thaws.iter().map(|thaw| admit::thaw(batch, &thaw.what, thaw.time));
         let thaws = thaws.collect::<Result<_, _>>()?;
-        let rulings = self.rulings.iter().map(|ruling| batch.append_entry(&ruling.what));
-        let rulings = rulings.collect::<Result<_, _>>()?;
-        let just_now = Compromised::of(self.rulings.iter().map(|ruling| &*ruling.what));
+        let rulings = self.rulings.iter().map(|ruling| {
+            let Ruling { entry, meant } = &*ruling.what;
+            match meant {
+                Some(meant) => admit::revocation(batch, entry, meant),
+                None => batch.append_entry(entry).map(Some),
+            }
+        });
+        let rulings: Vec<Option<Receipt>> = rulings.collect::<Result<_, _>>()?;
+        let just_now = Compromised::of(self.recorded(&rulings));
         let intents = self.intents.iter().map(|intent| {
             let Wanted { claim, leaf } = &*intent.what;
-            if let Some(conflict) = barred.against(claim).or_else(|| just_now.against(claim)) {
-                return Ok(Err(conflict));
-            }
-            if batch.is_barred(claim)? {
-                return Ok(Err(compromised::conflict()));
-            }
-            admit::intent(batch, claim, intent.time, leaf)
+            let mut reasons: Vec<_> = barred.reasons(claim).chain(just_now.reasons(claim)).collect();
+            reasons.extend(batch.subject_reasons(claim)?);
+            admit::intent(batch, claim, intent.time, leaf, &reasons)
         });
         let intents = intents.collect::<Result<_, _>>()?;
         let numbers = self.numbers.iter().map(|asked| batch.newest_crl_number(&asked.what));

@@ -89,7 +89,12 @@ fn every_reason_of_policy_has_a_case() {
         .collect();
     // The ledger gives those that are about earlier requests, and what was revoked.
     let of_policy = Reason::ALL.iter().filter(|reason| match reason.class() {
-        ReasonClass::Denied if matches!(reason, Reason::SubjectKeyRevoked | Reason::CertificateRevoked) => {
+        ReasonClass::Denied
+            if matches!(
+                reason,
+                Reason::SubjectKeyRevoked | Reason::CertificateRevoked | Reason::RevokedNotListed
+            ) =>
+        {
             false
         }
         ReasonClass::Taken

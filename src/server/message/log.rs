@@ -1,12 +1,15 @@
 //! What readers of the ledger ask, and what they are told.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use countersign_proto::v1;
+use countersign_tbs::x509::SerialNumber;
 
 use super::super::status::Fault;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::merkle::Hash;
-use crate::ledger::{Consistency, Filter, Inclusion, RawEntry, Revocations};
+use crate::ledger::{Consistency, Due, Filter, Inclusion, LogState, LoggedRevocation, RawEntry, Revocations};
 
 /// Reads a filter; what is empty is not asked for.
 ///
@@ -65,6 +68,41 @@ pub(in crate::server) fn consistency(log_origin: &str, proof: Consistency) -> v1
     let Consistency { old, new, hashes } = proof;
     let tree = |(size, root)| Some(tree(log_origin.to_owned(), size, root));
     v1::ConsistencyProof { old: tree(old), tree: tree(new), hashes: hashes.iter().map(hash).collect() }
+}
+
+/// So many of what a list names, after a serial.
+pub(in crate::server) fn revoked(
+    due: BTreeMap<SerialNumber, Due>,
+    after: &[u8],
+    most: usize,
+) -> v1::ListRevokedResponse {
+    let after = SerialNumber::new(after);
+    let mut rest = due.into_iter().filter(|(serial, _)| after.is_none_or(|after| *serial > after));
+    let certificates = rest.by_ref().take(most).map(|(serial, due)| v1::RevokedCertificate {
+        serial: Bytes::copy_from_slice(serial.as_bytes()),
+        since_ms: due.since.0,
+        reason: due.reason.to_string(),
+    });
+    let certificates = certificates.collect();
+    v1::ListRevokedResponse { certificates, more: rest.next().is_some() }
+}
+
+/// So many of the revocations that were found.
+pub(in crate::server) fn revocations(
+    logs: Vec<LogState>,
+    found: Vec<LoggedRevocation>,
+    most: usize,
+) -> v1::ListRevocationsResponse {
+    let more = found.len() > most;
+    let logs = logs.into_iter().map(|LogState { origin, size, newest }| v1::LogState {
+        log_origin: origin,
+        size,
+        newest_ms: newest.0,
+    });
+    let revocations = found.into_iter().take(most).map(|LoggedRevocation { log, entry }| {
+        v1::LoggedRevocation { log_origin: log, index: entry.index, leaf: entry.bytes.into() }
+    });
+    v1::ListRevocationsResponse { revocations: revocations.collect(), more, logs: logs.collect() }
 }
 
 fn hash(hash: &Hash) -> Bytes {

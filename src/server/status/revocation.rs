@@ -3,6 +3,8 @@
 use tonic::Code;
 
 use super::Rejection;
+use crate::ledger::RevokeError;
+use crate::sign::Failure;
 
 /// A revocation that is not recorded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,13 +19,25 @@ pub(in crate::server) enum RevocationFault {
     Invalid,
     /// Of certificates that the ledger does not have.
     Nothing,
+    /// Of more than is written at once.
+    TooMany,
 }
 
 impl RevocationFault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 5] =
-        [Self::NoSuchKey, Self::Key, Self::Serial, Self::Invalid, Self::Nothing];
+    pub(super) const ALL: [Self; 6] =
+        [Self::NoSuchKey, Self::Key, Self::Serial, Self::Invalid, Self::Nothing, Self::TooMany];
+}
+
+impl From<RevokeError> for Rejection {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Ledger(error) => Failure::from(error).into(),
+            RevokeError::Archive(error) => error.into(),
+            RevokeError::TooMany => RevocationFault::TooMany.into(),
+        }
+    }
 }
 
 impl From<RevocationFault> for Rejection {
@@ -56,6 +70,12 @@ impl From<RevocationFault> for Rejection {
                 "NOTHING_TO_REVOKE",
                 "nothing that this log signed with this key matches; check the selection, or allow what is not in the ledger \
                  (--not-in-ledger) to revoke a serial, a key id or a subject key that was signed elsewhere",
+            ),
+            RevocationFault::TooMany => Self::new(
+                Code::OutOfRange,
+                "TOO_MANY_REVOKED",
+                "this means more than 100,000 certificates that have not expired, which are not revoked at once; revoke them in pieces, by \
+                 time, or replace the CA key",
             ),
         }
     }

@@ -1,10 +1,12 @@
 //! CRLs of what the ledger says is revoked: made, signed and believed.
 
 use countersign_tbs::Tbs;
+use countersign_tbs::crl::{EntryExtension, Reason, RevokedEntry};
 use countersign_tbs::x509::SerialNumber;
 
 use super::*;
-use crate::crl_ocsp::authority::{Authority, CRL_URL, try_openssl};
+use crate::crl_ocsp::authority::{Authority, CRL_URL, time, try_openssl};
+use crate::crl_ocsp::{bytes, list, sign as sign_list};
 
 /// An authority whose front-end may read the ledger.
 async fn authority() -> Authority {
@@ -125,35 +127,69 @@ async fn again(site: &Site, daemon: &Daemon, name: &str) -> SerialNumber {
     serial
 }
 
-/// Of its database's ledgers, a list is of one: an operator says so, after what the others have is revoked here by serial.
+/// Whichever signer of a database was told, and whichever makes the list.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_one_ledger_of_several_is_made_only_if_that_is_said() {
+async fn a_list_has_what_any_signer_of_the_database_revoked() {
     let authority = authority().await;
     let Authority { site, revoked, .. } = &authority;
     let database = test_postgres::Server::shared().database();
     let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
     let postgres = format!("path = \"signer\"\npostgres = \"{}\"", database.connection());
-    site.configure(&config.replace("path = \"ledger.sqlite\"", &postgres));
+    let config = config.replace("path = \"ledger.sqlite\"", &postgres);
+    site.configure(&config);
+    let two = config.replace("\"signer\"", "\"two\"").replace("signer.sock", "two.sock");
+    let two = two.replace("test.countersign.example/ledger", "two.countersign.example/ledger");
+    std::fs::write(site.path("two.toml"), two).unwrap();
+    let with_two = |args: &[&str]| {
+        let mut command = site.command(args);
+        command.env("COUNTERSIGN_CONFIG", site.path("two.toml"));
+        command
+    };
     let daemon = site.serve();
-    made(site, &daemon, &[]);
-    // Another signer is there from now on.
-    database.sql("INSERT INTO countersign.signer (origin) VALUES ('two.example/ledger')");
-    let refused = crl(site, &daemon, &[]);
-    let message = text(&refused.stderr);
-    assert!(!refused.status.success(), "{message}");
-    assert!(message.contains("would lack what was certified or revoked in two.example/ledger"), "{message}");
-    assert!(message.contains("--this-log-alone"), "{message}");
+    let two = Daemon::start(with_two(&["serve"]).stdout(std::process::Stdio::null()));
     let serial = revoked.to_string();
     let revoke = ["revoke", "ca", "--why", "a test", "--yes", "--serial", &serial, "--not-in-ledger"];
-    let output = site.run(&revoke);
-    let warning = text(&output.stderr);
-    assert!(
-        output.status.success() && warning.contains("revoked in two.example/ledger is not in it"),
-        "{warning}"
-    );
-    let said = made(site, &daemon, &["--this-log-alone"]);
-    assert!(said.contains("CRL 0x02 of key ca, 1 certificates"), "{said}");
-    assert!(!is_revoked(&authority, "ca", "good") && is_revoked(&authority, "ca", "revoked"));
+    let output = with_two(&revoke).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for (made_by, number) in [(&daemon, 1), (&two, 2)] {
+        let said = made(site, made_by, &[]);
+        assert!(said.contains(&format!("CRL 0x0{number} of key ca, 1 certificates")), "{said}");
+        assert!(!is_revoked(&authority, "ca", "good") && is_revoked(&authority, "ca", "revoked"));
+    }
+    daemon.stop();
+    two.stop();
+}
+
+/// Who may have lists signed cannot have one without what is revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_caller_has_no_list_signed_that_leaves_a_certificate_out() {
+    let authority = authority().await;
+    let Authority { site, ca, revoked, .. } = &authority;
+    let daemon = site.serve();
+    let serial = revoked.to_string();
+    site.run_ok(&[
+        "revoke",
+        "ca",
+        "--why",
+        "a test",
+        "--yes",
+        "--reason",
+        "key-compromise",
+        "--serial",
+        &serial,
+    ]);
+    let hold = vec![EntryExtension::Reason(Reason::CertificateHold)];
+    let weaker = RevokedEntry { extensions: hold, ..RevokedEntry::new(*revoked, time(now())) };
+    for (what, list) in [("empty", list(ca, 7)), ("weaker", list(ca, 7).entry(&weaker))] {
+        let error = sign_list(site, &daemon, "ca", bytes(list)).await.unwrap_err();
+        assert_eq!(
+            (&*error.reason, error.rule.as_deref()),
+            ("REVOKED_NOT_LISTED", Some("ledger.revoked")),
+            "{what}"
+        );
+        assert!(matches!(site.entries().last(), Some(Entry::Refusal { .. })), "{what}");
+    }
+    made(site, &daemon, &["--number", "7"]);
     daemon.stop();
 }
 

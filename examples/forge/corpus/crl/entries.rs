@@ -75,6 +75,42 @@ const SERIALS: &[Row<Forgery>] = &[
     ("21-octets", "a number that is too long", "RFC 5280 §4.1.2.2", "SERIAL_NUMBER", |tbs| {
         tbs.entries(&[entry(&[0x42; 21], &[])]);
     }),
+    (
+        "revoked-left-out",
+        "a list by which a stolen certificate is good again",
+        "RFC 5280 §3.3",
+        "REVOKED_NOT_LISTED by ledger.revoked",
+        |tbs| {
+            tbs.entries(&[entry(&[0x43; 16], &[&reason(&[10, 1, 1])])]);
+        },
+    ),
+    (
+        "revoked-nothing",
+        "a list by which nothing is revoked",
+        "RFC 5280 §3.3",
+        "REVOKED_NOT_LISTED by ledger.revoked",
+        |tbs| {
+            tbs.entries = None;
+        },
+    ),
+    (
+        "revoked-held",
+        "a compromised key that may be trusted again",
+        "RFC 5280 §5.3.1",
+        "REVOKED_NOT_LISTED by ledger.revoked",
+        |tbs| {
+            tbs.entries(&[entry(SERIAL, &[&reason(&[10, 1, 6])])]);
+        },
+    ),
+    (
+        "revoked-for-less",
+        "a compromised key whose earlier signatures are to count",
+        "RFC 5280 §5.3.1",
+        "REVOKED_NOT_LISTED by ledger.revoked",
+        |tbs| {
+            tbs.entries(&[entry(SERIAL, &[&reason(&[10, 1, 4])])]);
+        },
+    ),
 ];
 
 const DATES: &[Row<Forgery>] = &[

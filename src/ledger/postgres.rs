@@ -20,6 +20,7 @@ use crate::ledger::{Leaf, LedgerError};
 mod additions;
 mod batch;
 mod claims;
+mod commit;
 mod config;
 mod error;
 mod link;

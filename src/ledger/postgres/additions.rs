@@ -5,6 +5,7 @@ use tokio::join;
 use tokio_postgres::{Client, Error, Statement};
 
 use crate::ledger::crl_number::Series;
+use crate::ledger::postgres::commit::transaction;
 use crate::ledger::postgres::revoked::Revoked;
 use crate::ledger::postgres::rows::Changes;
 use crate::ledger::postgres::sql::{Statements, execute};
@@ -53,14 +54,14 @@ pub(super) struct Forgotten {
 }
 
 impl Additions {
-    /// In one round trip. The commit is not among it: a statement that cannot be sent would be left out of what is committed.
+    /// In one round trip; the number of the transaction. The commit is not among it: a statement that cannot be sent would be left out of what is committed.
     pub(super) async fn write(
         &self,
         client: &Client,
         statements: &Statements,
         signer: i32,
         first: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<String, Error> {
         let Self { leaves, outcomes, requests, serials, revoked, forgotten, lists, rows } = self;
         let written = join!(
             biased;
@@ -73,10 +74,12 @@ impl Additions {
             forgotten.write(client, &statements.forget_numbers),
             lists.write(client, &statements.set_numbers, signer),
             rows.write(client, statements),
+            transaction(client, statements),
             // The server's own deadline would end a commit that waits for a stand-by, and call it done.
             client.batch_execute("SET LOCAL statement_timeout = 0"),
         );
-        let (entries, outcomes, requests, serials, revoked, forgotten, lists, rows, patient) = written;
+        let (entries, outcomes, requests, serials, revoked, forgotten, lists, rows, number, patient) =
+            written;
         entries
             .and(outcomes)
             .and(requests)
@@ -86,6 +89,7 @@ impl Additions {
             .and(lists)
             .and(rows)
             .and(patient)
+            .and(number)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::ledger::error::StoreError;
 use crate::ledger::meant::Sizes;
 use crate::ledger::postgres::additions::Additions;
 use crate::ledger::postgres::claims::{self, Answers, Found, Known, Wanted};
+use crate::ledger::postgres::commit::commit;
 use crate::ledger::postgres::revoked::Revoked;
 use crate::ledger::postgres::rows::{self, Changes};
 use crate::ledger::postgres::{Connected, DatabaseError, Freezes, Store, number};
@@ -178,17 +179,21 @@ impl<'a> Batch<'a> {
         let (signer, first, additions) = (self.store.signer.id, self.first.cast_signed(), self.additions());
         let Connected { session, statements } = self.connected.clone();
         let client = Arc::clone(&session.client);
-        self.store
+        let (writer, prepared) = (Arc::clone(&client), Arc::clone(&statements));
+        let transaction = self
+            .store
             .link
-            .wait("writing", async move { additions.write(&client, &statements, signer, first).await })?;
+            .wait("writing", async move { additions.write(&writer, &prepared, signer, first).await })?;
         session.was_warned();
-        let client = Arc::clone(&session.client);
-        let committed =
-            self.store.link.wait("committing", async move { client.batch_execute("COMMIT").await });
+        let committed = self
+            .store
+            .link
+            .wait("committing", async move { commit(&client, &statements, &transaction).await });
         self.is_open = false;
         match committed {
-            Ok(()) if !session.was_warned() => Ok(()),
-            Ok(()) => Err(StoreError::InDoubt(DatabaseError::NotReplicated)),
+            Ok(false) => Err(StoreError::InDoubt(DatabaseError::RolledBack)),
+            Ok(true) if !session.was_warned() => Ok(()),
+            Ok(true) => Err(StoreError::InDoubt(DatabaseError::NotReplicated)),
             Err(error) => Err(StoreError::InDoubt(error)),
         }
     }

@@ -31,6 +31,9 @@ pub enum DatabaseError {
         /// For how long it was waited for.
         within: Duration,
     },
+    /// It answered a commit, and has not committed.
+    #[error("it answered a commit, and says that the transaction is not committed")]
+    RolledBack,
     /// It answered a commit, and said that a stand-by might not have it.
     #[error("it says that a stand-by might not have what was committed")]
     NotReplicated,

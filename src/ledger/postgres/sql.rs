@@ -119,6 +119,10 @@ const SET_TALLY: &str = "INSERT INTO countersign.tally (caller, whole, whole_at,
     ON CONFLICT (caller) DO UPDATE SET whole = excluded.whole, whole_at = excluded.whole_at, count = excluded.count, \
     since = excluded.since";
 
+/// A number that the server gives it once something is written.
+const TRANSACTION: &str = "SELECT pg_current_xact_id()::text";
+const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
+
 macro_rules! statements {
     ($($name:ident = $sql:ident),* $(,)?) => {
         /// The statements of one session.
@@ -134,6 +138,8 @@ macro_rules! statements {
 
 statements! {
     lock = LOCK,
+    transaction = TRANSACTION,
+    fate = FATE,
     epoch = EPOCH,
     len = LEN,
     by_request = BY_REQUEST,

@@ -1,11 +1,13 @@
 //! The ledger alone, with no token: `cargo bench --bench ledger [-- SECONDS [CALLERS...]]`, in a directory of its own.
 //!
 //! Out, for each number of callers: durable intents per second, each with an outcome behind it, and what the ledger costs
-//! of the CPU for each: the process's CPU time, less that of the same requests when they are only built and decided.
+//! of the CPU for each: the process's CPU time, less that of the same requests when they are only built and decided. Then what one
+//! caller waits for, beside what the disk alone takes for a commit, and what a verification takes that `ledger verify` is made of.
 //! `LEDGER_BENCH_ENTRIES=10000000` fills a log with so many entries first, and measures opening it, looking up and making its
 //! index anew as well. `LEDGER_BENCH_POSTGRES="host=… dbname=… user=…"` has it in an empty database instead of a file.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::as_conversions,
@@ -13,16 +15,21 @@
 )]
 #![allow(missing_docs, reason = "a benchmark")]
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use countersign::caller::Caller;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
+};
+use countersign::caller::{Caller, CallerName};
 use countersign::config::Config;
 use countersign::key::{Clock, Key, KeyName, KeyPurpose, Keys, PublicKey, Scheme, UnixTime};
-use countersign::ledger::{Ledger, Permitted};
+use countersign::ledger::entry::{RevocationReason, Revoked};
+use countersign::ledger::{Ledger, Permitted, Revocation};
 use countersign::policy::{Decision, Policy};
 use countersign::sign::{Priority, Request, RequestId};
 use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
@@ -175,11 +182,108 @@ async fn measure(site: &Arc<Site>, ledger: &Ledger, callers: usize, seconds: u64
     println!("| {callers} | {rate:.0} | {:.1} µs | {} MiB |", with - without, resident());
 }
 
+/// Half of them took no longer.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// How long each of `work` took, for so many seconds.
+fn timed(seconds: u64, mut work: impl FnMut()) -> Vec<Duration> {
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let began = Instant::now();
+        work();
+        times.push(began.elapsed());
+    }
+    times
+}
+
+/// What one caller waits for, and what it would wait for if there were nothing but the disk.
+async fn alone(site: &Arc<Site>, ledger: &Ledger, directory: &Path, seconds: u64) {
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let decision = site.decide();
+        let began = Instant::now();
+        let permitted = ledger.record(decision).await.unwrap().permitted().unwrap();
+        times.push(began.elapsed());
+        drop(permitted);
+    }
+    let one = median(times);
+    let file = fs::File::create(directory.join("appended")).unwrap();
+    let synced = median(timed(seconds, || {
+        (&file).write_all(&[7; 4096]).unwrap();
+        file.sync_data().unwrap();
+    }));
+    if site.config.ledger.postgres.is_some() {
+        println!("one caller waits for {one:?} (p50); this disk takes {synced:?} to sync an append of 4 KiB");
+        return;
+    }
+    let committed = median(commits(directory, seconds));
+    println!(
+        "one caller waits for {one:?} (p50); SQLite alone takes {committed:?} for the commit of one row of 350 bytes on this disk, \
+         and the disk {synced:?} to sync an append of 4 KiB: the ledger adds {:?} to the commit",
+        one.saturating_sub(committed)
+    );
+}
+
+/// Commits of one row each, as durable as the ledger's.
+fn commits(directory: &Path, seconds: u64) -> Vec<Duration> {
+    let connection = rusqlite::Connection::open(directory.join("alone.sqlite")).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    connection.pragma_update(None, "wal_autocheckpoint", 4096).unwrap();
+    connection.pragma_update(None, "synchronous", "FULL").unwrap();
+    connection
+        .execute_batch("CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT")
+        .unwrap();
+    let mut insert = connection.prepare("INSERT INTO entry (leaf) VALUES (?1)").unwrap();
+    timed(seconds, || assert_eq!(insert.execute([[7_u8; 350].as_slice()]).unwrap(), 1))
+}
+
+/// What the library takes for a signature, on one core; `ledger verify` verifies on all of them.
+fn verifications(seconds: u64) {
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
+    let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref()).unwrap();
+    let message = [7; 300];
+    let signature = pair.sign(&random, &message).unwrap();
+    let one = median(timed(seconds, || key.verify_sig(&message, signature.as_ref()).unwrap()));
+    println!(
+        "one P-256 verification by the library takes {one:?}, {:.0}/s on a core: `ledger verify` has one for two entries, so {:.0} \
+         entries/s on each core are its bound",
+        1.0 / one.as_secs_f64(),
+        2.0 / one.as_secs_f64()
+    );
+}
+
+/// Revokes so many certificates, and says how long one takes.
+async fn revoke(site: &Site, ledger: &Ledger, count: u64) {
+    let began = Instant::now();
+    for n in 0..count {
+        let revocation = Revocation {
+            key: Arc::clone(site.keys.iter().next().unwrap()),
+            what: Revoked::Serial(scattered(n).to_be_bytes().to_vec()),
+            reason: RevocationReason::Unspecified,
+            in_ledger: true,
+            by: CallerName::parse("uid:0").unwrap(),
+            why: "a benchmark".to_owned(),
+        };
+        ledger.revoke(revocation).await.unwrap();
+    }
+    println!(
+        "{count} certificates revoked, one after the other: {:?} each",
+        began.elapsed() / u32::try_from(count).unwrap()
+    );
+}
+
 /// The log as a signer finds it, and a serial that was signed long ago.
 async fn large(site: &Arc<Site>, entries: u64) {
     let ledger = Ledger::open(&site.config.ledger).unwrap();
     let began = Instant::now();
     let (rate, _) = run(site, Some(&ledger), 512, |done| done * 2 >= entries).await;
+    // A start looks for all revocations.
+    revoke(site, &ledger, 1000).await;
     ledger.close().await;
     println!(
         "filled with {entries} entries in {:?}, {rate:.0} intents/s; {} MiB resident",
@@ -217,7 +321,7 @@ async fn main() {
     let seconds = numbers.next().unwrap_or(5);
     let mut callers: Vec<usize> = numbers.map(|number| usize::try_from(number).unwrap()).collect();
     if callers.is_empty() {
-        callers = vec![1, 8, 64, 256];
+        callers = vec![8, 64, 256];
     }
     let directory = tempfile::tempdir().unwrap();
     let site = Arc::new(Site::new(directory.path()));
@@ -229,5 +333,9 @@ async fn main() {
     for callers in callers {
         measure(&site, &ledger, callers, seconds).await;
     }
+    println!();
+    alone(&site, &ledger, directory.path(), seconds).await;
+    println!();
+    verifications(seconds);
     ledger.close().await;
 }

@@ -277,8 +277,8 @@ async fn a_krl_has_what_either_signer_revoked_of_what_either_signed() {
     let sockets =
         ["countersign.sock", "two.sock"].map(|name| format!("unix:{}", fleet.site.path(name).display()));
     let mut lists = Vec::new();
-    for signer in 0..2 {
-        for source in [vec![], vec!["--server", &*sockets[signer]]] {
+    for (signer, socket) in sockets.iter().enumerate() {
+        for source in [vec![], vec!["--server", socket]] {
             let args = [&["ssh-krl", "user-ca", "--output", "fleet.krl", "--replace"], &source[..]].concat();
             fleet.run_ok(signer, &args);
             let list = Krl::parse(&std::fs::read(fleet.site.path("fleet.krl")).unwrap()).unwrap();

@@ -180,10 +180,9 @@ impl<'a> Batch<'a> {
         let Connected { session, statements } = self.connected.clone();
         let client = Arc::clone(&session.client);
         let (writer, prepared) = (Arc::clone(&client), Arc::clone(&statements));
-        let transaction = self
-            .store
-            .link
-            .wait("writing", async move { additions.write(&writer, &prepared, signer, first).await })?;
+        let transaction = self.store.link.wait("writing", async move {
+            Box::pin(additions.write(&writer, &prepared, signer, first)).await
+        })?;
         session.was_warned();
         let committed = self
             .store

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
-use countersign_proto::v1;
+use countersign_proto::{Client, v1};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Fault};
+use crate::config::{Config, Fault, unguarded};
 use crate::key::Scheme;
 use crate::key::pem::pem;
 use crate::token::process;
@@ -132,16 +134,56 @@ pub(crate) struct Faults(Vec<Fault>);
 #[error("{}", causes(.0))]
 pub(crate) struct NoAnswer(anyhow::Error);
 
+/// Arguments that do not fit the configuration, or each other, and what to give instead: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(String);
+
+impl Usage {
+    /// A section that was named on the command line, and is not in the configuration.
+    pub(crate) fn no_section<'a>(kind: &str, name: &str, there: impl Iterator<Item = &'a str>) -> Self {
+        let there: Vec<_> = there.collect();
+        Self(format!("there is no [{kind}.{name}] in the configuration; there are: {}", there.join(", ")))
+    }
+
+    /// A command that talks to the signer's operator socket, of a configuration without one.
+    pub(crate) fn no_socket(config: &Path) -> Self {
+        Self(format!(
+            "{} has no server.unix_socket, which is how the signer is told: set it, and restart the signer, which reads its \
+             configuration only when it starts",
+            config.display()
+        ))
+    }
+}
+
 impl ConfigArgs {
     /// The checked configuration.
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
         load(&self.config)
     }
+
+    /// The checked configuration, if nobody but its owner can change it: for who is to serve by it.
+    fn load_guarded(&self) -> anyhow::Result<Config> {
+        let config = self.load()?;
+        unguarded(&self.config).map_or(Ok(config), |fault| Err(Faults(vec![fault]).into()))
+    }
+
+    /// A connection to the running signer as its operator, over the socket that the configuration names.
+    async fn operator(&self, config: &Config) -> anyhow::Result<Client> {
+        let socket = config.server.unix_socket.as_deref().ok_or_else(|| Usage::no_socket(&self.config))?;
+        let advice = "is `countersign serve` running? If it started before `unix_socket` was set, restart it";
+        Client::connect_unix(socket).await.map_err(|error| anyhow::anyhow!("{error}; {advice}"))
+    }
 }
 
 /// Loads a configuration; its faults become one error.
 pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
-    let mut config = Config::load(path).map_err(Faults)?;
+    Ok(loaded(path).map_err(Faults)?)
+}
+
+/// A configuration, which knows where systemd has put this process's credentials.
+fn loaded(path: &Path) -> Result<Config, Vec<Fault>> {
+    let mut config = Config::load(path)?;
     config.locate_credentials(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref());
     Ok(config)
 }
@@ -151,11 +193,36 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
 pub fn main() -> ExitCode {
     // What `serve` runs for each token is nobody's command: it is in no help and in no completion.
     let is_token_process = std::env::args_os().nth(1).is_some_and(|word| word == process::WORD);
-    let result = if is_token_process { token_process::run() } else { run(Cli::parse().command) };
+    let result = if is_token_process { token_process::run() } else { run(parsed().command) };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
+}
+
+/// The arguments; ends the process if they are none, with a hint at the environment's part in them.
+fn parsed() -> Cli {
+    Cli::try_parse().unwrap_or_else(|mut error| {
+        let tips = error.get(ContextKind::InvalidArg).map(tips).unwrap_or_default();
+        if error.kind() == ErrorKind::MissingRequiredArgument && !tips.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+        error.exit()
+    })
+}
+
+/// Where a missing argument may be named instead.
+fn tips(missing: &ContextValue) -> Vec<StyledStr> {
+    let ContextValue::Strings(missing) = missing else { return Vec::new() };
+    let tip = |argument: &String| match argument.split(' ').next() {
+        Some("--config") => Some("the configuration may also be named in COUNTERSIGN_CONFIG"),
+        Some("--ledger") => {
+            Some("--config FILE, or COUNTERSIGN_CONFIG, names a configuration, which names its ledger")
+        }
+        Some("--server") => Some("the signer's address may also be in COUNTERSIGN_SERVER"),
+        _ => None,
+    };
+    missing.iter().filter_map(tip).map(StyledStr::from).collect()
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -215,15 +282,12 @@ fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(2);
     }
     eprintln!("countersign: {}", causes(error));
-    if error.is::<NoAnswer>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if error.is::<NoAnswer>() || error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
-/// An error and its causes on one line, leaving out each cause that the message before it has told already.
+/// An error and its causes on one line, leaving out each cause that the message before it has told already; what to do comes last.
 fn causes(error: &anyhow::Error) -> String {
-    error.chain().skip(1).fold(error.to_string(), |told, cause| {
-        let cause = cause.to_string();
-        if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
-    })
+    error.source().map_or_else(|| error.to_string(), |_| Fault::caused("", error.as_ref()).message())
 }
 
 /// Sends the log to standard error, from `level` on unless `RUST_LOG` says otherwise.

@@ -5,8 +5,11 @@
 //! with it, for without them the policy is not whole; no other file is opened here.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -58,15 +61,45 @@ pub struct Fault {
     pub line: Option<usize>,
     /// The key in the file, `key.user-ca.allow.staff.max_lifetime`; empty for the file as a whole.
     pub at: String,
-    /// What is wrong, and what to do.
-    pub message: String,
+    /// What is wrong.
+    pub cause: String,
+    /// What to do, if that is known.
+    pub fix: Option<String>,
 }
 
 impl Fault {
-    /// What a start-up check found about the section `at`.
+    /// What a start-up check found about the section `at`: what is wrong, and after the first semicolon what to do. Messages of
+    /// this program have none before.
     #[must_use]
     pub fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: None, line: None, at: at.into(), message: message.into() }
+        let message = message.into();
+        let (cause, fix) =
+            message.split_once("; ").map_or((message.as_str(), None), |(cause, fix)| (cause, Some(fix)));
+        let (cause, fix) = (cause.to_owned(), fix.map(str::to_owned));
+        Self { file: None, line: None, at: at.into(), cause, fix }
+    }
+
+    /// An error and its causes, each of which says what is wrong, and after a semicolon what to do: all that is wrong comes before
+    /// all that is to be done. A cause that was told already is left out.
+    pub(crate) fn caused(at: impl Into<String>, error: &(dyn Error + 'static)) -> Self {
+        let mut whole = Self::new(at, error.to_string());
+        for error in std::iter::successors(error.source(), |&error| error.source()) {
+            let next = Self::new("", error.to_string());
+            if !whole.cause.ends_with(&next.cause) {
+                whole.cause = format!("{}: {}", whole.cause, next.cause);
+            }
+            whole.fix = match (whole.fix, next.fix) {
+                (Some(first), Some(next)) if !first.contains(&next) => Some(format!("{first}; {next}")),
+                (first, next) => first.or(next),
+            };
+        }
+        whole
+    }
+
+    /// What is wrong and what to do, in one line.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.fix.as_ref().map_or_else(|| self.cause.clone(), |fix| format!("{}; {fix}", self.cause))
     }
 }
 
@@ -81,7 +114,7 @@ impl fmt::Display for Fault {
         if !self.at.is_empty() {
             write!(f, "{}: ", self.at)?;
         }
-        f.write_str(&self.message)
+        f.write_str(&self.message())
     }
 }
 
@@ -125,7 +158,15 @@ impl Config {
     /// Every [`Fault`], in the order of the file.
     pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            vec![Fault { file: Some(path.to_owned()), ..Fault::new("", format!("cannot read it: {error}")) }]
+            let fix = match error.kind() {
+                io::ErrorKind::NotFound => "correct --config, or COUNTERSIGN_CONFIG",
+                io::ErrorKind::PermissionDenied => "run this as the daemon's user, or let it read the file",
+                _ => "name the file with --config, or in COUNTERSIGN_CONFIG",
+            };
+            vec![Fault {
+                file: Some(path.to_owned()),
+                ..Fault::new("", format!("cannot read it: {error}; {fix}"))
+            }]
         })?;
         Self::check(path, &text)
     }
@@ -255,6 +296,17 @@ fn read_keys(mut tokens: TokenNames, root: &mut Section<'_, '_>) -> (KnownKeys, 
         );
     }
     (known, keys.into_iter().collect())
+}
+
+/// That others than its owner can write the configuration at `path`, which is the policy.
+pub(crate) fn unguarded(path: &Path) -> Option<Fault> {
+    // That it is not there, loading it says.
+    let mode = std::fs::metadata(path).ok()?.mode() & 0o7777;
+    let message = format!(
+        "has mode {mode:04o}: others can write it, and with it the policy; run `chmod go-w {}`",
+        path.display()
+    );
+    (mode & 0o022 != 0).then(|| Fault { file: Some(path.to_owned()), ..Fault::new("", message) })
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! nothing listens before every key was found, pinned and has signed a challenge that verified, and before the ledger was
 //! compared with the newest checkpoint of it.
 
-use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -352,11 +351,5 @@ fn keep<T>(result: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> 
 
 /// With its causes: what SQLite or the system said is what an operator needs.
 fn ledger_fault(error: &LedgerError) -> Fault {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message = format!("{message}: {error}");
-        cause = error.source();
-    }
-    Fault::new("ledger.path", message)
+    Fault::caused("ledger.path", error)
 }

@@ -64,6 +64,13 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
+/// What a key signs by, as its section says it, for who configured something else: ``it signs by `scheme = "ed25519"` ``.
+pub(crate) fn signs_by(key: &PublicKey) -> String {
+    let fitting = Scheme::ALL.into_iter().filter(|scheme| scheme.fits(key));
+    let fitting: Vec<_> = fitting.map(|scheme| format!("`scheme = \"{}\"`", scheme.name())).collect();
+    format!("that signs by {}", fitting.join(" or "))
+}
+
 /// The one domain that a key may sign in (field-notes B6, B7).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum KeyPurpose {

@@ -113,7 +113,7 @@ async fn loads_hostile_module(network: Network) -> String {
     ]);
     let launch = Launch::of(env!("CARGO_BIN_EXE_countersign").into());
     let faults = Tokens::start_with(launch, &[token], &[], dir.path(), Absent::Fault).await.err().unwrap();
-    assert!(faults.iter().any(|fault| fault.message.contains("hostile.so")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.message().contains("hostile.so")), "{faults:?}");
     assert!(!dir.path().join("elsewhere").exists());
     fs::read_to_string(notes).unwrap()
 }

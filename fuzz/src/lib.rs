@@ -304,7 +304,7 @@ pub fn config(data: &[u8]) -> bool {
             assert_eq!(faults, again);
             let lines = 1..=text.split('\n').count();
             assert!(faults.iter().all(|fault| fault.line.is_none_or(|line| lines.contains(&line))));
-            assert!(faults.iter().any(|fault| !fault.message.is_empty()));
+            assert!(faults.iter().any(|fault| !fault.message().is_empty()));
             false
         }
         _ => panic!("the same text gave two answers"),

@@ -27,7 +27,7 @@ pub(super) struct CheckArgs {
 /// # Errors
 /// [`Faults`], all that were found.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let config = args.config.load()?;
+    let config = args.config.load_guarded()?;
     let text = if args.policy {
         config.policy.canonical_text()
     } else {
@@ -45,7 +45,9 @@ fn lines(keys: &Keys, digest: &str) -> String {
         format!("{}: {}, {}, {}\n", key.name, key.purpose, key.scheme, key.public_key.fingerprint())
     });
     let found: String = found.collect();
-    format!("{found}policy digest {digest}\nno faults: every key was found, and its token can sign with it\n")
+    format!(
+        "{found}policy digest {digest}\nno faults: every key was found, and its token has the mechanism that it signs by\n"
+    )
 }
 
 fn json(keys: &Keys, digest: &str) -> String {

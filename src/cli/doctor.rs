@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{NoAnswer, load, runtime};
-use crate::config::Config;
+use super::{NoAnswer, loaded, runtime};
+use crate::config::{Config, unguarded};
 use crate::daemon;
 use crate::token::process;
 
@@ -45,11 +45,16 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (faults, warnings) = (count(Level::Fault), count(Level::Warning));
     let mut out = io::stdout().lock();
-    if args.json {
+    let printed = if args.json {
         let rows: Vec<_> = findings.iter().map(Finding::to_json).collect();
-        writeln!(out, "{:#}", json!({ "findings": rows, "faults": faults, "warnings": warnings }))?;
+        writeln!(out, "{:#}", json!({ "findings": rows, "faults": faults, "warnings": warnings }))
     } else {
-        findings.iter().try_for_each(|finding| write!(out, "{finding}"))?;
+        findings.iter().try_for_each(|finding| write!(out, "{finding}"))
+    };
+    match printed {
+        // Whoever reads only the first rows (`doctor | head -1`) is still told the status.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        Ok(()) | Err(_) => {}
     }
     match (faults, warnings) {
         (0, 0) => Ok(()),
@@ -66,9 +71,9 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
             "name it with --config or in COUNTERSIGN_CONFIG; countersign.example.toml is the manual of all its keys",
         )]);
     };
-    let mut findings = installation::file(path);
-    let config = match Config::load(path) {
-        Ok(_) => load(path)?,
+    let mut findings: Vec<_> = unguarded(path).iter().map(Finding::of_fault).collect();
+    let config = match loaded(path) {
+        Ok(config) => config,
         Err(faults) => {
             findings.extend(faults.iter().map(Finding::of_fault));
             return Ok(findings);
@@ -92,7 +97,7 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
         if news.is_empty() && !findings.iter().any(|finding| finding.level == Level::Fault) {
             findings.push(Finding::well(
                 "keys",
-                "every key was found, and its token can sign with it".to_owned(),
+                "every key was found, and its token has the mechanism that it signs by".to_owned(),
             ));
         }
         findings.extend(news);

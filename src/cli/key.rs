@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::token::environment;
-use super::{ConfigArgs, pem};
+use super::token::{environment, no_token};
+use super::{ConfigArgs, Usage, pem};
 use crate::config::Config;
 use crate::key::{self, KeyPurpose, PublicKey};
 use crate::ledger::checkpoints::verifier_key;
@@ -150,21 +150,18 @@ pub(super) fn run(command: KeyCommand) -> anyhow::Result<()> {
 /// A key's section and its token's.
 fn sections<'a>(config: &'a Config, name: &str) -> anyhow::Result<(&'a key::Config, &'a token::Config)> {
     let key = config.keys.iter().find(|key| key.name.as_str() == name);
-    let key = key.ok_or_else(|| {
-        let names: Vec<_> = config.keys.iter().map(|key| key.name.as_str()).collect();
-        anyhow::anyhow!("there is no [key.{name}] in the configuration; there are: {}", names.join(", "))
-    })?;
+    let names = config.keys.iter().map(|key| key.name.as_str());
+    let key = key.ok_or_else(|| Usage::no_section("key", name, names))?;
     let token = config.tokens.iter().find(|token| token.name == key.token);
-    let token =
-        token.ok_or_else(|| anyhow::anyhow!("there is no [token.{}] in the configuration", key.token))?;
-    Ok((key, token))
+    Ok((key, token.ok_or_else(|| no_token(config, key.token.as_str()))?))
 }
 
 fn list(args: &ListArgs) -> anyhow::Result<()> {
     let mut config = args.config.load()?;
     if let Some(name) = &args.token {
+        let unknown = no_token(&config, name);
         config.tokens.retain(|token| token.name.as_str() == name);
-        anyhow::ensure!(!config.tokens.is_empty(), "there is no [token.{name}] in the configuration");
+        anyhow::ensure!(!config.tokens.is_empty(), unknown);
     }
     let (rows, failed) = match config.tokens.as_slice() {
         [token] => (list_one(&config, token)?, 0),

@@ -3,12 +3,12 @@
 //! In: which, why, and a word for lists. Out: the ledger's entry of it. The running signer does it, since it alone writes the
 //! ledger: over its Unix socket, for root and its own user. What is meant is shown first, and asked about in a terminal.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail, ensure};
-use countersign_proto::Client;
 use countersign_proto::v1::revoke_request::What;
 use countersign_proto::v1::{self, RevokeRequest};
 use countersign_tbs::key::PublicKey;
@@ -20,6 +20,7 @@ use crate::cli::ledger::{Style, note};
 use crate::cli::revoked::Record;
 use crate::cli::sign::refused;
 use crate::cli::{ConfigArgs, runtime};
+use crate::config::Config;
 use crate::key::{KeyPurpose, UnixTime};
 use crate::ledger::entry::{
     CaKey, RevocationReason, Revoked, UnixMillis, fingerprint, from_fingerprint, key_sha256,
@@ -42,7 +43,7 @@ pub(super) struct Revoke {
     /// privilege-withdrawn
     #[arg(long, value_name = "WORD", default_value = "unspecified")]
     reason: RevocationReason,
-    /// Why, for the ledger: one line
+    /// Why, for the ledger: one line; must be given unless --dry-run is
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     why: Option<String>,
     /// Revoke a serial, a key id or a subject key even if this ledger has no such certificate
@@ -92,13 +93,8 @@ impl Revoke {
 
     async fn revoke(self, out: &mut impl Write) -> anyhow::Result<()> {
         let what = self.what.message()?;
-        let socket = self.config.load()?.server.unix_socket.with_context(|| {
-            format!(
-                "{} has no server.unix_socket, which is how the signer is told; set it",
-                self.config.config.display()
-            )
-        })?;
-        let client = Client::connect_unix(&socket).await?;
+        let config = self.config.load()?;
+        let client = self.config.operator(&config).await?;
         let request = RevokeRequest {
             key: self.key.clone(),
             what: Some(what.clone()),
@@ -123,7 +119,7 @@ impl Revoke {
             return Ok(());
         }
         if !self.yes {
-            confirm(count, &self.key)?;
+            confirm(count, &self.what, &self.key)?;
         }
         let answer = client.revoke(RevokeRequest { dry_run: false, ..request }).await.map_err(refused)?;
         let receipt = answer.receipt.context("the signer gave no receipt")?;
@@ -136,7 +132,7 @@ impl Revoke {
             writeln!(
                 out,
                 "nobody who verifies knows of it before you distribute a new list: {}",
-                next(&ca_key, &self.key)
+                next(&ca_key, &self.key, &config)
             )?;
         }
         Ok(out.flush()?)
@@ -168,19 +164,31 @@ impl Revoke {
     }
 }
 
-/// What is to be done next.
-fn next(ca_key: &CaKey, key: &str) -> String {
-    if ca_key.is_x509() { format!("`countersign crl {key}`") } else { format!("`countersign ssh-krl {key}`") }
+/// What is to be done next, as a line to paste.
+fn next(ca_key: &CaKey, key: &str, config: &Config) -> String {
+    if ca_key.is_x509() {
+        let section = config.keys.iter().find(|section| section.name.as_str() == key);
+        let file = |path: Option<&PathBuf>| path.map_or("FILE".to_owned(), |path| path.display().to_string());
+        let certificate = file(section.and_then(|section| Some(&section.certificate.as_ref()?.own)));
+        let socket = file(config.server.unix_socket.as_ref());
+        format!(
+            "`countersign crl {key} --certificate {certificate} --output {key}.crl --server unix:{socket}`"
+        )
+    } else {
+        format!("`countersign ssh-krl {key} --output {key}.krl`, for the file that sshd's RevokedKeys names")
+    }
 }
 
 /// Asks, if there is somebody to ask.
-fn confirm(count: u64, key: &str) -> anyhow::Result<()> {
+fn confirm(count: u64, what: &Selected, key: &str) -> anyhow::Result<()> {
     let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
     ensure!(stdin.is_terminal(), "nothing was revoked: there is no terminal to ask in; give --yes");
-    write!(
-        stderr,
-        "{count} certificates of key {key} will be revoked, and there is no way back. Type yes to go on: "
-    )?;
+    let doomed = match count {
+        0 => format!("{what} of key {key} will be revoked although this ledger has no such certificate"),
+        1 => format!("1 certificate of key {key} will be revoked"),
+        _ => format!("{count} certificates of key {key} will be revoked"),
+    };
+    write!(stderr, "{doomed}, and there is no way back. Type yes to go on: ")?;
     stderr.flush()?;
     let mut answer = String::new();
     stdin.read_line(&mut answer)?;
@@ -210,6 +218,21 @@ fn revoked(key: &v1::Key, what: What) -> anyhow::Result<(CaKey, Revoked)> {
         What::Entry(index) => Some(Revoked::Entry(index)),
     };
     Ok((ca_key, what.context("the signer takes a selection that this command does not read")?))
+}
+
+/// As a person names it.
+impl fmt::Display for Selected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { serial, key_id, principal, subject, since: _, until: _, entry } = self;
+        let texts =
+            [("serial", serial), ("key id", key_id), ("principal", principal), ("subject key", subject)];
+        match (texts.into_iter().find_map(|(kind, text)| Some((kind, text.as_ref()?))), entry) {
+            // It is a person's own argument, but may have been pasted.
+            (Some((kind, text)), _) => write!(f, "{kind} {}", text.escape_debug()),
+            (None, Some(entry)) => write!(f, "entry {entry}"),
+            (None, None) => f.write_str("what was recorded at that time"),
+        }
+    }
 }
 
 impl Selected {

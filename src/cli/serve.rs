@@ -25,7 +25,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     if args.stop_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
-    let config = &args.config.load()?;
+    let config = &args.config.load_guarded()?;
     super::log(tracing::Level::INFO);
     // Its TLS key belongs into no core file and no debugger.
     process::seal()?;
@@ -52,7 +52,9 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 async fn reload(mut hangup: Signal, tls_files: Reload) {
     while hangup.recv().await.is_some() {
         match tls_files.reload() {
-            Ok(()) => tracing::info!("SIGHUP: new connections use the TLS files as they are now"),
+            Ok(()) => tracing::info!(
+                "SIGHUP: new connections use the TLS files as they are now; the configuration itself is read again only by a restart"
+            ),
             Err(faults) => {
                 for fault in faults {
                     tracing::error!("SIGHUP: the TLS files that were loaded before stay in use: {fault}");

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use countersign_proto::client::{CallError, Client};
+use countersign_proto::client::{CallError, Client, ConnectError};
 use countersign_proto::v1::sign_request::Tbs;
 use countersign_proto::v1::{Key, Priority, SignRequest, SignResponse};
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{Certificate, CertificateTbs, CertificateType, SubjectKey};
 
 use crate::agent::{Address, Upstream};
+use crate::cli::Usage;
 use crate::key::UnixTime;
 use crate::policy::fields::{Fields, NamedValue};
 
@@ -76,7 +77,7 @@ pub(super) struct ServerArgs {
 /// What the certificate says.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SubjectArgs {
-    /// An account, or with --host a host name, that the certificate is good for; may be repeated.
+    /// An account, or with --host a host name, that the certificate is good for; repeat it for several.
     #[arg(long = "principal", required = true, value_name = "NAME")]
     principals: Vec<String>,
     /// How long the certificate is valid from now on.
@@ -146,13 +147,22 @@ pub(super) fn read_public_key(path: &Path) -> anyhow::Result<(String, SubjectKey
     Ok((line, key))
 }
 
+/// Connects to the signer at an address that was given as an argument, or in the environment.
+pub(super) async fn connect(address: &Address, timeout: Duration) -> anyhow::Result<Client> {
+    match address.connect().await {
+        Ok(client) => Ok(client.with_deadline(timeout)),
+        Err(error @ ConnectError::Address(_)) => Err(Usage(error.to_string()).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl ServerArgs {
     /// Connects, with this caller's identity.
     ///
     /// # Errors
     /// An address, file or server that is not there.
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
-        Ok(self.address()?.connect().await?.with_deadline(self.timeout))
+        connect(&self.address()?, self.timeout).await
     }
 
     /// The same, for a program that outlives a connection.
@@ -168,7 +178,7 @@ impl ServerArgs {
             return Ok(Address::Unix(path.into()));
         }
         let (Some(cert), Some(key), Some(ca)) = (&self.tls_cert, &self.tls_key, &self.tls_ca) else {
-            bail!("{} needs --tls-cert, --tls-key and --tls-ca", self.server);
+            bail!(Usage(format!("{} needs --tls-cert, --tls-key and --tls-ca", self.server)));
         };
         let (cert, key, ca) = (cert.clone(), key.clone(), ca.clone());
         Ok(Address::Tls { url: self.server.clone(), cert, key, ca })

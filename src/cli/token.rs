@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, Usage};
 use crate::config::Config;
 use crate::token::pkcs11::init::{self, Pins};
 use crate::token::pkcs11::module::{Module, trim};
@@ -100,10 +100,15 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
     init_token(modules.load(&device.module)?, device, &token, args)
 }
 
+/// That a token was named on the command line which has no section.
+pub(super) fn no_token(config: &Config, name: &str) -> Usage {
+    Usage::no_section("token", name, config.tokens.iter().map(|token| token.name.as_str()))
+}
+
 /// The section of a token that was named on the command line.
 fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a token::Config> {
     let found = config.tokens.iter().find(|token| token.name.as_str() == name);
-    found.ok_or_else(|| anyhow::anyhow!("there is no [token.{name}] in the configuration"))
+    Ok(found.ok_or_else(|| no_token(config, name))?)
 }
 
 /// The token as a YubiKey.

@@ -46,12 +46,8 @@ impl<'i> Faults<'i> {
     /// Adds a fault at a byte offset of the text.
     pub(super) fn add(&mut self, at: String, offset: usize, message: impl Display) {
         let line = 1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-        self.found.push(Fault {
-            file: Some(self.path.to_owned()),
-            at,
-            line: Some(line),
-            message: message.to_string(),
-        });
+        let fault = Fault::new(at, message.to_string());
+        self.found.push(Fault { file: Some(self.path.to_owned()), line: Some(line), ..fault });
     }
 
     /// All of them, in the order of the file.

@@ -263,7 +263,7 @@ fn a_list_of_keys_that_cannot_be_read_is_a_fault_with_its_line_and_what_to_do() 
     let twice = faults("openssl = [\"blacklist.RSA-2048\", \"blacklist.RSA-2048\"]");
     assert!(twice[0].contains("twice"), "{twice:?}");
     let unread = parse(&format!("{LEAST}[blocklist]\nbadkeys = [\"blocklist.dat\"]\n")).unwrap_err();
-    assert!(unread[0].message.contains("no file is opened here"), "a policy is never without its lists");
+    assert!(unread[0].message().contains("no file is opened here"), "a policy is never without its lists");
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn load_reads_lists_of_keys_beside_the_file_and_nothing_but_files() {
     std::fs::write(&path, format!("{LEAST}[blocklist]\nopenssl = [\"list\"]\n")).unwrap();
     assert_eq!(Config::load(&path).unwrap().policy.blocklists()[0].count(), 1);
     std::fs::write(&path, format!("{LEAST}[blocklist]\nopenssl = [\"/dev/zero\"]\n")).unwrap();
-    assert!(Config::load(&path).unwrap_err()[0].message.ends_with("it is not a file"));
+    assert!(Config::load(&path).unwrap_err()[0].message().ends_with("it is not a file"));
 }
 
 #[test]

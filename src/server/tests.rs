@@ -146,7 +146,7 @@ async fn refuses_key_file_that_others_can_read() {
         fs::set_permissions(pki.path("server.key"), fs::Permissions::from_mode(mode)).unwrap();
         let faults = faults(&pki.config());
         assert_eq!(at(&faults), ["server.tls_key"], "{mode:o}");
-        assert!(faults[0].message.contains("chmod 0600"), "{}", faults[0].message);
+        assert!(faults[0].message().contains("chmod 0600"), "{}", faults[0].message());
     }
 }
 
@@ -156,7 +156,7 @@ async fn refuses_key_of_another_certificate() {
     pki.write("server.key", &pki.server().key);
     let faults = faults(&pki.config());
     assert_eq!(at(&faults), ["server.tls_key"]);
-    assert!(faults[0].message.contains("does not belong"), "{}", faults[0].message);
+    assert!(faults[0].message().contains("does not belong"), "{}", faults[0].message());
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn refuses_expired_server_certificate() {
     pki.install(&issue(&pki.ca, "127.0.0.1", 2020));
     let faults = faults(&pki.config());
     assert_eq!(at(&faults), ["server.tls_certificate"]);
-    assert!(faults[0].message.contains("expired at 2020-12-31"), "{}", faults[0].message);
+    assert!(faults[0].message().contains("expired at 2020-12-31"), "{}", faults[0].message());
 }
 
 #[tokio::test]
@@ -173,5 +173,5 @@ async fn never_quotes_the_key_file() {
     let pki = Pki::new();
     pki.write("server.key", "-----BEGIN SECRET KEY\nsecret\n");
     let faults = faults(&pki.config());
-    assert!(!faults[0].message.to_lowercase().contains("secret"), "{}", faults[0].message);
+    assert!(!faults[0].message().to_lowercase().contains("secret"), "{}", faults[0].message());
 }

@@ -217,5 +217,12 @@ fn roots(path: &Path) -> Result<RootCertStore, Fault> {
 }
 
 fn unreadable(key: &str, path: &Path, error: &io::Error) -> Fault {
-    fault(key, format!("cannot read {}: {error}", path.display()))
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "run this as the daemon's user; if that is who you are, give it the file with `chown`".to_owned()
+        }
+        io::ErrorKind::NotFound => format!("correct `{key}`, or put the file there"),
+        _ => "see that it is a file, on a disk that works".to_owned(),
+    };
+    fault(key, format!("cannot read {}: {error}; {remedy}", path.display()))
 }

@@ -45,6 +45,8 @@ pub(super) struct Setup {
 /// One key to find. Its place in [`Setup::keys`] is its number in every [`Ask`].
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct WantedKey {
+    /// What the configuration calls it, for messages.
+    pub name: String,
     pub label: String,
     pub id: Option<Vec<u8>>,
     /// Where it is on a YubiKey.
@@ -106,9 +108,19 @@ pub(super) struct TokenDescription {
 /// One thing that is wrong, and what to do.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct StartFault {
-    /// The key's place in [`Setup::keys`], or none for the token itself.
-    pub key: Option<usize>,
+    pub at: At,
     pub message: String,
+}
+
+/// What a [`StartFault`] is about.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum At {
+    /// The token itself.
+    Token,
+    /// Its PIN file.
+    PinFile,
+    /// A key, by its place in [`Setup::keys`].
+    Key(usize),
 }
 
 /// One thing to sign.

@@ -36,7 +36,7 @@ pub(crate) enum InMemory {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PinFileError {
     /// Missing, unreadable, or there already when it was to be made.
-    #[error("cannot open the PIN file {}: {cause}; `countersign token init` with --generate-pins makes one", path.display())]
+    #[error("cannot open the PIN file {}: {cause}; {}", path.display(), remedy(cause.kind()))]
     Open {
         /// Which file.
         path: PathBuf,
@@ -65,6 +65,21 @@ pub(crate) enum PinFileError {
         /// Which file.
         path: PathBuf,
     },
+}
+
+/// What to do about a PIN file that cannot be opened. Only where there is none may a token be new: one that is initialised anew
+/// is without its keys.
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            "run this command as the daemon's user; if that is who you are, give it the file with `chown`"
+        }
+        io::ErrorKind::NotFound => {
+            "correct the path; only for a token that was never initialised, `countersign token init NAME` with --generate-pins makes one"
+        }
+        io::ErrorKind::AlreadyExists => "name another, or move that one away",
+        _ => "see that it is a file which this user can read, on a disk that works",
+    }
 }
 
 impl Pin {

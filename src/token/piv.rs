@@ -10,7 +10,7 @@ use self::key::FoundKey;
 use self::login::Login;
 use self::session::PivSession;
 use super::device::YubiKey;
-use super::frame::{Refusal, Setup, StartFault, TokenDescription};
+use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
 use super::latch::Latch;
 use super::session::Opened;
 use super::{Config, once};
@@ -79,6 +79,9 @@ pub(crate) fn prove(
 fn refusal(trouble: Trouble) -> Refusal {
     match trouble {
         Trouble::Pin(refusal) => Refusal::PinRefused(refusal),
-        other => Refusal::Faults(vec![StartFault { key: None, message: other.advice() }]),
+        other => {
+            let at = if matches!(other, Trouble::PinFile(_)) { At::PinFile } else { At::Token };
+            Refusal::Faults(vec![StartFault { at, message: other.advice() }])
+        }
     }
 }

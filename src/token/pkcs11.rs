@@ -14,9 +14,9 @@ use self::module::Module;
 use self::session::Pkcs11Session;
 use self::shared::{First, Shared};
 use super::device::Pkcs11;
-use super::frame::{PinRefusal, Refusal, Setup, StartFault, TokenDescription};
+use super::frame::{At, PinRefusal, Refusal, Setup, StartFault, TokenDescription};
 use super::latch::PinMark;
-use super::pin::Pin;
+use super::pin::{Pin, PinFileError};
 use super::process::scheme;
 use super::session::{Opened, Session};
 use crate::key::PublicKey;
@@ -39,6 +39,7 @@ mod read_back;
 mod rename;
 mod session;
 mod shared;
+pub(crate) mod state;
 pub(crate) mod survey;
 pub(crate) mod transport;
 pub(crate) mod trusted;
@@ -92,12 +93,12 @@ pub(super) fn log_in(
         return refuse(if pin.is_at_pad() {
             NOBODY_AT_PAD
         } else {
-            "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch` if this is it"
+            "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch NAME` if this is it"
         });
     }
     if info.user_pin_locked() {
         return refuse(
-            "the token's user PIN is locked; set it anew with the SO PIN: `countersign token unlock`",
+            "the token's user PIN is locked; set it anew with the SO PIN: `countersign token unlock NAME`",
         );
     }
     if info.user_pin_final_try() {
@@ -106,7 +107,9 @@ pub(super) fn log_in(
         );
     }
     if !info.user_pin_initialized() {
-        return refuse("the token has no user PIN yet; run `countersign token init`");
+        return refuse(
+            "the token has no user PIN yet; run `countersign token unlock NAME`, with the security officer's PIN",
+        );
     }
     let login = if pin.is_at_pad() {
         session.login(UserType::User, None)
@@ -158,21 +161,21 @@ fn search(
     let mechanisms = module.context().get_mechanism_list(slot).map_err(|error| {
         let failure = classify::describe(&error);
         let message = format!("{} failed: {}; {}", failure.call, failure.code, classify::advice(&error));
-        Unfound { call: Some(error), faults: vec![StartFault { key: None, message }] }
+        Unfound { call: Some(error), faults: vec![StartFault { at: At::Token, message }] }
     })?;
     let (mut found, mut unfound) = (Vec::new(), Unfound { call: None, faults: Vec::new() });
     for (index, wanted) in setup.keys.iter().enumerate() {
         let key = scheme(&wanted.scheme)
             .ok_or_else(|| KeyProblem::Scheme { scheme: wanted.scheme.clone() })
             .and_then(|scheme| {
-                let name = key::Named { label: &wanted.label, id: wanted.id.as_deref() };
+                let name = key::Named { name: &wanted.name, label: &wanted.label, id: wanted.id.as_deref() };
                 key::find(session, name, scheme, &wanted.accept)
             })
             .and_then(|key| mechanism::check(&mechanisms, key));
         match key {
             Ok(key) => found.push(key),
             Err(problem) => {
-                unfound.faults.push(StartFault { key: Some(index), message: problem.to_string() });
+                unfound.faults.push(StartFault { at: At::Key(index), message: problem.to_string() });
                 if let KeyProblem::Call(error) = problem {
                     unfound.call.get_or_insert(error);
                 }
@@ -191,7 +194,12 @@ fn describe(info: &TokenInfo) -> TokenDescription {
 }
 
 fn token_fault(problem: impl std::fmt::Display) -> Refusal {
-    Refusal::Faults(vec![StartFault { key: None, message: problem.to_string() }])
+    Refusal::Faults(vec![StartFault { at: At::Token, message: problem.to_string() }])
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn pin_fault(problem: PinFileError) -> Refusal {
+    Refusal::Faults(vec![StartFault { at: At::PinFile, message: problem.to_string() }])
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

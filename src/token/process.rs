@@ -17,7 +17,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
 use super::device::Device;
 use super::frame::{
-    self, Answer, Ask, CallFailure, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
+    self, Answer, Ask, At, CallFailure, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
 };
 use super::input::Input;
 use super::isolate::{self, Held};
@@ -99,7 +99,7 @@ fn confine() -> io::Result<()> {
 /// Before the module is loaded: no code of its vendor runs in a process that is not held.
 fn hold(setup: &Setup) -> Result<Held, Refusal> {
     isolate::isolate(&setup.limits)
-        .map_err(|error| Refusal::Faults(vec![StartFault { key: None, message: error.to_string() }]))
+        .map_err(|error| Refusal::Faults(vec![StartFault { at: At::Token, message: error.to_string() }]))
 }
 
 fn open(setup: &Setup) -> Result<Opened, Refusal> {

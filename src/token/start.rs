@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::child::{Launch, Spawner, StartError, TokenProcess};
-use super::frame::{Setup, StartFault, Started, WantedKey};
+use super::frame::{At, Setup, StartFault, Started, WantedKey};
 use super::isolate::Held;
 use super::latch::{Latch, PinMark};
 use super::pin::InMemory;
@@ -143,10 +143,12 @@ fn explain(error: StartError, config: &Config, keys: &[key::Config], latch: &Lat
         }
         StartError::Process(message) => vec![Fault::new(&at, message)],
         StartError::Faults(faults) => {
-            let place = |index: usize| keys.get(index).map(|key| format!("key.{}", key.name));
-            let locate = |found: StartFault| {
-                Fault::new(found.key.and_then(place).unwrap_or_else(|| at.clone()), found.message)
+            let place = |place: At| match place {
+                At::Token => at.clone(),
+                At::PinFile => format!("{at}.{}", config.pin_file.option()),
+                At::Key(index) => keys.get(index).map_or(at.clone(), |key| format!("key.{}", key.name)),
             };
+            let locate = |found: StartFault| Fault::new(place(found.at), found.message);
             faults.into_iter().map(locate).collect()
         }
     }
@@ -170,6 +172,7 @@ impl Candidate {
 
 pub(super) fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMark>) -> Setup {
     let wanted = |key: &key::Config| WantedKey {
+        name: key.name.as_str().to_owned(),
         label: key.label.clone(),
         id: key.id.clone(),
         slot: key.slot,
@@ -189,8 +192,9 @@ pub(super) fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMa
 /// Why no PIN may be tried while the latch's file cannot be read.
 pub(super) fn unreadable(latch: &Latch, error: &std::io::Error) -> String {
     format!(
-        "{}, which says what PIN not to try, cannot be read ({error}); make it readable, or run `countersign token unlatch`",
-        latch.path().display()
+        "{}, which says what PIN not to try, cannot be read ({error}); make it readable, or run `countersign token unlatch {}`",
+        latch.path().display(),
+        latch.path().file_stem().unwrap_or_default().display()
     )
 }
 
@@ -296,7 +300,11 @@ fn accept(config: &key::Config, spki: &[u8], others: &[Key]) -> Result<Key, Stri
     let public_key =
         PublicKey::from_spki_der(spki).map_err(|error| format!("the token's public key: {error}"))?;
     if !config.scheme.fits(&public_key) {
-        return Err(format!("scheme {} does not fit the key on the token", config.scheme));
+        return Err(format!(
+            "scheme {} does not fit the key on the token: {}; correct `scheme`, or name another key",
+            config.scheme,
+            key::signs_by(&public_key)
+        ));
     }
     let fingerprint = public_key.fingerprint();
     if let Some(expected) = config.fingerprint.as_ref().filter(|expected| **expected != fingerprint) {

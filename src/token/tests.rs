@@ -285,7 +285,7 @@ async fn faults(fixture: &Fixture) -> Vec<String> {
     for child in fixture.processes() {
         assert!(rustix::process::test_kill_process(child).is_err(), "a process is left");
     }
-    faults.into_iter().map(|fault| format!("{}: {}", fault.at, fault.message)).collect()
+    faults.into_iter().map(|fault| format!("{}: {}", fault.at, fault.message())).collect()
 }
 
 fn mentions(faults: &[String], words: &[&str]) -> bool {

@@ -56,7 +56,7 @@ fn says_which_token_it_cannot_measure() {
         [("no-such-token", "there is no [token.no-such-token]"), ("", "there is no [token.]")]
     {
         let args = [&SSH, &LOAD[..], &["--server", "https://localhost:1", "--token", token]].concat();
-        let message = site.run_refused(&args, 1);
+        let message = site.run_refused(&args, 2);
         assert!(message.contains(said), "{message}");
     }
 }

@@ -36,7 +36,7 @@ fn key_generate_refuses_a_label_that_is_taken() {
     let site = Site::new(USER_CA);
     let message = site.run_refused(&["key", "generate", "user-ca"], 1);
     assert!(message.contains("user-ca"), "{message}");
-    let message = site.run_refused(&["key", "generate", "no-such-key"], 1);
+    let message = site.run_refused(&["key", "generate", "no-such-key"], 2);
     assert!(
         message.contains("no-such-key") && message.contains("user-ca"),
         "it says which there are: {message}"
@@ -287,7 +287,7 @@ fn wrong_arguments_exit_with_2_and_failures_with_1() {
     let site = Site::new(USER_CA);
     site.run_refused(&["sign", "user-ca"], 2);
     site.run_refused(&["no-such-command"], 2);
-    site.run_refused(&["key", "show", "no-such-key"], 1);
+    site.run_refused(&["key", "show", "no-such-key"], 2);
     let nobody = [
         "sign",
         "user-ca",

@@ -101,7 +101,7 @@ fn nothing_is_deleted_that_no_ledger_records() {
     assert!(site.run_refused(&nameless, 1).contains("tells no key SHA256:AAAA"));
     let mut elsewhere = delete(&retired);
     elsewhere[3] = "hard";
-    assert!(site.run_refused(&elsewhere, 1).contains("there is no [token.hard]"));
+    assert!(site.run_refused(&elsewhere, 2).contains("there is no [token.hard]"));
     let mut speechless = delete(&retired);
     speechless[7] = " ";
     let _daemon = site.serve();

@@ -70,4 +70,5 @@ mod transcript;
 mod transcripts;
 mod transparency;
 mod witness;
+mod words;
 mod x509;

@@ -237,7 +237,7 @@ fn a_locked_token_is_unlocked_with_the_so_pin_and_keeps_its_keys() {
     assert!(site.run_ok(&["token", "list"]).contains("user PIN locked"));
     let said = site.run_refused(&["check"], 2);
     assert!(
-        said.contains("user PIN is locked; set it anew with the SO PIN: `countersign token unlock`"),
+        said.contains("user PIN is locked; set it anew with the SO PIN: `countersign token unlock NAME`"),
         "{said}"
     );
 

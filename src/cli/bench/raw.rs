@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::load::float;
+use crate::cli::Usage;
 use crate::config::Config;
 use crate::key::Scheme;
 use crate::token;
@@ -39,7 +40,8 @@ pub(super) fn section<'a>(
     key: &str,
 ) -> anyhow::Result<(&'a token::Config, Scheme)> {
     let token = config.tokens.iter().find(|token| token.name.as_str() == name);
-    let token = token.with_context(|| format!("there is no [token.{name}] in the configuration"))?;
+    let names = config.tokens.iter().map(|token| token.name.as_str());
+    let token = token.ok_or_else(|| Usage::no_section("token", name, names))?;
     let held = config.keys.iter().find(|found| found.name.as_str() == key);
     let held = held.filter(|key| key.tokens().any(|token| token.as_str() == name));
     let held = held.with_context(|| format!("[key.{key}] of the configuration is not on token {name}"))?;

@@ -44,22 +44,27 @@ impl Finding {
 
     /// A fault of a message that says what is wrong, and after a semicolon what to do.
     pub(super) fn told(what: impl Into<String>, message: &str) -> Self {
-        let what = what.into();
-        if let Some((cause, fix)) = message.split_once("; ") {
-            return Self::fault(what, cause, fix);
-        }
-        let fix = format!("correct `{what}`: countersign.example.toml says what it may be");
-        Self::fault(what, message, fix)
+        Self::of_fault(&Fault::new(what, message))
     }
 
     pub(super) fn of_fault(fault: &Fault) -> Self {
-        let what = if fault.at.is_empty() { "config" } else { &fault.at };
-        let mut finding = Self::told(what, &fault.message);
-        if let Some(file) = &fault.file {
+        let what = if fault.at.is_empty() { "config" } else { &fault.at }.to_owned();
+        let place = fault.file.as_ref().map(|file| {
             let line = fault.line.map(|line| format!(":{line}")).unwrap_or_default();
-            finding.cause = format!("{} ({}{line})", finding.cause, file.display());
-        }
-        finding
+            format!("{}{line}", file.display())
+        });
+        // What is wrong in a line of the file its manual can tell; of anything else there is nothing to add.
+        let manual = || {
+            fault.line?;
+            Some(format!(
+                "correct it in {}: countersign.example.toml says what may be there",
+                place.as_ref()?
+            ))
+        };
+        let fix = fault.fix.clone().or_else(manual);
+        let cause =
+            place.as_ref().map_or_else(|| fault.cause.clone(), |place| format!("{} ({place})", fault.cause));
+        Self { level: Level::Fault, what, cause, fix }
     }
 
     pub(super) fn to_json(&self) -> Value {

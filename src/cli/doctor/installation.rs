@@ -1,4 +1,4 @@
-//! The files around the signer: the configuration itself, the TLS files, the certificates of X.509 keys, and how long they are good.
+//! The files around the signer: the TLS files, the certificates of X.509 keys, and how long they are good.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,19 +17,7 @@ use crate::server;
 /// Certificates are to be renewed before this many seconds are left.
 const SOON: u64 = 30 * 86_400;
 const DAY: u64 = 86_400;
-
-/// Who may write the configuration, which is the policy.
-pub(super) fn file(path: &Path) -> Vec<Finding> {
-    // That it is not there, loading it says.
-    let Ok(metadata) = fs::metadata(path) else { return Vec::new() };
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o022 == 0 {
-        return Vec::new();
-    }
-    let cause =
-        format!("{} has mode {mode:04o}: others can write it, and with it the policy", path.display());
-    vec![Finding::fault("config", cause, format!("run `chmod go-w {}`", path.display()))]
-}
+const HOUR: u64 = 3600;
 
 /// What `serve` would say of the TLS files, and when they expire.
 pub(super) fn tls(config: &server::Config) -> Vec<Finding> {
@@ -104,17 +92,20 @@ fn ends(path: &Path, whole: bool) -> Vec<(String, u64)> {
 fn expiry(what: &str, subject: &str, end: u64, now: UnixTime) -> Finding {
     let name = if subject.is_empty() { "the certificate".to_owned() } else { format!("{subject:?}") };
     let Some(left) = end.checked_sub(now.0) else {
-        let days = (now.0 - end) / DAY;
         return Finding::fault(
             what,
-            format!("{name} expired {days} days ago"),
+            format!("{name} expired {} ago", span(now.0 - end)),
             "renew it, and send the daemon a SIGHUP if it is a TLS file",
         );
     };
-    let days = left / DAY;
     if left < SOON {
         let fix = "renew it before; a daemon takes new TLS files at a SIGHUP, and other certificates at its next start";
-        return Finding::warning(what, format!("{name} expires in {days} days"), fix);
+        return Finding::warning(what, format!("{name} expires in {}", span(left)), fix);
     }
-    Finding::well(what, format!("{name} is valid for {days} days"))
+    Finding::well(what, format!("{name} is valid for {}", span(left)))
+}
+
+/// Whole days, or hours where that is more exact by a half.
+fn span(seconds: u64) -> String {
+    if seconds < 2 * DAY { format!("{} hours", seconds / HOUR) } else { format!("{} days", seconds / DAY) }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use super::finding::Finding;
+use crate::config::Fault;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::{Config, Entry, Ledger, LedgerError, Reader};
 
@@ -33,13 +34,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 }
 
 fn unusable(error: &LedgerError) -> Finding {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        message = format!("{message}: {error}");
-        cause = error.source();
-    }
-    Finding::told("ledger.path", &message)
+    Finding::of_fault(&Fault::caused("ledger.path", error))
 }
 
 fn room(directory: &Path) -> Finding {
@@ -97,6 +92,6 @@ fn newest(config: &Config) -> Result<Finding, LedgerError> {
     let ago = humantime::format_duration(Duration::from_secs(now.0.saturating_sub(newest.0) / 1000));
     Ok(Finding::well(
         "ledger",
-        format!("it opens; entries: {entries}, the newest {ago} ago, so that the clock is after it"),
+        format!("it opens; entries: {entries}, the newest {ago} ago; the clock is not behind it"),
     ))
 }

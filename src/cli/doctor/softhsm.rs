@@ -1,6 +1,7 @@
 //! A SoftHSM2's directory: whose it is. A token that was made by root and is used by another user fails with codes that say nothing.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,8 @@ use crate::token::{Config, Device};
 
 /// What SoftHSM2 reads if `SOFTHSM2_CONF` is not set.
 const DEFAULT: &str = "/etc/softhsm/softhsm2.conf";
-const CREATE: &str = "make a place with `softhsm/create DIR`, and name its softhsm2.conf as SOFTHSM2_CONF in the token's `environment`";
+const CREATE: &str = "correct SOFTHSM2_CONF in the token's `environment`; only if there is no SoftHSM2 of yours yet, make a place for one with `softhsm/create DIR`";
+const DENIED: &str = "run this command as the daemon's user; if that is who you are, give it the file and its directory with `chown`";
 
 /// Nothing, if the token is another kind of thing.
 pub(super) fn examine(token: &Config) -> Vec<Finding> {
@@ -24,20 +26,30 @@ pub(super) fn examine(token: &Config) -> Vec<Finding> {
     let conf = token.environment.get("SOFTHSM2_CONF").map_or(DEFAULT, String::as_str);
     match directory(Path::new(conf)) {
         Ok(directory) => owners(&what, &directory).into_iter().collect(),
-        Err(cause) => vec![Finding::fault(what, cause, CREATE)],
+        Err((cause, fix)) => vec![Finding::fault(what, cause, fix)],
     }
 }
 
-/// `directories.tokendir`.
-fn directory(conf: &Path) -> Result<PathBuf, String> {
-    let text =
-        fs::read_to_string(conf).map_err(|error| format!("{} cannot be read: {error}", conf.display()))?;
+/// `directories.tokendir`, or what is wrong and what to do.
+fn directory(conf: &Path) -> Result<PathBuf, (String, &'static str)> {
+    let text = fs::read_to_string(conf).map_err(|error| {
+        let fix = if error.kind() == ErrorKind::PermissionDenied { DENIED } else { CREATE };
+        (format!("{} cannot be read: {error}", conf.display()), fix)
+    })?;
     let value = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "directories.tokendir").then(|| PathBuf::from(value.trim()))
     });
-    let directory = value.ok_or_else(|| format!("{} has no directories.tokendir", conf.display()))?;
-    if directory.is_dir() { Ok(directory) } else { Err(format!("{} is no directory", directory.display())) }
+    let directory =
+        value.ok_or_else(|| (format!("{} has no directories.tokendir", conf.display()), CREATE))?;
+    match fs::metadata(&directory) {
+        Ok(there) if there.is_dir() => Ok(directory),
+        Ok(_) => Err((format!("{} is no directory", directory.display()), CREATE)),
+        Err(error) => {
+            let fix = if error.kind() == ErrorKind::PermissionDenied { DENIED } else { CREATE };
+            Err((format!("{}: {error}", directory.display()), fix))
+        }
+    }
 }
 
 /// The first thing in it that this user cannot use, or that is another's.

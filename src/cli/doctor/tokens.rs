@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::finding::Finding;
@@ -11,9 +12,9 @@ use super::softhsm;
 use crate::cli::subprocess;
 use crate::config::Config;
 use crate::key;
-use crate::token::PinFile;
-use crate::token::latch::Latch;
-use crate::token::{self, Device};
+use crate::token::latch::{Latch, PinMark};
+use crate::token::pkcs11::state::State;
+use crate::token::{self, Device, PinFile, TokenName};
 
 /// Looks at every token; `path` is that of the configuration.
 pub(super) async fn examine(path: &Path, config: &Config) -> Vec<Finding> {
@@ -21,16 +22,18 @@ pub(super) async fn examine(path: &Path, config: &Config) -> Vec<Finding> {
     for token in &config.tokens {
         let what = format!("token.{}", token.name);
         findings.extend(softhsm::examine(token));
-        findings.extend(pin(token, config.state()));
         let words = ["token", "info", token.name.as_str(), "--json", "--config"].map(OsStr::new);
         let arguments = words.into_iter().chain([path.as_os_str()]);
-        match subprocess::command::<Value>(arguments, &BTreeMap::new()).await {
+        let info = subprocess::command::<Value>(arguments, &BTreeMap::new()).await;
+        let serial = info.as_ref().ok().and_then(|info| info.get("serial"));
+        findings.extend(pin(token, config.state(), serial));
+        match info {
             Err(message) => findings.push(Finding::told(what, &message)),
             Ok(info) => {
                 let keys = config.keys.iter().filter(|key| key.tokens().any(|held| *held == token.name));
                 let found = match &token.device {
-                    Device::Pkcs11(_) => module(&what, &info, &keys.collect::<Vec<_>>()),
-                    Device::YubiKey(_) => card(&what, &info),
+                    Device::Pkcs11(_) => module(&token.name, &info, &keys.collect::<Vec<_>>()),
+                    Device::YubiKey(_) => card(&token.name, &info),
                 };
                 if found.is_empty() {
                     findings.push(Finding::well(what, told(&info)));
@@ -50,28 +53,35 @@ fn told(info: &Value) -> String {
         None => "YubiKey".to_owned(),
     };
     format!(
-        "{}, serial {}, firmware {}: no flag, and no mechanism lacks",
+        "{}, serial {}, firmware {}: no warning flags; has every mechanism that its keys need",
         text("model"),
         text("serial"),
         text("firmware")
     )
 }
 
-/// Whether the PIN can be read, and whether it was refused before; it is not tried.
-fn pin(token: &token::Config, state: &Path) -> Vec<Finding> {
+/// Whether the PIN can be read, and whether the token of this serial number refused it before; it is not tried.
+fn pin(token: &token::Config, state: &Path, serial: Option<&Value>) -> Option<Finding> {
     let what = format!("token.{}.{}", token.name, token.pin_file.option());
-    if let Err(error) = token.pin_file.read() {
-        return vec![Finding::told(what, &error.to_string())];
-    }
+    let pin = match token.pin_file.read() {
+        Ok(pin) => pin,
+        Err(error) => return Some(Finding::told(what, &error.to_string())),
+    };
     let latch = Latch::new(state, &token.name);
     if !latch.path().exists() {
-        return Vec::new();
+        return None;
+    }
+    let serial = serial.map(|serial| serial.as_str().map_or_else(|| serial.to_string(), str::to_owned));
+    let is_other = |(mark, serial): (PinMark, String)| !pin.is_marked(&mark, &serial);
+    if latch.mark().ok().flatten().zip(serial).is_some_and(is_other) {
+        // The next login takes the note away, or says that this one is wrong as well.
+        return None;
     }
     if token.pin_file == PinFile::Pad {
         let cause =
             format!("nobody is asked for the PIN at the token's own pad: see {}", latch.path().display());
         let fix = format!("stand at it, and run `countersign token unlatch {}`", token.name);
-        return vec![Finding::warning(what, cause, fix)];
+        return Some(Finding::warning(what, cause, fix));
     }
     let cause = format!(
         "the token refused this PIN, or one before it: {} says so, and it is not tried again",
@@ -81,68 +91,72 @@ fn pin(token: &token::Config, state: &Path) -> Vec<Finding> {
         "put the right PIN into {}; if it is right, or was made right on the token, run `countersign token unlatch {}`",
         token.pin_file, token.name
     );
-    vec![Finding::warning(what, cause, fix)]
+    Some(Finding::fault(what, cause, fix))
 }
 
-/// What a flag in words means to who runs the signer.
-fn flag(what: &str, state: &str) -> Option<Finding> {
-    let what = format!("{what}.flags");
-    let name = what.split('.').nth(1).unwrap_or_default().to_owned();
+/// What a flag means to who runs the signer.
+fn flag(name: &TokenName, state: State) -> Option<Finding> {
+    let what = format!("token.{name}.flags");
     Some(match state {
-        "ready" | "PIN pad" => return None,
-        "user PIN: a wrong try since the last login" => Finding::warning(
+        State::Ready | State::PinPad => return None,
+        State::UserPinTried => Finding::warning(
             what,
             "somebody has tried a wrong PIN since the last login",
             "find out who; a right login takes the flag away",
         ),
-        "user PIN: final try" => Finding::fault(
+        State::UserPinFinalTry => Finding::fault(
             what,
             "one try is left for the user PIN, which countersign does not spend",
             format!(
                 "log in once by hand, with the right PIN and the vendor's tool, or run `countersign token unlock {name}`"
             ),
         ),
-        "user PIN locked" => Finding::fault(
+        State::UserPinLocked => Finding::fault(
             what,
             "the user PIN is locked: too many wrong ones were tried",
             format!("run `countersign token unlock {name}`, with the security officer's PIN"),
         ),
-        "user PIN not set" => Finding::fault(
+        State::UserPinUnset => Finding::fault(
             what,
             "the token has no user PIN yet",
             format!("run `countersign token unlock {name}`, with the security officer's PIN"),
         ),
-        "user PIN must be changed" => Finding::fault(
+        State::UserPinToBeChanged => Finding::fault(
             what,
             "the token wants its user PIN changed before it signs",
             format!("run `countersign token change-pin {name} --generate-pin`"),
         ),
-        "in an error state" => Finding::fault(
+        State::Error => Finding::fault(
             what,
             "the token says that it is in an error state",
             "ask its vendor's documentation; most want to be powered off and on",
         ),
-        "needs no login" => Finding::warning(
+        State::NeedsNoLogin => Finding::warning(
             what,
             "the token needs no login: whoever can load the module can sign",
             "have the token want a PIN, if it can",
         ),
         // The security officer's PIN, and write protection: nothing of it keeps the signer from signing.
-        other => Finding::warning(
+        State::Blank
+        | State::SoPinTried
+        | State::SoPinFinalTry
+        | State::SoPinLocked
+        | State::SoPinToBeChanged
+        | State::WriteProtected => Finding::warning(
             what,
-            format!("the token says: {other}"),
+            format!("the token says: {}", state.name()),
             "see to it before the token is to be changed",
         ),
     })
 }
 
-fn module(what: &str, info: &Value, keys: &[&key::Config]) -> Vec<Finding> {
+fn module(name: &TokenName, info: &Value, keys: &[&key::Config]) -> Vec<Finding> {
     let list = |key: &str| info.get(key).and_then(Value::as_array).into_iter().flatten();
-    let states = list("state").filter_map(Value::as_str);
-    let mut findings: Vec<_> = states.filter_map(|state| flag(what, state)).collect();
+    let states = list("state").filter_map(|state| State::deserialize(state).ok());
+    let mut findings: Vec<_> = states.filter_map(|state| flag(name, state)).collect();
     if let Some(error) = info.get("schemes").and_then(|schemes| schemes.get("error")).and_then(Value::as_str)
     {
-        findings.push(Finding::told(format!("{what}.mechanisms"), error));
+        findings.push(Finding::told(format!("token.{name}.mechanisms"), error));
     }
     for key in keys {
         let is_keys = |row: &&Value| row.get("scheme").and_then(Value::as_str) == Some(key.scheme.name());
@@ -160,9 +174,8 @@ fn module(what: &str, info: &Value, keys: &[&key::Config]) -> Vec<Finding> {
 }
 
 /// What a YubiKey says of itself.
-fn card(what: &str, info: &Value) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let name = what.split('.').nth(1).unwrap_or_default();
+fn card(name: &TokenName, info: &Value) -> Vec<Finding> {
+    let (mut findings, what) = (Vec::new(), format!("token.{name}"));
     let pin = |key: &str| info.get("pin").and_then(|pin| pin.get(key));
     match pin("left").and_then(Value::as_u64) {
         Some(0) => findings.push(Finding::fault(

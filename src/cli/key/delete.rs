@@ -11,10 +11,11 @@ use countersign_proto::Client;
 use countersign_proto::v1::RecordKeyDeletionRequest;
 
 use crate::cli::sign::refused;
-use crate::cli::token::{environment, management_key};
-use crate::cli::{ConfigArgs, runtime};
+use crate::cli::token::{environment, management_key, no_token};
+use crate::cli::{ConfigArgs, Usage, runtime};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
+use crate::ledger::entry;
 use crate::token::piv::management;
 use crate::token::piv::operator;
 use crate::token::pkcs11::operator::{Access, Console, Modules};
@@ -50,7 +51,14 @@ enum Place<'a> {
 pub(super) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let token = config.tokens.iter().find(|token| token.name.as_str() == args.token);
-    let token = token.with_context(|| format!("there is no [token.{}] in the configuration", args.token))?;
+    let token = token.ok_or_else(|| no_token(&config, &args.token))?;
+    if entry::from_fingerprint(&args.fingerprint).is_none() {
+        let wrong = format!(
+            "--fingerprint {} is none: `countersign key list` and `ssh-keygen -l` print SHA256: and 43 characters; nothing was deleted",
+            args.fingerprint
+        );
+        return Err(Usage(wrong).into());
+    }
     let pinned = config.keys.iter().find(|key| key.fingerprint.as_ref() == Some(&args.fingerprint));
     pinned.map_or(Ok(()), |key| Err(named(key, &args.config.config)))?;
     environment::enter(std::slice::from_ref(token))?;
@@ -108,12 +116,8 @@ fn announce(
 ) -> anyhow::Result<u64> {
     let mut here = config.keys.iter().filter(|key| key.tokens().any(|holder| *holder == token.name));
     here.find(|key| place.is_of(key)).map_or(Ok(()), |key| Err(named(key, &args.config.config)))?;
-    let socket = config.server.unix_socket.as_deref().with_context(|| {
-        format!(
-            "{} has no server.unix_socket, over which the signer is told; set it",
-            args.config.config.display()
-        )
-    })?;
+    let socket = config.server.unix_socket.as_deref();
+    let socket = socket.ok_or_else(|| Usage::no_socket(&args.config.config))?;
     let request = RecordKeyDeletionRequest {
         token: token.name.as_str().to_owned(),
         spki: public_key.to_spki_der().into(),

@@ -7,7 +7,9 @@ use anyhow::bail;
 use countersign_proto::Client;
 
 use crate::agent::Address;
+use crate::cli::Usage;
 use crate::cli::ledger::Log;
+use crate::cli::sign::connect;
 use crate::ledger::Reader;
 
 /// A signer whose ledger this caller may read.
@@ -56,12 +58,12 @@ impl Server {
             Address::Unix(path.into())
         } else {
             let (Some(cert), Some(key), Some(ca)) = (&self.tls_cert, &self.tls_key, &self.tls_ca) else {
-                bail!("{address} needs --tls-cert, --tls-key and --tls-ca");
+                bail!(Usage(format!("{address} needs --tls-cert, --tls-key and --tls-ca")));
             };
             let (cert, key, ca) = (cert.clone(), key.clone(), ca.clone());
             Address::Tls { url: address.to_owned(), cert, key, ca }
         };
-        Ok(address.connect().await?.with_deadline(self.timeout))
+        connect(&address, self.timeout).await
     }
 }
 

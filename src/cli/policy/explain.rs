@@ -17,6 +17,7 @@ use countersign_tbs::{ParseError, Tbs, TbsKind};
 use super::source::Sources;
 use super::{ConfigArgs, recorded};
 use crate::caller::CallerName;
+use crate::cli::Usage;
 use crate::cli::ledger::ascii;
 use crate::cli::sign::{SubjectArgs, read_public_key};
 use crate::config::Config;
@@ -116,7 +117,8 @@ impl Explain {
         if let Some(index) = self.source.entry {
             return from_ledger(&config.ledger, index, at);
         }
-        let caller = CallerName::parse(self.caller.as_deref().context("give --caller")?)?;
+        let caller = CallerName::parse(self.caller.as_deref().context("give --caller")?);
+        let caller = caller.map_err(|error| Usage(format!("--caller: {error}")))?;
         let key = self.key.context("give --key")?;
         let at = at.unwrap_or_else(UnixTime::now);
         let kind = match self.source.tbs {

@@ -5,10 +5,9 @@
 
 use std::io::Write;
 
-use anyhow::Context;
-use countersign_proto::Client;
 use countersign_proto::v1::ThawRequest;
 
+use crate::cli::sign::refused;
 use crate::cli::{ConfigArgs, runtime};
 
 /// Whom to thaw, and why.
@@ -28,15 +27,10 @@ pub(in crate::cli) struct Thaw {
 impl Thaw {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let Self { config, key, caller, why } = self;
-        let socket = config.load()?.server.unix_socket.with_context(|| {
-            format!(
-                "{} has no server.unix_socket, which is how the signer is told; set it",
-                config.config.display()
-            )
-        })?;
         let request = ThawRequest { key: key.clone(), caller: caller.clone(), why };
+        let checked = config.load()?;
         let receipt = runtime()?
-            .block_on(async { anyhow::Ok(Client::connect_unix(&socket).await?.thaw(request).await?) })?;
+            .block_on(async { config.operator(&checked).await?.thaw(request).await.map_err(refused) })?;
         writeln!(out, "thawed {caller} for key {key}: entry {}", receipt.entry_index)?;
         Ok(())
     }

@@ -14,7 +14,8 @@ use crate::cli::{runtime, subprocess};
 use crate::token::pkcs11::classify;
 use crate::token::pkcs11::module::SlotState;
 use crate::token::pkcs11::operator::Modules;
-use crate::token::pkcs11::survey::{Identity, state};
+use crate::token::pkcs11::state::State;
+use crate::token::pkcs11::survey::Identity;
 use crate::token::{Config, Pkcs11};
 
 /// Where to look.
@@ -111,7 +112,8 @@ impl Group<'_> {
             field("label") == Some(device.label.as_str())
                 && device.serial.as_ref().is_none_or(|serial| field("serial") == Some(serial.as_str()))
         };
-        let blank = |row: &Value| row.get("state").and_then(|state| state.get(0)) == Some(&json!("blank"));
+        let blank =
+            |row: &Value| row.get("state").and_then(|state| state.get(0)) == Some(&json!(State::Blank));
         let named = self.tokens.iter().find(|(_, device)| fits(device) && !blank(&row));
         let name = named.map(|(token, _)| token.name.as_str());
         if let Value::Object(fields) = &mut row {
@@ -129,7 +131,7 @@ fn describe(module: &Path, slot: &SlotState) -> Value {
             let Identity { label, serial, manufacturer, model, firmware, .. } = Identity::of(info);
             json!({
                 "module": module, "slot": number, "label": label, "serial": serial, "model": model,
-                "manufacturer": manufacturer, "firmware": firmware, "state": state(info),
+                "manufacturer": manufacturer, "firmware": firmware, "state": State::of(info),
             })
         }
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::environment;
-use crate::cli::load;
+use crate::cli::{Usage, load};
 use crate::token::pkcs11::module::{FoundToken, Module, Wanted};
 use crate::token::pkcs11::operator::Modules;
 use crate::token::pkcs11::uri::{TokenUri, is_uri};
@@ -95,7 +95,7 @@ impl TokenArgs {
             Some(section) => vec![section],
             None => config.tokens.iter().filter(fits).collect(),
         };
-        let [section] = found.as_slice() else { anyhow::bail!(self.not_one(&found, &config.tokens)) };
+        let [section] = found.as_slice() else { anyhow::bail!(Usage(self.not_one(&found, &config.tokens))) };
         environment::enter(std::slice::from_ref(*section))?;
         let device = match &section.device {
             Device::YubiKey(card) => {

@@ -21,7 +21,7 @@ fn key(name: &str, purpose: &str, old: &str) -> String {
 
 fn faults(more: &str) -> Vec<String> {
     let faults = parse(&format!("{LEAST}{more}")).unwrap_err();
-    faults.iter().map(|fault| format!("{}: {}", fault.at, fault.message)).collect()
+    faults.iter().map(|fault| format!("{}: {}", fault.at, fault.message())).collect()
 }
 
 #[test]

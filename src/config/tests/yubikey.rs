@@ -13,7 +13,7 @@ fn with(token: &str, key: &str) -> Result<Config, Vec<Fault>> {
 fn only_fault(result: Result<Config, Vec<Fault>>) -> String {
     let faults = result.unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
-    format!("{}: {}", faults[0].at, faults[0].message)
+    format!("{}: {}", faults[0].at, faults[0].message())
 }
 
 #[test]
@@ -67,5 +67,5 @@ fn two_keys_in_one_slot_are_one_key_and_one_card_is_one_token() {
     assert!(fault.contains("is the same key as"), "{fault}");
     let twice = "[token.two]\nyubikey = 1\npin_file = \"p\"\ninteractive = true\n";
     let faults = parse(&format!("{text}{twice}")).unwrap_err();
-    assert!(faults.iter().any(|fault| fault.message.starts_with("is the same token as")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.message().starts_with("is the same token as")), "{faults:?}");
 }

@@ -15,9 +15,9 @@ use super::card::{Firmware, Talk, Trouble};
 use super::classify::{Said, said};
 use super::policy::{PinPolicy, TouchPolicy};
 use super::tlv;
-use crate::key::{Flaw, PublicKey, Scheme};
+use crate::key::{Flaw, PublicKey, Scheme, signs_by};
 use crate::token::device::{Slot, Touch};
-use crate::token::frame::{Setup, StartFault};
+use crate::token::frame::{At, Setup, StartFault};
 use crate::token::process::scheme;
 
 /// A key on the card.
@@ -62,7 +62,9 @@ pub(crate) enum KeyProblem {
     NoSlot,
     #[error("unknown scheme {0:?}")]
     Scheme(String),
-    #[error("slot {slot} of the YubiKey holds no key; make one there with `countersign key generate NAME`")]
+    #[error(
+        "slot {slot} of the YubiKey holds no key; correct `slot`, or, for a new CA, make one there with `countersign key generate NAME`"
+    )]
     Empty { slot: Slot },
     #[error(
         "the key in slot {slot} was imported, and firmware {firmware} tells nothing of such keys: make one in the card"
@@ -81,8 +83,8 @@ pub(crate) enum KeyProblem {
     Unreadable { slot: Slot, why: String },
     #[error("the public key in slot {slot} cannot be used: {error}")]
     PublicKey { slot: Slot, error: KeyError },
-    #[error("scheme {scheme} does not fit the key in slot {slot}; correct `scheme`, or make a key that fits")]
-    Unfit { slot: Slot, scheme: Scheme },
+    #[error("scheme {scheme} does not fit the key in slot {slot}: {}; correct `scheme`, or make a key that fits", signs_by(.found))]
+    Unfit { slot: Slot, scheme: Scheme, found: Box<PublicKey> },
     #[error(
         "the key in slot {slot} wants no PIN, so that every program on the host can sign with it; make one of PIN policy \"once\" or \"always\""
     )]
@@ -116,7 +118,7 @@ pub(super) fn find_all(
         );
         match key {
             Ok(key) => found.push(key),
-            Err(problem) => faults.push(StartFault { key: Some(index), message: problem.to_string() }),
+            Err(problem) => faults.push(StartFault { at: At::Key(index), message: problem.to_string() }),
         }
     }
     if faults.is_empty() { Ok(found) } else { Err(faults) }
@@ -133,7 +135,7 @@ pub(super) fn find(
 ) -> Result<FoundKey, KeyProblem> {
     let Facts { public_key, pin_policy, touch_policy, imported } = facts(talk, slot)?;
     if !scheme.fits(&public_key) {
-        return Err(KeyProblem::Unfit { slot, scheme });
+        return Err(KeyProblem::Unfit { slot, scheme, found: Box::new(public_key) });
     }
     if imported && !accept.contains(&Flaw::NotLocal) {
         return Err(KeyProblem::NotLocal { slot });
@@ -146,7 +148,9 @@ pub(super) fn find(
     if touch_policy != TouchPolicy::NEVER && touch == Touch::Refused {
         return Err(KeyProblem::Touch { slot });
     }
-    let algorithm = algorithm(&public_key).ok_or(KeyProblem::Unfit { slot, scheme })?;
+    let Some(algorithm) = algorithm(&public_key) else {
+        return Err(KeyProblem::Unfit { slot, scheme, found: Box::new(public_key) });
+    };
     Ok(FoundKey { slot, scheme, algorithm, public_key, touch: touch_policy != TouchPolicy::NEVER })
 }
 

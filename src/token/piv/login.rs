@@ -81,7 +81,7 @@ impl Login {
     fn want_another_than_refused(&mut self) -> Result<(), Trouble> {
         if !self.compared && self.refused.as_ref().is_some_and(|mark| self.pin.is_marked(mark, &self.serial))
         {
-            let message = "the PIN in `pin_file` is the one that the YubiKey refused before, and is not tried again; put the right one there, or run `countersign token unlatch` if this is it";
+            let message = "the PIN in `pin_file` is the one that the YubiKey refused before, and is not tried again; put the right one there, or run `countersign token unlatch NAME` if this is it";
             return Err(Trouble::Pin(PinRefusal { message: message.to_owned(), mark: self.refused.clone() }));
         }
         self.compared = true;

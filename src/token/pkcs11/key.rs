@@ -14,7 +14,7 @@ use cryptoki::session::Session;
 
 use super::attribute::{Object, ec_public_key, ml_dsa_public_key, rsa_public_key};
 use super::classify;
-use crate::key::{Flaw, PublicKey, Scheme};
+use crate::key::{Flaw, PublicKey, Scheme, signs_by};
 
 /// The RSA moduli that a CA key may have, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -32,6 +32,8 @@ pub(crate) struct FoundKey {
 /// How a key is found on a token.
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'a> {
+    /// What the configuration calls it, for who has to correct that.
+    pub(crate) name: &'a str,
     /// `CKA_LABEL`.
     pub(crate) label: &'a str,
     /// `CKA_ID`, if the label alone is not enough.
@@ -42,8 +44,14 @@ pub(crate) struct Named<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyProblem {
     /// No private key has this label and id.
-    #[error("no private key has label {label:?}{}; {present}; make one with `countersign key generate NAME`", id_clause(id.as_deref()))]
+    #[error(
+        "no private key has label {label:?}{} ({present}); correct `label` or `id` in [key.{name}], or, for a new CA, run \
+         `countersign key generate {name}`",
+        id_clause(id.as_deref())
+    )]
     Missing {
+        /// The key's name in the configuration.
+        name: String,
         /// The label that was looked for.
         label: String,
         /// The id that was looked for.
@@ -76,8 +84,13 @@ pub(crate) enum KeyProblem {
     #[error("an RSA key of {0} bits; a CA key has 2048 to 4096")]
     RsaBits(usize),
     /// Another kind of key than the scheme wants.
-    #[error("scheme {0} does not fit the key on the token; correct `scheme`, or generate a key that fits")]
-    Unfit(Scheme),
+    #[error("scheme {scheme} does not fit the key on the token: {}; correct `scheme`, or generate a key that fits", signs_by(.found))]
+    Unfit {
+        /// The configured scheme.
+        scheme: Scheme,
+        /// The key.
+        found: Box<PublicKey>,
+    },
     /// A scheme that this program does not know.
     #[error("unknown scheme {scheme:?}")]
     Scheme {
@@ -152,7 +165,7 @@ pub(crate) fn find(
     scheme: Scheme,
     accept: &BTreeSet<Flaw>,
 ) -> Result<FoundKey, KeyProblem> {
-    let private = find_private(session, name.label, name.id)?;
+    let private = find_private(session, name)?;
     let public_key = public_key(session, private)?;
     if let PublicKey::Rsa(key) = &public_key {
         let bits = key.bits();
@@ -161,7 +174,7 @@ pub(crate) fn find(
         }
     }
     if !scheme.fits(&public_key) {
-        return Err(KeyProblem::Unfit(scheme));
+        return Err(KeyProblem::Unfit { scheme, found: Box::new(public_key) });
     }
     fit(session, private, &public_key, accept)?;
     let object = Object { session, handle: private };
@@ -277,7 +290,7 @@ fn matches_bytes(object: &Object<'_>, kind: AttributeType, wanted: Option<&[u8]>
     }
 }
 
-fn find_private(session: &Session, label: &str, id: Option<&[u8]>) -> Result<ObjectHandle, KeyProblem> {
+fn find_private(session: &Session, Named { name, label, id }: Named<'_>) -> Result<ObjectHandle, KeyProblem> {
     let mut found = private_keys(session, Some(label), id)?;
     match (found.pop(), found.len()) {
         (Some(handle), 0) => Ok(handle),
@@ -288,6 +301,7 @@ fn find_private(session: &Session, label: &str, id: Option<&[u8]>) -> Result<Obj
             Err(KeyProblem::Ambiguous { label, id, ids: ids?.join(", ") })
         }
         (None, _) => Err(KeyProblem::Missing {
+            name: name.to_owned(),
             label: label.to_owned(),
             id: id.map(<[u8]>::to_vec),
             present: present(session)?,
@@ -310,7 +324,7 @@ fn present(session: &Session) -> Result<String, Error> {
     }
     names.sort();
     Ok(if names.is_empty() {
-        "the token has no private key yet".to_owned()
+        "the token has no private key".to_owned()
     } else {
         format!("there are: {}", names.join(", "))
     })

@@ -178,7 +178,7 @@ impl Module {
             (None, _) => Err(ModuleError::NoSuchToken {
                 wanted: Box::new(wanted.clone()),
                 present: if present.is_empty() {
-                    "the module shows no initialised token: make one with `countersign token init`, or correct the module's own configuration (see `environment`)".to_owned()
+                    "the module shows no initialised token: correct the module's own configuration (see `environment`), or, for a new token, run `countersign token init NAME`".to_owned()
                 } else {
                     format!("there are: {}; correct `label` or `serial`", present.join(", "))
                 },

@@ -161,7 +161,7 @@ impl Console {
     /// # Errors
     /// [`KeyProblem`]
     pub(crate) fn find(&self, config: &crate::key::Config) -> Result<FoundKey, KeyProblem> {
-        let name = key::Named { label: &config.label, id: config.id.as_deref() };
+        let name = key::Named { name: config.name.as_str(), label: &config.label, id: config.id.as_deref() };
         let key = key::find(&self.session, name, config.scheme, &config.accept)?;
         mechanism::check(&self.mechanisms, key)
     }

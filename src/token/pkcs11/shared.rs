@@ -16,10 +16,10 @@ use cryptoki::slot::{Limit, Slot, TokenInfo};
 use super::key::FoundKey;
 use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
-use super::{NOBODY_AT_PAD, call_fault, log_in, search, token_fault};
+use super::{NOBODY_AT_PAD, call_fault, log_in, pin_fault, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
-use crate::token::frame::{PinRefusal, Refusal, Setup, StartFault};
+use crate::token::frame::{At, PinRefusal, Refusal, Setup, StartFault};
 use crate::token::pin::{InMemory, Pin};
 
 /// The login of handles that were never found.
@@ -85,7 +85,7 @@ impl Shared {
     /// Every fault that can be found without the step that failed.
     pub(super) fn open(module: Module, device: &Pkcs11, setup: &Setup) -> Result<First, Refusal> {
         let token = module.token(&device.label, device.serial.as_deref()).map_err(token_fault)?;
-        let pin = setup.pin_file.read().map_err(token_fault)?;
+        let pin = setup.pin_file.read().map_err(pin_fault)?;
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
         log_in(&session, &token.info, &pin, setup.refused.as_ref())?;
         let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
@@ -299,7 +299,7 @@ fn none_wants_it_each_time(keys: &[FoundKey]) -> Result<(), Refusal> {
     let message = "wants its PIN for each signature (CKA_ALWAYS_AUTHENTICATE), and `pin_pad` has somebody type it: make a key that does not";
     let wanting = (0..).zip(keys).filter(|(_, key)| key.always_authenticate);
     let faults: Vec<_> =
-        wanting.map(|(index, _)| StartFault { key: Some(index), message: message.to_owned() }).collect();
+        wanting.map(|(index, _)| StartFault { at: At::Key(index), message: message.to_owned() }).collect();
     if faults.is_empty() { Ok(()) } else { Err(Refusal::Faults(faults)) }
 }
 

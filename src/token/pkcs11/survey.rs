@@ -14,6 +14,7 @@ use super::generate::KeyKind;
 use super::key::{hex, read_public_key};
 use super::mechanism;
 use super::module::{FoundToken, Module, trim};
+use super::state::State;
 use crate::key::{PublicKey, Scheme};
 
 /// What a token says of itself.
@@ -22,8 +23,8 @@ pub(crate) struct TokenFacts {
     pub(crate) library: Result<Library, String>,
     /// `Label`, `serial`, and so on.
     pub(crate) identity: Identity,
-    /// The flags that an operator acts on, in words.
-    pub(crate) state: Vec<&'static str>,
+    /// The flags that an operator acts on.
+    pub(crate) state: Vec<State>,
     /// The least and the greatest length of a PIN in bytes.
     pub(crate) pin_length: (usize, usize),
     /// Sessions of this and other programs, if the token counts them, and how many there may be.
@@ -95,7 +96,7 @@ pub(crate) fn survey(module: &Module, token: &FoundToken) -> TokenFacts {
     TokenFacts {
         library: library(module).map_err(|error| failed(&error)),
         identity: Identity::of(info),
-        state: state(info),
+        state: State::of(info),
         pin_length: (info.min_pin_length(), info.max_pin_length()),
         sessions: (info.session_count(), SessionLimit::of(info.max_session_count())),
         schemes: schemes(module, token.slot).map_err(|error| failed(&error)),
@@ -139,34 +140,6 @@ impl SessionLimit {
             Limit::Unavailable => Self::Unsaid,
         }
     }
-}
-
-/// The flags that an operator acts on, in words.
-pub(crate) fn state(info: &TokenInfo) -> Vec<&'static str> {
-    if !info.token_initialized() {
-        // Its PIN flags mean nothing yet; SoftHSM calls the SO PIN locked.
-        return vec!["blank"];
-    }
-    let words = [
-        (!info.user_pin_initialized(), "user PIN not set"),
-        (info.user_pin_count_low(), "user PIN: a wrong try since the last login"),
-        (info.user_pin_final_try(), "user PIN: final try"),
-        (info.user_pin_locked(), "user PIN locked"),
-        (info.user_pin_to_be_changed(), "user PIN must be changed"),
-        (info.so_pin_count_low(), "SO PIN: a wrong try since the last login"),
-        (info.so_pin_final_try(), "SO PIN: final try"),
-        (info.so_pin_locked(), "SO PIN locked"),
-        (info.so_pin_to_be_changed(), "SO PIN must be changed"),
-        (info.write_protected(), "write protected"),
-        (info.error_state(), "in an error state"),
-        (info.protected_authentication_path(), "PIN pad"),
-        (!info.login_required(), "needs no login"),
-    ];
-    let mut found: Vec<_> = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
-    if found.is_empty() {
-        found.push("ready");
-    }
-    found
 }
 
 fn schemes(module: &Module, slot: Slot) -> Result<Vec<(Scheme, Can)>, Error> {

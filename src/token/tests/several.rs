@@ -196,7 +196,10 @@ async fn different_keys_under_one_name_are_a_fault() {
     let faults = pair.start().await.err().unwrap();
     let [fault] = &*faults else { panic!("{faults:?}") };
     assert_eq!(fault.at, "key.ca");
-    assert!(fault.message.contains("token u") && fault.message.matches("SHA256:").count() == 2, "{fault}");
+    assert!(
+        fault.message().contains("token u") && fault.message().matches("SHA256:").count() == 2,
+        "{fault}"
+    );
 }
 
 #[tokio::test]

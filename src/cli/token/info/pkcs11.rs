@@ -87,7 +87,8 @@ fn print(out: &mut impl Write, chosen: &Chosen, facts: &TokenFacts) -> io::Resul
         )?,
         Err(error) => writeln!(out, "{error}")?,
     }
-    writeln!(out, "state: {}", facts.state.join(", "))?;
+    let state: Vec<_> = facts.state.iter().map(|state| state.name()).collect();
+    writeln!(out, "state: {}", state.join(", "))?;
     writeln!(out, "PINs: {} to {} bytes", facts.pin_length.0, facts.pin_length.1)?;
     let open = facts.sessions.0.map_or_else(|| "uncounted".to_owned(), |open| format!("{open} open"));
     match facts.sessions.1 {

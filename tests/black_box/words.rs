@@ -1,0 +1,227 @@
+//! What commands say when something is wrong: the cause, what to do, and the exit status that scripts go by.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use countersign::config::{Config, Fault};
+
+use crate::site::{Site, USER_CA, ssh_keygen, text};
+use crate::terminal::Terminal;
+
+const NOBODY: &str = "65534";
+
+fn config(site: &Site) -> String {
+    std::fs::read_to_string(site.path("countersign.toml")).unwrap()
+}
+
+fn replace(site: &Site, from: &str, to: &str) {
+    let config = config(site);
+    assert!(config.contains(from), "{from}");
+    site.configure(&config.replace(from, to));
+}
+
+#[track_caller]
+fn says(text: &str, all: &[&str]) {
+    for wanted in all {
+        assert!(text.contains(wanted), "{wanted:?} is not in: {text}");
+    }
+}
+
+/// A command as a user who may read the configuration, and what else is named, and nothing more.
+fn as_nobody(site: &Site, readable: &[&str], args: &[&str]) -> Output {
+    let program = site.path("countersign");
+    std::fs::copy(env!("CARGO_BIN_EXE_countersign"), &program).unwrap();
+    for name in ["", "countersign.toml", "mtls", "countersign"].iter().chain(readable) {
+        std::fs::set_permissions(site.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(&program).args(args);
+    command.env("COUNTERSIGN_CONFIG", site.path("countersign.toml")).output().unwrap()
+}
+
+#[test]
+fn a_fault_has_the_status_2_even_if_nobody_reads_all_of_it() {
+    let site = Site::new(USER_CA);
+    replace(&site, "label = \"test\"", "label = \"tset\"");
+    for reader in ["true", "head -1"] {
+        let script = format!("\"$0\" doctor | {reader} >/dev/null; exit ${{PIPESTATUS[0]}}");
+        let mut piped = Command::new("bash");
+        piped.args(["-c", &script, env!("CARGO_BIN_EXE_countersign")]).current_dir(site.dir());
+        let output = piped.env("COUNTERSIGN_CONFIG", site.path("countersign.toml")).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{reader}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_file_that_this_user_may_not_read_is_no_reason_for_a_new_token() {
+    let site = Site::new(USER_CA);
+    std::fs::set_permissions(site.path("softhsm2.conf"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let said = text(&as_nobody(&site, &[], &["doctor", "--no-login"]).stdout);
+    for place in ["token.soft.pin_file", "token.soft.environment", "server.tls_key"] {
+        let mut lines = said.lines().skip_while(|line| !line.starts_with(&format!("FAULT    {place}: ")));
+        says(lines.next().unwrap_or_else(|| panic!("{place}: {said}")), &["Permission denied"]);
+        says(lines.next().unwrap(), &["fix: run this", "as the daemon's user", "`chown`"]);
+    }
+    assert!(!said.contains("token init") && !said.contains("softhsm/create"), "{said}");
+}
+
+#[test]
+fn a_pin_file_that_is_not_there_is_a_path_to_correct_first() {
+    let site = Site::new(USER_CA);
+    let missing = "No such file or directory (os error 2); correct the path; only for a token that was never initialised";
+    says(&site.run_refused(&["token", "set-pin-source", "soft", "--pin-file", "nope"], 1), &[missing]);
+    std::fs::rename(site.path("pin"), site.path("pin.away")).unwrap();
+    says(&site.run_refused(&["check"], 2), &["token.soft.pin_file: ", missing]);
+}
+
+#[test]
+fn a_misspelt_label_is_corrected_and_no_reason_for_a_new_key() {
+    let site = Site::new(USER_CA);
+    replace(&site, "[key.user-ca]\n", "[key.user-ca]\nlabel = \"user-cb\"\n");
+    let said = site.run_refused(&["check"], 2);
+    let cause = "key.user-ca: no private key has label \"user-cb\" (there are: \"user-ca\" (id ";
+    let fix = "; correct `label` or `id` in [key.user-ca], or, for a new CA, run `countersign key generate user-ca`";
+    says(&said, &[cause, fix]);
+    says(&site.run_refused(&["key", "show", "user-ca"], 1), &[fix]);
+}
+
+#[test]
+fn a_scheme_that_does_not_fit_is_told_with_one_that_does() {
+    let site = Site::new(USER_CA);
+    replace(&site, "scheme = \"ecdsa-p256-sha256\"", "scheme = \"ed25519\"");
+    let said = site.run_refused(&["check"], 2);
+    says(&said, &["scheme ed25519 does not fit", "that signs by `scheme = \"ecdsa-p256-sha256\"`"]);
+}
+
+#[test]
+fn causes_come_before_what_is_to_be_done() {
+    let fault = Fault::new("ledger.path", "it is not there; mount it");
+    assert_eq!((&fault.cause[..], fault.fix.as_deref()), ("it is not there", Some("mount it")));
+    assert_eq!(fault.to_string(), "ledger.path: it is not there; mount it");
+    let faults = Config::load(Path::new("/no/such/file.toml")).unwrap_err();
+    assert_eq!(faults[0].fix.as_deref(), Some("correct --config, or COUNTERSIGN_CONFIG"));
+    let site = Site::new(USER_CA);
+    std::fs::create_dir(site.path("ledger.sqlite.lock")).unwrap();
+    let said = site.run_refused(&["serve"], 2);
+    let row = said.lines().find(|line| line.contains("ledger.path: ")).unwrap();
+    let (cause, fix) = row.split_once("; ").unwrap_or_else(|| panic!("{said}"));
+    // What the system says is the cause, and has no place after the advice.
+    says(cause, &["failed: Is a directory"]);
+    assert_eq!(fix, "check its owner and mode, and those of its directory");
+}
+
+#[test]
+fn what_others_can_write_is_refused_by_all_who_serve_or_would() {
+    let site = Site::new(USER_CA);
+    std::fs::set_permissions(site.path("countersign.toml"), std::fs::Permissions::from_mode(0o664)).unwrap();
+    for command in ["check", "serve"] {
+        let said = site.run_refused(&[command], 2);
+        says(&said, &["countersign.toml: has mode 0664: others can write it", "run `chmod go-w "]);
+    }
+}
+
+#[test]
+fn a_pin_file_has_one_place_and_a_refused_pin_one_row() {
+    let site = Site::new(&USER_CA.replace("100000/h", "100/h"));
+    std::fs::set_permissions(site.path("pin"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    for args in [&["check"][..], &["doctor"]] {
+        let output = site.run(args);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        says(&said, &["token.soft.pin_file: the PIN file ", "has mode 0644"]);
+    }
+    std::fs::set_permissions(site.path("pin"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let right = std::fs::read(site.path("pin")).unwrap();
+    std::fs::write(site.path("pin"), "wrong-4711").unwrap();
+    site.run_refused(&["check"], 2);
+    let output = site.run(&["doctor"]);
+    let said = text(&output.stdout);
+    assert_eq!((output.status.code(), said.matches("token.soft.pin_file").count()), (Some(2), 1), "{said}");
+    says(
+        &said,
+        &["FAULT    token.soft.pin_file: the token refused this PIN", "`countersign token unlatch soft`"],
+    );
+    assert!(!said.contains("WARNING"), "{said}");
+    // What is noted of another PIN is no fault of this one.
+    std::fs::write(site.path("pin"), right).unwrap();
+    assert_eq!(site.run(&["doctor"]).status.code(), Some(0));
+}
+
+#[test]
+fn what_is_missing_may_be_in_the_environment_and_that_is_said() {
+    let command = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let output = command.args(args).env_clear().output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        text(&output.stderr)
+    };
+    says(&command(&["serve"]), &["--config <FILE>", "tip: ", "COUNTERSIGN_CONFIG"]);
+    says(
+        &command(&["ledger", "show"]),
+        &["--ledger <FILE>", "tip: ", "--config FILE, or COUNTERSIGN_CONFIG"],
+    );
+    says(&command(&["health"]), &["--server <ADDRESS>", "tip: ", "COUNTERSIGN_SERVER"]);
+}
+
+#[test]
+fn an_argument_that_does_not_fit_the_configuration_has_the_status_2() {
+    let site = Site::new(USER_CA);
+    let tokens = "there is no [token.nope] in the configuration; there are: soft";
+    let so_pin = ["--so-pin-file", "so-pin"];
+    says(&site.run_refused(&["token", "unlatch", "nope"], 2), &[tokens]);
+    says(&site.run_refused(&[&["token", "init", "nope"][..], &so_pin].concat(), 2), &[tokens]);
+    says(&site.run_refused(&["key", "list", "--token", "nope"], 2), &[tokens]);
+    let delete = ["key", "delete", "--why", "a test", "--fingerprint", "abc", "--token"];
+    says(&site.run_refused(&[&delete[..], &["nope"]].concat(), 2), &[tokens]);
+    says(&site.run_refused(&[&delete[..], &["soft"]].concat(), 2), &["--fingerprint abc is none"]);
+    let keys = "there is no [key.nope] in the configuration; there are: user-ca";
+    says(&site.run_refused(&["key", "generate", "nope"], 2), &[keys]);
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let request = ["--public-key", "id.pub", "--principal", "alice"];
+    let explain = ["policy", "explain", "--key", "user-ca", "--caller", "front-end"];
+    says(&site.run_refused(&[&explain[..], &request].concat(), 2), &["--caller: ", "dns:NAME"]);
+    let sign = [&["sign", "user-ca"][..], &request, &["--server"]].concat();
+    says(&site.run_refused(&[&sign[..], &["https://localhost:1"]].concat(), 2), &["needs --tls-cert"]);
+    let tls =
+        ["--tls-cert", "mtls/front-end.pem", "--tls-key", "mtls/front-end.key", "--tls-ca", "mtls/ca.pem"];
+    let no_address = [&sign[..], &["localhost:8443"], &tls].concat();
+    says(&site.run_refused(&no_address, 2), &["\"localhost:8443\" is not a signer's address"]);
+    replace(&site, "unix_socket = \"signer.sock\"\n", "");
+    let revoke = ["revoke", "user-ca", "--serial", "1", "--why", "a test", "--yes"];
+    let restart = "set it, and restart the signer";
+    says(&site.run_refused(&revoke, 2), &["no server.unix_socket", restart]);
+    let thaw = ["policy", "thaw", "user-ca", "dns:a.example", "--why", "a test"];
+    says(&site.run_refused(&thaw, 2), &["no server.unix_socket", restart]);
+}
+
+#[test]
+fn a_socket_that_nobody_listens_on_is_told_with_what_may_be_missing() {
+    let site = Site::new(USER_CA);
+    let said = site.run_refused(&["revoke", "user-ca", "--serial", "1", "--why", "a test", "--yes"], 1);
+    says(&said, &["signer.sock", "No such file", "If it started before `unix_socket` was set, restart it"]);
+}
+
+#[test]
+fn a_revocation_says_what_is_to_be_pasted_next() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let mut terminal =
+        Terminal::start(&site, &["revoke", "user-ca", "--serial", "7", "--not-in-ledger", "--why", "test"]);
+    let asked = "serial 7 of key user-ca will be revoked although this ledger has no such certificate";
+    terminal.answer(asked, "yes");
+    let (done, said) = terminal.end();
+    assert!(done, "{said}");
+    let next = said.split('`').find(|text| text.starts_with("countersign ssh-krl")).unwrap();
+    let words: Vec<_> = next.split(' ').skip(1).collect();
+    site.run_ok(&words);
+    assert!(site.path("user-ca.krl").exists());
+    daemon.stop();
+}
+
+#[test]
+fn a_sighup_says_what_it_does_not_read() {
+    let site = Site::new(USER_CA);
+    let mut daemon = site.serve();
+    daemon.signal(rustix::process::Signal::HUP);
+    says(&daemon.wait_for("SIGHUP"), &["TLS files as they are now", "only by a restart"]);
+}

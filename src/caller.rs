@@ -148,6 +148,14 @@ impl CallerName {
             .filter(|name| name.0.strip_prefix("uid:") == Some(text))
             .ok_or_else(|| InvalidCaller::UserId(text.to_owned()))
     }
+
+    /// What a signer calls the holder of a client certificate. That somebody has one proves nothing.
+    ///
+    /// # Errors
+    /// As [`Caller::from_certificate`].
+    pub(crate) fn in_certificate(certificate: &CertificateDer<'_>) -> Result<Self, CallerError> {
+        holder(&Certificate::from_der(certificate).map_err(|_| CallerError::Malformed)?)
+    }
 }
 
 impl fmt::Display for CallerName {
@@ -166,15 +174,8 @@ impl Caller {
     /// [`CallerError`] if the certificate names nobody, or more than one.
     pub fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Self, CallerError> {
         let certificate = Certificate::from_der(certificate).map_err(|_| CallerError::Malformed)?;
-        let tbs = certificate.tbs_certificate();
-        let names = tbs.get_extension::<SubjectAltName>().map_err(|_| CallerError::Malformed)?;
-        let names = names.map_or_else(Vec::new, |(_critical, names)| names.0);
-        let name = match (spiffe_id(&names)?, dns_name(&names)?) {
-            (Some(name), _) | (None, Some(name)) => name,
-            (None, None) => common_name(&certificate)?,
-        };
-        let expires = UnixTime(tbs.validity().not_after.to_unix_duration().as_secs());
-        Ok(Self { name, expires: Some(expires) })
+        let expires = certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
+        Ok(Self { name: holder(&certificate)?, expires: Some(UnixTime(expires)) })
     }
 
     /// A user of this host, as the kernel names the peer of a Unix socket: pass nothing else.
@@ -219,6 +220,16 @@ impl fmt::Display for Caller {
 }
 
 /// The certificate's SPIFFE ID. URIs of other schemes are no names of callers.
+fn holder(certificate: &Certificate) -> Result<CallerName, CallerError> {
+    let names = certificate.tbs_certificate().get_extension::<SubjectAltName>();
+    let names = names.map_err(|_| CallerError::Malformed)?;
+    let names = names.map_or_else(Vec::new, |(_critical, names)| names.0);
+    match (spiffe_id(&names)?, dns_name(&names)?) {
+        (Some(name), _) | (None, Some(name)) => Ok(name),
+        (None, None) => common_name(certificate),
+    }
+}
+
 fn spiffe_id(names: &[GeneralName]) -> Result<Option<CallerName>, CallerError> {
     let uris: Vec<&str> = names.iter().filter_map(uri).collect();
     let is_spiffe =

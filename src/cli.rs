@@ -171,7 +171,7 @@ impl ConfigArgs {
     /// A connection to the running signer as its operator, over the socket that the configuration names.
     async fn operator(&self, config: &Config) -> anyhow::Result<Client> {
         let socket = config.server.unix_socket.as_deref().ok_or_else(|| Usage::no_socket(&self.config))?;
-        let advice = "is `countersign serve` running? If it started before `unix_socket` was set, restart it";
+        let advice = "if it started before `unix_socket` was set, restart it";
         Client::connect_unix(socket).await.map_err(|error| anyhow::anyhow!("{error}; {advice}"))
     }
 }

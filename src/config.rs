@@ -33,6 +33,7 @@ pub(crate) mod lines;
 mod profile;
 mod section;
 mod server;
+mod syntax;
 mod token;
 
 /// A whole, checked configuration.
@@ -186,7 +187,7 @@ impl Config {
             Ok(table) => gather(&mut Section::root(&mut faults, table), read_file),
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
-                faults.add(String::new(), offset, format!("is not TOML: {}", error.message()));
+                faults.add(String::new(), offset, syntax::fault(text, &error));
                 None
             }
         };
@@ -217,6 +218,7 @@ fn gather(root: &mut Section<'_, '_>, read_file: ReadFile<'_>) -> Option<Config>
             "signs no checkpoints: name it in `ledger.checkpoint_key`, or delete it",
         );
     }
+    root.refuse_loose_keys();
     root.refuse_others(
         "is not a section: there are [server], [ledger], [blocklist], [bundles], [token.NAME] and [key.NAME]",
     );

@@ -222,6 +222,11 @@ impl Policy {
         Ok(Permit { key, tbs, rule: profile.path.clone(), budget, numbering, cas })
     }
 
+    /// Every profile of `key`, sorted by name; `None` if no such key signs for callers.
+    pub(crate) fn profiles_of(&self, key: &str) -> Option<&[Profile]> {
+        Some(&self.keys.get(&KeyName::new(key).ok()?)?.profiles)
+    }
+
     /// The profiles of `key` that name `caller`, sorted by name.
     fn profiles<'a>(&'a self, caller: &CallerName, key: &KeyName) -> impl Iterator<Item = &'a Profile> {
         let profiles = self.keys.get(key).map(|rules| rules.profiles.as_slice()).unwrap_or_default();

@@ -31,6 +31,7 @@ mod connection;
 mod health;
 mod ledger;
 mod message;
+mod notices;
 mod operator;
 mod share;
 mod status;

@@ -51,6 +51,9 @@ pub use pin::source::PinFile;
 pub(crate) use pin::stage::Staged;
 pub use start::Absent;
 
+/// Variables by which modules find their own files: paths, whatever is told of the token.
+pub(crate) const PATH_VARIABLES: [&str; 3] = ["SOFTHSM2_CONF", "TPM2_PKCS11_STORE", "KRYOPTIC_CONF"];
+
 use pool::Request;
 pub use route::Asking;
 use route::Route;

@@ -32,6 +32,7 @@ use crate::v1::{
 };
 
 mod error;
+mod shown;
 mod tls;
 
 pub use error::{CallError, ConnectError};

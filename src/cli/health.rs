@@ -5,8 +5,8 @@
 
 use std::io::Write;
 
-use anyhow::bail;
-use countersign_proto::client::Health;
+use anyhow::{anyhow, bail};
+use countersign_proto::client::{CallError, Health};
 
 use super::NoAnswer;
 use super::sign::ServerArgs;
@@ -56,8 +56,8 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
         } else {
             client.watch_health(key).await
         };
-        let mut changes = changes.map_err(no_answer)?;
-        while let Some(health) = changes.next().await.map_err(no_answer)? {
+        let mut changes = changes.map_err(|error| args.no_answer(error))?;
+        while let Some(health) = changes.next().await.map_err(|error| args.no_answer(error))? {
             print(health)?;
         }
         bail!("the signer stops");
@@ -71,7 +71,7 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
     } else {
         client.health(key).await
     };
-    let health = health.map_err(no_answer)?;
+    let health = health.map_err(|error| args.no_answer(error))?;
     print(health)?;
     match (health, key) {
         (Health::Serving, _) => Ok(()),
@@ -89,8 +89,25 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
     }
 }
 
-fn no_answer(error: countersign_proto::client::CallError) -> NoAnswer {
-    NoAnswer(error.into())
+impl HealthArgs {
+    fn no_answer(&self, error: CallError) -> NoAnswer {
+        if error.reason != "SERVICE_UNKNOWN" {
+            return NoAnswer(error.into());
+        }
+        NoAnswer(match &self.key {
+            Some(key) => anyhow!(
+                "SERVICE_UNKNOWN: there is no key {key}, or you may not use it; {}",
+                self.server.advice()
+            ),
+            None if self.witnesses => {
+                anyhow!("SERVICE_UNKNOWN: this signer has no witnesses ([ledger.witness.NAME])")
+            }
+            None if self.checkpoints => {
+                anyhow!("SERVICE_UNKNOWN: this signer signs no checkpoints (`ledger.checkpoint_key`)")
+            }
+            None => error.into(),
+        })
+    }
 }
 
 fn print(health: Health) -> std::io::Result<()> {

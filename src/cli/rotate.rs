@@ -153,13 +153,7 @@ impl StatusArgs {
 }
 
 async fn connect(config: &ConfigArgs) -> anyhow::Result<Client> {
-    let socket = config.load()?.server.unix_socket.with_context(|| {
-        format!(
-            "{} has no server.unix_socket, which is how the signer is told; set it",
-            config.config.display()
-        )
-    })?;
-    Ok(Client::connect_unix(&socket).await?)
+    config.operator(&config.load()?).await
 }
 
 /// Has the signer take a step, and shows what it has come to.

@@ -16,9 +16,13 @@ use countersign_proto::v1::sign_request::Tbs;
 use countersign_proto::v1::{Key, Priority, SignRequest, SignResponse};
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{Certificate, CertificateTbs, CertificateType, SubjectKey};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::agent::{Address, Upstream};
+use crate::caller::{Caller, CallerName};
 use crate::cli::Usage;
+use crate::cli::ledger::note;
 use crate::key::UnixTime;
 use crate::policy::fields::{Fields, NamedValue};
 
@@ -149,11 +153,26 @@ pub(super) fn read_public_key(path: &Path) -> anyhow::Result<(String, SubjectKey
 
 /// Connects to the signer at an address that was given as an argument, or in the environment.
 pub(super) async fn connect(address: &Address, timeout: Duration) -> anyhow::Result<Client> {
+    warn_of_key(address)?;
     match address.connect().await {
         Ok(client) => Ok(client.with_deadline(timeout)),
         Err(error @ ConnectError::Address(_)) => Err(Usage(error.to_string()).into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Says so if others can read the client's private key, with which they are this caller.
+fn warn_of_key(address: &Address) -> std::io::Result<()> {
+    let Address::Tls { key, .. } = address else { return Ok(()) };
+    // That it is not there, reading it says.
+    let mode = fs::metadata(key).map_or(0, |there| there.permissions().mode() & 0o7777);
+    if mode & 0o077 != 0 {
+        let key = key.display();
+        note(&format!(
+            "warning: {key} has mode {mode:04o}: others can be this caller with it; run `chmod 0600 {key}`"
+        ))?;
+    }
+    Ok(())
 }
 
 impl ServerArgs {
@@ -170,7 +189,37 @@ impl ServerArgs {
     /// # Errors
     /// A file that was not named.
     pub(super) fn upstream(&self) -> anyhow::Result<Upstream> {
-        Ok(Upstream::new(self.address()?, self.timeout))
+        let address = self.address()?;
+        warn_of_key(&address)?;
+        Ok(Upstream::new(address, self.timeout))
+    }
+
+    /// What the signer calls this caller, as far as that can be told from here.
+    pub(super) fn caller(&self) -> Option<CallerName> {
+        if self.server.starts_with("unix:") {
+            return Some(Caller::from_uid(rustix::process::geteuid().as_raw()).name().clone());
+        }
+        let leaf = CertificateDer::from_pem_file(self.tls_cert.as_ref()?).ok()?;
+        CallerName::in_certificate(&leaf).ok()
+    }
+
+    /// A signer's refusal, with what its operator has to know of this caller.
+    pub(super) fn refused(&self, mut error: CallError) -> anyhow::Error {
+        if error.reason != "KEY_NOT_AVAILABLE" {
+            return refused(error);
+        }
+        // The signer's own advice is to call a method that is no command.
+        if let Some((cause, _)) = error.message.split_once("; ") {
+            error.message = String::from(cause);
+        }
+        anyhow!("{}\n  {}", refused(error), self.advice())
+    }
+
+    /// Whom to ask about a key that this caller may not use.
+    pub(super) fn advice(&self) -> String {
+        let name =
+            self.caller().map_or_else(|| "your name".to_owned(), |name| format!("{name}, as it calls you,"));
+        format!("ask the signer's operator whether a profile of the key has {name} in its `callers`")
     }
 
     fn address(&self) -> anyhow::Result<Address> {
@@ -204,6 +253,7 @@ impl SubjectArgs {
 }
 
 async fn issue(client: &Client, args: &SignArgs, subject_key: SubjectKey) -> anyhow::Result<Issued> {
+    let refused = |error| args.server.refused(error);
     let ca = client.get_key(&args.key).await.map_err(refused)?;
     let ca_key = PublicKey::from_spki_der(&ca.spki).context("the signer sent a key that cannot be read")?;
     let tbs = args.subject.clone().fields().tbs(subject_key, ca_key, UnixTime::now())?;

@@ -17,6 +17,7 @@ use crate::config::Fault;
 use crate::config::checks::{path, seconds, text, word};
 use crate::config::lines::Lines;
 use crate::config::section::{Faults, List, Number, Section, Text};
+use crate::config::syntax;
 use crate::key::{PublicKey, UnixTime};
 use crate::policy::fields::{Fields, NamedValue};
 
@@ -96,7 +97,7 @@ pub(crate) fn parse(file: &Path, content: &str) -> Result<Vec<Case>, Vec<Fault>>
         Ok(table) => read_all(&mut Section::root(&mut faults, table), &lines),
         Err(error) => {
             let offset = error.span().map_or(0, |span| span.start);
-            faults.add(String::new(), offset, format!("is not TOML: {}", error.message()));
+            faults.add(String::new(), offset, syntax::fault(content, &error));
             None
         }
     };

@@ -178,7 +178,16 @@ impl RawUpdates {
 }
 
 fn callers(section: &mut Section<'_, '_>, raw: List) -> Option<BTreeSet<CallerName>> {
-    section.required_list("callers", raw, |text| CallerName::parse(&text))
+    section.required_list("callers", raw, |text| {
+        CallerName::parse(&text).map_err(|error| {
+            let is_pattern = text.contains(['*', '?']);
+            if is_pattern {
+                format!("callers are exact names, not patterns: {error}")
+            } else {
+                error.to_string()
+            }
+        })
+    })
 }
 
 /// A list that may be missing, as what it says if it is there.

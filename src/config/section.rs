@@ -21,11 +21,17 @@ pub(super) type Number = Option<Spanned<i64>>;
 /// A list of strings of the file.
 pub(super) type List = Option<Spanned<Vec<Spanned<String>>>>;
 
+const MISSING: &str = "is missing: it has no default";
+/// How alike a key and what was meant by it are at least (Jaro and Winkler): one letter off, or two in a long word.
+const ALIKE: f64 = 0.9;
+
 /// The faults of one file.
 pub(super) struct Faults<'i> {
     path: &'i Path,
     text: &'i str,
     found: Vec<Fault>,
+    /// The keys that somebody meant by others, and that are therefore not told to be missing.
+    meant: Vec<String>,
 }
 
 /// One table, while it is read.
@@ -40,7 +46,7 @@ pub(super) struct Section<'a, 'i> {
 
 impl<'i> Faults<'i> {
     pub(super) fn new(path: &'i Path, text: &'i str) -> Self {
-        Self { path, text, found: Vec::new() }
+        Self { path, text, found: Vec::new(), meant: Vec::new() }
     }
 
     /// Adds a fault at a byte offset of the text.
@@ -123,10 +129,29 @@ impl<'a, 'i> Section<'a, 'i> {
         }
     }
 
+    /// Makes a fault of each key of a file's top level that is none of a table.
+    pub(super) fn refuse_loose_keys(&mut self) {
+        let is_loose =
+            |(_, value): &(&Spanned<_>, &Spanned<DeValue<'_>>)| value.get_ref().as_table().is_none();
+        let loose: Vec<_> = self.table.iter().filter(is_loose).map(|(key, _)| key.clone()).collect();
+        for key in loose {
+            let message =
+                "is outside of any section; is the line of its section, such as [server], missing above it?";
+            self.faults.add(self.path_of(key.get_ref()), key.span().start, message);
+            self.table.remove(key.get_ref().as_ref());
+        }
+    }
+
     /// Makes a fault of each key that was not taken out.
     pub(super) fn refuse_others(&mut self, message: &str) {
         for key in self.table.keys() {
-            self.faults.add(self.path_of(key.get_ref()), key.span().start, message);
+            let meant = nearest(key.get_ref(), self.asked.iter().map(String::as_str)).map(str::to_owned);
+            let hint = meant.as_ref().map(|meant| format!("; did you mean [{meant}]?")).unwrap_or_default();
+            self.faults.add(self.path_of(key.get_ref()), key.span().start, format!("{message}{hint}"));
+            if let Some(meant) = meant {
+                let at = self.path_of(&meant);
+                self.faults.found.retain(|fault| fault.at != at || fault.cause != MISSING);
+            }
         }
     }
 
@@ -159,7 +184,9 @@ impl<'a, 'i> Section<'a, 'i> {
             };
             let offset = error.span().map_or(self.span.start, |span| span.start);
             let key = self.key_at(offset).unwrap_or_default();
-            self.faults.add(self.path_of(&key), offset, describe(error.message(), &key, &self.asked));
+            let (message, meant) = describe(error.message(), &key, &self.asked);
+            self.faults.add(self.path_of(&key), offset, message);
+            self.faults.meant.extend(meant.map(|meant| self.path_of(&meant)));
             if self.table.remove(key.as_str()).is_none() {
                 return T::default();
             }
@@ -263,8 +290,8 @@ impl<'a, 'i> Section<'a, 'i> {
     /// Says that `key` is missing, unless it is there and its fault is known.
     fn missing(&mut self, key: &str) {
         let at = self.path_of(key);
-        if !self.faults.found.iter().any(|fault| fault.at == at) {
-            self.faults.add(at, self.span.start, "is missing: it has no default");
+        if !self.faults.meant.contains(&at) && !self.faults.found.iter().any(|fault| fault.at == at) {
+            self.faults.add(at, self.span.start, MISSING);
         }
     }
 
@@ -292,22 +319,40 @@ fn holds(value: &Spanned<DeValue<'_>>, offset: usize) -> bool {
         })
 }
 
-/// What does not fit, from serde's words, without the value that serde quotes.
-fn describe(error: &str, key: &str, asked: &[String]) -> String {
+/// What does not fit, from serde's words, without the value that serde quotes; and the key that was meant, if that can be told.
+fn describe(error: &str, key: &str, asked: &[String]) -> (String, Option<String>) {
     let expected = error.split_once(", expected ").map_or("nothing", |(_, expected)| expected);
     if !error.starts_with("unknown field") {
+        let is_number = ["integer", "floating point"].iter().any(|kind| error.contains(kind));
         let expected = match expected {
             "i64" => "an integer",
             "a sequence" => "a list of strings",
             "a map" => "a table of strings",
+            "a string" if is_number && DURATIONS.iter().any(|word| key.contains(word)) => {
+                "a duration in quotes, such as \"90s\" or \"16h\","
+            }
             other => other,
         };
-        return format!("has the wrong type: {expected} is wanted");
+        return (format!("has the wrong type: {expected} is wanted"), None);
     }
     if ["pin", "password", "secret"].iter().any(|word| key.contains(word)) {
-        return "is not a key: a PIN is never in this file; put it into a file of mode 0600 and name that in `pin_file`"
-            .to_owned();
+        let message = "is not a key: a PIN is never in this file; put it into a file of mode 0600 and name that in `pin_file`";
+        return (message.to_owned(), None);
     }
     let known: Vec<String> = asked.iter().map(|key| format!(", `{key}`")).collect();
-    format!("is not a key of this section: expected {expected}{}", known.concat())
+    let words = expected.split('`').skip(1).step_by(2).chain(asked.iter().map(String::as_str));
+    let meant = nearest(key, words).map(str::to_owned);
+    let hint = meant.as_ref().map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    (format!("is not a key of this section: expected {expected}{}{hint}", known.concat()), meant)
+}
+
+/// Words in the names of keys that are durations.
+const DURATIONS: [&str; 8] =
+    ["lifetime", "deadline", "grace", "tolerance", "interval", "within", "backdating", "update"];
+
+/// The word that is most like another, if it is like it at all.
+fn nearest<'w>(key: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let alike =
+        words.map(|word| (strsim::jaro_winkler(key, word), word)).filter(|(alike, _)| *alike >= ALIKE);
+    alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, word)| word)
 }

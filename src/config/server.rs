@@ -25,7 +25,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Config> {
     let directory = section.directory();
     let here = path(&directory);
     let listen = section.required("listen", raw.listen, |text| {
-        text.parse().map_err(|_| "should be ADDRESS:PORT, such as \"0.0.0.0:8443\" or \"[::]:8443\"")
+        text.parse().map_err(|_| "should be ADDRESS:PORT, with an IP address and no name, such as \"127.0.0.1:8443\" or \"[::1]:8443\"")
     });
     let tls_certificate = section.required("tls_certificate", raw.tls_certificate, &here);
     let tls_key = section.required("tls_key", raw.tls_key, &here);

@@ -8,7 +8,9 @@ use toml::Spanned;
 
 use crate::config::checks::{duration, integer, path, text};
 use crate::config::section::{List, Number, Section, Text};
-use crate::token::{Config, Device, Limits, Network, PinFile, Pkcs11, TokenName, Touch, YubiKey};
+use crate::token::{
+    Config, Device, Limits, Network, PATH_VARIABLES, PinFile, Pkcs11, TokenName, Touch, YubiKey,
+};
 
 /// A token behind a PKCS#11 module.
 #[derive(Default, Deserialize)]
@@ -173,6 +175,9 @@ fn environment(
             );
         } else if value.get_ref().contains('\0') {
             section.fault_at(&at, &value.span(), "has a NUL, which no variable can hold");
+        } else if PATH_VARIABLES.contains(&name.as_str()) && !value.get_ref().starts_with('/') {
+            let message = "should be a whole path, from / on: another is taken from wherever the daemon or a command is started";
+            section.fault_at(&at, &value.span(), message);
         } else {
             checked.insert(name, value.into_inner());
         }

@@ -59,6 +59,16 @@ impl Policy {
 }
 
 impl Explanation {
+    /// Says more of a refusal than its rule does, in the verdict and in the step.
+    pub(crate) fn tell_refusal(&mut self, message: &str) {
+        let Err(refusal) = &mut self.verdict else { return };
+        message.clone_into(&mut refusal.message);
+        let step = self.steps.iter_mut().find(|step| step.rule == refusal.rule);
+        if let Some(Step { answer: Answer::Refuse(_, said), .. }) = step {
+            message.clone_into(said);
+        }
+    }
+
     /// What policy alone says: without what is for the ledger to say.
     pub(crate) fn without_ledger(mut self) -> Self {
         self.steps.retain(|step| !matches!(step.set_by, Some((_, MAX_FIRST_NUMBER | NUMBER_STEP | BUDGET))));

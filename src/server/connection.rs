@@ -22,6 +22,7 @@ use tonic::service::Routes;
 use tracing::{debug, warn};
 
 use super::coalesce::{Unvectored, after_others};
+use super::notices::Notices;
 use super::share::{ShareLimits, Shares};
 use crate::caller::{Caller, CallerError};
 
@@ -98,13 +99,14 @@ pub(super) async fn serve<D: Door>(
 ) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     let shares = Shares::new(ShareLimits { total: limits.connections, per_caller: MAX_PER_CALLER });
-    let mut connections = JoinSet::new();
+    let (notices, mut connections) = (Arc::new(Notices::default()), JoinSet::new());
     loop {
         tokio::select! {
             () = stopped(&mut stopping) => break,
             Some(_) = connections.join_next() => {}
             (handshake, knock) = accept(&door, &handshakes) => {
                 let (routes, stopping, shares) = (routes.clone(), stopping.clone(), shares.clone());
+                let notices = Arc::clone(&notices);
                 connections.spawn(async move {
                     let known = D::identify(knock).await.and_then(|(stream, caller)| match shares.take(&caller) {
                         Some(share) => Ok((stream, caller, share)),
@@ -116,8 +118,7 @@ pub(super) async fn serve<D: Door>(
                             let routes = routes(&caller);
                             converse(stream, caller, routes, limits.grace, stopping).await;
                         }
-                        Err(rejected @ Rejected::Nameless { .. }) => warn!("closed a connection: {rejected}"),
-                        Err(rejected) => debug!("closed a connection: {rejected}"),
+                        Err(rejected) => notices.tell(&rejected),
                     }
                 });
             }

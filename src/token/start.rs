@@ -17,7 +17,7 @@ use super::pin::InMemory;
 use super::pool::Pool;
 use super::route::{Member, Route};
 use super::supervise::Supervisor;
-use super::{Config, Running, TokenError, TokenName, Tokens};
+use super::{Config, PATH_VARIABLES, Running, TokenError, TokenName, Tokens};
 use crate::config::Fault;
 use crate::key::{self, Key, KeyName, Keys, PublicKey};
 
@@ -149,9 +149,18 @@ fn explain(error: StartError, config: &Config, keys: &[key::Config], latch: &Lat
                 At::Key(index) => keys.get(index).map_or(at.clone(), |key| format!("key.{}", key.name)),
             };
             let locate = |found: StartFault| Fault::new(place(found.at), found.message);
-            faults.into_iter().map(locate).collect()
+            let lost = faults.iter().any(|found| found.at == At::Token).then(|| lost(config)).flatten();
+            faults.into_iter().map(locate).chain(lost).collect()
         }
     }
+}
+
+/// A file that the module was told to read and that is not there, which modules answer with a code that names none.
+fn lost(config: &Config) -> Option<Fault> {
+    let mut named = PATH_VARIABLES.iter().filter_map(|name| Some((name, config.environment.get(*name)?)));
+    let (name, path) = named.find(|(_, path)| !Path::new(path).exists())?;
+    let at = format!("token.{}.environment.{name}", config.name);
+    Some(Fault::new(at, format!("{name}={path}: no such file; correct the path")))
 }
 
 impl Candidate {

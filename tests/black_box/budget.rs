@@ -152,7 +152,7 @@ fn a_thaw_without_a_socket_says_what_to_do() {
     assert!(message.contains("signer.sock"), "nobody serves there: {message}");
     let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
     site.configure(&config.replace("unix_socket = \"signer.sock\"\n", ""));
-    let message = site.run_refused(&thaw, 1);
+    let message = site.run_refused(&thaw, 2);
     assert!(message.contains("server.unix_socket") && message.contains("set it"), "{message}");
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use countersign::config::{Config, Fault};
 
-use crate::site::{Site, USER_CA, ssh_keygen, text};
+use crate::site::{Daemon, FRONT_END, STRANGER, Site, USER_CA, ssh_keygen, text};
 use crate::terminal::Terminal;
 
 const NOBODY: &str = "65534";
@@ -198,7 +198,14 @@ fn an_argument_that_does_not_fit_the_configuration_has_the_status_2() {
 fn a_socket_that_nobody_listens_on_is_told_with_what_may_be_missing() {
     let site = Site::new(USER_CA);
     let said = site.run_refused(&["revoke", "user-ca", "--serial", "1", "--why", "a test", "--yes"], 1);
-    says(&said, &["signer.sock", "No such file", "If it started before `unix_socket` was set, restart it"]);
+    says(
+        &said,
+        &[
+            "signer.sock",
+            "No such file",
+            "running there?; if it started before `unix_socket` was set, restart it",
+        ],
+    );
 }
 
 #[test]
@@ -224,4 +231,146 @@ fn a_sighup_says_what_it_does_not_read() {
     let mut daemon = site.serve();
     daemon.signal(rustix::process::Signal::HUP);
     says(&daemon.wait_for("SIGHUP"), &["TLS files as they are now", "only by a restart"]);
+}
+
+/// What `health` says with these TLS files, which must not get it an answer.
+fn refused_health(site: &Site, daemon: &Daemon, files: [&str; 3]) -> String {
+    let mut command = site.client_command(daemon, FRONT_END, &["health"]);
+    for (name, file) in
+        ["COUNTERSIGN_TLS_CERT", "COUNTERSIGN_TLS_KEY", "COUNTERSIGN_TLS_CA"].iter().zip(files)
+    {
+        command.env(name, file);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    text(&output.stderr)
+}
+
+#[test]
+fn a_client_that_is_not_accepted_is_told_which_certificate_and_the_log_why() {
+    let site = Site::new(USER_CA);
+    let other = crate::pki::write(&site.path("other"), &[FRONT_END]);
+    let mut late = crate::pki::Pki::client(FRONT_END);
+    (late.not_before, late.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 2));
+    other.issue(&site.path("other"), "late", late, rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+    let mut daemon = site.serve();
+
+    let said = refused_health(&site, &daemon, ["other/late.pem", "other/late.key", "mtls/ca.pem"]);
+    says(&said, &["other/late.pem expired on 2021-01-02T00:00:00Z; get a new one"]);
+
+    let said = refused_health(&site, &daemon, ["other/front-end.pem", "other/front-end.key", "mtls/ca.pem"]);
+    let whose = "other/front-end.pem (issuer CN=countersign test mTLS CA";
+    let names = "names spiffe://countersign.example/front-end)";
+    says(&said, &["the signer closed the connection", whose, names, "its log says why"]);
+    says(&daemon.wait_for("closed a connection"), &["INFO", "invalid peer certificate"]);
+
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(site.path("mtls/front-end.key"), open).unwrap();
+    let warned = site.client_command(&daemon, FRONT_END, &["health"]).output().unwrap();
+    assert_eq!((warned.status.code(), text(&warned.stdout)), (Some(0), "serving\n".to_owned()));
+    says(
+        &text(&warned.stderr),
+        &["front-end.key has mode 0644: others can be this caller", "run `chmod 0600 "],
+    );
+    let said = refused_health(&site, &daemon, ["mtls/front-end.pem", "mtls/front-end.key", "other/ca.pem"]);
+    says(&said, &["the signer's certificate does not chain to other/ca.pem"]);
+    daemon.stop();
+}
+
+#[test]
+fn where_nobody_listens_a_client_asks_for_the_daemon() {
+    let site = Site::without_token(USER_CA);
+    let mut args = vec!["health", "--server", "https://localhost:1", "--tls-cert", "mtls/front-end.pem"];
+    args.extend(["--tls-key", "mtls/front-end.key", "--tls-ca", "mtls/ca.pem"]);
+    let asks = ["Connection refused (os error 111); is `countersign serve` running there?"];
+    says(&site.run_refused(&args, 2), &asks);
+    says(
+        &site.run_refused(&["health", "--server", "unix:nope.sock"], 2),
+        &["No such file or directory (os error 2); is `countersign serve` running there?"],
+    );
+}
+
+#[test]
+fn offline_it_is_said_whether_key_or_caller_is_wrong() {
+    let site = Site::new(USER_CA);
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let explain = |key: &str, caller: &str| {
+        let request = ["--public-key", "id.pub", "--principal", "alice"];
+        site.run_ok(&[&["policy", "explain", "--key", key, "--caller", caller], &request[..]].concat())
+    };
+    let said = explain("user_ca", "spiffe://countersign.example/front-end");
+    says(&said, &["KEY_NOT_AVAILABLE", "there is no [key.user_ca]", "there are the keys user-ca"]);
+    let said = explain("user-ca", "dns:web.example");
+    let whom = "no profile of user-ca names dns:web.example: staff (";
+    says(&said, &[whom, "countersign.toml:", ") names spiffe://countersign.example/front-end"]);
+    assert!(!said.contains("ListKeys"), "{said}");
+}
+
+#[test]
+fn a_caller_without_a_key_is_told_its_own_name_and_no_method() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let ask = |args: &[&str], status: i32| {
+        let output = site.client_command(&daemon, STRANGER, args).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(!said.contains("ListKeys"), "{said}");
+        said
+    };
+    let advice = "has spiffe://countersign.example/stranger, as it calls you, in its `callers`";
+    let said = ask(&["sign", "user-ca", "--public-key", "id.pub", "--principal", "alice"], 1);
+    says(&said, &["KEY_NOT_AVAILABLE: ", "ask the signer's operator", advice]);
+    says(&ask(&["health", "nope"], 2), &["there is no key nope, or you may not use it; ", advice]);
+    says(&ask(&["health", "--witnesses"], 2), &["this signer has no witnesses ([ledger.witness.NAME])"]);
+    says(&ask(&["health", "--checkpoints"], 2), &["signs no checkpoints (`ledger.checkpoint_key`)"]);
+    daemon.stop();
+}
+
+#[test]
+fn a_running_ledger_is_found_by_the_configuration() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    assert!(site.run_ok(&["ledger", "tail"]).contains("self-test"));
+    says(&site.run_refused(&["ledger", "checkpoint"], 1), &["CHECKPOINTS_OFF"]);
+    let nowhere =
+        Command::new(env!("CARGO_BIN_EXE_countersign")).args(["ledger", "tail"]).env_clear().output();
+    let nowhere = nowhere.unwrap();
+    assert_eq!(nowhere.status.code(), Some(2));
+    says(&text(&nowhere.stderr), &["--server ADDRESS, which is unix:PATH for its operator", "--config FILE"]);
+    let nothing = site.run(&["ledger", "find", "--serial", "4711"]);
+    assert_eq!((nothing.status.code(), text(&nothing.stdout)), (Some(0), String::new()));
+    says(&text(&nothing.stderr), &["no entry matches"]);
+    daemon.stop();
+}
+
+#[test]
+fn a_verification_says_how_to_check_what_it_could_not() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let output = site.run(&["ledger", "verify"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2));
+    says(
+        &said,
+        &["0 checkpoints, 0 revocations, 0 others", "the index beside the ledger has no entries yet"],
+    );
+    daemon.stop();
+    let said = text(&site.run(&["ledger", "verify"]).stdout);
+    says(&said, &["2 entries were compared with the hashes that were known"]);
+    let how = "give its PEM with --key FILE: `countersign key show NAME --pem >FILE` writes it, where NAME is the key that entry 1 is about";
+    says(&said, &[how]);
+    std::fs::write(site.path("ca.pem"), site.run_ok(&["key", "show", "user-ca", "--pem"])).unwrap();
+    site.run_ok(&["ledger", "verify", "--key", "ca.pem", "--accept-uncovered"]);
+}
+
+#[test]
+fn a_variable_that_names_a_file_is_whole_and_there() {
+    let site = Site::new(USER_CA);
+    let conf = site.path("softhsm2.conf");
+    replace(&site, conf.to_str().unwrap(), "softhsm2.conf");
+    let place = "token.soft.environment.SOFTHSM2_CONF: ";
+    says(&site.run_refused(&["check"], 2), &[place, "should be a whole path"]);
+    replace(&site, "\"softhsm2.conf\"", "\"/nope/softhsm2.conf\"");
+    says(&site.run_refused(&["check"], 2), &[place, "SOFTHSM2_CONF=/nope/softhsm2.conf: no such file"]);
 }

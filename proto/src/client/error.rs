@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use tonic::{Code, Status, TimeoutExpired};
@@ -34,7 +35,15 @@ pub enum ConnectError {
 
 impl ConnectError {
     pub(super) fn unreachable(address: &str, error: &(dyn Error + 'static)) -> Self {
-        Self::Unreachable { address: address.to_owned(), cause: causes(error) }
+        let nobody = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+        let mut kinds =
+            chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let advice = if kinds.any(|kind| nobody.contains(&kind)) {
+            "; is `countersign serve` running there?"
+        } else {
+            ""
+        };
+        Self::Unreachable { address: address.to_owned(), cause: causes(error) + advice }
     }
 }
 

@@ -6,7 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -14,14 +16,21 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 use tonic::transport::Uri;
 
 use super::ConnectError;
+use super::shown::Shown;
+
+/// How long a server that speaks HTTP/2 may take for its first word, which ours says at once; another is connected to all the same.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// A client certificate, its key, and the CAs that the server's certificate must chain to.
 #[derive(Clone, Debug)]
-pub struct Tls(Arc<ClientConfig>);
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    shown: Arc<Shown>,
+}
 
 /// Why PEM files are not the client's end of mutual TLS. Never holds key material.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +53,41 @@ pub enum TlsError {
     /// No private key where one was expected.
     #[error("the client key is not an unencrypted PEM private key (PKCS#8, SEC 1 or PKCS#1)")]
     Key,
+    /// The client certificate's time is over.
+    #[error("{} expired on {at}; get a new one", file.display())]
+    Expired {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Its last second.
+        at: String,
+    },
+    /// The client certificate's time has not come.
+    #[error("{} is not valid before {at}; is this host's clock right?", file.display())]
+    NotYet {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Its first second.
+        at: String,
+    },
     /// The certificate and the key do not belong together, or are of a kind that TLS 1.3 does not know.
     #[error("the client certificate and key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
+}
+
+/// Why one side did not accept the other's certificate.
+#[derive(Debug, thiserror::Error)]
+enum Unaccepted {
+    /// The server's, by this client.
+    #[error(
+        "the signer's certificate does not chain to {ca} ({cause}); give the CA certificate that issued it"
+    )]
+    Server { ca: String, cause: CertificateError },
+    /// The client's, by the server, which says little or nothing of it to strangers.
+    #[error(
+        "the signer closed the connection{cause}: it probably does not accept {shown}, or has too many connections of this caller; \
+         its log says why"
+    )]
+    Client { cause: String, shown: Arc<Shown> },
 }
 
 /// One server to connect to, over and over.
@@ -56,6 +97,7 @@ pub(super) struct Connector {
     port: u16,
     name: ServerName<'static>,
     tls: TlsConnector,
+    shown: Arc<Shown>,
 }
 
 impl Tls {
@@ -67,7 +109,9 @@ impl Tls {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
         };
-        Self::from_pem(&read(certificate)?, &read(key)?, &read(server_ca)?)
+        let tls = Self::from_pem(&read(certificate)?, &read(key)?, &read(server_ca)?)?;
+        let shown = Shown::clone(&tls.shown).in_files(certificate, server_ca);
+        Ok(Self { shown: Arc::new(shown), ..tls })
     }
 
     /// As [`Self::from_files`], from the files' contents.
@@ -80,13 +124,15 @@ impl Tls {
             roots.add(root)?;
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
+        let chain = certificates(certificate, "client certificate file")?;
+        let shown = Arc::new(Shown::new(&chain));
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_root_certificates(roots)
-            .with_client_auth_cert(certificates(certificate, "client certificate file")?, key)?;
+            .with_client_auth_cert(chain, key)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.resumption = Resumption::disabled();
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), shown })
     }
 
     pub(super) fn connector(&self, url: &str) -> Result<Connector, ConnectError> {
@@ -98,7 +144,9 @@ impl Tls {
         // A URL has an IPv6 address in brackets; the resolver and TLS want it without.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
-        Ok(Connector { host, port, name, tls: TlsConnector::from(Arc::clone(&self.0)) })
+        self.shown.in_force()?;
+        let tls = TlsConnector::from(Arc::clone(&self.config));
+        Ok(Connector { host, port, name, tls, shown: Arc::clone(&self.shown) })
     }
 }
 
@@ -107,7 +155,30 @@ impl Connector {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         // Nagle's algorithm and delayed acknowledgements together cost 40 ms per request.
         stream.set_nodelay(true)?;
-        self.tls.connect(self.name.clone(), stream).await
+        let connected = self.tls.connect(self.name.clone(), stream).await;
+        let mut stream = connected.map_err(|error| self.explain(error))?;
+        // In TLS 1.3 a client is done before the server has seen its certificate: only what the server says next tells.
+        match tokio::time::timeout(FIRST_WORD, stream.fill_buf()).await {
+            Ok(Ok([])) => Err(self.refused(String::new())),
+            Ok(Err(error)) => Err(self.refused(format!(" ({error})"))),
+            Ok(Ok(_)) | Err(_) => Ok(stream),
+        }
+    }
+
+    fn refused(&self, cause: String) -> io::Error {
+        io::Error::other(Unaccepted::Client { cause, shown: Arc::clone(&self.shown) })
+    }
+
+    fn explain(&self, error: io::Error) -> io::Error {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(
+                cause @ (CertificateError::UnknownIssuer | CertificateError::BadSignature),
+            )) => {
+                let (ca, cause) = (self.shown.server_ca.clone(), cause.clone());
+                io::Error::other(Unaccepted::Server { ca, cause })
+            }
+            _ => error,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use countersign_tbs::x509::{Attribute, KeyId, Name, SignatureAlgorithm, Validity
 
 use crate::cli::sign::{Existing, Unfinished, random_id, refused};
 use crate::cli::sign_tbs::{label, of_kind};
-use crate::cli::{ConfigArgs, pem, runtime};
+use crate::cli::{ConfigArgs, Usage, pem, runtime};
 use crate::config::Config;
 use crate::key::{self, PublicKey, Scheme};
 use crate::verify::Verifier;
@@ -162,9 +162,7 @@ impl Signing {
     /// There is no such key, no socket in the configuration, or nobody who listens there.
     pub(in crate::cli) fn of(config: &Config, path: &Path, name: &str) -> anyhow::Result<Self> {
         let scheme = section(config, name)?.scheme;
-        let socket = config.server.unix_socket.clone().with_context(|| {
-            format!("{} has no server.unix_socket, over which the signer is asked; set it", path.display())
-        })?;
+        let socket = config.server.unix_socket.clone().ok_or_else(|| Usage::no_socket(path))?;
         let runtime = runtime()?;
         let (client, key) = runtime.block_on(async {
             let client = Client::connect_unix(&socket).await?;

@@ -125,9 +125,9 @@ fn announce(
         why: args.why.clone(),
     };
     let recorded = runtime()?.block_on(async {
-        let client = Client::connect_unix(socket).await.context(
-            "no signer runs here, and the ledger must have the deletion before it happens; start it",
-        )?;
+        let client = Client::connect_unix(socket)
+            .await
+            .context("no signer runs here, and the ledger must have the deletion before it happens")?;
         client.record_key_deletion(request).await.map_err(refused)
     });
     Ok(recorded.context("nothing was deleted")?.entry_index)

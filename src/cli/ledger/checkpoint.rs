@@ -8,18 +8,15 @@ use std::io::Write;
 
 use anyhow::{Context, ensure};
 
-use crate::cli::ledger::source::{Server, refused};
+use crate::cli::ledger::source::{Running, refused};
 use crate::ledger;
 use crate::ledger::note::{Note, VerifierKey};
 
 /// Whose checkpoint.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Checkpoint {
-    /// The signer, as one of its `ledger.readers`: https://HOST:PORT, or unix:PATH as its operator
-    #[arg(long, env = "COUNTERSIGN_SERVER", value_name = "ADDRESS")]
-    server: String,
     #[command(flatten)]
-    tls: Server,
+    signer: Running,
     /// The key that must have signed it: NAME+ID+KEY, as `countersign key show` prints it
     #[arg(long, value_name = "KEY")]
     log_key: Option<VerifierKey>,
@@ -27,7 +24,7 @@ pub(in crate::cli) struct Checkpoint {
 
 impl Checkpoint {
     pub(super) async fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let client = self.tls.connect(&self.server).await?;
+        let client = self.signer.connect().await?;
         let bytes = client.checkpoint().await.map_err(refused)?;
         let note = match &self.log_key {
             Some(key) => {

@@ -96,7 +96,7 @@ impl Find {
                 left -= 1;
             }
         }
-        Ok(out.flush()?)
+        self.done(left, out)
     }
 
     async fn at_signer(&self, client: &Client, out: &mut impl Write) -> anyhow::Result<()> {
@@ -113,6 +113,14 @@ impl Find {
                 Some(next) if before.is_none_or(|before| next < before) => before = Some(next),
                 _ => break,
             }
+        }
+        self.done(left, out)
+    }
+
+    /// Says so if nothing was found.
+    fn done(&self, left: u64, out: &mut impl Write) -> anyhow::Result<()> {
+        if left == self.limit {
+            note("no entry matches")?;
         }
         Ok(out.flush()?)
     }

@@ -7,9 +7,9 @@ use anyhow::bail;
 use countersign_proto::Client;
 
 use crate::agent::Address;
-use crate::cli::Usage;
 use crate::cli::ledger::Log;
 use crate::cli::sign::connect;
+use crate::cli::{ConfigArgs, Usage};
 use crate::ledger::Reader;
 
 /// A signer whose ledger this caller may read.
@@ -27,6 +27,37 @@ pub(super) struct Server {
     /// How long to wait for the signer
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Duration,
+}
+
+/// A signer that runs: the one at an address, or the one whose configuration names a socket.
+#[derive(Debug, clap::Args)]
+pub(super) struct Running {
+    /// The signer, as one of its `ledger.readers`: https://HOST:PORT, or unix:PATH as its operator [default: the configuration's
+    /// server.unix_socket]
+    #[arg(long, env = "COUNTERSIGN_SERVER", value_name = "ADDRESS")]
+    server: Option<String>,
+    /// The signer's configuration, which names its socket
+    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Server,
+}
+
+impl Running {
+    pub(super) async fn connect(&self) -> anyhow::Result<Client> {
+        if let Some(address) = &self.server {
+            return self.tls.connect(address).await;
+        }
+        let Some(config) = self.config.clone() else {
+            bail!(Usage(
+                "name the signer: --server ADDRESS, which is unix:PATH for its operator, or --config FILE, whose server.unix_socket is \
+                 then used; COUNTERSIGN_SERVER and COUNTERSIGN_CONFIG do the same"
+                    .to_owned()
+            ));
+        };
+        let args = ConfigArgs { config };
+        Ok(args.operator(&args.load()?).await?.with_deadline(self.tls.timeout))
+    }
 }
 
 /// Either of them.

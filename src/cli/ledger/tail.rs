@@ -7,18 +7,15 @@ use std::io::Write;
 use anyhow::bail;
 use countersign_proto::{Client, v1};
 
-use crate::cli::ledger::source::{Server, refused};
+use crate::cli::ledger::source::{Running, refused};
 use crate::cli::ledger::{LAST, Style};
 use crate::ledger::Entry;
 
 /// Whose ledger, and how much of it.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Tail {
-    /// The signer, as one of its `ledger.readers`: https://HOST:PORT, or unix:PATH as its operator
-    #[arg(long, env = "COUNTERSIGN_SERVER", value_name = "ADDRESS")]
-    server: String,
     #[command(flatten)]
-    tls: Server,
+    signer: Running,
     /// Go on with what comes
     #[arg(long)]
     follow: bool,
@@ -34,7 +31,7 @@ pub(in crate::cli) struct Tail {
 
 impl Tail {
     pub(super) async fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        let client = self.tls.connect(&self.server).await?;
+        let client = self.signer.connect().await?;
         let size = client.ledger_tree(v1::GetTreeRequest::default()).await.map_err(refused)?.size;
         let from = self.from.unwrap_or_else(|| size.saturating_sub(self.last));
         if self.follow {

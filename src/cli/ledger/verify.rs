@@ -55,7 +55,8 @@ pub(in crate::cli) struct Verify {
     /// How many of the witnesses must have cosigned each checkpoint [default: all of them]
     #[arg(long, value_name = "N", requires = "witnesses")]
     quorum: Option<usize>,
-    /// Public keys or certificates of X.509 CA keys, PEM (those of SSH CAs are in the certificates); may be repeated
+    /// Public keys or certificates of CA keys, PEM: of X.509 CAs, of the log, and of SSH CAs that have signed no certificate yet, only
+    /// self-tests (others' are in their certificates); may be repeated
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
     /// Verify no signatures, which take most of the time
@@ -90,6 +91,14 @@ struct Job {
     options: Options,
     /// Checkpoints whose signatures nobody could check.
     unsigned: Vec<PathBuf>,
+    index: BesideLedger,
+}
+
+/// Whether the index beside the ledger has hashes to compare with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum BesideLedger {
+    EmptyIndex,
+    AnyOther,
 }
 
 /// What was found, of what.
@@ -98,6 +107,7 @@ struct Verified {
     coverage: Coverage,
     /// Checkpoints whose signatures nobody could check.
     unsigned: Vec<PathBuf>,
+    index: BesideLedger,
 }
 
 /// The checkpoints that the log is compared with.
@@ -129,7 +139,7 @@ impl Verify {
 
     /// What could not be checked, though nothing says that it need not be.
     fn not_checked(&self, verified: &Verified) -> Option<&'static str> {
-        let Verified { report, coverage, unsigned } = verified;
+        let Verified { report, coverage, unsigned, index: _ } = verified;
         if self.log_key.is_some() && coverage.signed().is_none() {
             return Some(
                 "no checkpoint was there for --log-key to verify; give one with --checkpoint FILE, or get the export again with its own",
@@ -151,14 +161,14 @@ impl Verify {
     }
 
     fn verify(&self, out: &mut impl Write) -> anyhow::Result<Verified> {
-        let Job { name, source, len, options, unsigned } = self.job()?;
+        let Job { name, source, len, options, unsigned, index } = self.job()?;
         let signatures = options.signatures;
         let mut progress = Progress::new("verifying");
         let report = audit(source, len, options, |done| progress.show(done, len))?;
         drop(progress);
         let subject = if self.export.is_some() { Subject::Export } else { Subject::Ledger };
         let coverage = Coverage::of(&report, subject, self.log_key.as_ref());
-        let verified = Verified { report, coverage, unsigned };
+        let verified = Verified { report, coverage, unsigned, index };
         if self.json {
             writeln!(out, "{}", ascii(&show::json(&name, &verified, signatures).to_string()))?;
         } else {
@@ -180,12 +190,15 @@ impl Verify {
         };
         let mut checkpoints = self.checkpoints(&source)?;
         let mut compare: Vec<Compared> = self.compare(&mut checkpoints)?.into_iter().collect();
-        let mut unusable = None;
+        let (mut unusable, mut beside) = (None, BesideLedger::AnyOther);
         let len = match &source {
             Source::Log(reader) => {
                 match reader.recorded_tiles() {
                     Ok(index) => compare.extend(index.map(|index| {
                         let entries = index.entries();
+                        if entries == 0 {
+                            beside = BesideLedger::EmptyIndex;
+                        }
                         Compared { known: Known::Index(index), entries }
                     })),
                     Err(index) => unusable = Some(index),
@@ -204,7 +217,7 @@ impl Verify {
             compare,
             unusable,
         };
-        Ok(Job { name, source, len, options, unsigned: checkpoints.unsigned })
+        Ok(Job { name, source, len, options, unsigned: checkpoints.unsigned, index: beside })
     }
 
     fn ca_keys(&self, config: Option<&Config>) -> anyhow::Result<CaKeys> {

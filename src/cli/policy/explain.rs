@@ -23,6 +23,7 @@ use crate::cli::sign::{SubjectArgs, read_public_key};
 use crate::config::Config;
 use crate::key::{KeyCertificate, KeyName, PublicKey, UnixTime};
 use crate::ledger::{self, Entry, Reader};
+use crate::policy::Reason;
 use crate::policy::ask::{CaKeys, Offline, Question};
 use crate::policy::explain::Explanation;
 
@@ -105,7 +106,10 @@ impl Explain {
         let sources = Sources::read(&self.config.config)?;
         let json = self.json;
         let inquiry = self.inquiry(&config)?;
-        let explanation = inquiry.explain(&config, &KeyCertificate::load_all(&config.keys));
+        let mut explanation = inquiry.explain(&config, &KeyCertificate::load_all(&config.keys));
+        if explanation.verdict.as_ref().is_err_and(|refusal| refusal.reason == Reason::KeyNotAvailable) {
+            explanation.tell_refusal(&inquiry.not_available(&config, &sources));
+        }
         let policy_digest = config.policy.digest();
         let report = Report { sources, policy_digest, inquiry, explanation };
         let text = if json { ascii(&format!("{:#}\n", show::json(&report))) } else { show::text(&report) };
@@ -155,6 +159,22 @@ pub(super) fn likely_kind(config: &Config, name: &str) -> TbsKind {
 pub(super) const NO_CA_KEY: PublicKey = PublicKey::Ed25519([0; 32]);
 
 impl Inquiry {
+    /// Which half of "no such key for this caller" it is. A signer tells nobody; whoever reads its configuration may know.
+    fn not_available(&self, config: &Config, sources: &Sources) -> String {
+        let Some(profiles) = config.policy.profiles_of(&self.key) else {
+            let keys: Vec<_> = config.keys.iter().map(|key| key.name.as_str()).collect();
+            let key = self.key.escape_debug();
+            return format!("there is no [key.{key}] with profiles; there are the keys {}", keys.join(", "));
+        };
+        let named = profiles.iter().map(|profile| {
+            let callers: Vec<_> = profile.callers.iter().map(CallerName::as_str).collect();
+            let place = sources.callers(&self.key, &profile.name);
+            format!("{}{place} names {}", profile.name, callers.join(", "))
+        });
+        let named: Vec<_> = named.collect();
+        format!("no profile of {} names {}: {}", self.key, self.caller, named.join("; "))
+    }
+
     pub(super) fn explain(
         &self,
         config: &Config,

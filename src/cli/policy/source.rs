@@ -68,6 +68,12 @@ impl Sources {
         }
     }
 
+    /// Where a profile names its callers, in parentheses: ` (FILE:LINE)`.
+    pub(super) fn callers(&self, key: &str, profile: &str) -> String {
+        let line = self.lines.get(&["key", key, "allow", profile, "callers"]);
+        line.map_or_else(String::new, |line| format!(" ({}:{line})", self.file.display()))
+    }
+
     /// `FILE:LINE`, `default` or `built-in`.
     pub(super) fn words(&self, source: &Source) -> String {
         match source {

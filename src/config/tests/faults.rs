@@ -336,8 +336,7 @@ force-command = []
     assert_eq!(
         found,
         [
-            (2, "server.listen"),
-            (2, "server.tls_certificate"),
+                (2, "server.tls_certificate"),
             (3, "server.listn"),
             (4, "server.tls_key"),
             (5, "server.client_ca"),
@@ -374,6 +373,34 @@ fn gives_a_syntax_error_its_line() {
     let faults = faults_with("[ledger]", "[ledger");
     assert_eq!(faults.len(), 1);
     assert!(faults[0].starts_with("8: is not TOML: "), "{faults:?}");
+}
+
+/// A text of `LEAST`, what somebody wrote for it, and all the faults.
+#[rustfmt::skip]
+const MEANT: &[(&str, &str, &[&str])] = &[
+    ("listen = \"127.0.0.1:0\"", "listen = 127.0.0.1:0", &["3: is not TOML: invalid float; put text in quotes: listen = \"…\""]),
+    ("[server]", "{ \"server\":", &["2: is not TOML: it looks like JSON"]),
+    ("listen = \"127.0.0.1:0\"", "listen = \"a\"\nlisten = \"b\"", &["4: is not TOML: duplicate key `listen`; keep one of them"]),
+    ("listen = \"127.0.0.1:0\"", "listen = \"localhost:1\"", &["3: server.listen: should be ADDRESS:PORT, with an IP address and no name, such as \"127.0.0.1:8443\""]),
+    ("max_lifetime = \"1h\"", "max_lifetime = 1", &["25: key.user-ca.allow.staff.max_lifetime: has the wrong type: a duration in quotes, such as \"90s\" or \"16h\", is wanted"]),
+    ("max_lifetime", "max_liftime", &["25: key.user-ca.allow.staff.max_liftime: is not a key of this section: expected "]),
+    ("[ledger]", "[leger]", &["8: leger: is not a section: there are [server], [ledger], "]),
+    ("[\"dns:frontend.example\"]", "[\"spiffe://a.example/*\"]", &["23: key.user-ca.allow.staff.callers: callers are exact names, not patterns: "]),
+    ("pin_file = \"pin\"", "pin_file = \"pin\"\nenvironment.SOFTHSM2_CONF = \"softhsm2.conf\"", &["16: token.one.environment.SOFTHSM2_CONF: should be a whole path, from / on"]),
+    ("[server]\nlisten", "listen", &["1: server: is missing", "2: listen: is outside of any section; is the line of its section, such as [server], missing above it?"]),
+];
+
+#[test]
+fn what_was_meant_is_told_once() {
+    for (from, to, expected) in MEANT {
+        let faults = faults_with(from, to);
+        assert!(faults.len() >= expected.len(), "{to}: {faults:#?}");
+        assert!(expected.len() > 1 || faults.len() == 1, "{to}: {faults:#?}");
+        for (fault, expected) in faults.iter().zip(*expected) {
+            assert!(fault.starts_with(expected), "{to}:\n{fault}\n{expected}");
+        }
+    }
+    assert!(faults_with("max_lifetime", "max_liftime")[0].ends_with("; did you mean `max_lifetime`?"));
 }
 
 #[test]

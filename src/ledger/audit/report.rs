@@ -41,7 +41,11 @@ pub struct Counts {
     pub outcomes: u64,
     /// Self-tests.
     pub self_tests: u64,
-    /// Counted refusals, freezes and thaws.
+    /// Checkpoints of the log itself.
+    pub checkpoints: u64,
+    /// Revocations.
+    pub revocations: u64,
+    /// Counted refusals, freezes, thaws, and what else operators had recorded.
     pub others: u64,
     /// Outcomes with a signature.
     pub signed: u64,

@@ -111,7 +111,7 @@ impl<'scope> Sequence<'scope> {
                 self.wait(index, Open { time, key, scheme, message: Message::Here(challenge), claim: None });
             }
             Entry::Checkpoint { time, ca_key, text, .. } => {
-                self.counts.others += 1;
+                self.counts.checkpoints += 1;
                 self.time(index, time);
                 let (key, scheme) = (self.keys.place(&ca_key), self.scheme(index, &ca_key));
                 let message = Message::Here(text.into_bytes());
@@ -122,7 +122,7 @@ impl<'scope> Sequence<'scope> {
                 self.time(index, time);
             }
             Entry::Revocation { time, ca_key, spki, .. } => {
-                self.counts.others += 1;
+                self.counts.revocations += 1;
                 self.time(index, time);
                 if sha256(&[&spki]) != ca_key.spki_sha256 {
                     self.findings.add(index, Wrong::OtherRevokedKey);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::ledger::hex;
 use crate::cli::ledger::table;
-use crate::cli::ledger::verify::Verified;
+use crate::cli::ledger::verify::{BesideLedger, Verified};
 use crate::ledger::audit::Signatures;
 
 /// How many open intents are listed for people.
@@ -22,7 +22,7 @@ pub(super) fn text(name: &str, verified: &Verified, signatures: Signatures) -> S
 }
 
 fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Signatures) -> std::fmt::Result {
-    let Verified { report, coverage, unsigned } = verified;
+    let Verified { report, coverage, unsigned, index } = verified;
     for finding in report.findings.first() {
         writeln!(out, "WRONG  entry {} {}", finding.index, table::text(&finding.what.to_string()))?;
     }
@@ -42,10 +42,22 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
     writeln!(out, "{name}: {} entries, root {}", report.entries, Base64::encode_string(&report.root))?;
     writeln!(
         out,
-        "{} intents, {} self-tests, {} outcomes ({} signed), {} refusals, {} others",
-        counts.intents, counts.self_tests, counts.outcomes, counts.signed, counts.refusals, counts.others
+        "{} intents, {} self-tests, {} outcomes ({} signed), {} refusals, {} checkpoints, {} revocations, {} others",
+        counts.intents,
+        counts.self_tests,
+        counts.outcomes,
+        counts.signed,
+        counts.refusals,
+        counts.checkpoints,
+        counts.revocations,
+        counts.others
     )?;
     match report.compared {
+        0 if *index == BesideLedger::EmptyIndex => writeln!(
+            out,
+            "the index beside the ledger has no entries yet, and so no hashes to compare with: a change that breaks no rule was not \
+             looked for"
+        )?,
         0 => writeln!(out, "no hashes to compare with: a change that breaks no rule was not looked for")?,
         compared => writeln!(out, "{compared} entries were compared with the hashes that were known")?,
     }
@@ -78,10 +90,12 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
     for key in &report.unchecked {
         writeln!(
             out,
-            "not checked: {} signatures by the {} key with SPKI {}, the first in entry {}; give its PEM with --key FILE",
+            "not checked: {} signatures by the {} key with SPKI {}, the first in entry {}; give its PEM with \
+             --key FILE: `countersign key show NAME --pem >FILE` writes it, where NAME is the key that entry {} is about",
             key.signatures,
             table::text(&key.purpose),
             hex(&key.spki_sha256),
+            key.first,
             key.first
         )?;
     }
@@ -99,7 +113,7 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
 
 /// For programs: one object.
 pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> Value {
-    let Verified { report, coverage, unsigned } = verified;
+    let Verified { report, coverage, unsigned, index: _ } = verified;
     let counts = report.counts;
     let findings = report.findings.first().iter().map(|finding| {
         json!({ "entry": finding.index, "word": finding.what.word(), "message": finding.what.to_string() })
@@ -116,7 +130,8 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
     json!({
         "log": name, "entries": report.entries, "root": Base64::encode_string(&report.root),
         "intents": counts.intents, "self_tests": counts.self_tests, "outcomes": counts.outcomes,
-        "refusals": counts.refusals, "others": counts.others, "signed": counts.signed,
+        "refusals": counts.refusals, "checkpoint_entries": counts.checkpoints, "revocations": counts.revocations,
+        "others": counts.others, "signed": counts.signed,
         "verified": counts.verified, "digest_only": counts.digest_only,
         "signatures_skipped": signatures == Signatures::Skip,
         "wrong": report.findings.total(), "findings": findings.collect::<Vec<_>>(),

@@ -250,9 +250,10 @@ fn the_daemon_never_maps_the_module_and_stays_small() {
     assert!(!proc(daemon.pid(), "maps").contains("softhsm"));
     let resident = proc(daemon.pid(), "status")
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
         .unwrap();
-    assert!(resident < 32 * 1024, "{resident} KiB resident when idle");
+    // Its own, without the pages of the program, of which a debug build has many.
+    assert!(resident < 8 * 1024, "{resident} KiB resident when idle");
 
     let children = daemon.token_processes();
     assert_eq!(children.len(), 1);

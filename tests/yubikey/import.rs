@@ -182,14 +182,3 @@ fn a_key_that_cannot_be_shown_to_sign_is_said_to_be_there() {
     assert!(place.site.run_refused(&["check"], 2).contains("is the one that the YubiKey refused before"));
     assert_eq!(place.desk.card.counts().wrong_pins, 1);
 }
-
-#[test]
-fn a_token_behind_a_module_takes_no_imports() {
-    let place = place(Settings::of(SERIAL), P256);
-    let config = std::fs::read_to_string(place.site.path("countersign.toml")).unwrap();
-    let module = "module = \"/usr/lib/softhsm/libsofthsm2.so\"\nlabel = \"test\"";
-    let config = config.replace(&format!("yubikey = {SERIAL}"), module).replace("slot = \"9c\"", "");
-    place.site.configure(&config);
-    let message = place.site.run_refused(&import(&[]), 1);
-    assert!(message.contains("keys are imported into YubiKeys only"), "{message}");
-}

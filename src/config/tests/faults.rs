@@ -336,7 +336,7 @@ force-command = []
     assert_eq!(
         found,
         [
-                (2, "server.tls_certificate"),
+            (2, "server.tls_certificate"),
             (3, "server.listn"),
             (4, "server.tls_key"),
             (5, "server.client_ca"),

@@ -39,8 +39,8 @@ struct Inner {
     keys: Keys,
     /// As the configuration says: a key, and whose place it is to take.
     named: Vec<(KeyName, KeyName)>,
-    /// One step at a time.
-    steps: tokio::sync::Mutex<()>,
+    /// One step at a time, until it is recorded.
+    steps: Arc<tokio::sync::Mutex<()>>,
     hold: Mutex<Hold>,
     /// Changes with every step, done or in doubt.
     changes: watch::Sender<u64>,
@@ -142,7 +142,7 @@ impl Rotations {
             let (before, after) = between(key)?;
             (before.is_some() || after.is_some()).then(|| Turn::new(before, after))
         });
-        let (steps, hold) = (tokio::sync::Mutex::new(()), Mutex::new(Hold::Free));
+        let (steps, hold) = (Arc::default(), Mutex::new(Hold::Free));
         let (changes, writing, followed) =
             (watch::Sender::new(0), watch::Sender::default(), watch::Sender::new(0));
         let inner = Inner { ledger, keys: turned.clone(), named, steps, hold, changes, writing, followed };
@@ -242,7 +242,8 @@ impl Rotations {
         *self.hold() == Hold::Doubt
     }
 
-    /// Takes a step, if it is the next one; where it is recorded. `prove` has a key that is staged sign a challenge.
+    /// Takes a step, if it is the next one; where it is recorded. `prove` has a key that is staged sign a challenge. Dropped, it
+    /// takes none, or goes on without whoever asked: once the ledger is asked, a step has its end.
     ///
     /// # Errors
     /// [`StepError`], or that of `prove`; nothing has changed but with [`StepError::Ledger`], after which the turns are what both
@@ -252,7 +253,7 @@ impl Rotations {
         wanted: Wanted,
         prove: impl AsyncFnOnce(&Arc<Key>) -> Result<(), E>,
     ) -> Result<Receipt, E> {
-        let _one = self.0.steps.lock().await;
+        let one = Arc::clone(&self.0.steps).lock_owned().await;
         if self.is_in_doubt() {
             return Err(StepError::Unsettled.into());
         }
@@ -272,10 +273,25 @@ impl Rotations {
         let (purpose, scheme) = (about.0.to_owned(), about.1.to_owned());
         self.hold_for(&old, &new, stage, step);
         let rotation = Rotation { old, new, purpose, scheme, step, by, why };
-        let recorded = self.0.ledger.rotate(rotation).await.map_err(StepError::from);
+        let rotations = self.clone();
+        // A task of its own: what is in the ledger's queue is written, whatever its client does, and the turns are to follow.
+        let recording = tokio::spawn(async move {
+            let _one = one;
+            rotations.record(key, rotation).await
+        });
+        // It fails if the task panicked, which ends the process in a release build, or if the runtime ends.
+        Ok(recording.await.unwrap_or(Err(StepError::Unsettled))?)
+    }
+
+    /// Records a step of the key that the operator named, and gives every key the turn that follows.
+    async fn record(&self, key: String, rotation: Rotation) -> Result<Receipt, StepError> {
+        let (step, by, why) = (rotation.step, rotation.by.clone(), rotation.why.clone());
+        let recorded = self.0.ledger.rotate(rotation).await;
         *self.hold() = if recorded.is_ok() { Hold::Free } else { Hold::Doubt };
-        if recorded.is_ok() {
+        if let Ok(receipt) = &recorded {
             self.settle();
+            let step = step.word();
+            tracing::warn!(entry = receipt.index, why, step, "{by} took a step of a rotation: key {key}");
         }
         self.0.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
         Ok(recorded?)

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::task::{Context, Waker};
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use countersign_tbs::TbsKind;
 use test_postgres::{Cut, Proxy, Server};
@@ -216,6 +218,27 @@ async fn a_step_that_nobody_was_told_of_holds_both_ways_until_the_ledger_says() 
         step(&rotations, "second", RotationStep::Cancel).await.unwrap();
         ledger.close().await;
     }
+}
+
+/// Its client went away while the ledger was asked, which has the step all the same.
+#[tokio::test]
+async fn a_step_goes_on_without_whoever_asked_for_it() {
+    let desk = Desk::new();
+    let (ledger, rotations, keys) = desk.open();
+    for taken in [RotationStep::Stage, RotationStep::Publish] {
+        step(&rotations, "second", taken).await.unwrap();
+    }
+    let (turn, mut changes) = (in_secs(100), rotations.watch());
+    let mut asked = Box::pin(step(&rotations, "second", at(turn)));
+    assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(*rotations.hold(), Hold::Step);
+    drop(asked);
+    tokio::time::timeout(Duration::from_secs(20), changes.changed()).await.unwrap().unwrap();
+    assert_eq!(*rotations.hold(), Hold::Free);
+    assert_eq!(ledger.links().iter().next().unwrap().stage, Stage::Activated(turn));
+    assert_eq!(states(&rotations), [State::Active, State::Scheduled(turn), State::Named]);
+    assert_eq!([50, 150].map(|secs| signs(&keys, in_secs(secs)).concat()), ["user-ca", "second"]);
+    step(&rotations, "second", RotationStep::Cancel).await.unwrap();
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ impl Operator {
         request: Request<v1::RotateRequest>,
     ) -> Result<v1::RotateResponse, Rejection> {
         let wanted = wanted(who(&request)?, request.into_inner())?;
-        let (key, step, by, why) = (wanted.key.clone(), wanted.step, wanted.by.clone(), wanted.why.clone());
+        let key = wanted.key.clone();
         let prove = async |key: &Arc<Key>| {
             let signer = &self.signer;
             for token in signer.tokens.present(&key.name) {
@@ -31,12 +31,6 @@ impl Operator {
             Ok::<(), Rejection>(())
         };
         let receipt = self.signer.rotations.step(wanted, prove).await?;
-        tracing::warn!(
-            entry = receipt.index,
-            why,
-            step = step.word(),
-            "{by} took a step of a rotation: key {key}"
-        );
         // So that whoever reads a file after this finds what the step has made of it.
         self.signer.rotations.followed().await;
         let line = self.signer.rotations.line(&key, UnixTime::now());

@@ -30,3 +30,5 @@ pub mod server;
 pub mod agent;
 
 pub mod cli;
+
+mod directory;

@@ -3,12 +3,14 @@
 //! In: a path, and who may read it. Out: a file or a directory that was not there before, with that mode whatever the umask says.
 //! Nothing is half there under a name that somebody reads: what fails names the file, and is for a person to look at.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
+
+use crate::directory;
 
 /// Who may read a file.
 #[derive(Clone, Copy)]
@@ -48,13 +50,8 @@ pub(super) fn file(path: &Path, content: &[u8], readers: Readers) -> anyhow::Res
 /// # Errors
 /// It is there already, or cannot be made.
 pub(super) fn directory(path: &Path) -> anyhow::Result<()> {
-    let made = DirBuilder::new().mode(0o700).create(path);
-    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700)))
-        .and_then(|()| {
-            File::open(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))
-        })
-        .and_then(|parent| parent.sync_all())
-        .with_context(|| format!("cannot make the directory {}", path.display()))
+    let made = directory::make(path, 0o700).and_then(|()| directory::sync_parent(path));
+    made.with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
 /// A path as a POSIX shell reads it back.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::{MAX_LEN, MAX_SIGNATURE, RecordError, SignedRecord};
+use crate::directory;
 use crate::ledger::entry::sha256;
 use crate::token::pkcs11::key::hex;
 
@@ -83,16 +84,15 @@ pub fn in_directory(directory: &Path) -> Result<Vec<Found>, RecordError> {
 /// Makes the directory for records, if it is not there.
 ///
 /// # Errors
-/// [`RecordError::Io`]
+/// [`RecordError::Io`]; a symbolic link is none.
 pub fn make_directory(directory: &Path) -> Result<(), RecordError> {
     let failed = |source| RecordError::Io { path: directory.to_owned(), source };
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made
-            // Whatever the umask says: the signer, who may be another user, reads them at its start.
-            .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o755)))
-            .map_err(failed),
+    // Whatever the umask says: the signer, who may be another user, reads them at its start.
+    match directory::make(directory, 0o755) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => directory::is_one(directory),
+        made => made,
     }
+    .map_err(failed)
 }
 
 fn read_up_to(path: &Path, limit: usize) -> Result<Vec<u8>, RecordError> {

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, PqdsaKeyPair};
 use countersign_tbs::key::{MlDsaPublicKey, ParameterSet};
 
@@ -153,6 +155,21 @@ fn both_files_are_read_as_they_were_written() {
     assert!(matches!(SignedRecord::read(&file), Err(RecordError::TooLong { .. })));
     std::fs::create_dir(path.join("directory.json")).unwrap();
     assert!(in_directory(&path).unwrap().iter().all(|(_, found)| found.is_err()));
+}
+
+/// Whoever may write where root makes it, gets no mode of anything else changed.
+#[test]
+fn a_link_is_no_directory_for_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let (secret, link) = (dir.path().join("secret"), dir.path().join("records"));
+    std::fs::DirBuilder::new().mode(0o700).create(&secret).unwrap();
+    std::os::unix::fs::symlink(&secret, &link).unwrap();
+    let error = make_directory(&link).unwrap_err();
+    assert!(error.to_string().contains("symbolic link"), "{error}");
+    assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o700);
+    std::fs::remove_file(&link).unwrap();
+    make_directory(&link).unwrap();
+    assert_eq!(std::fs::metadata(&link).unwrap().permissions().mode() & 0o777, 0o755);
 }
 
 /// A row that nobody accepts differs; what is not told, or may be either, does not.

@@ -4,9 +4,8 @@
 //! that it names is there and was checked; what fails half-way says what was made, and nothing is removed.
 
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -27,6 +26,7 @@ use crate::cli::key::sign_intermediate::certificate_parts;
 use crate::cli::{Faults, causes, pem, runtime};
 use crate::config::Config;
 use crate::daemon::{self, Daemon};
+use crate::directory;
 use crate::key::{KeyCertificate, KeyPurpose};
 
 /// Where a guided start is made, and how far it has come.
@@ -53,8 +53,8 @@ impl<'a, W: Write> Workshop<'a, W> {
         // What the token's module and the ledger make there is for the same user alone.
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let directory = &plan.directory;
-        if directory.is_dir() {
-            fs::set_permissions(directory, Permissions::from_mode(0o700))
+        if directory.symlink_metadata().is_ok() {
+            directory::take(directory, 0o700)
                 .with_context(|| format!("cannot make {} its owner's alone", directory.display()))?;
         } else {
             fresh::directory(directory)?;

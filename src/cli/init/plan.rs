@@ -15,6 +15,7 @@ use super::interview::{Interview, Question};
 use super::template::{self, Made};
 use crate::cli::Faults;
 use crate::config::Config;
+use crate::directory;
 use crate::key::{KeyPurpose, Scheme};
 use crate::policy::wide::Wide;
 
@@ -289,7 +290,7 @@ fn caller(text: &str) -> Result<Name, String> {
     }
 }
 
-/// The absolute path of a directory that is not there, or is empty.
+/// The absolute path of a directory that is not there, or is empty and of the user who runs this.
 fn vacant(text: &str) -> Result<PathBuf, String> {
     let absolute = std::path::absolute(text).map_err(|error| format!("{text:?}: {error}"))?;
     let parent = absolute.parent().ok_or("a directory below another")?;
@@ -301,11 +302,13 @@ fn vacant(text: &str) -> Result<PathBuf, String> {
             "the path of {SOCKET} there would be longer than {LONGEST_SOCKET} bytes, which no socket's may be: make it elsewhere"
         ));
     }
-    let held = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
+    match directory::is_own(&directory) {
+        Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(directory),
-        Err(error) => return Err(format!("cannot read {}: {error}", directory.display())),
-    };
+        Err(error) => return Err(format!("cannot make it in {}: {error}", directory.display())),
+    }
+    let held = fs::read_dir(&directory);
+    let held = held.map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
     let mut held: Vec<_> =
         held.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     held.sort();
@@ -323,3 +326,6 @@ fn vacant(text: &str) -> Result<PathBuf, String> {
         held.join(", ")
     ))
 }
+
+#[cfg(test)]
+mod tests;

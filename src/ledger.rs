@@ -82,7 +82,7 @@ pub use search::Search;
 pub use wrapping::KeyWrapping;
 
 use claim::{Claim, Conflict, Unique};
-use clock::LogClock;
+use clock::{LogClock, Newest};
 use compromised::{Compromised, called_good};
 use debt::Debt;
 use entry::{Asked, AskedTbs, CaKey, MAX_KEY, MAX_MESSAGE, Outcome, UnixMillis};
@@ -113,6 +113,8 @@ pub struct Ledger {
     links: watch::Receiver<Arc<Links>>,
     /// When it was opened, by the clock or by its newest entry, whichever is later.
     opened: UnixMillis,
+    /// The time of its newest entry.
+    newest: Newest,
     /// [`UnixMillis::now`], but in tests of a clock that is wrong.
     now: fn() -> UnixMillis,
 }
@@ -193,6 +195,7 @@ impl Ledger {
         let opened = store.newest().max(now());
         let clock = LogClock::new(config.path.clone(), store.newest(), config.clock_tolerance);
         clock.check(now())?;
+        let newest = clock.watch();
         let (tiles, index) = (store.index().tiles(), store.index().view());
         let archive = Archive::live(Reader::open(config)?, index.borrow().clone());
         let unreadable = |error| unreadable(&config.path, error);
@@ -223,6 +226,7 @@ impl Ledger {
             witnessing,
             links,
             opened,
+            newest,
             now,
         })
     }
@@ -260,6 +264,11 @@ impl Ledger {
     /// When it was opened, by the clock or by its newest entry, whichever is later: a clock that was set back brings nothing back.
     pub(crate) fn opened(&self) -> UnixMillis {
         self.opened
+    }
+
+    /// The time now, by the clock or by its newest entry, whichever is later: as late as it has ever been here.
+    pub(crate) fn latest(&self) -> UnixMillis {
+        (self.now)().max(self.newest.get())
     }
 
     /// The file, or what its files on this host are named by.

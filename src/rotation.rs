@@ -232,7 +232,7 @@ impl Rotations {
         let mut hold = self.hold();
         if *hold != Hold::Step {
             *hold = Hold::Free;
-            self.apply(&self.0.ledger.links(), UnixTime::now());
+            self.apply(&self.0.ledger.links(), self.latest());
         }
     }
 
@@ -272,6 +272,12 @@ impl Rotations {
             in_service.as_ref().map(|key| (key.purpose.name(), key.scheme.name())).unwrap_or_default();
         let (purpose, scheme) = (about.0.to_owned(), about.1.to_owned());
         self.hold_for(&old, &new, stage, step);
+        // The turn may have begun meanwhile. From here on it does not.
+        if let Err(late) = self.is_next(&old, &new, stage, step) {
+            *self.hold() = Hold::Free;
+            self.settle();
+            return Err(late.into());
+        }
         let rotation = Rotation { old, new, purpose, scheme, step, by, why };
         let rotations = self.clone();
         // A task of its own: what is in the ledger's queue is written, whatever its client does, and the turns are to follow.
@@ -337,7 +343,7 @@ impl Rotations {
         stage: Option<Stage>,
         step: RotationStep,
     ) -> Result<(), StepError> {
-        let now = UnixTime::now();
+        let now = self.as_late_as_seen(new, stage);
         let is_next = match (step, stage) {
             (RotationStep::Stage, None | Some(Stage::Replaced)) => self.may_have_successor(old, new, now)?,
             (RotationStep::Publish, Some(Stage::Staged)) => self.is_certified(new)?,
@@ -352,6 +358,18 @@ impl Rotations {
         }
         let (standing, next) = line::standing(&old.name, &new.name, stage, now);
         Err(StepError::OutOfOrder { state: standing, next })
+    }
+
+    /// The time now, or that of the ledger's newest entry: a clock that was set back does not undo what came by its time.
+    fn latest(&self) -> UnixTime {
+        UnixTime(self.0.ledger.latest().0 / 1000)
+    }
+
+    /// The same, and not before a turn of `new` that has begun.
+    fn as_late_as_seen(&self, new: &Member, stage: Option<Stage>) -> UnixTime {
+        let turn = self.in_service(new).and_then(|key| key.turn.as_deref());
+        let begun = stage.and_then(Stage::takes_over).filter(|_| turn.is_some_and(Turn::has_begun));
+        begun.map_or(self.latest(), |begun| begun.max(self.latest()))
     }
 
     /// Whether `old` signs certificates now, so that somebody can take its place.

@@ -79,6 +79,11 @@ impl Turn {
         self.until.store(until.map_or(NEVER, |until| until.0), Ordering::Relaxed);
     }
 
+    /// Whether it has begun, and stays so whatever the clock says.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.from.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether it signs this kind at `now`. A key whose turn is over goes on with lists and responses about what it has signed; one
     /// whose turn has not come signs what asks for, or is, its own certificate.
     ///

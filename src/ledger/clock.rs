@@ -4,16 +4,28 @@
 //! clock that was set back makes certificates that are valid too early, and would renew what has expired.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::ledger::LedgerError;
 use crate::ledger::entry::UnixMillis;
 
+/// The latest time in a log. Cheap to clone; all clones see it grow.
+#[derive(Clone, Debug)]
+pub(super) struct Newest(Arc<AtomicU64>);
+
+impl Newest {
+    pub(super) fn get(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// What the log says of the time.
 #[derive(Debug)]
 pub(super) struct LogClock {
     path: PathBuf,
-    newest: UnixMillis,
+    newest: Newest,
     tolerance: Duration,
     /// Records that were refused since the clock was last right.
     refused: u64,
@@ -22,13 +34,14 @@ pub(super) struct LogClock {
 impl LogClock {
     /// For the log at `path`, whose newest entry is of the time `newest`.
     pub(super) fn new(path: PathBuf, newest: UnixMillis, tolerance: Duration) -> Self {
+        let newest = Newest(Arc::new(AtomicU64::new(newest.0)));
         Self { path, newest, tolerance, refused: 0 }
     }
 
     /// # Errors
     /// [`LedgerError::ClockBehind`] if `time` is before the newest entry by more than the tolerance.
     pub(super) fn check(&self, time: UnixMillis) -> Result<(), LedgerError> {
-        let behind = Duration::from_millis(self.newest.0.saturating_sub(time.0));
+        let behind = Duration::from_millis(self.newest().0.saturating_sub(time.0));
         if behind <= self.tolerance {
             return Ok(());
         }
@@ -37,7 +50,12 @@ impl LogClock {
 
     /// The latest time in the log.
     pub(super) fn newest(&self) -> UnixMillis {
-        self.newest
+        self.newest.get()
+    }
+
+    /// The same, for others.
+    pub(super) fn watch(&self) -> Newest {
+        self.newest.clone()
     }
 
     /// As [`Self::check`], for a record of a running signer: one line in the log when the clock falls behind, and one when
@@ -69,6 +87,6 @@ impl LogClock {
 
     /// An entry of `time` is in the log. The latest counts, so that many small steps back are not taken one by one.
     pub(super) fn appended(&mut self, time: UnixMillis) {
-        self.newest = self.newest.max(time);
+        self.newest.0.fetch_max(time.0, Ordering::Relaxed);
     }
 }

@@ -96,6 +96,11 @@ impl Fixture {
         open(&self.config)
     }
 
+    /// The same, by a clock that may be wrong.
+    pub(crate) fn open_by(&self, now: fn() -> UnixMillis) -> Ledger {
+        Ledger::open_by(&self.config, now, Limits::default()).unwrap()
+    }
+
     /// The same, with an index that is written sooner.
     pub(super) fn open_with(&self, limits: Limits) -> Ledger {
         Ledger::open_by(&self.config, UnixMillis::now, limits).unwrap()

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -297,6 +298,39 @@ async fn a_turn_that_has_begun_stays() {
     begun.set(Some(now), None, now);
     begun.set(Some(later), None, now);
     assert!(begun.at(UnixTime(1), CERTIFICATE).is_ok());
+}
+
+/// The successor's time has come, by an entry of the log or by what this process saw, and the clock was set back to before it.
+#[tokio::test]
+async fn what_came_by_its_time_is_not_taken_back_with_the_clock() {
+    static AHEAD: AtomicU64 = AtomicU64::new(0);
+    for ahead in [0, 30] {
+        let mut desk = Desk::new();
+        desk.fixture.config.clock_tolerance = Duration::from_secs(60);
+        let ledger = desk.fixture.open_by(|| UnixMillis(UnixMillis::now().0 + AHEAD.load(Ordering::Relaxed)));
+        let (rotations, keys) = Rotations::new(ledger.clone(), desk.keys.clone(), &config());
+        for taken in [RotationStep::Stage, RotationStep::Publish] {
+            step(&rotations, "second", taken).await.unwrap();
+        }
+        let turn = in_secs(20);
+        step(&rotations, "second", at(turn)).await.unwrap();
+        if ahead == 0 {
+            let second = keys.get(&KeyName::new("second").unwrap()).unwrap();
+            second.turn.as_ref().unwrap().set(Some(turn), None, turn);
+        } else {
+            AHEAD.store(ahead * 1000, Ordering::Relaxed);
+            drop(desk.fixture.intent(&ledger).await);
+            AHEAD.store(0, Ordering::Relaxed);
+        }
+        for late in [RotationStep::Cancel, at(in_secs(1000))] {
+            let error = step(&rotations, "second", late).await.unwrap_err();
+            assert!(matches!(error, StepError::OutOfOrder { .. }), "{ahead}: {error}");
+            assert!(error.to_string().contains("has taken the place of key user-ca"), "{error}");
+        }
+        rotations.settle();
+        assert_eq!(signs(&keys, turn), ["second"], "{ahead}");
+        ledger.close().await;
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::site::{Daemon, Site, USER_CA, ssh_keygen, text};
 use crate::terminal::Terminal;
 use crate::transcript::Transcript;
 
+mod inputs;
 mod refusals;
 
 const DOCS: &str = include_str!("../../docs/ceremony.md");
@@ -203,8 +204,8 @@ fn transcript_of_a_user_ca_is_in_the_ledger_and_the_key_works() {
     }
 }
 
-#[test]
-fn root_of_the_example_certifies_a_ca_below_it() {
+/// A site with the configurations of the example for an offline root, and the script in `offline-root.toml`.
+fn root_site() -> Site {
     let site = site();
     configure(&site, "root-new", "root");
     let root = fs::read_to_string(site.path("root-new.toml")).unwrap();
@@ -212,6 +213,12 @@ fn root_of_the_example_certifies_a_ca_below_it() {
     fs::write(site.path("root.toml"), certified).unwrap();
     configure(&site, "tls-ca", "tls");
     fs::write(site.path("offline-root.toml"), example(&site, "offline-root")).unwrap();
+    site
+}
+
+#[test]
+fn root_of_the_example_certifies_a_ca_below_it() {
+    let site = root_site();
     let mut terminal = hold(&site, "offline-root.toml");
     alice_and_bob(&mut terminal);
     terminal.answer("signature 3 of 3, or `go` with 2, or `stop`: ", "carol");

@@ -232,6 +232,15 @@ impl Action {
         };
         one.into_iter().chain(more).map(String::as_str)
     }
+
+    /// Those of them that are no secret, whose digests the operators agree to.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
+        let secret = match self {
+            Self::TokenInit { so_pin_file, .. } => Some(so_pin_file.as_str()),
+            _ => None,
+        };
+        self.reads_files().filter(move |file| Some(*file) != secret)
+    }
 }
 
 /// A command line in the making. An option and its value are one argument, so that no value is taken for an option.

@@ -94,6 +94,11 @@ fn run(out: &mut String, run: &Run) -> std::fmt::Result {
         writeln!(out, "**Failed**: {}.\n", line(problem.trim_end_matches(':')))?;
         block(out, details)?;
     }
+    if !run.inputs.is_empty() {
+        writeln!(out, "SHA-256 of what it read:\n")?;
+        files(out, &run.inputs)?;
+        writeln!(out)?;
+    }
     let parts = [
         ("It printed:", Some(&run.output)),
         ("On standard error:", Some(&run.errors)),

@@ -1,7 +1,7 @@
 //! The dry run: everything that can be known before a token is touched.
 //!
-//! In: a script. Out: a [`Plan`], which can be printed, with the digest of every program, module and configuration that has a part in
-//! it; or every fault at once. Nothing is written, and no module is loaded.
+//! In: a script. Out: a [`Plan`], which can be printed, with the digest of every program, module, configuration and other file that
+//! has a part in it; or every fault at once. Nothing is written, and no module is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -154,6 +154,7 @@ impl Plan {
         for name in self.configs.keys() {
             inputs.push(digest_of("configuration", name, &self.directory().join(name))?);
         }
+        inputs.extend(self.hash_files()?);
         Ok(inputs)
     }
 }

@@ -161,7 +161,8 @@ impl Ceremony {
             self.entry(at, |entry| entry.runs.push(Run { began: now(), ..Run::default() }))?;
             let screen = self.terminal.writer().context("the terminal is gone")?;
             let mut run = Run { began: now(), ..Run::default() };
-            let made = Attempt { plan: &self.plan, action, config, screen }.make(&mut run);
+            let steps = &self.transcript.steps;
+            let made = Attempt { plan: &self.plan, action, config, steps, screen }.make(&mut run);
             let problem = run.problem.clone();
             self.transcript.keys.extend(made);
             self.entry(at, |entry| {

@@ -16,13 +16,15 @@ use super::action::Action;
 use super::plan::{PROGRAM, Plan, digest_of};
 use super::script::Signer;
 use super::signer::RunningSigner;
-use super::transcript::{NewKey, Run, now};
+use super::transcript::{FileDigest, NewKey, Run, Step, now};
 
 /// One run of a step's command.
 pub(super) struct Attempt<'a> {
     pub(super) plan: &'a Plan,
     pub(super) action: &'a Action,
     pub(super) config: &'a str,
+    /// What was done before, which says what files were made.
+    pub(super) steps: &'a [Step],
     /// The terminal.
     pub(super) screen: File,
 }
@@ -47,6 +49,7 @@ impl Attempt<'_> {
 
     fn try_make(&self, run: &mut Run) -> anyhow::Result<Option<NewKey>> {
         self.unchanged()?;
+        run.inputs = self.plan.read_by(self.action, self.config, self.steps)?;
         let starts = self.action.asks_signer() && self.plan.script.signer == Signer::Start;
         let signer = starts.then(|| RunningSigner::start(self.plan.directory(), self.config)).transpose()?;
         let said = self.run(&self.action.arguments(self.config));
@@ -63,16 +66,14 @@ impl Attempt<'_> {
         self.action.makes().map(|name| self.new_key(name)).transpose()
     }
 
-    /// Whether the program, the modules and the configurations are what the operators agreed to.
+    /// Whether the program, the modules, the configurations and the files that no step makes are what the operators agreed to.
     fn unchanged(&self) -> anyhow::Result<()> {
-        let now = self.plan.hash_inputs().map_err(anyhow::Error::msg)?;
-        for (before, now) in self.plan.inputs.iter().zip(&now) {
-            let (what, path) = (&before.what, &before.path);
-            if before != now {
-                bail!(
-                    "{what} {path} is not what it was when the operators agreed to it: put it back, or stop"
-                );
-            }
+        let (before, now) = (&self.plan.inputs, self.plan.hash_inputs().map_err(anyhow::Error::msg)?);
+        if let Some(FileDigest { what, path, .. }) = before.iter().find(|input| !now.contains(input)) {
+            bail!("{what} {path} is not what it was when the operators agreed to it: put it back, or stop");
+        }
+        if let Some(FileDigest { what, path, .. }) = now.iter().find(|input| !before.contains(input)) {
+            bail!("{what} {path} was not there when the operators agreed: move it away, or stop");
         }
         Ok(())
     }

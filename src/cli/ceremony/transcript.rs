@@ -49,7 +49,7 @@ pub(super) struct Challenge {
     pub(super) script_sha256: String,
     /// The version of this program.
     pub(super) version: String,
-    /// This program, the modules that it loads, and the configurations that it reads.
+    /// This program, the modules that it loads, the configurations that it reads, and the files that steps read and none makes.
     pub(super) inputs: Vec<FileDigest>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Challenge {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileDigest {
-    /// `program`, `module`, `configuration` or `output`.
+    /// `program`, `module`, `configuration`, `input`, `certificate` (one that a configuration names) or `output`.
     pub(super) what: String,
     pub(super) path: String,
     pub(super) sha256: String,
@@ -110,6 +110,8 @@ pub(super) struct Step {
 #[serde(deny_unknown_fields)]
 pub(super) struct Run {
     pub(super) began: String,
+    /// What it was given: `input`, as it was agreed to, or another step's `output`.
+    pub(super) inputs: Vec<FileDigest>,
     /// Nothing if the ceremony was killed meanwhile.
     pub(super) ended: Option<String>,
     /// How the command ended: `exit status: 0`; nothing if it was not run.

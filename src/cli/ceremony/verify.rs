@@ -24,7 +24,7 @@ use crate::sshsig;
 pub(crate) struct VerifyArgs {
     /// The ceremony's directory
     directory: PathBuf,
-    /// Where the steps' files are, which the transcript has the digests of [default: they are not looked at]
+    /// Where the files are that steps were given and wrote, which the transcript has the digests of [default: they are not looked at]
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
 }
@@ -61,6 +61,7 @@ pub(super) fn run(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()>
     findings.look("transcript.md", &is_made_of(&directory, &transcript, &json))?;
     findings.look("script.toml", &script(&directory, &transcript))?;
     findings.look("challenge.json", &challenge(&directory, &transcript))?;
+    findings.look("what steps read", &inputs(&directory, &transcript))?;
     presence(&mut findings, &directory, &transcript)?;
     signatures(&mut findings, &directory, &transcript, &json)?;
     findings.look("allowed_signers", &signers(&directory, &transcript))?;
@@ -122,6 +123,33 @@ fn script(directory: &Directory, transcript: &Transcript) -> anyhow::Result<Stri
     let is_complete = transcript.outcome == Outcome::Complete;
     ensure!(!is_complete || made == keys_of(&script), "the transcript has other keys than the script makes");
     Ok("the steps and the operators are its".to_owned())
+}
+
+/// Whether each file that a step was given is one that was agreed to, or that a step before it wrote.
+fn inputs(directory: &Directory, transcript: &Transcript) -> anyhow::Result<String> {
+    let content = fs::read(directory.script())
+        .with_context(|| format!("cannot read {}", directory.script().display()))?;
+    let script = Script::parse(&directory.script(), &content).map_err(crate::cli::Faults)?;
+    let mut known: Vec<_> = transcript.challenge.inputs.iter().filter(|file| file.what == "input").collect();
+    for ((step, done), number) in script.steps.iter().zip(&transcript.steps).zip(1..) {
+        let Work::Command { action, .. } = &step.work else { continue };
+        for run in done.runs.iter().filter(|run| run.status.is_some()) {
+            for file in action.inputs() {
+                ensure!(
+                    run.inputs.iter().any(|read| read.path == file),
+                    "step {number} was given {file}, and the transcript does not say what was in it"
+                );
+            }
+            if let Some(file) = run.inputs.iter().find(|file| !known.contains(file)) {
+                bail!(
+                    "step {number} read another {} than was agreed to, or than a step before it wrote",
+                    file.path
+                );
+            }
+        }
+        known.extend(done.runs.iter().flat_map(|run| &run.files));
+    }
+    Ok("agreed to, or written by a step before".to_owned())
 }
 
 /// The names of the keys that a script makes.
@@ -227,9 +255,12 @@ fn outputs<W: Write>(
     directory: &Path,
     transcript: &Transcript,
 ) -> anyhow::Result<()> {
-    for file in transcript.steps.iter().flat_map(|step| &step.runs).flat_map(|run| &run.files) {
+    let agreed = transcript.challenge.inputs.iter().filter(|file| file.what == "input");
+    let written = transcript.steps.iter().flat_map(|step| &step.runs).flat_map(|run| &run.files);
+    for file in agreed.chain(written) {
         let result = fs::read(directory.join(&file.path)).map_err(anyhow::Error::from).and_then(|content| {
-            ensure!(sha256(&content) == file.sha256, "it is not what the ceremony wrote");
+            let did = if file.what == "input" { "read" } else { "wrote" };
+            ensure!(sha256(&content) == file.sha256, "it is not what the ceremony {did}");
             Ok(format!("SHA-256 {}", file.sha256))
         });
         findings.look(&file.path, &result)?;

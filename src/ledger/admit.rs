@@ -1,8 +1,9 @@
 //! What becomes of one record within the writer's transaction.
 //!
 //! In: an intent, a refusal, a thaw or a revocation, and the [`Batch`]. Out: where it is in the log, or why it is not. The order is
-//! fixed: what is revoked is not signed, not even as an answer that is given again; whoever is frozen gets nothing; a request that
-//! was answered costs nothing; only what is to be signed is charged.
+//! fixed: whoever is frozen gets nothing; what is revoked is not signed, not even as an answer that is given again; a request that
+//! was answered costs nothing, but that of a list or a response, which is compared with what is revoked each time; what is to be
+//! signed or compared is charged before.
 
 use crate::caller::CallerName;
 use crate::key::{KeyName, PublicKey};
@@ -70,7 +71,8 @@ impl KeyDeletion {
     }
 }
 
-/// Appends an intent, unless revocations are in its way or something else is. Its subject key is revoked for `reasons`.
+/// Appends an intent, unless its caller is frozen, its subject key is revoked for `reasons` that bar it, what it claims is taken, its
+/// budget is used up, or it says other than what is revoked.
 pub(super) fn intent(
     batch: &mut impl Batch,
     claim: &Claim,
@@ -78,25 +80,37 @@ pub(super) fn intent(
     leaf: &Leaf,
     reasons: &[RevocationReason],
 ) -> Stored<Claimed> {
+    if let Some(refusal) = batch.standing(&Party::of(claim))?.refusal() {
+        return Ok(Err(Conflict::Refused(refusal)));
+    }
     if reasons.contains(&RevocationReason::KeyCompromise) {
         return Ok(Err(subject_conflict()));
     }
-    if let Some(conflict) = contradiction(batch, claim, time)? {
+    // An answer that is given again is compared again, and costs what that does.
+    let answer = match taken(batch, claim)? {
+        Some(answer @ Conflict::Answered { .. }) if claim.is_compared() => Some(answer),
+        Some(conflict) => return Ok(Err(conflict)),
+        None => None,
+    };
+    if let Some(conflict) = charged(batch, claim, time)? {
         return Ok(Err(conflict));
     }
-    let claimed = unrevoked(batch, claim, time, leaf)?;
+    if let Some(conflict) = contradiction(batch, claim, time)?.or(answer) {
+        return Ok(Err(conflict));
+    }
+    let index = batch.append_intent(claim, leaf)?;
     // A list names it, though its key was revoked before there was one.
-    if let (Ok(_), true, Unique::Serial(serial)) = (&claimed, claim.ca_key.is_x509(), &claim.unique) {
+    if let (true, Unique::Serial(serial)) = (claim.ca_key.is_x509(), &claim.unique) {
         for reason in reasons {
             let (ca_key, serial) = (claim.ca_key.spki_sha256, serial.as_bytes().to_vec());
             let (reason, certificate) = (*reason, claim.certificate);
             batch.keep_revoked(Row { ca_key, serial, reason, since: time, certificate })?;
         }
     }
-    Ok(claimed)
+    Ok(Ok(index))
 }
 
-/// What is in the way of a response or a list that says other than what is revoked.
+/// What is in the way of a response or a list that says other than what is revoked. It may cost much: ask only of what is charged.
 fn contradiction(batch: &mut impl Batch, claim: &Claim, time: UnixMillis) -> Stored<Option<Conflict>> {
     for good in &claim.good {
         if batch.is_revoked(good)? {
@@ -111,28 +125,27 @@ fn contradiction(batch: &mut impl Batch, claim: &Claim, time: UnixMillis) -> Sto
     Ok(listing.against(rows, time))
 }
 
-/// Appends an intent, unless its caller is frozen, what it claims is taken, or its budget is used up.
-fn unrevoked(batch: &mut impl Batch, claim: &Claim, time: UnixMillis, leaf: &Leaf) -> Stored<Claimed> {
-    let account = Account::of(claim);
-    if let Some(refusal) = batch.standing(&account.party)?.refusal() {
-        return Ok(Err(Conflict::Refused(refusal)));
-    }
+/// The answer that an intent has had, or what is in the way since another has what it claims.
+fn taken(batch: &mut impl Batch, claim: &Claim) -> Stored<Option<Conflict>> {
     if let Some(conflict) = batch.by_request(claim)?.and_then(|earlier| claim.against_request(earlier)) {
-        return Ok(Err(conflict));
+        return Ok(Some(conflict));
     }
     if let Some(conflict) = batch.by_serial(claim)?.and_then(|earlier| claim.against_serial(&earlier)) {
-        return Ok(Err(conflict));
+        return Ok(Some(conflict));
     }
-    if let Some(conflict) = batch.by_crl_number(claim)? {
-        return Ok(Err(conflict));
-    }
+    batch.by_crl_number(claim)
+}
+
+/// Charges its budget; what is in the way if that is used up.
+fn charged(batch: &mut impl Batch, claim: &Claim, time: UnixMillis) -> Stored<Option<Conflict>> {
+    let account = Account::of(claim);
     let mut spent = batch.spent(&account)?;
     let charged = spent.charge(&claim.budget, time);
     batch.set_spent(&account, spent);
-    let Err(over) = charged else { return batch.append_intent(claim, leaf).map(Ok) };
+    let Err(over) = charged else { return Ok(None) };
     let refusal = over.refusal(&claim.rule);
     let frozen = count_over(batch, claim, &refusal, time)?;
-    Ok(Err(Conflict::Exhausted { refusal, wait: over.wait, frozen }))
+    Ok(Some(Conflict::Exhausted { refusal, wait: over.wait, frozen }))
 }
 
 /// Counts a request beyond a budget; the entry that freezes its caller, if it is one too many.

@@ -128,6 +128,11 @@ pub(super) enum Recorder {
 }
 
 impl Claim {
+    /// Whether it says which certificates are revoked, or which are not.
+    pub(super) fn is_compared(&self) -> bool {
+        self.listing.is_some() || !self.good.is_empty()
+    }
+
     /// Judges by the earlier intent of the same caller and request id.
     pub(super) fn against_request(&self, earlier: Earlier) -> Option<Conflict> {
         match earlier.fate {

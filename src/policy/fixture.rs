@@ -138,8 +138,17 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::by(CONFIG)
+    }
+
+    /// With this instead of each profile's budget.
+    pub(crate) fn with_budget(budget: &str) -> Self {
+        Self::by(&CONFIG.replace("budget = \"1000/h\"", budget))
+    }
+
+    fn by(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = Config::parse(&directory.path().join("cs.toml"), CONFIG).unwrap();
+        let config = Config::parse(&directory.path().join("cs.toml"), config).unwrap();
         let keys = config.keys.iter().map(certified).collect();
         Self { config, keys, _directory: directory }
     }

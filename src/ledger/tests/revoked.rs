@@ -185,6 +185,39 @@ async fn a_list_says_no_less_than_the_ledger_does() {
     sign(&authority, &ledger, "ca", &list_by("ca", 5, &[(7, compromise), (8, None)])).await;
 }
 
+/// Who may have lists signed cannot have them compared without end.
+#[tokio::test]
+async fn what_is_compared_with_what_is_revoked_costs_what_is_signed_costs() {
+    let mut authority = Authority::with_budget("budget = \"2/h\"\nfreeze_after = \"2/h\"");
+    fixture::choose_store(&mut authority.config.ledger);
+    let ledger = fixture::open(&authority.config.ledger);
+    revoke(&authority, &ledger, by_serial(7)).await;
+    // A list that is answered again.
+    let list = list_by("lists", 5, &[(7, None)]);
+    let again = async || {
+        let request = Authority::request("dns:front", "lists", &list, Some("list"));
+        ledger.record(authority.decide(request, NOW)).await.unwrap().permitted()
+    };
+    let Permitted::Intent(intent) = again().await.unwrap() else { panic!("anew") };
+    let raw = crate::token::RawSignature::for_test(pair("lists").sign(intent.message()).as_ref());
+    let signature = raw.verify(&intent).unwrap();
+    ledger.settle(intent, Ok(signature)).unwrap();
+    assert!(matches!(again().await, Ok(Permitted::Replay(_))));
+    assert_eq!(again().await.unwrap_err().refusal.reason.code_word(), "BUDGET_EXHAUSTED");
+    // One that leaves something out, and a response.
+    revoke(&authority, &ledger, Revoked::Serial(vec![1])).await;
+    for (tbs, word) in [(list_of(5, &[]), "REVOKED_NOT_LISTED"), (response("CA"), "CERTIFICATE_REVOKED")] {
+        let mut words = Vec::new();
+        for _ in 0..4 {
+            let refused = ask(&authority, &ledger, "ca", &tbs).await.unwrap_err();
+            words.push(refused.refusal.reason.code_word());
+        }
+        assert_eq!(words, [word, word, "BUDGET_EXHAUSTED", "BUDGET_EXHAUSTED"]);
+        let frozen = ask(&authority, &ledger, "ca", &tbs).await.unwrap_err();
+        assert_eq!(frozen.refusal.reason.code_word(), "FROZEN");
+    }
+}
+
 #[tokio::test]
 async fn whatever_selects_them_certificates_are_listed_and_not_good() {
     let authority = authority();

@@ -9,7 +9,7 @@ use crate::caller::CallerName;
 use crate::key::{KeyName, PublicKey};
 use crate::ledger::account::{Account, Party};
 use crate::ledger::budget::Standing;
-use crate::ledger::claim::{Claim, Conflict, Unique};
+use crate::ledger::claim::{Claim, Conflict, Unique, revoked_serial};
 use crate::ledger::compromised::{good_conflict, subject_conflict};
 use crate::ledger::entry::{Entry, RevocationReason, UnixMillis, sha256};
 use crate::ledger::meant::Meant;
@@ -132,6 +132,11 @@ fn taken(batch: &mut impl Batch, claim: &Claim) -> Stored<Option<Conflict>> {
     }
     if let Some(conflict) = batch.by_serial(claim)?.and_then(|earlier| claim.against_serial(&earlier)) {
         return Ok(Some(conflict));
+    }
+    if let Unique::Serial(serial) = &claim.unique
+        && batch.is_revoked(&(claim.ca_key.spki_sha256, serial.as_bytes().to_vec()))?
+    {
+        return Ok(Some(revoked_serial()));
     }
     batch.by_crl_number(claim)
 }

@@ -186,6 +186,14 @@ const UNKNOWN: &str = "the signer was stopped while it worked on this request, a
 const SERIAL_REUSED: &str = "this CA key has signed, or begun to sign, a certificate with this serial; take 64 random bits, or ask again \
                              with the request_id of the first time";
 
+const SERIAL_REVOKED: &str =
+    "a certificate of this CA key with this serial is revoked, for ever; take 64 random bits";
+
+/// What is in the way of a certificate whose serial is revoked.
+pub(super) fn revoked_serial() -> Conflict {
+    refused("serial", Reason::SerialReused, SERIAL_REVOKED)
+}
+
 pub(super) fn refused(rule: &str, reason: Reason, message: &str) -> Conflict {
     Conflict::Refused(Refusal { reason, rule: format!("ledger.{rule}"), message: message.to_owned() })
 }

@@ -53,7 +53,7 @@ pub struct Due {
     pub since: UnixMillis,
     /// Why: the first compromise, or else the first reason that is one.
     pub reason: RevocationReason,
-    /// Its last second since 1970, if a log has it.
+    /// Its last second since 1970, if a log had it whenever it was revoked.
     pub not_after: Option<u64>,
     is_ca: Option<bool>,
 }
@@ -93,8 +93,9 @@ pub(super) fn due(
             is_ca: row.certificate.map(|certificate| certificate.is_ca),
         };
         let due = all.entry(serial).or_insert(new);
-        due.not_after = due.not_after.max(new.not_after);
-        due.is_ca = due.is_ca.or(new.is_ca);
+        // What is unknown, or said in two ways, takes nothing from any list.
+        due.not_after = due.not_after.zip(new.not_after).map(|(one, other)| one.max(other));
+        due.is_ca = due.is_ca.filter(|is_ca| new.is_ca == Some(*is_ca));
         if weight(new.reason) > weight(due.reason) {
             due.reason = new.reason;
         }
@@ -176,4 +177,41 @@ impl Listing {
 fn is_weaker(said: Option<Word>, reason: RevocationReason) -> bool {
     let is_for_now = matches!(said, Some(Word::CertificateHold | Word::RemoveFromCrl));
     is_for_now || (weight(reason) == 2 && said != reason.in_crl())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+    const DAY: u64 = 24 * 3600;
+
+    /// Whether an empty list of this scope lacks a certificate of which this was known when it was revoked, and revoked again.
+    fn is_missing(scope: Scope, certificates: [Option<Certificate>; 2]) -> bool {
+        let reasons = [RevocationReason::Superseded, RevocationReason::KeyCompromise];
+        let row = |(reason, certificate)| {
+            let (ca_key, serial, since) = ([0; 32], vec![7], UnixMillis(0));
+            Row { ca_key, serial, reason, since, certificate }
+        };
+        let rows = reasons.into_iter().zip(certificates).map(row).collect();
+        let interval = Interval { this: NOW, next: NOW + DAY };
+        let listing = Listing { cas: Vec::new(), interval, scope, entries: HashMap::new() };
+        listing.against(rows, UnixMillis(NOW * 1000)).is_some()
+    }
+
+    #[test]
+    fn what_was_unknown_of_a_certificate_takes_it_out_of_no_list() {
+        let certificate = |not_after, is_ca| Some(Certificate { not_after, is_ca });
+        let (past, later) = (NOW - 2 * DAY, NOW + DAY);
+        for (certificates, missing) in [
+            ([None, certificate(past, false)], [true; 3]),
+            ([certificate(past, false), None], [true; 3]),
+            ([certificate(past, false), certificate(past, false)], [false; 3]),
+            ([certificate(past, false), certificate(later, false)], [true, true, false]),
+            ([certificate(later, true), certificate(later, false)], [true; 3]),
+        ] {
+            let scopes = [Scope::All, Scope::UserCertificates, Scope::CaCertificates];
+            assert_eq!(scopes.map(|scope| is_missing(scope, certificates)), missing, "{certificates:?}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub(super) struct Wanted {
     pub(super) serials: Vec<Pair>,
     /// CA keys and the subject keys that they are to certify.
     pub(super) subjects: Vec<Pair>,
-    /// CA keys and serials that are called good.
+    /// CA keys and serials that are called good, or are to be certificates'.
     pub(super) good: Vec<Pair>,
     /// CA keys whose certificates are listed.
     pub(super) listed: Vec<Vec<u8>>,
@@ -115,6 +115,7 @@ impl Wanted {
             requests.extend(request(claim));
             serials.extend(serial(claim));
             subjects.extend(subject(claim));
+            good.extend(serial(claim));
             good.extend(claim.good.iter().map(|(ca_key, serial)| (ca_key.to_vec(), serial.clone())));
             let cas = claim.listing.iter().flat_map(|listing| &listing.cas);
             listed.extend(cas.map(|ca_key| ca_key.to_vec()));

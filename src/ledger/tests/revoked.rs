@@ -185,6 +185,17 @@ async fn a_list_says_no_less_than_the_ledger_does() {
     sign(&authority, &ledger, "ca", &list_by("ca", 5, &[(7, compromise), (8, None)])).await;
 }
 
+/// Nor is it in lists for a shorter time since somebody had one made with its serial.
+#[tokio::test]
+async fn no_certificate_is_signed_whose_serial_is_revoked() {
+    let authority = authority();
+    let ledger = fixture::open(&authority.config.ledger);
+    revoke(&authority, &ledger, by_serial(7)).await;
+    let refused = ask(&authority, &ledger, "ca", &web(7, "a", 3600)).await.unwrap_err().refusal;
+    assert_eq!((refused.reason.code_word(), &*refused.rule), ("SERIAL_REUSED", "ledger.serial"));
+    sign(&authority, &ledger, "ca", &web(8, "a", 3600)).await;
+}
+
 /// Who may have lists signed cannot have them compared without end.
 #[tokio::test]
 async fn what_is_compared_with_what_is_revoked_costs_what_is_signed_costs() {

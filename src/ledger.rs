@@ -364,10 +364,9 @@ impl Ledger {
         let asked = asked(&request, AskedTbs::of(&request.bytes));
         let (ca_key, unique) = (ca_key(&key), Unique::of(&tbs, &rule, numbering));
         let (subject_key, good) = (entry::subject_key(&tbs), called_good(&key, &tbs));
-        let (certificate, listing) = (revoked::certificate(&tbs), Listing::of(&tbs, cas));
+        let listing = Listing::of(&tbs, cas);
         let rule_of = rule.clone();
-        let claim =
-            Claim { asked, ca_key, unique, subject_key, certificate, good, listing, rule: rule_of, budget };
+        let claim = Claim { asked, ca_key, unique, subject_key, good, listing, rule: rule_of, budget };
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let entry = Entry::Intent { time, asked, policy, rule, ca_key };
         let leaf = Leaf::of_intent(&entry, &tbs, self.queue.term_key())?;

@@ -13,7 +13,6 @@ use crate::ledger::claim::{Claim, Conflict, Unique, revoked_serial};
 use crate::ledger::compromised::{good_conflict, subject_conflict};
 use crate::ledger::entry::{Entry, RevocationReason, UnixMillis, sha256};
 use crate::ledger::meant::Meant;
-use crate::ledger::revoked::Row;
 use crate::ledger::store::{Batch, Stored};
 use crate::ledger::{Leaf, Receipt};
 use crate::policy::Refusal;
@@ -83,7 +82,9 @@ pub(super) fn intent(
     if let Some(refusal) = batch.standing(&Party::of(claim))?.refusal() {
         return Ok(Err(Conflict::Refused(refusal)));
     }
-    if reasons.contains(&RevocationReason::KeyCompromise) {
+    // Of X.509, lists have certificates one by one: each that is signed for a key that is revoked would make them longer.
+    let are_listed = claim.ca_key.is_x509();
+    if reasons.iter().any(|reason| are_listed || *reason == RevocationReason::KeyCompromise) {
         return Ok(Err(subject_conflict()));
     }
     // An answer that is given again is compared again, and costs what that does.
@@ -98,16 +99,7 @@ pub(super) fn intent(
     if let Some(conflict) = contradiction(batch, claim, time)?.or(answer) {
         return Ok(Err(conflict));
     }
-    let index = batch.append_intent(claim, leaf)?;
-    // A list names it, though its key was revoked before there was one.
-    if let (true, Unique::Serial(serial)) = (claim.ca_key.is_x509(), &claim.unique) {
-        for reason in reasons {
-            let (ca_key, serial) = (claim.ca_key.spki_sha256, serial.as_bytes().to_vec());
-            let (reason, certificate) = (*reason, claim.certificate);
-            batch.keep_revoked(Row { ca_key, serial, reason, since: time, certificate })?;
-        }
-    }
-    Ok(Ok(index))
+    batch.append_intent(claim, leaf).map(Ok)
 }
 
 /// What is in the way of a response or a list that says other than what is revoked. It may cost much: ask only of what is charged.

@@ -15,7 +15,7 @@ use crate::ledger::Receipt;
 use crate::ledger::compromised::OfCa;
 use crate::ledger::crl_number::ListNumber;
 use crate::ledger::entry::{Asked, CaKey, Outcome};
-use crate::ledger::revoked::{Certificate, Listing};
+use crate::ledger::revoked::Listing;
 use crate::policy::budget::Budget;
 use crate::policy::crl::Numbering;
 use crate::policy::{Reason, Refusal};
@@ -28,8 +28,6 @@ pub(super) struct Claim {
     pub(super) unique: Unique,
     /// What names the key that is certified in revocations, if it is for a certificate.
     pub(super) subject_key: Option<[u8; 32]>,
-    /// Until when it is good, if it is for a certificate.
-    pub(super) certificate: Option<Certificate>,
     /// The certificates that it calls good, if it is an OCSP response.
     pub(super) good: Vec<OfCa>,
     /// What it lists, if it is for a CRL.

@@ -1,8 +1,8 @@
-//! What revocations bar: subject keys that a CA key certifies no more, since somebody has revoked all of their certificates for
-//! `key-compromise`; and of subject keys that are revoked for less, that what is certified for them is revoked from the beginning.
+//! What revocations bar: subject keys that a CA key certifies no more, since somebody has revoked all of their certificates: of SSH
+//! for `key-compromise`, of X.509 for whatever reason.
 //!
 //! In: the revocations of the log. Out: why each subject key is revoked, and the [`Conflict`] of an intent for one that is
-//! compromised, or of a response that calls a revoked certificate good. The writer has this in memory and learns of a revocation with
+//! barred, or of a response that calls a revoked certificate good. The writer has this in memory and learns of a revocation with
 //! the commit that makes it durable, so that nothing of the kind is signed once it is answered. What other signers of a fleet
 //! revoke is in their database.
 
@@ -33,7 +33,8 @@ pub(super) struct Compromised(HashMap<Pair, Vec<RevocationReason>>);
 /// How many entries are looked at in one step.
 const STEP: u64 = 4096;
 
-const MESSAGE: &str = "all certificates of this CA key for this subject key are revoked for key-compromise; generate another key pair";
+const MESSAGE: &str =
+    "all certificates of this CA key for this subject key are revoked; generate another key pair";
 
 /// All revocations of a log, newest first, with their indexes.
 pub(super) fn revocations(archive: &Archive) -> Result<Vec<(u64, Entry)>, ArchiveError> {
@@ -84,7 +85,7 @@ pub(super) fn called_good(key: &Key, tbs: &Tbs) -> Vec<OfCa> {
     good.map(|answer| (spki_sha256, answer.cert_id.serial.as_bytes().to_vec())).collect()
 }
 
-/// What is in the way of an intent for a compromised subject key.
+/// What is in the way of an intent for a subject key that is barred.
 pub(super) fn subject_conflict() -> Conflict {
     refused("subject_key", Reason::SubjectKeyRevoked, MESSAGE)
 }

@@ -96,9 +96,6 @@ pub(super) trait Batch {
     /// Keeps what the revocation at `index` means.
     fn keep_revocation(&mut self, index: u64, revocation: &Entry, rows: Vec<Row>) -> Stored<()>;
 
-    /// Keeps that a certificate is revoked since it is signed.
-    fn keep_revoked(&mut self, row: Row) -> Stored<()>;
-
     /// Whether this certificate is revoked, at any signer.
     fn is_revoked(&mut self, certificate: &OfCa) -> Stored<bool>;
 

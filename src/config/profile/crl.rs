@@ -11,7 +11,8 @@ use crate::config::checks::integer;
 use crate::config::section::{List, Number, Section, Text};
 use crate::policy::crl::{Bounds, FirstNumber, NumberStep, Numbering, SCOPES, Scopes};
 
-/// The most entries that a profile can allow: more than [`crate::policy::crl::MAX_LEN`] has room for.
+/// The most entries that a profile can allow, and what it allows if it does not say: whatever the ledger has a list name is among them,
+/// and a list that must be longer than it may be is none. It is more than [`crate::policy::crl::MAX_LEN`] has room for.
 const MAX_ENTRIES: usize = 65_536;
 
 #[derive(Default, Deserialize)]
@@ -33,7 +34,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<(BTreeSet<CallerName
     let extension_values = x509::extension_values(section);
     let raw: Raw = section.read();
     let callers = callers(section, raw.callers);
-    let max_entries = section.or("max_entries", raw.max_entries, 1000, integer(0..=MAX_ENTRIES));
+    let max_entries = section.or("max_entries", raw.max_entries, MAX_ENTRIES, integer(0..=MAX_ENTRIES));
     let number_step = section.or("number_step", raw.number_step, NumberStep::DEFAULT, NumberStep::new);
     let max_first = number_step.and_then(|step| {
         section.or("max_first_number", raw.max_first_number, FirstNumber::from(step), FirstNumber::new)

@@ -115,7 +115,7 @@ fn a_profile_of_what_the_key_does_not_sign_hides_no_fault() {
 #[test]
 fn defaults_allow_least() {
     let policy = parse(&format!("{LEAST}{KEYS}")).unwrap().policy.canonical_text();
-    let lists = "allow \"lists\"\ncaller \"dns:lists\"\nsigns crl\ndelta false\nscope \"all\"\nmax_entries 1000\nmax_first_number 1000\nnumber_step 1000\n\
+    let lists = "allow \"lists\"\ncaller \"dns:lists\"\nsigns crl\ndelta false\nscope \"all\"\nmax_entries 65536\nmax_first_number 1000\nnumber_step 1000\n\
                  backdating 60\nstart_within 60\nmax_next_update 604800\nbudget 9/3600\n";
     let responses = "allow \"responses\"\ncaller \"dns:ocsp\"\nsigns ocsp-response\nmax_responses 1\nnonce false\n\
                      backdating 60\nstart_within 60\nmax_next_update 86400\nbudget 9/3600\n";

@@ -21,7 +21,6 @@ fn claim() -> Claim {
         ca_key,
         unique: Unique::Serial(Serial(vec![1])),
         subject_key: None,
-        certificate: None,
         good: Vec::new(),
         listing: None,
         rule: "key.user-ca.allow.staff".to_owned(),

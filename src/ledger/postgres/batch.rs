@@ -280,11 +280,6 @@ impl store::Batch for Batch<'_> {
         Ok(())
     }
 
-    fn keep_revoked(&mut self, row: Row) -> Stored<()> {
-        self.revoked.rows.push(row);
-        Ok(())
-    }
-
     fn is_revoked(&mut self, (ca_key, serial): &OfCa) -> Stored<bool> {
         let pair = (ca_key.to_vec(), serial.clone());
         if !self.found.good.contains_key(&pair) {

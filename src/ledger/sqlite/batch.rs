@@ -99,10 +99,6 @@ impl store::Batch for Batch<'_> {
         Ok(rows.iter().try_for_each(|row| revoked::insert(&self.transaction, row))?)
     }
 
-    fn keep_revoked(&mut self, row: Row) -> Stored<()> {
-        Ok(revoked::insert(&self.transaction, &row)?)
-    }
-
     fn is_revoked(&mut self, (ca_key, serial): &OfCa) -> Stored<bool> {
         Ok(revoked::is_there(&self.transaction, ca_key, serial)?)
     }

@@ -96,7 +96,11 @@ fn max_entries(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verd
     if count <= limit {
         return Ok(());
     }
-    let message = format!("there are {count} entries; profile {} allows {limit}", limits.profile);
+    let message = format!(
+        "there are {count} entries; profile {} allows {limit}: leave out what has expired, or have the signer's operator raise its \
+         max_entries",
+        limits.profile
+    );
     object(Reason::EntriesAboveLimit, message)
 }
 

@@ -33,7 +33,11 @@ fn length(Case { tbs, .. }: &Case<'_>) -> Verdict {
     if len <= MAX_LEN {
         return Ok(());
     }
-    object(Reason::ListTooLong, format!("the list has {len} bytes; no key signs one above {MAX_LEN}"))
+    let message = format!(
+        "the list has {len} bytes; no key signs one above {MAX_LEN}: leave out what has expired, split it by scope, or go on with \
+         another CA key"
+    );
+    object(Reason::ListTooLong, message)
 }
 
 fn issuer(case: &Case<'_>) -> Verdict {

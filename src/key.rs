@@ -242,22 +242,19 @@ impl Keys {
         Self(Arc::new(keys.collect()))
     }
 
-    /// The CA keys whose certificates are in the lists that `key` signs, by the SHA-256 of their SPKI: its own, or those of the CAs
-    /// of its certificate's name, since whoever reads the list goes by that.
+    /// The CA keys whose certificates are in the lists that `key` signs, by the SHA-256 of their SPKI: its own, and those of every CA of
+    /// its certificate's name, since whoever reads the list goes by that.
     #[must_use]
     pub fn listed_by(&self, key: &Key) -> Vec<[u8; 32]> {
-        match key.purpose {
-            KeyPurpose::X509Ca => vec![key.spki_sha256()],
-            KeyPurpose::X509Crl => {
-                let name = |key: &Key| key.certificate.as_ref().map(|own| own.own().subject().clone());
-                let cas = self.iter().filter(|ca| ca.purpose == KeyPurpose::X509Ca);
-                let of_name = cas.filter(|ca| name(ca).is_some() && name(ca) == name(key));
-                of_name.map(|ca| ca.spki_sha256()).collect()
-            }
-            KeyPurpose::SshUserCa | KeyPurpose::SshHostCa | KeyPurpose::Ocsp | KeyPurpose::Ledger => {
-                Vec::new()
-            }
+        let is_ca = |key: &Key| key.purpose == KeyPurpose::X509Ca;
+        if !is_ca(key) && key.purpose != KeyPurpose::X509Crl {
+            return Vec::new();
         }
+        let name = |key: &Key| key.certificate.as_ref().map(|own| own.own().subject().clone());
+        let of_name = self.iter().filter(|ca| is_ca(ca) && name(ca).is_some() && name(ca) == name(key));
+        let own = is_ca(key).then_some(key.spki_sha256());
+        let cas: BTreeSet<_> = of_name.map(|ca| ca.spki_sha256()).chain(own).collect();
+        cas.into_iter().collect()
     }
 
     /// The keys, sorted by name.

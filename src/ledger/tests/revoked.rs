@@ -9,6 +9,7 @@ use countersign_tbs::x509::{
 use test_postgres::Server;
 
 use super::*;
+use crate::key::{KeyName, KeyPurpose, Keys};
 use crate::ledger::entry::{RevocationReason, Revoked, subject_key};
 use crate::ledger::fixture::use_database;
 use crate::ledger::meant::{Looking, Meant};
@@ -233,6 +234,24 @@ async fn what_is_compared_with_what_is_revoked_costs_what_is_signed_costs() {
         let frozen = ask(&authority, &ledger, "ca", &tbs).await.unwrap_err();
         assert_eq!(frozen.refusal.reason.code_word(), "FROZEN");
     }
+}
+
+#[test]
+fn lists_are_about_every_ca_of_their_issuers_name() {
+    let authority = Authority::new();
+    let of = |name: &str| authority.keys.iter().find(|own| own.name.as_str() == name).unwrap();
+    let (ca, name) = (of("ca"), KeyName::new("old").unwrap());
+    let mut old = Key::new(name, KeyPurpose::X509Ca, ca.scheme, public_key("old")).unwrap();
+    old.certificate.clone_from(&ca.certificate);
+    let old = Arc::new(old);
+    let keys: Keys = authority.keys.iter().chain([&old]).map(|key| Key::clone(key)).collect();
+    let mut both = [ca.spki_sha256(), old.spki_sha256()];
+    both.sort_unstable();
+    for key in [ca, of("lists"), &old] {
+        assert_eq!(keys.listed_by(key), both, "{}", key.name);
+    }
+    assert_eq!(keys.listed_by(of("weak-ca")), [of("weak-ca").spki_sha256()]);
+    assert!(keys.listed_by(of("responder")).is_empty());
 }
 
 #[tokio::test]

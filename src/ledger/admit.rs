@@ -112,7 +112,7 @@ fn contradiction(batch: &mut impl Batch, claim: &Claim, time: UnixMillis) -> Sto
     let Some(listing) = &claim.listing else { return Ok(None) };
     let mut rows = Vec::new();
     for ca_key in &listing.cas {
-        rows.extend(batch.revoked(ca_key)?);
+        rows.extend(batch.revoked(ca_key, listing.interval.kept(time))?);
     }
     Ok(listing.against(rows, time))
 }

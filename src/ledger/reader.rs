@@ -219,8 +219,8 @@ impl Reader {
         now: UnixMillis,
     ) -> Result<BTreeMap<SerialNumber, Due>, LedgerError> {
         let rows = match &self.select {
-            Select::File(select) => select.revoked(cas)?,
-            Select::Database(select) => select.revoked(cas)?,
+            Select::File(select) => select.revoked(cas, interval.kept(now))?,
+            Select::Database(select) => select.revoked(cas, interval.kept(now))?,
         };
         Ok(due(rows, interval, now))
     }

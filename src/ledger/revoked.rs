@@ -70,7 +70,7 @@ pub struct Interval {
 impl Interval {
     /// Of which second on certificates are in a list: what has expired is in one that comes after (RFC 5280 §3.3), and there is one
     /// within each interval. Whoever says a later time than it is leaves none out by it.
-    fn kept(self, now: UnixMillis) -> u64 {
+    pub(super) fn kept(self, now: UnixMillis) -> u64 {
         self.this.min(now.0 / 1000).saturating_sub(self.next.saturating_sub(self.this))
     }
 }
@@ -122,7 +122,7 @@ const fn weight(reason: RevocationReason) -> u8 {
 pub(super) struct Listing {
     /// Of which CA keys, by the SHA-256 of their SPKI.
     pub(super) cas: Vec<[u8; 32]>,
-    interval: Interval,
+    pub(super) interval: Interval,
     scope: Scope,
     entries: HashMap<SerialNumber, Option<Word>>,
 }

@@ -59,6 +59,8 @@ pub(super) struct Needs<'a> {
     pub(super) parties: Vec<Party>,
     /// Those who are refused something.
     pub(super) callers: Vec<&'a [u8]>,
+    /// Of which second on certificates are in the lists among the claims.
+    pub(super) kept: u64,
 }
 
 /// What became of a transaction that was in doubt.
@@ -99,8 +101,8 @@ pub(super) trait Batch {
     /// Whether this certificate is revoked, at any signer.
     fn is_revoked(&mut self, certificate: &OfCa) -> Stored<bool>;
 
-    /// What is revoked of a CA key, by the SHA-256 of its SPKI, at any signer.
-    fn revoked(&mut self, ca_key: &[u8; 32]) -> Stored<Vec<Row>>;
+    /// What is revoked of a CA key, by the SHA-256 of its SPKI, at any signer, without what had expired before the second `kept`.
+    fn revoked(&mut self, ca_key: &[u8; 32], kept: u64) -> Stored<Vec<Row>>;
 
     /// What is in the way of this claim's CRL number.
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>>;

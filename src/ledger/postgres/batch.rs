@@ -289,9 +289,13 @@ impl store::Batch for Batch<'_> {
         Ok(is_new || self.found.good.get(&pair).copied().unwrap_or_default())
     }
 
-    fn revoked(&mut self, ca_key: &[u8; 32]) -> Stored<Vec<Row>> {
+    fn revoked(&mut self, ca_key: &[u8; 32], kept: u64) -> Stored<Vec<Row>> {
         if !self.found.listed.contains_key(ca_key.as_slice()) {
-            self.look_up(Wanted { listed: vec![ca_key.to_vec()], ..Wanted::default() })?;
+            self.look_up(Wanted {
+                listed: vec![ca_key.to_vec()],
+                kept: i64::try_from(kept).unwrap_or(i64::MAX),
+                ..Wanted::default()
+            })?;
         }
         let found = self.found.listed.get(ca_key.as_slice()).into_iter().flatten();
         let new = self.revoked.rows.iter().filter(|row| row.ca_key == *ca_key);

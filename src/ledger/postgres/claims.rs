@@ -39,6 +39,8 @@ pub(super) struct Wanted {
     pub(super) good: Vec<Pair>,
     /// CA keys whose certificates are listed.
     pub(super) listed: Vec<Vec<u8>>,
+    /// Of which second on they are.
+    pub(super) kept: i64,
     /// CA keys whose lists are numbered.
     pub(super) numbers: Vec<Vec<u8>>,
     pub(super) accounts: Vec<Account>,
@@ -131,6 +133,7 @@ impl Wanted {
             subjects: subjects.into_iter().collect(),
             good: good.into_iter().collect(),
             listed: listed.into_iter().collect(),
+            kept: i64::try_from(needs.kept).unwrap_or(i64::MAX),
             numbers: numbers.into_iter().collect(),
             accounts: accounts.into_iter().collect(),
             parties: parties.into_iter().collect(),
@@ -209,7 +212,7 @@ pub(super) async fn look_up(
         async { rows(&statements.by_serial, keys.len(), &[&keys, &serials]).await },
         async { rows(&statements.revoked_subject, cas.len(), &[&cas, &subjects]).await },
         async { rows(&statements.revoked_serial, called.len(), &[&called, &called_serials]).await },
-        async { rows(&statements.revoked, wanted.listed.len(), &[&wanted.listed]).await },
+        async { rows(&statements.revoked, wanted.listed.len(), &[&wanted.listed, &wanted.kept]).await },
         async { rows(&statements.by_number, wanted.numbers.len(), &[&wanted.numbers]).await },
         async { rows(&statements.spent, rules.len(), &[&spenders, &spent_keys, &rules]).await },
         async { rows(&statements.standing, parties.len(), &[&parties, &party_keys]).await },

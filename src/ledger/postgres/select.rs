@@ -160,11 +160,16 @@ impl Select {
         })
     }
 
-    /// What is revoked of some CA keys.
-    pub(in crate::ledger) fn revoked(&self, cas: &[[u8; 32]]) -> Result<Vec<revoked::Row>, LedgerError> {
+    /// What is revoked of some CA keys, without what had expired before the second `kept`.
+    pub(in crate::ledger) fn revoked(
+        &self,
+        cas: &[[u8; 32]],
+        kept: u64,
+    ) -> Result<Vec<revoked::Row>, LedgerError> {
+        let kept = i64::try_from(kept).unwrap_or(i64::MAX);
         let keys: Vec<Vec<u8>> = cas.iter().map(|ca_key| ca_key.to_vec()).collect();
         let rows = self.read("reading what is revoked", async move |client: Arc<Client>| {
-            client.query(REVOKED, &[&keys]).await
+            client.query(REVOKED, &[&keys, &kept]).await
         })?;
         let row = |found: &Row| revoked_row(*asked_for(cas, found)?, found);
         let rows: Stored<Vec<_>> = rows.iter().map(row).collect();

@@ -63,7 +63,9 @@ const REVOKED_SUBJECT: &str = "SELECT w.n, t.reason \
 const REVOKED_SERIAL: &str = "SELECT w.n FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS w (ca_key, serial, n) \
     WHERE EXISTS (SELECT FROM countersign.revoked t WHERE t.ca_key = w.ca_key AND t.serial = w.serial)";
 pub(super) const REVOKED: &str = "SELECT w.n, t.serial, t.reason, t.since, t.not_after, t.is_ca \
-    FROM unnest($1::bytea[]) WITH ORDINALITY AS w (ca_key, n) JOIN countersign.revoked t USING (ca_key)";
+    FROM unnest($1::bytea[]) WITH ORDINALITY AS w (ca_key, n) JOIN countersign.revoked t USING (ca_key) \
+    WHERE EXISTS (SELECT FROM countersign.revoked o WHERE o.ca_key = t.ca_key AND o.serial = t.serial \
+                  AND (o.not_after IS NULL OR o.not_after >= $2))";
 /// Of each log what comes after its first so many, up to a number.
 const NEWER: &str = "SELECT s.id, e.idx, e.leaf FROM countersign.signer s \
     LEFT JOIN unnest($1::integer[], $2::bigint[]) AS w (id, first) ON w.id = s.id \

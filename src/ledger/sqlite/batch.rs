@@ -103,8 +103,8 @@ impl store::Batch for Batch<'_> {
         Ok(revoked::is_there(&self.transaction, ca_key, serial)?)
     }
 
-    fn revoked(&mut self, ca_key: &[u8; 32]) -> Stored<Vec<Row>> {
-        Ok(revoked::select(&self.transaction, ca_key)?)
+    fn revoked(&mut self, ca_key: &[u8; 32], kept: u64) -> Stored<Vec<Row>> {
+        Ok(revoked::select(&self.transaction, ca_key, kept)?)
     }
 
     fn by_crl_number(&mut self, claim: &Claim) -> Stored<Option<Conflict>> {

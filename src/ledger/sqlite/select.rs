@@ -106,11 +106,13 @@ impl Select {
         })
     }
 
-    /// What is revoked of some CA keys.
-    pub(in crate::ledger) fn revoked(&self, cas: &[[u8; 32]]) -> Result<Vec<Row>, LedgerError> {
+    /// What is revoked of some CA keys, without what had expired before the second `kept`.
+    pub(in crate::ledger) fn revoked(&self, cas: &[[u8; 32]], kept: u64) -> Result<Vec<Row>, LedgerError> {
         self.read(|connection| {
-            let rows: Vec<_> =
-                cas.iter().map(|ca_key| revoked::select(connection, ca_key)).collect::<Result<_, _>>()?;
+            let rows: Vec<_> = cas
+                .iter()
+                .map(|ca_key| revoked::select(connection, ca_key, kept))
+                .collect::<Result<_, _>>()?;
             Ok(rows.concat())
         })
     }

@@ -21,7 +21,7 @@ const CRL_NUMBERS: &str = "
 ";
 
 /// What schemas before 5 did not have: the revocations whose certificates are kept, and those.
-const REVOKED: &str = "
+pub(super) const REVOKED: &str = "
     CREATE TABLE IF NOT EXISTS revocation (idx INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS revoked (ca_key BLOB, serial BLOB, reason TEXT, since INTEGER NOT NULL, not_after INTEGER,
                                         is_ca INTEGER, PRIMARY KEY (ca_key, serial, reason)) STRICT, WITHOUT ROWID;

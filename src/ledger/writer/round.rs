@@ -61,7 +61,16 @@ impl Round {
             claims: self.intents.iter().map(|intent| &intent.what.claim).collect(),
             parties: self.thaws.iter().map(|thaw| thaw.what.party()).collect(),
             callers: self.refusals.iter().map(|refusal| &*refusal.what.caller).collect(),
+            kept: self.kept(),
         }
+    }
+
+    /// Of which second on certificates are in one of the lists that are asked for.
+    fn kept(&self) -> u64 {
+        let kept = self.intents.iter().filter_map(|intent| {
+            intent.what.claim.listing.as_ref().map(|listing| listing.interval.kept(intent.time))
+        });
+        kept.min().unwrap_or_default()
     }
 
     /// What there would be outcomes about, had those who wait been told: its index, and its time.

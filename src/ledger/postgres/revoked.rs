@@ -1,7 +1,7 @@
 //! The database's rows of revoked certificates, and of subject keys all of whose certificates are.
 //!
-//! In: what a batch keeps of revocations. Out: columns for the database, and what it says. One that is there already stays as it is: it
-//! is older.
+//! In: what a batch keeps of revocations. Out: columns for the database, and what it says. A signer's own that is there
+//! already stays as it is: it is older. What other signers say of the same certificate stands beside it.
 
 use tokio::join;
 use tokio_postgres::types::ToSql;

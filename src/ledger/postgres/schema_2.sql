@@ -1,9 +1,10 @@
 
 -- What schema 2 adds: which certificates are revoked, one by one, at any signer. A revocation is here once all that it means is kept.
+-- Each signer has rows of its own: what one says of a certificate keeps out nothing that another says.
 CREATE TABLE countersign.revocation (signer integer, idx bigint, PRIMARY KEY (signer, idx));
 CREATE TABLE countersign.revoked (
     ca_key bytea, serial bytea, reason text, since bigint NOT NULL, not_after bigint, is_ca boolean, signer integer NOT NULL,
-    PRIMARY KEY (ca_key, serial, reason)
+    PRIMARY KEY (ca_key, serial, reason, signer)
 );
 
 -- Subject keys all of whose certificates are revoked, and why.

@@ -15,6 +15,8 @@ use crate::ledger::fixture::use_database;
 use crate::ledger::meant::{Looking, Meant};
 use crate::policy::fixture::{Authority, DAY, NOW, key_id, name, pair, public_key, response, time};
 
+mod members;
+
 /// A certificate of the CA: its serial, what its subject key is made of, and how long it is good.
 fn web(serial: u8, subject: &str, secs: u64) -> Tbs {
     let validity = Validity { not_before: time(NOW), not_after: time(NOW + secs) };

@@ -2,14 +2,15 @@
 //!
 //! In: a selection, and the logs. Out: [`Meant`], and of it the rows that are kept once the transaction that appends the revocation
 //! has shown what came meanwhile. This log is looked through by its index; the others, whose indexes are on other hosts, by reading
-//! them, but for a serial. A look is many short ones, between which others have their turn.
+//! them, but for a serial. What cannot be read in another log means nothing, and is told; in this one it is an error. A look is many
+//! short ones, between which others have their turn.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::ledger::archive::{Archive, ArchiveError, Page, RawEntry};
 use crate::ledger::claim::Serial;
-use crate::ledger::entry::{CaKey, Entry, Revoked, UnixMillis};
+use crate::ledger::entry::{CaKey, DecodeError, Entry, Revoked, UnixMillis};
 use crate::ledger::revoked::{Certificate, Row, certificate};
 use crate::ledger::search::{Search, decoded};
 
@@ -85,6 +86,22 @@ impl Meant {
         }
     }
 
+    /// Takes note of entries of one log.
+    fn look_in(&mut self, archive: &Archive, log: i32, leaves: &[RawEntry]) -> Result<(), ArchiveError> {
+        let mut astray = None;
+        for leaf in leaves {
+            match Entry::decode(&leaf.bytes) {
+                Ok(entry) => self.look(log, leaf.index, &entry),
+                Err(source) if log != archive.reader().log() => astray = Some((leaf.index, source)),
+                Err(_) => return decoded(archive, leaf).map(drop),
+            }
+        }
+        if let Some((index, source)) = astray {
+            unreadable(&archive.reader().name_of(log)?, index, &source);
+        }
+        Ok(())
+    }
+
     fn meant(&self, log: i32, index: u64, entry: &Entry) -> Option<(Vec<u8>, Certificate, UnixMillis)> {
         let is_own = log == self.log;
         let is_before = self.what.means_later()
@@ -137,7 +154,7 @@ impl Looking {
                 // The search finds this log's.
                 let own = meant.log;
                 for (log, leaf) in claimed.into_iter().filter(|(log, _)| *log != own) {
-                    meant.look(log, leaf.index, &decoded(archive, &leaf)?);
+                    meant.look_in(archive, log, &[leaf])?;
                 }
             }
             Revoked::Entry(_) => {}
@@ -175,9 +192,7 @@ impl Looking {
         }
         let Some((log, range)) = self.rest.last_mut() else { return Ok(()) };
         let leaves: Vec<RawEntry> = archive.reader().page_of(*log, range.clone(), PAGE)?;
-        for leaf in &leaves {
-            self.meant.look(*log, leaf.index, &decoded(archive, leaf)?);
-        }
+        self.meant.look_in(archive, *log, &leaves)?;
         range.start = leaves.last().map_or(range.end, |leaf| leaf.index.saturating_add(1));
         if range.is_empty() {
             self.rest.pop();
@@ -192,6 +207,14 @@ impl Looking {
         }
         Ok(self.meant)
     }
+}
+
+/// Tells of an entry of another log that is none: the last of those that were read at once.
+pub(super) fn unreadable(log: &str, index: u64, source: &DecodeError) {
+    tracing::warn!(
+        index,
+        "an entry of the log {log} cannot be read and is passed over; `ledger verify` that log: {source}"
+    );
 }
 
 /// How many entries each log has, this one as far as it is known.

@@ -12,7 +12,7 @@ use countersign_tbs::x509::SerialNumber;
 
 use crate::ledger::archive::{Page, RawEntry};
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::meant::Sizes;
+use crate::ledger::meant::{Sizes, unreadable};
 use crate::ledger::place::{Database, Place};
 use crate::ledger::revoked::{Due, Interval, due};
 use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex, postgres, sqlite};
@@ -35,7 +35,7 @@ pub struct LogState {
     pub origin: String,
     /// How many entries it has.
     pub size: u64,
-    /// The time of the newest; 0 if there is none.
+    /// The time of the newest; 0 if there is none that can be read.
     pub newest: UnixMillis,
 }
 
@@ -131,6 +131,14 @@ impl Reader {
         }
     }
 
+    /// The name of a log of the store.
+    pub(super) fn name_of(&self, log: i32) -> Result<String, LedgerError> {
+        match &self.select {
+            Select::File(_) => Ok(self.origin.clone()),
+            Select::Database(select) => select.name_of(log),
+        }
+    }
+
     /// How many entries each log of the store has.
     pub(super) fn sizes(&self) -> Result<Sizes, LedgerError> {
         match &self.select {
@@ -139,7 +147,7 @@ impl Reader {
         }
     }
 
-    /// Every log of the store, as it is now.
+    /// Every log of the store, as it is now. The newest entry of another log has no time if it cannot be read; that is told.
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be read.
@@ -153,8 +161,8 @@ impl Reader {
             Select::Database(select) => select.newest()?,
         };
         let state = |(origin, size, newest): (String, u64, Option<RawEntry>)| {
-            let newest = newest.map(|leaf| self.decode(leaf.index, &leaf.bytes)).transpose()?;
-            Ok(LogState { origin, size, newest: newest.map_or(UnixMillis(0), |entry| entry.time()) })
+            let time = newest.map(|leaf| self.time_of(&origin, &leaf)).transpose()?;
+            Ok(LogState { origin, size, newest: time.unwrap_or(UnixMillis(0)) })
         };
         newest.into_iter().map(state).collect()
     }
@@ -282,6 +290,17 @@ impl Reader {
         match &self.select {
             Select::File(select) => select.page(range, page),
             Select::Database(select) => select.page(select.log(), range, page),
+        }
+    }
+
+    fn time_of(&self, origin: &str, leaf: &RawEntry) -> Result<UnixMillis, LedgerError> {
+        match Entry::decode(&leaf.bytes) {
+            Ok(entry) => Ok(entry.time()),
+            Err(source) if origin != self.origin => {
+                unreadable(origin, leaf.index, &source);
+                Ok(UnixMillis(0))
+            }
+            Err(_) => self.decode(leaf.index, &leaf.bytes).map(|entry| entry.time()),
         }
     }
 

@@ -11,6 +11,7 @@ use countersign_proto::v1;
 use countersign_tbs::x509::SerialNumber;
 
 use super::{From, Record, Revocation};
+use crate::cli::ledger::note;
 use crate::cli::ledger::source::refused;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::{Entry, Interval};
@@ -48,7 +49,7 @@ impl Record {
             for logged in page.revocations {
                 // What came since is in the next list, whose version is higher.
                 if known.get(&logged.log_origin).is_some_and(|size| logged.index < *size) {
-                    revocations.push(revocation(&logged)?);
+                    revocations.extend(revocation_for(&self.origin, &logged)?);
                 }
             }
             if !page.more {
@@ -124,9 +125,22 @@ fn ssh(octets: &[u8]) -> anyhow::Result<u64> {
     Ok(octets.iter().fold(0, |serial, octet| serial << 8 | u64::from(*octet)))
 }
 
+/// A revocation for lists of the ledger `own`. What is none in another ledger says nothing, which is told.
+fn revocation_for(own: &str, logged: &v1::LoggedRevocation) -> anyhow::Result<Option<Revocation>> {
+    match revocation(logged) {
+        Err(error) if logged.log_origin != own => {
+            note(&format!("warning: {error:#}; this list says nothing of it"))?;
+            Ok(None)
+        }
+        revocation => revocation.map(Some),
+    }
+}
+
 fn revocation(logged: &v1::LoggedRevocation) -> anyhow::Result<Revocation> {
     let (index, log) = (logged.index, &logged.log_origin);
-    match Entry::decode(&logged.leaf).with_context(|| format!("entry {index} of {log} cannot be read"))? {
+    match Entry::decode(&logged.leaf)
+        .with_context(|| format!("entry {index} of {log} cannot be read; `ledger verify` that ledger"))?
+    {
         Entry::Revocation { key, ca_key, spki, what, .. } => {
             Ok(Revocation { index, key, ca_key, spki, what })
         }
@@ -146,5 +160,14 @@ mod tests {
             assert_eq!(ssh(octets).unwrap(), serial);
         }
         assert!(ssh(&[1; 9]).is_err() && ssh(&[]).is_err());
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_stops_the_lists_of_its_own_ledger_alone() {
+        let (log_origin, leaf) = ("one".to_owned(), Bytes::from_static(&[0]));
+        let logged = v1::LoggedRevocation { log_origin, index: 7, leaf };
+        let error = format!("{:#}", revocation_for("one", &logged).unwrap_err());
+        assert!(error.contains("entry 7 of one") && error.contains("`ledger verify`"), "{error}");
+        assert!(revocation_for("two", &logged).unwrap().is_none());
     }
 }

@@ -17,7 +17,7 @@ use crate::ledger::compromised::OfCa;
 use crate::ledger::crl_number::{List, ListNumber, Series};
 use crate::ledger::entry::{Entry, RevocationReason, UnixMillis};
 use crate::ledger::error::StoreError;
-use crate::ledger::meant::Sizes;
+use crate::ledger::meant::{Sizes, unreadable};
 use crate::ledger::postgres::additions::Additions;
 use crate::ledger::postgres::claims::{self, Answers, Found, Known, Wanted};
 use crate::ledger::postgres::commit::commit;
@@ -89,6 +89,20 @@ impl<'a> Batch<'a> {
             .link
             .wait("looking up", async move { claims::look_up(&session, &statements, wanted).await })?;
         self.take(&answers)
+    }
+
+    /// An entry that came since, unless it is of another log and none.
+    fn newer_entry(&self, row: &tokio_postgres::Row) -> Stored<Option<(i32, u64, Entry)>> {
+        let (log, index, leaf) =
+            (claims::get(row, 0)?, number(claims::get(row, 1)?), claims::get::<&[u8]>(row, 2)?);
+        match Entry::decode(leaf) {
+            Ok(entry) => Ok(Some((log, index, entry))),
+            Err(source) if log == self.store.signer.id => Err(StoreError::Entry { index, source }),
+            Err(source) => {
+                unreadable(claims::get(row, 3)?, index, &source);
+                Ok(None)
+            }
+        }
     }
 
     /// What is known of `intent`, and became of it.
@@ -266,12 +280,7 @@ impl store::Batch for Batch<'_> {
         if rows.len() > MAX_NEWER {
             return Ok(None);
         }
-        let newer = rows.iter().map(|row| {
-            let (log, index, leaf) =
-                (claims::get(row, 0)?, number(claims::get(row, 1)?), claims::get(row, 2)?);
-            let entry = Entry::decode(leaf).map_err(|source| StoreError::Entry { index, source })?;
-            Ok((log, index, entry))
-        });
+        let newer = rows.iter().filter_map(|row| self.newer_entry(row).transpose());
         newer.collect::<Stored<_>>().map(Some)
     }
 

@@ -87,6 +87,14 @@ impl Select {
         self.signer
     }
 
+    /// The name of a log.
+    pub(in crate::ledger) fn name_of(&self, log: i32) -> Result<String, LedgerError> {
+        let select = "SELECT origin FROM countersign.signer WHERE id = $1";
+        self.read("looking for a log's name", async move |client: Arc<Client>| {
+            client.query_one(select, &[&log]).await?.try_get(0)
+        })
+    }
+
     /// How many entries each log has.
     pub(in crate::ledger) fn sizes(&self) -> Result<Sizes, LedgerError> {
         let select = "SELECT s.id, (SELECT coalesce(max(idx) + 1, 0) FROM countersign.entry e WHERE e.signer = s.id) \

@@ -67,7 +67,7 @@ pub(super) const REVOKED: &str = "SELECT w.n, t.serial, t.reason, t.since, t.not
     WHERE EXISTS (SELECT FROM countersign.revoked o WHERE o.ca_key = t.ca_key AND o.serial = t.serial \
                   AND (o.not_after IS NULL OR o.not_after >= $2))";
 /// Of each log what comes after its first so many, up to a number.
-const NEWER: &str = "SELECT s.id, e.idx, e.leaf FROM countersign.signer s \
+const NEWER: &str = "SELECT s.id, e.idx, e.leaf, s.origin FROM countersign.signer s \
     LEFT JOIN unnest($1::integer[], $2::bigint[]) AS w (id, first) ON w.id = s.id \
     CROSS JOIN LATERAL (SELECT idx, leaf FROM countersign.entry e WHERE e.signer = s.id AND e.idx >= coalesce(w.first, 0) \
                         ORDER BY e.idx LIMIT $3) e";

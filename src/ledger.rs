@@ -201,7 +201,7 @@ impl Ledger {
         let unreadable = |error| unreadable(&config.path, error);
         let revocations = compromised::revocations(&archive).map_err(unreadable)?;
         let barred = Compromised::of(revocations.iter().map(|(_, entry)| entry));
-        kept::catch_up(&mut store, &archive, &revocations, unreadable)?;
+        kept::catch_up(&mut store, &archive, &revocations, now(), unreadable)?;
         let log = archive.reader().log();
         let links = Links::read(&archive).map_err(unreadable)?;
         drop(archive);

@@ -1,7 +1,8 @@
 //! What is kept of revocations beside the log, of revocations from before there was such a thing.
 //!
 //! In: the revocations of the log, and which of them the store has kept the meaning of. Out: a store that has all of them. Nothing is
-//! signed before. It happens once, with the first start of a version that keeps them.
+//! signed before. It happens once, with the first start of a version that keeps them: so a clock that is ahead makes nothing older than
+//! the newest entry does.
 
 use std::collections::HashSet;
 
@@ -16,17 +17,18 @@ pub(super) fn catch_up(
     store: &mut impl Store,
     archive: &Archive,
     revocations: &[(u64, Entry)],
+    now: UnixMillis,
     unreadable: impl Fn(ArchiveError) -> LedgerError,
 ) -> Result<(), LedgerError> {
     let kept: HashSet<u64> = archive.reader().kept_revocations()?.into_iter().collect();
+    let now = now.min(store.newest());
     let missing = revocations.iter().filter(|(index, _)| !kept.contains(index));
     // The oldest first: of two for one reason, that says since when.
     for (index, entry) in missing.rev() {
         tracing::info!(entry = index, "looking for the certificates that a revocation means");
         let Entry::Revocation { time, ca_key, what, .. } = entry else { continue };
         let recorded = Some((*index, *time));
-        let meant =
-            Meant::new(ca_key.clone(), what.clone(), archive.reader().log(), recorded, UnixMillis::now());
+        let meant = Meant::new(ca_key.clone(), what.clone(), archive.reader().log(), recorded, now);
         let meant = if meant.is_kept() {
             Looking::begin(archive, meant).and_then(|looking| looking.finish(archive)).map_err(&unreadable)?
         } else {

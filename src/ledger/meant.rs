@@ -17,6 +17,10 @@ use crate::ledger::search::{Search, decoded};
 /// The most certificates that one revocation means, and that have not expired: they are written in one transaction.
 pub(super) const MAX_MEANT: usize = 100_000;
 
+/// For so long after a certificate has expired it is kept as one that has not, in milliseconds: the host's clock may be ahead, and what
+/// a revocation means is looked for once.
+const AHEAD: u64 = 24 * 3600 * 1000;
+
 /// How many entries are looked at in one step.
 const STEP: u64 = 2048;
 
@@ -35,11 +39,13 @@ pub(super) struct Meant {
     log: i32,
     /// Where it is there, and since when, if it is.
     recorded: Option<(u64, UnixMillis)>,
-    /// What had expired by then is not kept.
+    /// What had expired long before is not kept.
     now: UnixMillis,
     pub(super) sizes: Sizes,
     /// Whether there is any, expired or not.
     pub(super) is_any: bool,
+    /// How many there are that are not kept.
+    expired: u64,
     certificates: Vec<(Vec<u8>, Certificate, UnixMillis)>,
 }
 
@@ -63,7 +69,7 @@ impl Meant {
         now: UnixMillis,
     ) -> Self {
         let (sizes, certificates) = (Sizes::new(), Vec::new());
-        Self { ca_key, what, log, recorded, now, sizes, is_any: false, certificates }
+        Self { ca_key, what, log, recorded, now, sizes, is_any: false, expired: 0, certificates }
     }
 
     /// Whether there is a row for each certificate: of SSH, lists have most selections as they are.
@@ -81,8 +87,11 @@ impl Meant {
         let Some(found) = self.meant(log, index, entry) else { return };
         self.is_any = true;
         // Of a serial it counts for ever that it is revoked.
-        if matches!(self.what, Revoked::Serial(_)) || found.1.not_after >= self.now.0 / 1000 {
+        let is_due = found.1.not_after >= self.now.0.saturating_sub(AHEAD) / 1000;
+        if is_due || matches!(self.what, Revoked::Serial(_)) {
             self.certificates.push(found);
+        } else {
+            self.expired += 1;
         }
     }
 
@@ -120,6 +129,14 @@ impl Meant {
         let Entry::Revocation { time, ca_key, what, reason, .. } = revocation else { return Vec::new() };
         if !self.is_kept() {
             return Vec::new();
+        }
+        if self.expired > 0 {
+            tracing::warn!(
+                expired = self.expired,
+                clock_ms = self.now.0,
+                "a revocation means certificates that have expired by this host's clock; no list names them: if the clock is ahead, set \
+                 it right and revoke them again"
+            );
         }
         let (ca_key, reason) = (ca_key.spki_sha256, *reason);
         let newer = newer.iter().filter_map(|(log, index, entry)| self.meant(*log, *index, entry));

@@ -17,6 +17,14 @@ use crate::policy::fixture::{Authority, DAY, NOW, key_id, name, pair, public_key
 
 mod members;
 
+/// Every certificate that was ever revoked, expired or not.
+const EVER: Interval = Interval { this: 0, next: 0 };
+
+/// The CA's key.
+fn ca(authority: &Authority) -> [u8; 32] {
+    authority.keys.iter().find(|own| own.name.as_str() == "ca").unwrap().spki_sha256()
+}
+
 /// A certificate of the CA: its serial, what its subject key is made of, and how long it is good.
 fn web(serial: u8, subject: &str, secs: u64) -> Tbs {
     let validity = Validity { not_before: time(NOW), not_after: time(NOW + secs) };
@@ -372,14 +380,53 @@ async fn certificates_of_revocations_from_before_there_were_rows_are_found_at_th
     revoke(&authority, &ledger, by_subject("b")).await;
     sign(&authority, &ledger, "ca", &web(3, "a", 3600)).await;
     ledger.close().await;
+    forget_rows(&authority);
+    let ledger = fixture::open(&authority.config.ledger);
+    assert_eq!(missing(&authority, &ledger, &[1, 2, 3]).await, [1, 2]);
+    barred(&authority, &ledger, &web(4, "b", 3600)).await;
+}
+
+/// Has the file be as an older version left it.
+fn forget_rows(authority: &Authority) {
     let file = rusqlite::Connection::open(&authority.config.ledger.path).unwrap();
     let older =
         "DROP TABLE revoked; DROP TABLE revocation; UPDATE meta SET value = '4' WHERE name = 'schema'";
     file.execute_batch(older).unwrap();
-    drop(file);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_leaves_nothing_out_for_good() {
+    let authority = Authority::new();
+    let ahead = |now| Ledger::open_by(&authority.config.ledger, now, Limits::default()).unwrap();
     let ledger = fixture::open(&authority.config.ledger);
+    for (serial, subject) in [(1, "a"), (2, "b"), (3, "c")] {
+        sign(&authority, &ledger, "ca", &web(serial, subject, 3600)).await;
+    }
+    revoke(&authority, &ledger, by_name("a")).await;
+    ledger.close().await;
+    forget_rows(&authority);
+    // At the one time that older revocations are looked for, by far.
+    let ledger = ahead(|| UnixMillis((NOW + 100 * DAY) * 1000));
+    assert_eq!(
+        Reader::open(&authority.config.ledger)
+            .unwrap()
+            .due(&[ca(&authority)], EVER, UnixMillis(0))
+            .unwrap()
+            .len(),
+        1
+    );
+    ledger.close().await;
+    // At any other, by some hours.
+    let ledger = ahead(|| UnixMillis((NOW + 3600 + DAY) * 1000));
+    revoke(&authority, &ledger, by_name("b")).await;
     assert_eq!(missing(&authority, &ledger, &[1, 2, 3]).await, [1, 2]);
-    barred(&authority, &ledger, &web(4, "b", 3600)).await;
+    ledger.close().await;
+    // By more than that it is told, and can be mended by another revocation.
+    let ledger = ahead(|| UnixMillis((NOW + 3601 + DAY) * 1000));
+    revoke(&authority, &ledger, by_name("c")).await;
+    assert_eq!(missing(&authority, &ledger, &[1, 2, 3]).await, [1, 2]);
+    revoke(&authority, &ledger, by_serial(3)).await;
+    assert_eq!(missing(&authority, &ledger, &[1, 2, 3]).await, [1, 2, 3]);
 }
 
 /// Two signers of one CA.

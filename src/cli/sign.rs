@@ -87,8 +87,8 @@ pub(super) struct SubjectArgs {
     /// How long the certificate is valid from now on.
     #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = humantime::parse_duration)]
     lifetime: Duration,
-    /// How far before now its validity begins, for clocks that are slow.
-    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// How far before now its validity begins, for clocks that are slow; less than a profile allows, for a request takes its time.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     backdate: Duration,
     /// A host certificate instead of a user certificate.
     #[arg(long)]

@@ -45,7 +45,7 @@ fn keys(site: &Site) -> Vec<Value> {
 }
 
 fn is_empty(site: &Site) -> bool {
-    keys(site)[0]["problem"].as_str().is_some_and(|problem| problem.contains("has no private key yet"))
+    keys(site)[0]["problem"].as_str().is_some_and(|problem| problem.contains("the token has no private key"))
 }
 
 #[test]

@@ -119,7 +119,7 @@ async fn somebody_types_yes_and_nothing_less() {
     let (site, daemon, _, _) = signed().await;
     let args = ["revoke", "user-ca", "--serial", "12", "--why", "lost"];
     let question =
-        "1 certificates of key user-ca will be revoked, and there is no way back. Type yes to go on: ";
+        "1 certificate of key user-ca will be revoked, and there is no way back. Type yes to go on: ";
     for answer in ["no", "", "y", "YES", "yes please"] {
         let mut terminal = Terminal::start(&site, &args);
         terminal.answer(question, answer);

@@ -19,7 +19,16 @@ pub const LOGIN: [&[&str]; 7] = [
     &["key", "list"],
     &["key", "show", "user-ca"],
     &["key", "export-public", "user-ca", "--format", "pem"],
-    &["key", "delete", "--token", "soft", "--fingerprint", "SHA256:none", "--why", "a test"],
+    &[
+        "key",
+        "delete",
+        "--token",
+        "soft",
+        "--fingerprint",
+        "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "--why",
+        "a test",
+    ],
     &["key", "wrapping-key", "--token", "soft", "--out", "to.json"],
     &["ceremony", "sign", "ceremony", "--key", "user-ca"],
 ];

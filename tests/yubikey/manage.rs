@@ -134,8 +134,9 @@ fn only_a_key_that_no_section_names_is_deleted() {
         let key = ["key", "delete", "--token", "yubi", "--fingerprint", fingerprint, "--why", "a test"];
         with_key(&key)
     };
-    let message = place.site.run_refused(&delete("SHA256:other"), 1);
-    assert!(message.contains("tells no key SHA256:other, and nothing was deleted"), "{message}");
+    let nobody = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let message = place.site.run_refused(&delete(nobody), 1);
+    assert!(message.contains(&format!("tells no key {nobody}, and nothing was deleted")), "{message}");
     let message = place.site.run_refused(&delete(&named), 1);
     assert!(message.contains("section [key.user-ca] of ") && message.contains("names this key"), "{message}");
     let said = place.site.run_ok(&delete(&other));

@@ -114,9 +114,7 @@ fn without_a_terminal_the_file_to_name_is_named() {
     alone.current_dir(place.site.dir()).env("COUNTERSIGN_CONFIG", place.site.path("countersign.toml"));
     let output = alone.output().unwrap();
     let message = text(&output.stderr);
-    assert!(
-        message.contains("there is no terminal to type the PUK at; name a file with --puk-file"),
-        "{message}"
-    );
+    assert!(message.contains("there is no terminal to type the PUK at"), "{message}");
+    assert!(message.contains("; name a file with --puk-file"), "{message}");
     assert_eq!(output.status.code(), Some(1));
 }

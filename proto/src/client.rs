@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{IntoRequest, Request, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -128,7 +129,7 @@ impl Client {
         Self { inner: SignerClient::new(channel), operator, ledger, health, deadline: None }
     }
 
-    /// Gives every later call this long; after that the signer no longer gives its work to the token.
+    /// Gives every later call this long, and every request of a stream; after that the signer no longer gives its work to the token.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
@@ -143,7 +144,8 @@ impl Client {
         Ok(response.into_inner())
     }
 
-    /// Has many TBSs signed over one stream. Each needs a `request_id` of its own.
+    /// Has many TBSs signed over one stream. Each needs a `request_id` of its own, and has the `timeout_ms` that it brings or, if it
+    /// brings none, this client's deadline; the stream itself has no deadline.
     ///
     /// # Errors
     /// [`CallError`] if the stream does not come to be; the errors of single requests are [`Answer`]s.
@@ -151,10 +153,9 @@ impl Client {
     where
         S: tonic::IntoStreamingRequest<Message = SignRequest>,
     {
-        let mut requests = requests.into_streaming_request();
-        if let Some(deadline) = self.deadline {
-            requests.set_timeout(deadline);
-        }
+        let deadline = self.deadline;
+        let requests = requests.into_streaming_request();
+        let requests = requests.map(|requests| requests.map(move |request| within(deadline, request)));
         let response = self.inner.clone().sign_stream(requests).await?;
         Ok(Answers(response.into_inner()))
     }
@@ -422,6 +423,15 @@ impl Client {
         }
         request
     }
+}
+
+/// A stream's request with a timeout, if it has none yet.
+fn within(deadline: Option<Duration>, mut request: SignRequest) -> SignRequest {
+    if let (Some(deadline), 0) = (deadline, request.timeout_ms) {
+        // Not 0, which would be none.
+        request.timeout_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX).max(1);
+    }
+    request
 }
 
 fn health_of_checkpoints() -> HealthCheckRequest {

@@ -117,6 +117,7 @@ impl Agent {
             tbs: Some(Tbs::SshCertificate(data.to_vec().into())),
             request_id: request_id()?,
             priority: Priority::Interactive.into(),
+            ..v1::SignRequest::default()
         };
         self.upstream.sign(request).await.map_err(|error| match error {
             UpstreamError::Call(error) if !error.reason.is_empty() => {

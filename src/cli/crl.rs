@@ -111,6 +111,7 @@ impl Crl {
                 tbs: Some(Request::X509Crl(list.as_bytes().to_vec().into())),
                 request_id: random_id()?,
                 priority: Priority::Interactive.into(),
+                ..SignRequest::default()
             };
             tries -= 1;
             match client.sign(request).await {

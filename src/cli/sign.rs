@@ -263,6 +263,7 @@ async fn issue(client: &Client, args: &SignArgs, subject_key: SubjectKey) -> any
         tbs: Some(Tbs::SshCertificate(tbs.as_bytes().to_vec().into())),
         request_id: request_id.clone(),
         priority: if args.interactive { Priority::Interactive } else { Priority::Bulk }.into(),
+        ..SignRequest::default()
     };
     let response = client.sign(request).await.map_err(refused)?;
     let certificate = finished(&tbs, &response)?;

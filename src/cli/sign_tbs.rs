@@ -53,6 +53,7 @@ pub(super) async fn run(args: SignTbsArgs) -> anyhow::Result<()> {
         tbs: Some(of_kind(args.kind, tbs.clone())),
         request_id: args.request_id.map_or_else(random_id, Ok)?,
         priority: Priority::Interactive.into(),
+        ..SignRequest::default()
     };
     let response = client.sign(request).await.map_err(refused)?;
     ensure!(

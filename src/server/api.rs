@@ -73,7 +73,7 @@ impl Api {
         let caller = call.caller()?;
         let request = message::request(caller, call.deadline, message)?;
         let working = self.work.take(caller).ok_or(Fault::TooManyRequests)?;
-        let signer = self.signer.clone();
+        let (signer, deadline) = (self.signer.clone(), request.deadline);
         // A task of its own: when the client goes away or its deadline passes, this function is dropped or gives up,
         // and half a pipeline would leave an intent without an outcome. Even a request whose deadline has passed
         // already goes in, so that its refusal is recorded.
@@ -82,7 +82,7 @@ impl Api {
             let caller = request.caller.clone();
             signer.sign(request).await.inspect_err(|failure| report(&caller, failure))
         });
-        let done = match call.deadline {
+        let done = match deadline {
             Some(deadline) => {
                 tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Fault::DeadlineExceeded)?
             }

@@ -24,7 +24,7 @@ mod tests;
 
 pub(super) use rotation::{bundle, line};
 
-/// Reads one request of `caller`.
+/// Reads one request of `caller`, which has just arrived in a call with this deadline.
 ///
 /// # Errors
 /// [`Fault::TbsMissing`], [`Fault::RequestIdInvalid`].
@@ -34,6 +34,7 @@ pub(super) fn request(
     message: v1::SignRequest,
 ) -> Result<Request, Fault> {
     let priority = priority(message.priority());
+    let deadline = earlier(deadline, message.timeout_ms, Instant::now());
     let request_id = match message.request_id.as_str() {
         "" => None,
         id => Some(RequestId::new(id).map_err(|_| Fault::RequestIdInvalid)?),
@@ -66,6 +67,13 @@ pub(super) fn deadline(headers: &MetadataMap, now: Instant) -> Result<Option<Ins
     let timeout = timeout.to_str().ok().and_then(timeout_value).ok_or(Fault::DeadlineInvalid)?;
     // The largest, 99,999,999 hours, is within what an Instant holds; if it were not, there would be no deadline to miss.
     Ok(now.checked_add(timeout))
+}
+
+/// The call's deadline or the request's own, which is so many milliseconds from `now` unless it is 0.
+fn earlier(deadline: Option<Instant>, timeout_ms: u32, now: Instant) -> Option<Instant> {
+    let own = Some(timeout_ms).filter(|&ms| ms > 0);
+    let own = own.and_then(|ms| now.checked_add(Duration::from_millis(ms.into())));
+    [deadline, own].into_iter().flatten().min()
 }
 
 fn timeout_value(text: &str) -> Option<Duration> {

@@ -10,6 +10,7 @@ use countersign_faulty::{Action, Call, Control, On, Script, module};
 use countersign_proto::client::{CallError, Health};
 use countersign_proto::{Client, v1};
 use countersign_tbs::ssh::SubjectKey;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::forge::Forgery;
@@ -120,6 +121,27 @@ fn outcomes(site: &Site) -> Vec<Outcome> {
         _ => None,
     };
     entries.iter().filter_map(outcome).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streams_deadline_is_each_requests_own() {
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await.with_deadline(Duration::from_millis(100));
+    let (requests, stream) = tokio::sync::mpsc::channel(1);
+    let mut answers = client.sign_stream(ReceiverStream::new(stream)).await.unwrap();
+    let mut ask = async |key: &str, timeout_ms| {
+        let openssh = client.get_key(key).await.unwrap().openssh;
+        let tbs = Forgery::user(SubjectKey::from_openssh_line(&openssh).unwrap().to_wire(), now()).encode();
+        let request = v1::SignRequest { request_id: key.to_owned(), timeout_ms, ..request(key, tbs) };
+        requests.send(request).await.unwrap();
+        answers.next().await.unwrap().expect("the stream goes on").result
+    };
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    let late = ask("user-ca", 0).await.unwrap_err();
+    assert_eq!((late.code, late.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    // By now the client's deadline is over for whatever began with the stream.
+    ask("other-ca", 30_000).await.expect("its own time is not over");
 }
 
 #[tokio::test(flavor = "multi_thread")]

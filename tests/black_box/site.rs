@@ -373,6 +373,7 @@ pub fn request(key: &str, tbs: Vec<u8>) -> v1::SignRequest {
         tbs: Some(v1::sign_request::Tbs::SshCertificate(tbs.into())),
         request_id: String::new(),
         priority: v1::Priority::Interactive.into(),
+        ..v1::SignRequest::default()
     }
 }
 

@@ -159,19 +159,36 @@ async fn stream(
     (share, until): (usize, Instant),
     done: mpsc::Sender<Done>,
 ) {
+    let begun = Instant::now();
+    if let Err(error) = ask_and_count(client, template, next, (share, until), &done).await {
+        // Nobody counts any more, or it is one error, whatever was in flight.
+        let _ = done.send((begun, Err(error))).await;
+    }
+}
+
+/// # Errors
+/// Why the stream broke.
+async fn ask_and_count(
+    client: Client,
+    template: Template,
+    next: Arc<AtomicU64>,
+    (share, until): (usize, Instant),
+    done: &mpsc::Sender<Done>,
+) -> Result<(), CallError> {
     let (requests, receiver) = mpsc::channel(share);
-    let Ok(mut answers) = client.sign_stream(ReceiverStream::new(receiver)).await else { return };
+    let mut answers = client.sign_stream(ReceiverStream::new(receiver)).await?;
     let mut asking = Asking { requests: Some(requests), in_flight: HashMap::new(), template, next, until };
     for _ in 0..share {
         asking.once_more();
     }
-    while let Ok(Some(answer)) = answers.next().await {
-        let Some(started) = asking.in_flight.remove(&answer.request_id) else { return };
+    while let Some(answer) = answers.next().await? {
+        let Some(started) = asking.in_flight.remove(&answer.request_id) else { break };
         asking.once_more();
         if done.send((started, answer.result.map(drop))).await.is_err() {
-            return;
+            break;
         }
     }
+    Ok(())
 }
 
 /// The requests of one stream.

@@ -83,6 +83,7 @@ impl Template {
             tbs: Some(tbs),
             request_id: n.to_string(),
             priority: Priority::Interactive.into(),
+            ..SignRequest::default()
         }
     }
 }

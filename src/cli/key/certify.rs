@@ -199,6 +199,7 @@ impl Signing {
             tbs: Some(of_kind(kind, tbs.to_vec())),
             request_id: random_id()?,
             priority: Priority::Interactive.into(),
+            ..SignRequest::default()
         };
         let answer = self.runtime.block_on(self.client.sign(request)).map_err(refused)?;
         let (signed, signature) = parts(&answer.object).context("the signer's answer cannot be read")?;

@@ -76,6 +76,17 @@ fn only_interactive_is_interactive() {
 }
 
 #[test]
+fn the_earlier_of_two_deadlines_holds() {
+    let now = Instant::now();
+    let after = |seconds| now + Duration::from_secs(seconds);
+    assert_eq!(earlier(None, 0, now), None);
+    assert_eq!(earlier(Some(after(3)), 0, now), Some(after(3)));
+    assert_eq!(earlier(None, 2000, now), Some(after(2)));
+    assert_eq!(earlier(Some(after(3)), 2000, now), Some(after(2)));
+    assert_eq!(earlier(Some(after(1)), 2000, now), Some(after(1)));
+}
+
+#[test]
 fn reads_grpc_timeouts() {
     assert_eq!(deadline(&MetadataMap::new(), Instant::now()), Ok(None));
     let values = [

@@ -150,6 +150,7 @@ pub fn request(key: &str, tbs: Tbs) -> v1::SignRequest {
         tbs: Some(tbs),
         request_id: String::new(),
         priority: v1::Priority::Interactive.into(),
+        ..v1::SignRequest::default()
     }
 }
 

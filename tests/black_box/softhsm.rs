@@ -110,9 +110,11 @@ fn run_ends_as_its_command_does_and_leaves_nothing() {
     assert_eq!(text(&run("cat <<<input").stdout), "input\n");
     assert!(is_clean(home.path()));
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        // The command says where it is, and then waits for its end.
-        let mut command =
-            bash(home.path(), "exec \"$KIT/run\" sh -c 'echo $$ >pid.new; mv pid.new pid; exec sleep 60'");
+        // The command says where it is, and then waits for its end. Whoever runs the tests may ignore SIGHUP, as nohup does.
+        let mut command = bash(
+            home.path(),
+            "exec env --default-signal \"$KIT/run\" sh -c 'echo $$ >pid.new; mv pid.new pid; exec sleep 60'",
+        );
         let mut child = command.spawn().unwrap();
         while !home.path().join("pid").exists() {
             thread::yield_now();

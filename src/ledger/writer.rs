@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use std::{io, iter, thread};
 
 use countersign_tbs::crl::CrlNumber;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::ledger::admit::{self, Claimed};
@@ -121,6 +122,7 @@ impl Queue {
             size: sender,
             doubt: None,
             condemned: Arc::clone(&condemned),
+            runtime: Handle::try_current().ok(),
         };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
             |source: io::Error| LedgerError::Io {
@@ -277,6 +279,8 @@ struct Writer<S> {
     /// Of a commit that was not answered.
     doubt: Option<Doubt>,
     condemned: Arc<OnceLock<LedgerError>>,
+    /// Of those who wait, if they have one.
+    runtime: Option<Handle>,
 }
 
 /// What operators have ruled, which holds for what comes after: the writer learns of it with the commit that makes it durable.
@@ -411,7 +415,7 @@ impl<S: Store> Writer<S> {
                 round.ruled(&written).for_each(|ruling| self.rulings.learn(ruling));
                 self.counted = if count { now } else { self.counted };
                 self.size.send_replace(self.store.index().entries());
-                round.tell(written);
+                self.tell(round, written);
             }
             Err(source) => {
                 let is_fenced = matches!(source, StoreError::Fenced { .. });
@@ -424,6 +428,14 @@ impl<S: Store> Writer<S> {
                 self.outcomes.put_off();
                 round.fail(&error);
             }
+        }
+    }
+
+    /// On the runtime, which this wakes once: told from here, the first to know would take the processor from this thread.
+    fn tell(&self, round: Round, written: Written) {
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { round.tell(written) })),
+            None => round.tell(written),
         }
     }
 

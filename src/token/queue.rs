@@ -145,6 +145,8 @@ impl Queue {
             }
             if !more {
                 arrived.await;
+                // Who is ready to send more may do so first: one commit lets many go, and their jobs are one chunk then.
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -5,70 +5,18 @@
 //! was answered costs nothing, but that of a list or a response, which is compared with what is revoked each time; what is to be
 //! signed or compared is charged before.
 
-use crate::caller::CallerName;
-use crate::key::{KeyName, PublicKey};
 use crate::ledger::account::{Account, Party};
 use crate::ledger::budget::Standing;
 use crate::ledger::claim::{Claim, Conflict, Unique, revoked_serial};
 use crate::ledger::compromised::{good_conflict, subject_conflict};
-use crate::ledger::entry::{Entry, RevocationReason, UnixMillis, sha256};
+use crate::ledger::entry::{Entry, RevocationReason, UnixMillis};
 use crate::ledger::meant::Meant;
 use crate::ledger::store::{Batch, Stored};
-use crate::ledger::{Leaf, Receipt};
+use crate::ledger::{Leaf, Receipt, Thaw};
 use crate::policy::Refusal;
-use crate::token::TokenName;
 
 /// The index of an intent, or why it is not appended.
 pub(super) type Claimed = Result<u64, Conflict>;
-
-/// That an operator lets a caller use a key again which it was frozen for.
-#[derive(Clone, Debug)]
-pub struct Thaw {
-    /// The key.
-    pub key: KeyName,
-    /// The caller that is frozen.
-    pub caller: CallerName,
-    /// The operator, as the kernel names it.
-    pub by: CallerName,
-    /// The operator's reason.
-    pub why: String,
-}
-
-impl Thaw {
-    /// Who is thawed for what.
-    pub(super) fn party(&self) -> Party {
-        Party { caller: self.caller.as_str().as_bytes().to_vec(), key: self.key.as_str().as_bytes().to_vec() }
-    }
-}
-
-/// That an operator is about to delete a key from a token.
-#[derive(Clone, Debug)]
-pub struct KeyDeletion {
-    /// The token.
-    pub token: TokenName,
-    /// The key's public half.
-    pub public_key: PublicKey,
-    /// Where on the token it is, in words.
-    pub place: String,
-    /// The operator, as the kernel names it.
-    pub by: CallerName,
-    /// The operator's reason.
-    pub why: String,
-}
-
-impl KeyDeletion {
-    /// Its entry.
-    pub(super) fn entry(self, time: UnixMillis) -> Entry {
-        Entry::KeyDeletion {
-            time,
-            token: self.token.as_str().as_bytes().to_vec(),
-            spki_sha256: sha256(&[&self.public_key.to_spki_der()]),
-            place: self.place.into_bytes(),
-            by: self.by.as_str().as_bytes().to_vec(),
-            why: self.why.into_bytes(),
-        }
-    }
-}
 
 /// Appends an intent, unless its caller is frozen, its subject key is revoked for `reasons` that bar it, what it claims is taken, its
 /// budget is used up, or it says other than what is revoked.

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use countersign_tbs::ssh::Certificate;
 use countersign_tbs::{Tbs, TbsKind};
 
+use super::entry::{AskedTbs, MAX_KEY, MAX_MESSAGE, Outcome};
 use super::fixture::Fixture;
+use super::record::shortened;
 use super::*;
 use crate::key::Scheme;
+use crate::sign::Failure;
 use crate::token::RawSignature;
 
 mod budget;

@@ -8,6 +8,8 @@ use test_postgres::{Cut, Database, Proxy, Server, Stop};
 use super::*;
 use crate::key::KeyName;
 use crate::ledger::fixture::{intent, use_database};
+use crate::policy::Refusal;
+use crate::sign::{Request, Signed};
 
 /// One policy and CA key, and two signers of one database.
 struct Fleet {

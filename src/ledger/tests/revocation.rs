@@ -10,9 +10,10 @@ use countersign_tbs::x509::{
 
 use super::*;
 use crate::caller::CallerName;
+use crate::key::Key;
 use crate::ledger::entry::{RevocationReason, Revoked, folded, subject_key};
 use crate::policy::fixture::{NOW, name, public_key, time};
-use crate::sign::RequestId;
+use crate::sign::{Request, RequestId};
 
 fn revocation(fixture: &Fixture, what: Revoked, reason: RevocationReason) -> Revocation {
     let (key, by) = (Arc::clone(fixture.key()), CallerName::parse("uid:0").unwrap());

@@ -9,7 +9,7 @@ use countersign_tbs::x509::{
 use test_postgres::Server;
 
 use super::*;
-use crate::key::{KeyName, KeyPurpose, Keys};
+use crate::key::{Key, KeyName, KeyPurpose, Keys};
 use crate::ledger::entry::{RevocationReason, Revoked, subject_key};
 use crate::ledger::fixture::use_database;
 use crate::ledger::meant::{Looking, Meant};

@@ -3,6 +3,7 @@
 use crate::caller::CallerName;
 use crate::key::PublicKey;
 use crate::ledger::entry::{Entry, UnixMillis, sha256};
+use crate::ledger::{Ledger, LedgerError, Receipt};
 use crate::token::TokenName;
 
 /// A key, and for whom it is about to leave its token.
@@ -24,7 +25,7 @@ pub struct KeyWrapping {
 
 impl KeyWrapping {
     /// Its entry.
-    pub(super) fn entry(self, time: UnixMillis) -> Entry {
+    fn entry(self, time: UnixMillis) -> Entry {
         Entry::KeyWrapping {
             time,
             token: self.token.as_str().as_bytes().to_vec(),
@@ -34,5 +35,15 @@ impl KeyWrapping {
             by: self.by.as_str().as_bytes().to_vec(),
             why: self.why.into_bytes(),
         }
+    }
+}
+
+impl Ledger {
+    /// Records that a key is about to be wrapped for another token, and returns once it is durable.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn record_key_wrapping(&self, wrapping: KeyWrapping) -> Result<Receipt, LedgerError> {
+        self.append(&wrapping.entry((self.now)())).await
     }
 }

@@ -9,6 +9,7 @@ pub use countersign_tbs::key::PublicKey;
 pub use countersign_tbs::signature::Scheme;
 
 use countersign_tbs::TbsKind;
+use countersign_tbs::x509::Name;
 
 use crate::config::Fault;
 use crate::ledger::entry::sha256;
@@ -228,8 +229,30 @@ impl Keys {
                 });
             Arc::new(Key { certificate: certificate.ok().map(Arc::new), ..Key::clone(key) })
         };
-        let keys = self.iter().map(|key| (key.name.clone(), certify(key))).collect();
-        if faults.is_empty() { Ok(Self(Arc::new(keys))) } else { Err(faults) }
+        let keys = Self(Arc::new(self.iter().map(|key| (key.name.clone(), certify(key))).collect()));
+        if faults.is_empty() {
+            faults = keys.without_ca();
+        }
+        if faults.is_empty() { Ok(keys) } else { Err(faults) }
+    }
+
+    /// A fault for each key whose lists are about no CA here: they would be compared with nothing.
+    fn without_ca(&self) -> Vec<Fault> {
+        // One that awaits its certificate may turn out to be the CA; until then policy permits no such list.
+        if self.iter().any(|key| key.purpose == KeyPurpose::X509Ca && key.certificate.is_none()) {
+            return Vec::new();
+        }
+        let stray = |key: &&Arc<Key>| key.purpose == KeyPurpose::X509Crl && self.listed_by(key).is_empty();
+        let fault = |key: &Arc<Key>| {
+            let name = key.certificate.as_ref().map(|own| own.own().subject().to_string());
+            let message = format!(
+                "is for {}, and no x509-ca key here is certified for that name, so nobody could tell what its lists must name; \
+                 configure the CA's key as well, and a retired one until its last certificate is over",
+                name.unwrap_or_default()
+            );
+            Fault::new(format!("key.{}.certificate", key.name), message)
+        };
+        self.iter().filter(stray).map(fault).collect()
     }
 
     /// These, each with its turn.
@@ -243,18 +266,26 @@ impl Keys {
     }
 
     /// The CA keys whose certificates are in the lists that `key` signs, by the SHA-256 of their SPKI: its own, and those of every CA of
-    /// its certificate's name, since whoever reads the list goes by that.
+    /// its certificate's name, as verifiers compare names, since whoever reads the list goes by that.
     #[must_use]
     pub fn listed_by(&self, key: &Key) -> Vec<[u8; 32]> {
         let is_ca = |key: &Key| key.purpose == KeyPurpose::X509Ca;
         if !is_ca(key) && key.purpose != KeyPurpose::X509Crl {
             return Vec::new();
         }
-        let name = |key: &Key| key.certificate.as_ref().map(|own| own.own().subject().clone());
-        let of_name = self.iter().filter(|ca| is_ca(ca) && name(ca).is_some() && name(ca) == name(key));
+        let name = key.certificate.as_ref().map(|certificate| certificate.own().subject());
+        let of_name = name.into_iter().flat_map(|name| self.cas_named(name));
         let own = is_ca(key).then_some(key.spki_sha256());
         let cas: BTreeSet<_> = of_name.map(|ca| ca.spki_sha256()).chain(own).collect();
         cas.into_iter().collect()
+    }
+
+    /// The CA keys with a certificate that verifiers may take for one of this name.
+    pub(crate) fn cas_named(&self, name: &Name) -> impl Iterator<Item = &Arc<Key>> {
+        self.iter().filter(move |key| {
+            let is_named = |own: &Arc<KeyCertificate>| own.own().subject().matches(name);
+            key.purpose == KeyPurpose::X509Ca && key.certificate.as_ref().is_some_and(is_named)
+        })
     }
 
     /// The keys, sorted by name.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Instant;
 
 use countersign_tbs::key::PublicKey;
+use countersign_tbs::x509::Name;
 use countersign_tbs::{ParseError, Tbs, TbsKind};
 
 use crate::caller::CallerName;
@@ -286,6 +287,19 @@ impl<'a> CaKeys<'a> {
         match self {
             Self::Pinned(keys) => keys.get(name)?.certificate.as_deref(),
             Self::Configured(offline) | Self::Assumed(offline) => offline.certificates.get(name),
+        }
+    }
+
+    /// Whether a CA key is certified for `name`, as verifiers compare names.
+    pub(super) fn certify_as(&self, name: &Name) -> bool {
+        match self {
+            Self::Pinned(keys) => keys.cas_named(name).next().is_some(),
+            Self::Configured(offline) | Self::Assumed(offline) => {
+                let mut cas = offline.keys.iter().filter(|key| key.purpose == KeyPurpose::X509Ca);
+                cas.any(|key| {
+                    offline.certificates.get(&key.name).is_some_and(|own| own.own().subject().matches(name))
+                })
+            }
         }
     }
 

@@ -21,14 +21,15 @@ use countersign_tbs::{Tbs, TbsKind};
 use tempfile::TempDir;
 
 use crate::caller::Caller;
-use crate::config::Config;
+use crate::config::{Config, Fault};
 use crate::key::{CertificateFiles, Clock, Key, KeyCertificate, KeyName, KeyPurpose, Keys, UnixTime};
 use crate::policy::Decision;
 use crate::policy::ask::{CaKeys, Offline, Question};
 use crate::policy::explain::Explanation;
 use crate::sign::{Priority, Request, RequestId};
 
-/// Keys for lists and responses, one profile each for `dns:front`, and one more for `dns:delta`.
+/// Keys for lists and responses, one profile each for `dns:front`, and one more for `dns:delta`; `stray-lists` is for those of a
+/// CA that is not here.
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -111,6 +112,17 @@ callers = ["dns:front"]
 signs = "crl"
 max_next_update = "7d"
 
+[key.stray-lists]
+purpose = "x509-crl"
+scheme = "ed25519"
+token = "t"
+certificate = "stray-lists.der"
+[key.stray-lists.allow.lists]
+budget = "1000/h"
+callers = ["dns:front"]
+signs = "crl"
+max_next_update = "7d"
+
 [key.responder]
 purpose = "ocsp"
 scheme = "ed25519"
@@ -149,8 +161,27 @@ impl Authority {
     fn by(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = Config::parse(&directory.path().join("cs.toml"), config).unwrap();
-        let keys = config.keys.iter().map(certified).collect();
+        let subject = |key: &KeyName| match key.as_str() {
+            "weak-ca" => name("Weak CA"),
+            "stray-lists" => name("Stray CA"),
+            "responder" => name("Responder"),
+            _ => name("CA"),
+        };
+        let keys = config.keys.iter().map(|key| certified(key, subject(&key.name))).collect();
         Self { config, keys, _directory: directory }
+    }
+
+    /// Has one key certified for another name.
+    pub(crate) fn rename(&mut self, key: &str, subject: Name) {
+        let config = self.config.keys.iter().find(|config| config.name.as_str() == key).unwrap();
+        let renamed = certified(config, subject);
+        let others = self.keys.iter().filter(|own| own.name != renamed.name);
+        self.keys = others.map(|own| Key::clone(own)).chain([renamed.clone()]).collect();
+    }
+
+    /// Reads the certificates again, as a daemon does when it starts.
+    pub(crate) fn certified(&self) -> Result<Keys, Vec<Fault>> {
+        self.keys.clone().certified(&self.config.keys, UnixTime(NOW))
     }
 
     /// A request for `tbs`.
@@ -262,19 +293,19 @@ pub(crate) fn response(responder: &str) -> Tbs {
 }
 
 /// The key of one section; its certificate's file is written, and read as the daemon does.
-fn certified(config: &crate::key::Config) -> Key {
+fn certified(config: &crate::key::Config, subject: Name) -> Key {
     let sign = KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN;
-    let (subject, usage) = match config.name.as_str() {
-        "ca" => ("CA", sign | KeyUsage::DIGITAL_SIGNATURE),
-        "weak-ca" => ("Weak CA", KeyUsage::KEY_CERT_SIGN),
-        "lists" => ("CA", KeyUsage::CRL_SIGN),
-        _ => ("Responder", KeyUsage::DIGITAL_SIGNATURE),
+    let usage = match config.name.as_str() {
+        "ca" => sign | KeyUsage::DIGITAL_SIGNATURE,
+        "weak-ca" => KeyUsage::KEY_CERT_SIGN,
+        "lists" | "stray-lists" => KeyUsage::CRL_SIGN,
+        _ => KeyUsage::DIGITAL_SIGNATURE,
     };
     let public_key = public_key(config.name.as_str());
     let validity = Validity { not_before: time(NOW - 10 * DAY), not_after: time(NOW + 10 * DAY) };
     let mut builder =
         CertificateBuilder::new(SignatureAlgorithm::Ed25519, name("CA"), validity, public_key.clone())
-            .subject(name(subject))
+            .subject(subject)
             .key_usage(usage)
             .subject_key_id(key_id(&public_key))
             .authority_key_id(key_id(&self::public_key("ca")));

@@ -77,6 +77,22 @@ fn refused(site: &Site, what: &str, result: Result<v1::SignResponse, CallError>)
     error.reason
 }
 
+/// Its lists would be compared with nothing. That the CA's name is spelt in another case is no such fault.
+#[tokio::test]
+async fn a_key_for_lists_of_no_ca_here_is_a_fault() {
+    let authority = Authority::new().await;
+    authority.certify_lists_for("/CN=cA");
+    authority.site.run_ok(&["check"]);
+    authority.certify_lists_for("/CN=ca2");
+    for command in ["check", "serve", "doctor"] {
+        let output = authority.site.run(&[command]);
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(!output.status.success(), "{command}: {said}");
+        let cause = "is for CN=ca2, and no x509-ca key here is certified for that name";
+        assert!(said.contains("key.lists.certificate") && said.contains(cause), "{command}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn openssl_accepts_the_lists_of_the_ca_and_of_its_key_for_lists() {
     let authority = Authority::new().await;

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use countersign_tbs::crl::{CrlBuilder, EntryExtension, Reason as Word, RevokedEntry, Updates};
-use countersign_tbs::der::{Oid, oids};
+use countersign_tbs::der::{Oid, StringKind, oids};
 use countersign_tbs::x509::{
-    BasicConstraints, CertificateBuilder, GeneralName, KeyUsage, SerialNumber, SignatureAlgorithm, Validity,
+    Attribute, BasicConstraints, CertificateBuilder, GeneralName, KeyUsage, Name, SerialNumber,
+    SignatureAlgorithm, Validity,
 };
 use test_postgres::Server;
 
@@ -50,8 +51,12 @@ fn list_of(number: u64, serials: &[u8]) -> Tbs {
 }
 
 fn list_by(key: &str, number: u64, entries: &[(u8, Option<Word>)]) -> Tbs {
+    list_of_issuer(name("CA"), key, number, entries)
+}
+
+fn list_of_issuer(issuer: Name, key: &str, number: u64, entries: &[(u8, Option<Word>)]) -> Tbs {
     let updates = Updates { this: time(NOW), next: time(NOW + DAY) };
-    let list = CrlBuilder::new(SignatureAlgorithm::Ed25519, name("CA"), updates)
+    let list = CrlBuilder::new(SignatureAlgorithm::Ed25519, issuer, updates)
         .authority_key_id(key_id(&public_key(key)))
         .number(number.into());
     let list = entries.iter().fold(list, |list, (serial, word)| {
@@ -262,6 +267,24 @@ fn lists_are_about_every_ca_of_their_issuers_name() {
     }
     assert_eq!(keys.listed_by(of("weak-ca")), [of("weak-ca").spki_sha256()]);
     assert!(keys.listed_by(of("responder")).is_empty());
+}
+
+/// Verifiers take the two names for one (RFC 5280 §7.1).
+#[tokio::test]
+async fn a_list_in_the_cas_name_spelt_otherwise_names_what_is_revoked() {
+    let common_name = || Oid::from_contents(oids::COMMON_NAME).unwrap();
+    for (kind, spelt) in [(StringKind::Printable, "CA"), (StringKind::Utf8, "ca"), (StringKind::Utf8, " CA ")]
+    {
+        let issuer = Name::new(vec![vec![Attribute::new(common_name(), kind, spelt).unwrap()]]).unwrap();
+        let mut authority = authority();
+        authority.rename("lists", issuer.clone());
+        let ledger = fixture::open(&authority.config.ledger);
+        revoke(&authority, &ledger, by_serial(7)).await;
+        let empty = list_of_issuer(issuer.clone(), "lists", 5, &[]);
+        let (word, _) = refusal(&authority, &ledger, "lists", &empty).await;
+        assert_eq!(word, "REVOKED_NOT_LISTED", "{kind:?} {spelt:?}");
+        sign(&authority, &ledger, "lists", &list_of_issuer(issuer, "lists", 5, &[(7, None)])).await;
+    }
 }
 
 #[tokio::test]

@@ -7,13 +7,16 @@ use countersign_tbs::crl::{EntryExtension, TbsCertList};
 use countersign_tbs::x509::KeyUsage;
 
 use super::{Case, saw};
+use crate::key::KeyPurpose;
 use crate::policy::format::BuiltIn;
+use crate::policy::quote::quoted;
 use crate::policy::{Reason, Verdict, object, signer};
 
 /// The rules, in the order in which they are asked.
 pub(super) const RULES: &[BuiltIn<TbsCertList>] = &[
     ("list_length", saw::length, length),
     ("issuer", saw::issuer, issuer),
+    ("listed_ca", saw::issuer, listed_ca),
     ("authority_key_id", saw::authority_key_id, authority_key_id),
     ("signature_algorithm", saw::signature_algorithm, signature_algorithm),
     ("signer_key_usage", signer::saw_key_usage, key_usage),
@@ -42,6 +45,19 @@ fn length(Case { tbs, .. }: &Case<'_>) -> Verdict {
 
 fn issuer(case: &Case<'_>) -> Verdict {
     signer::issuer(case, case.tbs.issuer())
+}
+
+/// The ledger compares a list with what it knows of the CAs of its issuer's name: if there is none, with nothing.
+fn listed_ca(case: &Case<'_>) -> Verdict {
+    let name = case.certificate()?.own().subject();
+    if case.purpose != KeyPurpose::X509Crl || case.ca_keys.certify_as(name) {
+        return Ok(());
+    }
+    let message = format!(
+        "no x509-ca key of this signer is certified for {}, so nobody can tell what a list must name; wait until the CA's key is",
+        quoted(&name.to_string())
+    );
+    object(Reason::CertificateAwaited, message)
 }
 
 fn authority_key_id(case: &Case<'_>) -> Verdict {

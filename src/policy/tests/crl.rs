@@ -103,10 +103,12 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
     late.revoked = time(NOW + 1);
     let mut held = entry(3);
     held.extensions = vec![EntryExtension::Unknown { oid: Oid::from_dotted("2.5.29.23").unwrap(), value: vec![6, 2, 0x2a, 3] }];
+    let stray = Ask { key: "stray-lists", issuer: name("Stray CA"), authority: key_id(&of("stray-lists")), ..plain() };
     let weak = Ask { key: "weak-ca", issuer: name("Weak CA"), authority: key_id(&of("weak-ca")), ..plain() };
     vec![
         (Ask { entries: (0..MAX_LEN / 20).map(|serial| entry(serial.try_into().unwrap())).collect(), ..ok() }, Reason::ListTooLong, "built-in.list_length"),
         (Ask { issuer: name("Weak CA"), ..ok() }, Reason::IssuerMismatch, "built-in.issuer"),
+        (stray, Reason::CertificateAwaited, "built-in.listed_ca"),
         (Ask { authority: key_id(&of("lists")), ..ok() }, Reason::AuthorityKeyIdMismatch, "built-in.authority_key_id"),
         (Ask { key: "lists", ..plain() }, Reason::AuthorityKeyIdMismatch, "built-in.authority_key_id"),
         (Ask { algorithm: SignatureAlgorithm::EcdsaSha256, ..ok() }, Reason::SignatureAlgorithmMismatch, "built-in.signature_algorithm"),
@@ -206,8 +208,23 @@ fn explanation_has_every_rule_and_passes_none_that_needs_a_certificate_without_i
     assert!(steps.iter().all(|step| step.answer == Answer::Pass && !step.saw.is_empty()));
 
     let offline = authority.explain(&request, Knows::NoCertificate);
-    let rules = ["issuer", "authority_key_id", "signer_key_usage", "signer_validity", "next_update"];
+    let rules =
+        ["issuer", "listed_ca", "authority_key_id", "signer_key_usage", "signer_validity", "next_update"];
     assert_eq!(offline.not_checked()[..rules.len()], rules.map(|rule| format!("built-in.{rule}")));
     assert_eq!(offline.not_checked().len(), rules.len() + 3, "and what the ledger knows");
     assert_eq!(offline.without_ledger().not_checked().len(), rules.len());
+}
+
+#[test]
+fn a_key_for_lists_of_no_ca_is_a_fault_at_start() {
+    let mut authority = Authority::new();
+    let faults = authority.certified().unwrap_err();
+    let said: Vec<_> = faults.iter().map(|fault| (fault.at.as_str(), fault.cause.as_str())).collect();
+    let [("key.stray-lists.certificate", cause)] = *said else { panic!("{said:?}") };
+    assert!(
+        cause.starts_with("is for CN=Stray CA, and no x509-ca key here is certified for that name"),
+        "{cause}"
+    );
+    authority.rename("stray-lists", name("weak  CA"));
+    authority.certified().unwrap();
 }

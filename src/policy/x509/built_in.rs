@@ -3,13 +3,11 @@
 //! In: a [`Case`]. Out: the first rule that objects. The parser has seen to the grammar, to known critical extensions, and to
 //! what RFC 5280 says about them together; here a certificate is compared with the CA that is to sign it.
 
-use std::collections::BTreeSet;
-
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
-use countersign_tbs::der::{Oid, Time};
+use countersign_tbs::der::Time;
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ocsp::public_key_bits;
-use countersign_tbs::x509::{BasicConstraints, GeneralName, Name, TbsCertificate};
+use countersign_tbs::x509::{BasicConstraints, GeneralName, TbsCertificate};
 
 use super::{Case, saw};
 use crate::policy::format::BuiltIn;
@@ -42,20 +40,12 @@ fn issuer(case: &Case<'_>) -> Verdict {
 /// RFC 5280 §4.1.2.6 and §6.1: a CA below of the same name counts in no path length, is held to no name constraints, and its
 /// CRLs pass for those of this CA.
 fn subject(case: &Case<'_>) -> Verdict {
-    if comparable(case.tbs.subject()) != comparable(case.certificate()?.ca().subject()) {
+    if !case.tbs.subject().matches(case.certificate()?.ca().subject()) {
         return Ok(());
     }
     let message =
         format!("{} is the name of the CA itself; give the certificate another subject", saw::subject(case));
     object(Reason::SubjectIsIssuer, message)
-}
-
-/// As verifiers compare (RFC 5280 §7.1): neither case nor the amount of white space counts.
-fn comparable(name: &Name) -> Vec<BTreeSet<(&Oid, String)>> {
-    let words = |text: &str| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-    let each = name.rdns().iter();
-    each.map(|rdn| rdn.iter().map(|attribute| (attribute.oid(), words(attribute.value()))).collect())
-        .collect()
 }
 
 fn authority_key_id(case: &Case<'_>) -> Verdict {

@@ -1,5 +1,6 @@
 //! Distinguished names (RFC 5280 §4.1.2.4).
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 
@@ -8,8 +9,8 @@ use crate::der::{Oid, Reader, StringKind, Writer, oids, tag};
 
 /// A distinguished name: its relative names in order, and the exact bytes.
 ///
-/// Two names are the same here if their bytes are: an issuer that differs in string type or case from its CA's subject
-/// is another name.
+/// Two names are equal here if their bytes are: an issuer that differs in string type or case from its CA's subject is another
+/// name. Verifiers are not so strict: ask [`Name::matches`] where it is dangerous that two names are one to them.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Name {
     rdns: Vec<Vec<Attribute>>,
@@ -181,6 +182,19 @@ impl Name {
         self.rdns.iter().flatten()
     }
 
+    /// Whether verifiers may take one for the other (RFC 5280 §7.1): neither the type of a string, nor case, nor the amount of white
+    /// space counts.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        self.comparable() == other.comparable()
+    }
+
+    fn comparable(&self) -> Vec<BTreeSet<(&Oid, String)>> {
+        let each = self.rdns.iter();
+        each.map(|rdn| rdn.iter().map(|attribute| (&attribute.oid, folded(&attribute.value))).collect())
+            .collect()
+    }
+
     pub(crate) fn parse(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, ParseError> {
         let element = reader.element(tag::SEQUENCE, field)?;
         let mut inner = element;
@@ -203,6 +217,12 @@ impl Name {
     pub(crate) fn write(&self, w: &mut Writer) {
         w.raw(&encode(&self.rdns));
     }
+}
+
+/// Small letters and large ones alike, in both steps, since some have two of the other kind; white space as single spaces.
+fn folded(text: &str) -> String {
+    let text = text.to_lowercase().to_uppercase();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn encode(rdns: &[Vec<Attribute>]) -> Vec<u8> {

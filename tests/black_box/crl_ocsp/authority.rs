@@ -78,6 +78,8 @@ signs = "ocsp-response"
 max_next_update = "1h"
 "#;
 
+const LISTS_USAGE: &str = "keyUsage=critical,cRLSign";
+
 /// All of it, in the files of a site: `root.pem`, `ca.pem`, `lists.pem`, `responder.pem`, `good.pem`, `revoked.pem`.
 pub struct Authority {
     pub site: Site,
@@ -95,8 +97,8 @@ impl Authority {
         openssl(&site, root);
         let ca_usage =
             "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign,digitalSignature";
-        let ca = certify(&site, "ca", ca_usage);
-        let lists = certify(&site, "lists", "keyUsage=critical,cRLSign");
+        let ca = certify(&site, "ca", "/CN=ca", ca_usage);
+        let lists = certify(&site, "lists", "/CN=ca", LISTS_USAGE);
         let responder_key = public_key(&site, "responder");
         // The responder's certificate is the CA's own work, so that key comes into service after the CA's.
         site.configure(&format!("{}{KEYS}", site.base_config()));
@@ -110,6 +112,11 @@ impl Authority {
         daemon.stop();
         site.configure(&format!("{}{KEYS}{RESPONDER}", site.base_config()));
         Self { site, ca, lists, good, revoked }
+    }
+
+    /// Has the key for lists certified for another name.
+    pub fn certify_lists_for(&self, subject: &str) {
+        certify(&self.site, "lists", subject, LISTS_USAGE);
     }
 
     pub fn openssl(&self, arguments: &str) -> String {
@@ -158,15 +165,15 @@ fn oid(contents: &[u8]) -> Oid {
     Oid::from_contents(contents).unwrap()
 }
 
-/// Has the root certify the key `name` of the token for the CA's name, and writes `name.pem`.
-fn certify(site: &Site, name: &str, extensions: &str) -> TbsCertificate {
+/// Has the root certify the key `name` of the token, and writes `name.pem`.
+fn certify(site: &Site, name: &str, subject: &str, extensions: &str) -> TbsCertificate {
     std::fs::write(site.path(&format!("{name}.pub")), site.run_ok(&["key", "show", name, "--pem"])).unwrap();
     let common = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid";
     std::fs::write(site.path("extensions"), format!("{extensions}\n{common}\n")).unwrap();
     openssl(
         site,
         &format!(
-            "x509 -new -force_pubkey {name}.pub -subj /CN=ca -CA root.pem -CAkey root.key -extfile extensions \
+            "x509 -new -force_pubkey {name}.pub -subj {subject} -CA root.pem -CAkey root.key -extfile extensions \
              -days 30 -out {name}.pem"
         ),
     );

@@ -162,7 +162,7 @@ impl Ledger {
         drop(archive);
         let live = Live::new(config.into(), index);
         let (learnt, links) = watch::channel(Arc::new(links));
-        let queue = Queue::start(store, clock, Rulings { barred, links: learnt })?;
+        let queue = writer::start(store, clock, Rulings { barred, links: learnt })?;
         let (origin, place) = (Arc::from(config.origin.as_str()), Arc::new(config.into()));
         let readers = Arc::new(config.readers.clone());
         let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));

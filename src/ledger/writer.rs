@@ -1,13 +1,10 @@
-//! The one thread that writes the log, and the queue in front of it.
+//! The one thread that writes the log.
 //!
-//! In: encoded entries, from every request at once. Out: indexes, each after the commit that made its entry durable; for
+//! In: encoded entries, from the queue in front of it. Out: indexes, each after the commit that made its entry durable; for
 //! an intent that `ledger::admit` does not let in, the conflict in its place. All that waits when a commit ends goes into
 //! the next one (group commit). A record is answered, with its index or with why there is none; an outcome is not waited
 //! for, and kept until it is in. After a failed commit the next batch is tried like the first, so the service returns by
 //! itself.
-//!
-//! The queue is bounded: of records by [`PLACES`], of outcomes by the intents in flight, of which a ledger that cannot
-//! write gets no more.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -15,27 +12,26 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{io, iter, thread};
 
-use countersign_tbs::crl::CrlNumber;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-use crate::ledger::admit::{self, Claimed};
-use crate::ledger::claim::Claim;
+use crate::ledger::admit;
 use crate::ledger::clock::LogClock;
 use crate::ledger::compromised::Compromised;
 use crate::ledger::entry::{Outcome, UnixMillis};
 use crate::ledger::error::StoreError;
-use crate::ledger::index::TermKey;
-use crate::ledger::meant::Meant;
 use crate::ledger::store::{Batch as _, Held, Store, Stored};
-use crate::ledger::{Entry, Leaf, LedgerError, Links, Receipt, Thaw};
+use crate::ledger::{Entry, Leaf, LedgerError, Links};
 
+mod outcomes;
+mod queue;
 mod round;
 
-use round::{Round, Written};
+pub(super) use queue::Queue;
 
-/// How many records may wait for the writer; one more waits for its place.
-const PLACES: usize = 4096;
+use outcomes::{Doubt, Outcomes};
+use queue::Job;
+use round::{Round, Written};
 
 /// The most entries of one transaction: it bounds how long one commit takes, 64 MiB at worst.
 const BATCH: usize = 1024;
@@ -43,225 +39,33 @@ const BATCH: usize = 1024;
 /// How often refusals that were only counted get an entry.
 const COUNTING: Duration = Duration::from_secs(60);
 
-/// How long outcomes wait for a record to be written with, and again after a commit that failed: alone they would take a commit of their own, which
-/// the next intent would have to wait for.
-const PATIENCE: Duration = Duration::from_millis(20);
-
-/// The way to the writer. Cheap to clone. The writer ends when it is closed, or when every clone is gone.
-#[derive(Clone, Debug)]
-pub(super) struct Queue {
-    jobs: mpsc::Sender<Job>,
-    places: Arc<Semaphore>,
-    key: TermKey,
-    size: watch::Receiver<u64>,
-    /// Why nothing is recorded any more.
-    condemned: Arc<OnceLock<LedgerError>>,
-}
-
-#[derive(Debug)]
-enum Job {
-    Record(Waiting<Leaf, u64>),
-    Refusal(Waiting<Refused, Option<u64>>),
-    Intent(Waiting<Box<Wanted>, Claimed>),
-    Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
-    Ruling(Waiting<Box<Ruling>, Option<Receipt>>),
-    CrlNumber(Waiting<[u8; 32], Option<CrlNumber>>),
-    Outcome(Leaf),
-    /// Dropped after the next commit, which has all outcomes before it.
-    Settle(oneshot::Sender<()>),
-    Close(oneshot::Sender<()>),
-}
-
-/// What is to be recorded, and somebody who waits for what becomes of it.
-#[derive(Debug)]
-struct Waiting<W, T> {
-    what: W,
-    time: UnixMillis,
-    answer: oneshot::Sender<Result<T, LedgerError>>,
-    _place: OwnedSemaphorePermit,
-}
-
-/// A refusal's entry, and whom it refuses.
-#[derive(Debug)]
-struct Refused {
-    caller: Vec<u8>,
-    leaf: Leaf,
-}
-
-/// What an operator rules; of a revocation, what it means of what was looked at.
-#[derive(Debug)]
-struct Ruling {
-    entry: Entry,
-    meant: Option<Meant>,
-}
-
-/// An intent's entry, and what it wants for itself.
-#[derive(Debug)]
-struct Wanted {
-    claim: Claim,
-    leaf: Leaf,
-}
-
-impl Queue {
-    /// Starts the writer on `store`, whose log has these rulings.
-    pub(super) fn start(store: impl Store, clock: LogClock, rulings: Rulings) -> Result<Self, LedgerError> {
-        let (jobs, queue) = mpsc::channel();
-        let (path, key) = (store.path().to_owned(), store.index().key());
-        let (outcomes, failures, counted) = (Outcomes::default(), 0, UnixMillis(0));
-        let (sender, size) = watch::channel(store.index().entries());
-        let condemned = Arc::<OnceLock<LedgerError>>::default();
-        let writer = Writer {
-            store,
-            clock,
-            path: path.clone(),
-            queue,
-            outcomes,
-            failures,
-            counted,
-            rulings,
-            size: sender,
-            doubt: None,
-            condemned: Arc::clone(&condemned),
-            runtime: Handle::try_current().ok(),
-        };
-        thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
-            |source: io::Error| LedgerError::Io {
-                doing: "starting the writer of",
-                path,
-                source: Arc::new(source),
-            },
-        )?;
-        Ok(Self { jobs, places: Arc::new(Semaphore::new(PLACES)), key, size, condemned })
-    }
-
-    /// How many entries are in the log, durably, as it grows.
-    pub(super) fn size(&self) -> watch::Receiver<u64> {
-        self.size.clone()
-    }
-
-    /// Has every record answered with `error` from now on. Outcomes of what was recorded are written all the same.
-    pub(super) fn condemn(&self, error: LedgerError) {
-        // What was first is told.
-        let _ = self.condemned.set(error);
-    }
-
-    /// Whether nothing is recorded any more.
-    pub(super) fn is_condemned(&self) -> bool {
-        self.condemned.get().is_some()
-    }
-
-    /// What the terms of an entry are hashed with.
-    pub(super) fn term_key(&self) -> TermKey {
-        self.key
-    }
-
-    /// `entry`, as it is written.
-    pub(super) fn leaf(&self, entry: &Entry) -> Result<Leaf, LedgerError> {
-        Ok(Leaf::of(entry, self.key)?)
-    }
-
-    /// Appends one entry and returns its index once it is durable.
-    pub(super) async fn record(&self, time: UnixMillis, leaf: Leaf) -> Result<u64, LedgerError> {
-        self.send(time, leaf, Job::Record).await
-    }
-
-    /// Appends the refusal of `caller` and returns its index once it is durable; `None` if it is only counted, durably.
-    pub(super) async fn record_refusal(
-        &self,
-        time: UnixMillis,
-        leaf: Leaf,
-        caller: Vec<u8>,
-    ) -> Result<Option<u64>, LedgerError> {
-        self.send(time, Refused { caller, leaf }, Job::Refusal).await
-    }
-
-    /// Appends one intent and returns its index once it is durable, unless another has what it claims, or there is too
-    /// little left for it.
-    pub(super) async fn record_intent(
-        &self,
-        time: UnixMillis,
-        leaf: Leaf,
-        claim: Claim,
-    ) -> Result<Claimed, LedgerError> {
-        self.send(time, Box::new(Wanted { claim, leaf }), Job::Intent).await
-    }
-
-    /// Appends a thaw and returns where it is once it is durable; `None` if there is nothing to thaw.
-    pub(super) async fn record_thaw(
-        &self,
-        time: UnixMillis,
-        thaw: Thaw,
-    ) -> Result<Option<Receipt>, LedgerError> {
-        self.send(time, Box::new(thaw), Job::Thaw).await
-    }
-
-    /// Appends a ruling that means no certificates and returns where it is once it is durable, and so.
-    pub(super) async fn record_ruling(&self, entry: Entry) -> Result<Receipt, LedgerError> {
-        let ruling = Ruling { entry, meant: None };
-        let recorded = self.send(ruling.entry.time(), Box::new(ruling), Job::Ruling).await?;
-        // Only what is to be compared with what came since is not recorded.
-        recorded.ok_or(LedgerError::Closed)
-    }
-
-    /// Appends a revocation and returns where it is once it is durable, and so; `None` if too much came since somebody looked for
-    /// what it means.
-    pub(super) async fn record_revocation(
-        &self,
-        entry: Entry,
-        meant: Meant,
-    ) -> Result<Option<Receipt>, LedgerError> {
-        self.send(entry.time(), Box::new(Ruling { entry, meant: Some(meant) }), Job::Ruling).await
-    }
-
-    /// The newest CRL number of a key, by the SHA-256 of its SPKI; nothing is recorded.
-    pub(super) async fn newest_crl_number(
-        &self,
-        time: UnixMillis,
-        spki_sha256: [u8; 32],
-    ) -> Result<Option<CrlNumber>, LedgerError> {
-        self.send(time, spki_sha256, Job::CrlNumber).await
-    }
-
-    /// Has the outcome of an intent appended, before any record that is asked for later.
-    pub(super) fn outcome(&self, leaf: Leaf) -> Result<(), LedgerError> {
-        self.jobs.send(Job::Outcome(leaf)).map_err(|_| LedgerError::Closed)
-    }
-
-    async fn send<W, T>(
-        &self,
-        time: UnixMillis,
-        what: W,
-        job: impl FnOnce(Waiting<W, T>) -> Job,
-    ) -> Result<T, LedgerError> {
-        if let Some(error) = self.condemned.get() {
-            return Err(error.clone());
-        }
-        let closed = |_| LedgerError::Closed;
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(closed)?;
-        let (answer, told) = oneshot::channel();
-        self.jobs
-            .send(job(Waiting { what, time, answer, _place: place }))
-            .map_err(|_| LedgerError::Closed)?;
-        told.await.map_err(|_| LedgerError::Closed)?
-    }
-
-    /// Returns once every outcome until now is in the log, or the transaction that was to have it failed.
-    pub(super) async fn settled(&self) {
-        let (dropped, committed) = oneshot::channel();
-        if self.jobs.send(Job::Settle(dropped)).is_ok() {
-            // The writer answers by dropping it.
-            let _ = committed.await;
-        }
-    }
-
-    /// Has everything that waits written, and returns once the file is closed.
-    pub(super) async fn close(&self) {
-        let (answer, closed) = oneshot::channel();
-        if self.jobs.send(Job::Close(answer)).is_ok() {
-            // The writer answers by ending: a sender that is dropped says the same.
-            let _ = closed.await;
-        }
-    }
+/// Starts the writer on `store`, whose log has these rulings, and gives the way to it.
+pub(super) fn start(store: impl Store, clock: LogClock, rulings: Rulings) -> Result<Queue, LedgerError> {
+    let path = store.path().to_owned();
+    let (sender, size) = watch::channel(store.index().entries());
+    let (queue, jobs) = Queue::new(store.index().key(), size);
+    let writer = Writer {
+        store,
+        clock,
+        path: path.clone(),
+        queue: jobs,
+        outcomes: Outcomes::default(),
+        failures: 0,
+        counted: UnixMillis(0),
+        rulings,
+        size: sender,
+        doubt: None,
+        condemned: queue.condemned(),
+        runtime: Handle::try_current().ok(),
+    };
+    thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
+        |source: io::Error| LedgerError::Io {
+            doing: "starting the writer of",
+            path,
+            source: Arc::new(source),
+        },
+    )?;
+    Ok(queue)
 }
 
 struct Writer<S> {
@@ -299,37 +103,6 @@ impl Rulings {
     }
 }
 
-/// A transaction that may be in the log, though nobody was told so.
-#[derive(Debug)]
-struct Doubt {
-    /// How many of the outcomes that wait were in it.
-    outcomes: usize,
-    /// What nobody will work on, since nobody was told of it: its index, and its time.
-    owing: Vec<(u64, UnixMillis)>,
-    /// What an operator has ruled.
-    rulings: Vec<Entry>,
-}
-
-/// The outcomes that are not written yet: first in the next transaction.
-#[derive(Debug, Default)]
-struct Outcomes {
-    leaves: Vec<Leaf>,
-    /// When they are written if nobody sends a record before; `None` if there are none.
-    due: Option<Instant>,
-}
-
-impl Outcomes {
-    fn push(&mut self, outcome: Leaf) {
-        self.leaves.push(outcome);
-        self.due.get_or_insert_with(|| Instant::now() + PATIENCE);
-    }
-
-    /// They could not be written.
-    fn put_off(&mut self) {
-        self.due = self.due.map(|_| Instant::now() + PATIENCE);
-    }
-}
-
 /// What the writer is to do next.
 #[derive(Debug)]
 enum Next {
@@ -340,56 +113,77 @@ enum Next {
     End,
 }
 
+/// Whether somebody waits for the log to be closed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Open,
+    Closing,
+}
+
+/// Whether more transactions follow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Turn {
+    /// Maybe.
+    Another,
+    /// None: what is only counted is written with it.
+    Last,
+}
+
 impl<S: Store> Writer<S> {
     fn run(mut self) {
         let mut closers = Vec::new();
         loop {
-            let next = self.next(!closers.is_empty());
-            let (mut round, is_last) = (Round::default(), matches!(next, Next::End));
-            let mut settled = Vec::new();
-            let mut is_due = !matches!(next, Next::Job(_));
-            if let Next::Job(first) = next {
-                // Who is ready to send more may do so first: on a busy machine one commit is for many.
-                thread::yield_now();
-                for job in iter::once(first).chain(self.queue.try_iter()).take(BATCH) {
-                    match job {
-                        Job::Record(record) => round.records.extend(record.in_time(&mut self.clock)),
-                        Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
-                        Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
-                        Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
-                        Job::Ruling(ruling) => round.rulings.extend(ruling.in_time(&mut self.clock)),
-                        Job::CrlNumber(asked) => round.numbers.push(asked),
-                        Job::Outcome(outcome) => self.outcomes.push(outcome),
-                        Job::Settle(answer) => settled.push(answer),
-                        Job::Close(answer) => closers.push(answer),
+            let phase = if closers.is_empty() { Phase::Open } else { Phase::Closing };
+            match self.next(phase) {
+                Next::Job(first) => {
+                    let (round, settled) = self.gather(first, &mut closers);
+                    if !round.is_empty() || !settled.is_empty() {
+                        self.commit(round, Turn::Another);
                     }
+                    // Only now: who waits for the outcomes is told by it.
+                    drop(settled);
                 }
-                is_due = !round.is_empty() || !settled.is_empty();
-            }
-            if is_due {
-                self.commit(round, is_last);
-            }
-            drop(settled);
-            if is_last {
-                break;
+                Next::OutcomesAreDue => self.commit(Round::default(), Turn::Another),
+                Next::End => {
+                    self.commit(Round::default(), Turn::Last);
+                    break;
+                }
             }
         }
-        if !self.outcomes.leaves.is_empty() {
-            let lost = self.outcomes.leaves.len();
-            tracing::error!(
-                lost,
-                "ledger {} lost outcomes; their intents stay open in it",
-                self.path.display()
-            );
-        }
+        self.report_lost();
         // Only now: `close` promises that the file is closed.
         drop(self);
         drop(closers);
     }
 
+    /// All that waits for the next transaction, and those who wait for its outcomes.
+    fn gather(
+        &mut self,
+        first: Job,
+        closers: &mut Vec<oneshot::Sender<()>>,
+    ) -> (Round, Vec<oneshot::Sender<()>>) {
+        let (mut round, mut settled) = (Round::default(), Vec::new());
+        // Who is ready to send more may do so first: on a busy machine one commit is for many.
+        thread::yield_now();
+        for job in iter::once(first).chain(self.queue.try_iter()).take(BATCH) {
+            match job {
+                Job::Record(record) => round.records.extend(record.in_time(&mut self.clock)),
+                Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
+                Job::Intent(intent) => round.intents.extend(intent.in_time(&mut self.clock)),
+                Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
+                Job::Ruling(ruling) => round.rulings.extend(ruling.in_time(&mut self.clock)),
+                Job::CrlNumber(asked) => round.numbers.push(asked),
+                Job::Outcome(outcome) => self.outcomes.push(outcome),
+                Job::Settle(answer) => settled.push(answer),
+                Job::Close(answer) => closers.push(answer),
+            }
+        }
+        (round, settled)
+    }
+
     /// What comes next. Once the log is to be closed, what is there already, and no more.
-    fn next(&self, is_closing: bool) -> Next {
-        if is_closing {
+    fn next(&self, phase: Phase) -> Next {
+        if phase == Phase::Closing {
             return self.queue.try_recv().map_or(Next::End, Next::Job);
         }
         let Some(due) = self.outcomes.due else {
@@ -404,9 +198,9 @@ impl<S: Store> Writer<S> {
     }
 
     /// Writes all outcomes and everything that waits in one transaction, then tells those who wait.
-    fn commit(&mut self, round: Round, is_last: bool) {
+    fn commit(&mut self, round: Round, turn: Turn) {
         let now = round.times().fold(self.clock.newest(), UnixMillis::max);
-        let count = is_last || now >= self.counted.after(COUNTING);
+        let count = turn == Turn::Last || now >= self.counted.after(COUNTING);
         match self.append(&round, count.then_some(now)) {
             Ok(written) => {
                 self.succeeded();
@@ -499,6 +293,18 @@ impl<S: Store> Writer<S> {
         self.failures += 1;
     }
 
+    /// One line for what could not be written until the end.
+    fn report_lost(&self) {
+        if !self.outcomes.leaves.is_empty() {
+            let lost = self.outcomes.leaves.len();
+            tracing::error!(
+                lost,
+                "ledger {} lost outcomes; their intents stay open in it",
+                self.path.display()
+            );
+        }
+    }
+
     fn succeeded(&mut self) {
         if self.failures > 0 {
             tracing::warn!(
@@ -508,23 +314,5 @@ impl<S: Store> Writer<S> {
             );
             self.failures = 0;
         }
-    }
-}
-
-impl<W, T> Waiting<W, T> {
-    /// Itself, unless the clock is behind; then who waits is told.
-    fn in_time(self, clock: &mut LogClock) -> Option<Self> {
-        match clock.admit(self.time) {
-            Ok(()) => Some(self),
-            Err(error) => {
-                self.tell(Err(error));
-                None
-            }
-        }
-    }
-
-    fn tell(self, what: Result<T, LedgerError>) {
-        // Nobody waits any more if the request's task was aborted; the entry stands.
-        let _ = self.answer.send(what);
     }
 }

@@ -10,18 +10,18 @@ use crate::ledger::claim::Conflict;
 use crate::ledger::compromised::Compromised;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::store::{Batch, Needs, Stored};
-use crate::ledger::writer::{Refused, Ruling, Waiting, Wanted};
+use crate::ledger::writer::queue::{IntentJob, RefusalJob, RulingJob, Waiting};
 use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
 /// All that waits, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     pub(super) records: Vec<Waiting<Leaf, u64>>,
-    pub(super) refusals: Vec<Waiting<Refused, Option<u64>>>,
+    pub(super) refusals: Vec<Waiting<RefusalJob, Option<u64>>>,
     pub(super) thaws: Vec<Waiting<Box<Thaw>, Option<Receipt>>>,
     /// What operators rule: revocations, and steps of rotations.
-    pub(super) rulings: Vec<Waiting<Box<Ruling>, Option<Receipt>>>,
-    pub(super) intents: Vec<Waiting<Box<Wanted>, Claimed>>,
+    pub(super) rulings: Vec<Waiting<Box<RulingJob>, Option<Receipt>>>,
+    pub(super) intents: Vec<Waiting<Box<IntentJob>, Claimed>>,
     /// Who asks for a key's newest CRL number.
     pub(super) numbers: Vec<Waiting<[u8; 32], Option<CrlNumber>>>,
 }
@@ -98,14 +98,14 @@ impl Round {
         let records =
             self.records.iter().map(|record| batch.append(&record.what)).collect::<Result<_, _>>()?;
         let refusals = self.refusals.iter().map(|refusal| {
-            let Refused { caller, leaf } = &refusal.what;
+            let RefusalJob { caller, leaf } = &refusal.what;
             admit::refusal(batch, caller, refusal.time, leaf)
         });
         let refusals = refusals.collect::<Result<_, _>>()?;
         let thaws = self.thaws.iter().map(|thaw| admit::thaw(batch, &thaw.what, thaw.time));
         let thaws = thaws.collect::<Result<_, _>>()?;
         let rulings = self.rulings.iter().map(|ruling| {
-            let Ruling { entry, meant } = &*ruling.what;
+            let RulingJob { entry, meant } = &*ruling.what;
             match meant {
                 Some(meant) => admit::revocation(batch, entry, meant),
                 None => batch.append_entry(entry).map(Some),
@@ -114,7 +114,7 @@ impl Round {
         let rulings: Vec<Option<Receipt>> = rulings.collect::<Result<_, _>>()?;
         let just_now = Compromised::of(self.recorded(&rulings));
         let intents = self.intents.iter().map(|intent| {
-            let Wanted { claim, leaf } = &*intent.what;
+            let IntentJob { claim, leaf } = &*intent.what;
             let mut reasons: Vec<_> = barred.reasons(claim).chain(just_now.reasons(claim)).collect();
             reasons.extend(batch.subject_reasons(claim)?);
             admit::intent(batch, claim, intent.time, leaf, &reasons)
@@ -162,7 +162,7 @@ fn fail<W, T>(waiting: Vec<Waiting<W, T>>, error: &LedgerError) {
 }
 
 /// One line for each freeze: what follows is refused without a word.
-fn report_freeze(wanted: &Wanted, claimed: &Claimed) {
+fn report_freeze(wanted: &IntentJob, claimed: &Claimed) {
     let Err(Conflict::Exhausted { refusal, frozen: Some(entry), .. }) = claimed else { return };
     let asked = &wanted.claim.asked;
     let (caller, key) = (asked.caller.escape_ascii(), asked.key.escape_ascii());

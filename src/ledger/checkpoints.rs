@@ -90,7 +90,8 @@ pub fn verifier_key(origin: &str, key: &crate::key::PublicKey) -> Result<Verifie
 }
 
 impl Checkpoints {
-    /// Compares the log with what was signed of it. Nothing is appended. Blocks; without a file, until the log was searched.
+    /// Compares the log with what was signed of it: by the file, and by what the log records itself, which an older file does not
+    /// outvote. Nothing is appended. Blocks; without a file, until the log was searched.
     ///
     /// # Errors
     /// - [`LedgerError::OlderThanCheckpoint`] and [`LedgerError::OtherThanCheckpoint`]: this is not the log that was signed, or
@@ -102,10 +103,8 @@ impl Checkpoints {
         let (ledger, key, file) = (ledger.clone(), Arc::clone(key), config.file.clone());
         let mut opened = Self { ledger, key, verifier, file, last: None, own: 0 };
         let found = file::read(&opened.file).map_err(|source| opened.failed("reading checkpoint", source))?;
-        let signed = match found {
-            Some(note) => Some(opened.filed(&note)?),
-            None => opened.recorded()?,
-        };
+        let filed = found.map(|note| opened.filed(&note)).transpose()?;
+        let signed = opened.recorded(filed.as_deref())?.or(filed);
         opened.pass_evidence()?;
         opened.ledger.checkpointing.send_replace(Checkpointing::Current);
         if signed.is_some() {
@@ -157,16 +156,24 @@ impl Checkpoints {
         Ok(Arc::new(SignedCheckpoint { checkpoint, note: note.to_string() }))
     }
 
-    /// What the log itself says was signed last, for want of a file; a new file, if it was by this key.
-    fn recorded(&mut self) -> Result<Option<Arc<SignedCheckpoint>>, LedgerError> {
+    /// What the log itself says was signed last, if the file is missing or of an earlier one; a new file, if it was by this key.
+    fn recorded(
+        &mut self,
+        filed: Option<&SignedCheckpoint>,
+    ) -> Result<Option<Arc<SignedCheckpoint>>, LedgerError> {
         let log = self.ledger.path().to_owned();
-        let newest = newest_signed(self.ledger.place())?;
+        let known = filed.map(|filed| filed.checkpoint.size());
+        // The entry of a checkpoint comes after all that it is of, so that those of earlier ones are below.
+        let newest = newest_signed(self.ledger.place(), known.unwrap_or(0))?;
         let Some(Recorded { index, text, by, signature }) = newest else { return Ok(None) };
         let untrusted = |source| LedgerError::Checkpoint { file: log.clone(), source };
         let checkpoint = Checkpoint::parse(&text).map_err(untrusted)?;
+        if known.is_some_and(|known| checkpoint.size() <= known) {
+            return Ok(None);
+        }
         compare(&self.ledger, &checkpoint, &log)?;
         self.last = Some(checkpoint.clone());
-        let (file, size) = (self.file.display(), checkpoint.size());
+        let size = checkpoint.size();
         if by != ca_key(&self.key) {
             tracing::warn!(
                 entry = index,
@@ -178,15 +185,29 @@ impl Checkpoints {
         let mut note = checkpoint.to_note();
         let signed = note.sign(&self.verifier, self.key.scheme, &signature);
         signed.map_err(|error| untrusted(error.into()))?;
-        tracing::error!(
-            entry = index,
-            size,
-            "CHECKPOINT FILE {file} IS MISSING, and was made anew from the ledger. If the ledger was restored from a backup, nobody \
-             can tell by it: compare {size} with the newest size that others have seen, before you go on"
-        );
+        self.warn_of_file(known, size, index);
         let note = note.to_string();
         file::write(&self.file, &note).map_err(|source| self.failed("writing checkpoint", source))?;
         Ok(Some(Arc::new(SignedCheckpoint { checkpoint, note })))
+    }
+
+    /// Says that the file is missing, or is of `known` entries, although the log records one of `size`.
+    fn warn_of_file(&self, known: Option<u64>, size: u64, entry: u64) {
+        let file = self.file.display();
+        match known {
+            None => tracing::error!(
+                entry,
+                size,
+                "CHECKPOINT FILE {file} IS MISSING, and was made anew from the ledger. If the ledger was restored from a backup, nobody \
+                 can tell by it: compare {size} with the newest size that others have seen, before you go on"
+            ),
+            Some(known) => tracing::error!(
+                entry,
+                size,
+                "CHECKPOINT FILE {file} IS AN OLDER ONE, of {known} entries, and was made anew from the ledger, which records one of {size} \
+                 as signed. Find out who put it there, and compare {size} with the newest size that others have seen, before you go on"
+            ),
+        }
     }
 
     /// How many entries of a log of `size` the newest checkpoint does not know, those about checkpoints left out.
@@ -390,11 +411,11 @@ struct Recorded {
     signature: Vec<u8>,
 }
 
-/// The newest checkpoint that the log says was signed.
-fn newest_signed(log: &Place) -> Result<Option<Recorded>, LedgerError> {
+/// The newest checkpoint that the log says was signed, if its entry is not among the first `first`.
+fn newest_signed(log: &Place, first: u64) -> Result<Option<Recorded>, LedgerError> {
     let reader = Reader::open(log)?;
     let mut end = reader.len()?;
-    while let Some(index) = reader.newest_checkpoint(end)? {
+    while let Some(index) = reader.newest_checkpoint(first..end)? {
         let mut entries = reader.entries(index..end);
         let Some((_, Entry::Checkpoint { text, ca_key: by, .. })) = entries.next().transpose()? else {
             return Ok(None);

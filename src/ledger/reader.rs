@@ -277,11 +277,11 @@ impl Reader {
         })
     }
 
-    /// The index of the newest entry before `end` that is of a checkpoint. Looks at all entries between.
-    pub(super) fn newest_checkpoint(&self, end: u64) -> Result<Option<u64>, LedgerError> {
+    /// The index of the newest entry of `range` that is of a checkpoint. Looks at all entries between it and the end.
+    pub(super) fn newest_checkpoint(&self, range: Range<u64>) -> Result<Option<u64>, LedgerError> {
         match &self.select {
-            Select::File(select) => select.newest_checkpoint(end),
-            Select::Database(select) => select.newest_checkpoint(end),
+            Select::File(select) => select.newest_checkpoint(range),
+            Select::Database(select) => select.newest_checkpoint(range),
         }
     }
 

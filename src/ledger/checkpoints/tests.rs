@@ -234,6 +234,31 @@ async fn a_missing_file_is_made_anew_from_the_log() {
 }
 
 #[tokio::test]
+async fn an_older_file_does_not_outvote_what_the_log_records_as_signed() {
+    let log = Log::new();
+    let [second, last] = log.signed().await;
+    fs::write(&log.config.file, second.note()).unwrap();
+    let (ledger, checkpoints) = log.open();
+    assert_eq!(checkpoints.unwrap().last.as_ref(), Some(last.checkpoint()));
+    assert_eq!(ledger.latest_checkpoint().unwrap().note(), last.note());
+    assert_eq!(fs::read_to_string(&log.config.file).unwrap(), last.note());
+    ledger.close().await;
+
+    // What the older one does not know was changed, and the index knows of nothing.
+    let (known, of) = (second.checkpoint().size(), last.checkpoint().size());
+    assert!(known < 18 && 18 < of, "{known} to {of}");
+    log.fixture.remove_index();
+    drop(log.fixture.sql(
+        "DROP TRIGGER entry_is_never_changed;
+         UPDATE entry SET leaf = (SELECT leaf FROM entry WHERE idx = 2) WHERE idx = 18;",
+    ));
+    fs::write(&log.config.file, second.note()).unwrap();
+    let error = log.refused().await;
+    assert!(matches!(error, LedgerError::OtherThanCheckpoint { signed, .. } if signed == of), "{error:?}");
+    assert_eq!(fs::read_to_string(&log.config.file).unwrap(), second.note(), "nothing is made anew");
+}
+
+#[tokio::test]
 async fn a_file_that_the_key_did_not_sign_for_this_log_is_refused() {
     let log = Log::new();
     let [_, last] = log.signed().await;

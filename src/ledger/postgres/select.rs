@@ -239,10 +239,10 @@ impl Select {
     }
 
     /// The index of the newest entry before `end` that is of a checkpoint. Looks at all entries between.
-    pub(in crate::ledger) fn newest_checkpoint(&self, end: u64) -> Result<Option<u64>, LedgerError> {
-        let mut end = end.min(self.len()?);
-        while end > 0 {
-            let first = end.saturating_sub(STRIDE);
+    pub(in crate::ledger) fn newest_checkpoint(&self, range: Range<u64>) -> Result<Option<u64>, LedgerError> {
+        let mut end = range.end.min(self.len()?);
+        while end > range.start {
+            let first = end.saturating_sub(STRIDE).max(range.start);
             let (signer, from, to) = (self.signer, first.cast_signed(), end.cast_signed());
             let select = "SELECT max(idx) FROM countersign.entry \
                           WHERE signer = $1 AND idx >= $2 AND idx < $3 AND substr(leaf, 1, 3) = $4";

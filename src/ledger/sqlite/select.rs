@@ -70,13 +70,13 @@ impl Select {
         })
     }
 
-    /// The index of the newest entry before `end` that is of a checkpoint. Looks at all entries between.
-    pub(in crate::ledger) fn newest_checkpoint(&self, end: u64) -> Result<Option<u64>, LedgerError> {
-        let select =
-            "SELECT idx FROM entry WHERE idx < ?1 AND substr(leaf, 1, 3) = ?2 ORDER BY idx DESC LIMIT 1";
-        let end = i64::try_from(end).unwrap_or(i64::MAX);
+    /// The index of the newest entry of `range` that is of a checkpoint. Looks at all entries between it and the end.
+    pub(in crate::ledger) fn newest_checkpoint(&self, range: Range<u64>) -> Result<Option<u64>, LedgerError> {
+        let select = "SELECT idx FROM entry WHERE idx >= ?1 AND idx < ?2 AND substr(leaf, 1, 3) = ?3 \
+                      ORDER BY idx DESC LIMIT 1";
+        let [first, end] = [range.start, range.end].map(|index| i64::try_from(index).unwrap_or(i64::MAX));
         let found = self.read(|connection| {
-            connection.query_row(select, (end, CHECKPOINT), |row| row.get::<_, i64>(0)).optional()
+            connection.query_row(select, (first, end, CHECKPOINT), |row| row.get::<_, i64>(0)).optional()
         });
         Ok(found?.map(i64::cast_unsigned))
     }

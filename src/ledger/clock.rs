@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::ledger::LedgerError;
 use crate::ledger::entry::UnixMillis;
+use crate::ledger::index::Next;
+use crate::ledger::{Entry, LedgerError};
 
 /// The latest time in a log. Cheap to clone; all clones see it grow.
 #[derive(Clone, Debug)]
@@ -18,6 +19,26 @@ pub(super) struct Newest(Arc<AtomicU64>);
 impl Newest {
     pub(super) fn get(&self) -> UnixMillis {
         UnixMillis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// The latest time at the end of a log that is read from its end on.
+///
+/// An outcome has its intent's time, by which it may be the last entry long after the clock was set ahead, and say nothing of that.
+/// So what counts is the newest entry that is none, and the outcomes after it.
+#[derive(Debug, Default)]
+pub(super) struct LastTime(UnixMillis);
+
+impl LastTime {
+    /// Takes the entry before those that it was given.
+    pub(super) fn goes_back_to(&mut self, entry: &Entry) -> Next {
+        self.0 = self.0.max(entry.time());
+        if matches!(entry, Entry::Outcome { .. }) { Next::More } else { Next::Enough }
+    }
+
+    /// 0 of a log without entries.
+    pub(super) fn time(&self) -> UnixMillis {
+        self.0
     }
 }
 

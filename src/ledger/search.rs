@@ -112,11 +112,29 @@ impl Search {
         let (mut low, mut high) = (0, end);
         while low < high {
             let middle = low + (high - low) / 2;
-            self.examined += 1;
-            let leaf = archive.reader().leaf(middle)?;
-            if decoded(archive, &leaf)?.time() < time { low = middle + 1 } else { high = middle }
+            match self.no_outcome(archive, low..middle + 1)? {
+                Some((index, of)) if of >= time => high = index,
+                Some(_) | None => low = middle + 1,
+            }
         }
         Ok(low)
+    }
+
+    /// The newest entry of `range` that is no outcome, and its time. An outcome's is its intent's, whatever the clock was set to
+    /// meanwhile, and would lead far past entries around it.
+    fn no_outcome(
+        &mut self,
+        archive: &Archive,
+        range: Range<u64>,
+    ) -> Result<Option<(u64, UnixMillis)>, ArchiveError> {
+        for index in range.rev() {
+            self.examined += 1;
+            let entry = decoded(archive, &archive.reader().leaf(index)?)?;
+            if !matches!(entry, Entry::Outcome { .. }) {
+                return Ok(Some((index, entry.time())));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::ledger::account::Rows;
+use crate::ledger::clock::LastTime;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
@@ -286,19 +287,23 @@ fn check_tail(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-/// The time of the last of `len` entries.
+/// When the last of `len` entries was recorded, as far as [`LastTime`] can tell.
 fn newest(connection: &Connection, path: &Path, len: i64) -> Result<UnixMillis, LedgerError> {
-    let last = connection
-        .query_row("SELECT leaf FROM entry WHERE idx = ?1 - 1", [len], |row| row.get::<_, Vec<u8>>(0))
-        .optional()
-        .map_err(|source| unreadable(path, source))?;
-    let Some(leaf) = last else { return Ok(UnixMillis(0)) };
-    let entry = Entry::decode(&leaf).map_err(|source| LedgerError::Entry {
-        path: path.to_owned(),
-        index: len.cast_unsigned().saturating_sub(1),
-        source,
-    })?;
-    Ok(entry.time())
+    let unreadable = |source| unreadable(path, source);
+    let select = "SELECT idx, leaf FROM entry WHERE idx < ?1 ORDER BY idx DESC";
+    let mut select = connection.prepare(select).map_err(unreadable)?;
+    let mut rows = select.query([len]).map_err(unreadable)?;
+    let mut last = LastTime::default();
+    while let Some(row) = rows.next().map_err(unreadable)? {
+        let index = row.get::<_, i64>(0).map_err(unreadable)?.cast_unsigned();
+        let leaf: Vec<u8> = row.get(1).map_err(unreadable)?;
+        let entry = Entry::decode(&leaf);
+        let entry = entry.map_err(|source| LedgerError::Entry { path: path.to_owned(), index, source })?;
+        if matches!(last.goes_back_to(&entry), Next::Enough) {
+            break;
+        }
+    }
+    Ok(last.time())
 }
 
 /// How many entries there are.

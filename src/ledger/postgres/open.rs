@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
+use crate::ledger::clock::LastTime;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
@@ -284,15 +285,24 @@ impl Entries<'_> {
         }
     }
 
-    /// The time of the last of `len` entries.
+    /// When the last of `len` entries was recorded, as far as [`LastTime`] can tell.
     fn newest(&self, path: &Path, len: u64) -> Result<UnixMillis, LedgerError> {
-        let Some(index) = len.checked_sub(1) else { return Ok(UnixMillis(0)) };
-        let found = self.read(index, len).map_err(|source| self.unusable(source))?;
-        let gap = || LedgerError::Gap { path: path.to_owned(), index };
-        let (_, leaf) = found.first().ok_or_else(gap)?;
-        let entry = Entry::decode(leaf);
-        let entry = entry.map_err(|source| LedgerError::Entry { path: path.to_owned(), index, source })?;
-        Ok(entry.time())
+        let (mut last, mut end) = (LastTime::default(), len);
+        while end > 0 {
+            let first = end.saturating_sub(CHUNK);
+            for (index, leaf) in self.read(first, end).map_err(|source| self.unusable(source))?.iter().rev() {
+                let entry = Entry::decode(leaf).map_err(|source| LedgerError::Entry {
+                    path: path.to_owned(),
+                    index: *index,
+                    source,
+                })?;
+                if matches!(last.goes_back_to(&entry), Next::Enough) {
+                    return Ok(last.time());
+                }
+            }
+            end = first;
+        }
+        Ok(last.time())
     }
 }
 

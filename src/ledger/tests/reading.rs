@@ -8,7 +8,7 @@ use countersign_tbs::Tbs;
 use tokio::task::JoinSet;
 
 use crate::ledger::archive::{Archive, ArchiveError, Page};
-use crate::ledger::entry::{Entry, UnixMillis};
+use crate::ledger::entry::{Entry, Outcome, UnixMillis};
 use crate::ledger::filter::Filter;
 use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::index::Limits;
@@ -187,6 +187,35 @@ fn a_time_is_found_by_halving_though_times_run_backwards_a_little() {
             }
             assert!(search.examined() < 60, "{} of 4000", search.examined());
         }
+    }
+}
+
+/// The clock was set ahead while intents waited; their outcomes come after, with their times.
+#[test]
+fn outcomes_of_old_intents_do_not_hide_what_is_around_them() {
+    let fixture = Fixture::in_file();
+    let mut store = sqlite::Store::open(&fixture.config, LATE).unwrap();
+    let key = store.index().key();
+    let mut batch = store.begin(&Needs::default()).unwrap();
+    for at in 0..1000_u64 {
+        let (time, caller) = (UnixMillis(10_000_000 + at * 10_000), b"uid:7".to_vec());
+        let entry = Entry::Refusals { time, caller, since: time, count: 1 };
+        batch.append(&Leaf::of(&entry, key).unwrap()).unwrap();
+        for intent in 0..at % 4 {
+            let outcome = Outcome::Abandoned;
+            let time = UnixMillis(1_000_000);
+            let entry = Entry::Outcome { time, intent, outcome, latency_us: 7 };
+            batch.append(&Leaf::of(&entry, key).unwrap()).unwrap();
+        }
+    }
+    batch.commit().unwrap();
+    drop(store);
+    let (archive, _) = Archive::open(Reader::open(&fixture.config).unwrap()).unwrap();
+    let entries = fixture.entries();
+    for at in (0..1000).step_by(37) {
+        let (since, until) = (UnixMillis(10_000_000 + at * 10_000), UnixMillis(10_100_000 + at * 10_000));
+        let filter = Filter { since: Some(since), until: Some(until), ..Filter::default() };
+        assert_eq!(found(&archive, &filter, None), meant(&entries, &filter), "{at}");
     }
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::ledger::LedgerError;
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Term, TermKey};
-use crate::ledger::sqlite::{SCHEMA_2, SCHEMA_VERSION, unreadable};
+use crate::ledger::sqlite::{NEVER_REPLACED, SCHEMA_2, SCHEMA_VERSION, unreadable};
 use crate::ledger::store::Stored;
 
 /// What a log has that was begun before there were CRLs, too.
@@ -82,6 +82,7 @@ fn upgraded(connection: &mut Connection, index: &Index) -> Stored<Option<(&'stat
     }
     transaction.execute_batch(CRL_NUMBERS)?;
     transaction.execute_batch(REVOKED)?;
+    transaction.execute_batch(NEVER_REPLACED)?;
     if matches!(&*found, "1" | "2" | "3") {
         transaction.execute_batch(BEFORE_SCHEMA_4)?;
     }

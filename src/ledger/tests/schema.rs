@@ -18,6 +18,11 @@ const SCHEMA_2: &str = "
     INSERT INTO outcome VALUES (0, 1);
     UPDATE meta SET value = '2' WHERE name = 'schema';
 ";
+/// What schema 5 did not have.
+const SCHEMA_5: &str = "
+    DROP TRIGGER entry_is_never_replaced;
+    UPDATE meta SET value = '5' WHERE name = 'schema';
+";
 /// What schema 2 had, and schema 1 did not.
 const NOT_IN_SCHEMA_1: &str = "
     DROP TABLE spent; DROP TABLE standing; DROP TABLE tally; DROP TABLE crl_number;
@@ -47,6 +52,51 @@ async fn brings_an_older_schema_up_to_date() {
         let old = "SELECT count(*) FROM sqlite_schema WHERE name IN ('outcome', 'request', 'serial')";
         assert_eq!(fixture.sql("").query_row(old, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_file_of_before_refuses_replaced_entries_once_it_was_opened() {
+    for older in [SCHEMA_5.to_owned(), format!("DROP TRIGGER entry_is_never_replaced; {SCHEMA_2}")] {
+        let fixture = Fixture::new();
+        let ledger = fixture.open();
+        std::mem::forget(fixture.intent(&ledger).await);
+        ledger.close().await;
+        fixture.sql(&older);
+        let ledger = fixture.open();
+        std::mem::forget(fixture.intent(&ledger).await);
+        ledger.close().await;
+        let connection = fixture.sql("");
+        let error = connection.execute("REPLACE INTO entry VALUES (0, x'00')", ()).unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{error}");
+        assert_eq!(fixture.entries().len(), 2);
+    }
+}
+
+/// docs/ledger.md is for people who read the file without this program.
+#[test]
+fn the_document_has_the_tables_that_a_fresh_file_has() {
+    let document = include_str!("../../../docs/ledger.md");
+    let (_, section) = document.split_once("## The log's file").unwrap();
+    let (before, block) = section.split_once("```sql").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let block: String = block.lines().map(|line| line.split("--").next().unwrap_or("")).collect();
+    let tidy = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut documented: Vec<_> = block.split(';').map(tidy).filter(|sql| !sql.is_empty()).collect();
+
+    let fixture = Fixture::in_file();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(fixture.open().close());
+    let connection = fixture.sql("");
+    let tables = "SELECT sql FROM sqlite_schema WHERE type IN ('table', 'index') AND sql IS NOT NULL";
+    let mut select = connection.prepare(tables).unwrap();
+    let found = select.query_map((), |row| row.get::<_, String>(0)).unwrap();
+    let mut found: Vec<_> = found.map(|sql| tidy(&sql.unwrap())).collect();
+    found.sort();
+    documented.sort();
+    assert_eq!(documented, found);
+    let schema = "SELECT value FROM meta WHERE name = 'schema'";
+    let schema: String = connection.query_row(schema, (), |row| row.get(0)).unwrap();
+    assert!(before.contains(&format!("schema {schema}:")), "{before}");
 }
 
 #[tokio::test]

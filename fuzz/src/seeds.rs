@@ -435,7 +435,7 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
         reason: "TBS_TOO_LARGE".to_owned(),
         message: "too many bytes".to_owned(),
     };
-    let challenge = b"challenge".to_vec();
+    let challenge = [b"countersign self-test; this is no certificate: ".as_slice(), &[9; 32]].concat();
     let outcomes = [
         Outcome::Signed(vec![6; 64]),
         Outcome::Failed("TOKEN_BUSY".to_owned()),
@@ -460,7 +460,7 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
         Entry::Checkpoint {
             time,
             key: "log".to_owned(),
-            ca_key: ca_key(),
+            ca_key: CaKey { purpose: "ledger".to_owned(), ..ca_key() },
             text: "log.example/one\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n".to_owned(),
         },
     ];

@@ -1,8 +1,8 @@
 //! Checks a whole log, of a signer that runs, of a file or of an export, without trusting any of them.
 //!
 //! In: entries, public keys, and what is known of the tree: checkpoints, and tiles to compare with. Out: a [`Report`] with
-//! every entry that is wrong. Promised: memory does not grow with the entries but for some 16 bytes for each certificate, and
-//! what a list of open intents takes; nothing is called checked that was not. docs/verify.md says what is checked.
+//! every entry that is wrong. Promised: memory does not grow with the entries but for some 16 bytes for each certificate, some 100
+//! for each revocation of a serial or a key, and what a list of open intents takes; nothing is called checked that was not. docs/verify.md says what is checked.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -12,7 +12,9 @@ use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::tiles::TilesError;
 use crate::ledger::{LedgerError, UnusableIndex};
 
+mod barred;
 mod keys;
+mod recorded;
 mod report;
 mod sequence;
 mod signatures;
@@ -25,7 +27,7 @@ pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Wrong};
 pub use source::Source;
 pub use tree::{Compared, Known};
 
-use sequence::Sequence;
+use sequence::{Basis, Sequence};
 use signatures::Pool;
 use source::{Broken, SourceError};
 use tree::TreeCheck;
@@ -43,6 +45,8 @@ pub struct Options {
     pub ca_keys: CaKeys,
     /// Whether the tokens' signatures are verified.
     pub signatures: Signatures,
+    /// The log's name, if it is known; else it is that of the first checkpoint that it records.
+    pub origin: Option<String>,
     /// By how much time may run backwards from one entry to the next.
     pub clock_tolerance: Duration,
     /// Checkpoints of the log, whose signatures are verified already, or known not to be.
@@ -86,7 +90,7 @@ pub fn audit(
     options: Options,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, AuditError> {
-    let Options { ca_keys, signatures, clock_tolerance, checkpoints, compare, unusable } = options;
+    let Options { ca_keys, signatures, origin, clock_tolerance, checkpoints, compare, unusable } = options;
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
     let mut tree = TreeCheck::new(checkpoints, compare);
     thread::scope(|scope| {
@@ -96,7 +100,7 @@ pub fn audit(
             let end = read(&source, len, &send);
             (source, end)
         });
-        let mut sequence = Sequence::new(ca_keys, signatures, clock_tolerance, pool);
+        let mut sequence = Sequence::new(Basis { ca_keys, signatures, origin, clock_tolerance }, pool);
         let done = check(&batches, &mut tree, &mut sequence, &mut progress);
         // A reader that is not listened to any more stops.
         drop(batches);
@@ -145,8 +149,9 @@ fn check(
 ) -> Result<(), AuditError> {
     for batch in batches {
         for (index, leaf) in batch {
-            tree.append(&leaf)?;
+            let hash = tree.append(&leaf)?;
             sequence.entry(index, &leaf);
+            sequence.appended(hash);
         }
         progress(tree.size());
     }

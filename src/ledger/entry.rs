@@ -1,7 +1,7 @@
 //! One entry of the log, and its one encoding: a version byte, then deterministic CBOR (RFC 8949 §4.2.1).
 //!
 //! In: what a stage knows. Out: the bytes that are stored, hashed and exported, and back. Promised: `decode` accepts only
-//! what `encode` makes, byte for byte, and no input panics. Text from outside stays bytes: whoever shows it escapes it.
+//! what `encode` makes, byte for byte, nothing that hides what is signed (`sound`), and no input panics. Text from outside stays bytes: whoever shows it escapes it.
 //! docs/ledger.md describes the format for those who write verifiers.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,12 +11,14 @@ use minicbor::{Decode, Encode};
 
 mod revocation;
 mod rotation;
+mod sound;
 
 pub use revocation::{NoReason, RevocationReason, Revoked};
 pub(crate) use revocation::{
     fingerprint, folded, from_fingerprint, key_sha256, serial_text, spki_fingerprint, subject_key,
 };
 pub use rotation::RotationStep;
+pub(super) use sound::challenge;
 
 /// The longest entry, in bytes: C2SP tlog-tiles gives an entry's length two bytes.
 pub const MAX_LEN: usize = 65_535;
@@ -451,6 +453,17 @@ pub enum DecodeError {
     /// The CBOR of an entry, but not its one encoding.
     #[error("an entry that is not in its deterministic encoding")]
     NotDeterministic,
+    /// A self-test of other bytes than a challenge.
+    #[error("a self-test that has no challenge signed: its bytes can be a certificate's")]
+    Challenge,
+    /// A checkpoint of another text, or by a key that may sign more.
+    #[error("a checkpoint whose text is none, or by a key that is not for the ledger alone")]
+    Checkpoint,
+    /// A permitted request of which only the digest is there.
+    #[error(
+        "an intent with a digest alone, and no CRL of more than {MAX_WHOLE_TBS} bytes: nobody can read what was permitted"
+    )]
+    Unreadable,
 }
 
 impl Entry {
@@ -467,7 +480,7 @@ impl Entry {
         }
     }
 
-    /// Reads what [`Self::encode`] made, and nothing else.
+    /// Reads what [`Self::encode`] made of what a signer records, and nothing else.
     ///
     /// # Errors
     /// [`DecodeError`] for every other input.
@@ -483,7 +496,7 @@ impl Entry {
         // Comparing refuses at once whatever a lenient decoder lets pass: trailing bytes, unknown or repeated fields,
         // long integers, indefinite lengths, other orders.
         if entry.encode().is_ok_and(|again| again == bytes) {
-            Ok(entry)
+            sound::check(&entry).map(|()| entry)
         } else {
             Err(DecodeError::NotDeterministic)
         }

@@ -22,12 +22,6 @@ use crate::policy::{Decision, Refusal};
 use crate::sign::{Failure, Priority, Request, Signed};
 use crate::verify::Signature;
 
-/// What every challenge begins with; 32 random bytes follow.
-///
-/// No TBS begins so. An OpenSSH certificate's begins with the length of a short algorithm name, in four bytes: here "coun"
-/// is 1.6 GB. A DER TBS begins with the tag of a SEQUENCE, 0x30: here "c" is another one.
-const CHALLENGE: &[u8] = b"countersign self-test; this is no certificate: ";
-
 impl Ledger {
     /// Records a decision and returns once it is durable.
     ///
@@ -100,7 +94,7 @@ impl Ledger {
     pub async fn record_self_test(&self, key: &Arc<Key>) -> Result<SelfTest, LedgerError> {
         let mut random = [0; 32];
         rand::fill(&mut random).map_err(|_| LedgerError::NoRandomness)?;
-        let challenge = [CHALLENGE, &random].concat();
+        let challenge = entry::challenge(&random);
         let entry = Entry::SelfTest {
             time: (self.now)(),
             key: key.name.as_str().to_owned(),

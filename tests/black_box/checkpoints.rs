@@ -153,7 +153,8 @@ async fn they_come_by_count_and_openssl_verifies_them() {
         let (status, log) = daemon.stop();
         assert!(status.success(), "{log}");
         let (log_key, newest) = (key.to_string(), "ledger.sqlite-checkpoint");
-        site.run_ok(&["ledger", "verify", "--log-key", &log_key, "--checkpoint", newest, "--key", "log.pem"]);
+        // The key's own self-test, too: nothing in the log says what the key is, and --log-key does.
+        site.run_ok(&["ledger", "verify", "--log-key", &log_key, "--checkpoint", newest]);
         let entries = site.entries();
         let signed =
             entries.iter().enumerate().filter(|(_, entry)| matches!(entry, Entry::Checkpoint { .. }));
@@ -161,6 +162,20 @@ async fn they_come_by_count_and_openssl_verifies_them() {
             signed.filter(|(index, _)| !matches!(outcome_of(&entries, *index), Some(Outcome::Signed(_))));
         assert_eq!(unsigned.count(), 0, "each use of the key is in the log");
     }
+}
+
+#[test]
+fn the_log_key_is_known_by_its_record_or_asked_for_by_its_name() {
+    let site = site("ed25519", "checkpoint_interval = \"1h\"");
+    site.serve().stop();
+    let refused = site.run(&["ledger", "verify", "--accept-uncovered"]);
+    let said = text(&refused.stdout);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("not checked: 2 signatures by the ledger key log (SPKI sha256 "), "{said}");
+    let recorded = self::site("ed25519", "checkpoint_interval = \"1h\"");
+    recorded.serve_with_records().stop();
+    // Its self-test comes before its record.
+    recorded.run_ok(&["ledger", "verify", "--accept-uncovered"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -358,8 +358,8 @@ fn a_verification_says_how_to_check_what_it_could_not() {
     daemon.stop();
     let said = text(&site.run(&["ledger", "verify"]).stdout);
     says(&said, &["2 entries were compared with the hashes that were known"]);
-    let how = "give its PEM with --key FILE: `countersign key show NAME --pem >FILE` writes it, where NAME is the key that entry 1 is about";
-    says(&said, &[how]);
+    let how = "give its PEM with --key FILE: `countersign key show NAME --pem >FILE` writes it";
+    says(&said, &["by the ssh-user-ca key user-ca (SPKI", how]);
     std::fs::write(site.path("ca.pem"), site.run_ok(&["key", "show", "user-ca", "--pem"])).unwrap();
     site.run_ok(&["ledger", "verify", "--key", "ca.pem", "--accept-uncovered"]);
 }

@@ -55,8 +55,8 @@ pub(in crate::cli) struct Verify {
     /// How many of the witnesses must have cosigned each checkpoint [default: all of them]
     #[arg(long, value_name = "N", requires = "witnesses")]
     quorum: Option<usize>,
-    /// Public keys or certificates of CA keys, PEM: of X.509 CAs, of the log, and of SSH CAs that have signed no certificate yet, only
-    /// self-tests (others' are in their certificates); may be repeated
+    /// Public keys or certificates of CA keys, PEM, of which neither an SSH certificate, a provisioning record in the log, the
+    /// configuration nor --log-key says what they are; may be repeated
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
     /// Verify no signatures, which take most of the time
@@ -211,6 +211,10 @@ impl Verify {
         let configured = config.as_ref().map(|config| config.ledger.clock_tolerance);
         let options = Options {
             ca_keys: self.ca_keys(config.as_ref())?,
+            origin: match &source {
+                Source::Log(reader) => Some(reader.origin().to_owned()),
+                Source::Export(_) => self.log_key.as_ref().map(|key| key.name().to_string()),
+            },
             signatures: if self.skip_signatures { Signatures::Skip } else { Signatures::Verify },
             clock_tolerance: self.clock_tolerance.or(configured).unwrap_or(CLOCK_TOLERANCE),
             checkpoints: checkpoints.read,
@@ -225,6 +229,7 @@ impl Verify {
         for path in &self.keys {
             keys::read(path)?.into_iter().for_each(|key| ca_keys.add(key));
         }
+        self.log_key.iter().filter_map(VerifierKey::public_key).for_each(|key| ca_keys.add(key));
         let certificates = config.map(|config| KeyCertificate::load_all(&config.keys)).unwrap_or_default();
         for certificate in certificates.values() {
             ca_keys.add(certificate.public_key().clone());

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::key::{KeyPurpose, PublicKey, Scheme};
+use crate::key::{PublicKey, Scheme};
 use crate::ledger::audit::Unchecked;
 use crate::ledger::entry::{CaKey, sha256};
 use crate::verify::Verifier;
@@ -28,6 +28,8 @@ pub(super) struct KnownKeys {
 struct KnownKey {
     spki_sha256: [u8; 32],
     purpose: String,
+    /// What it was called first.
+    name: Vec<u8>,
     public_key: Option<PublicKey>,
     /// `None` where the key cannot sign so.
     verifiers: Vec<(Scheme, Option<Arc<Verifier>>)>,
@@ -57,13 +59,14 @@ impl KnownKeys {
         Self { given, places: HashMap::new(), keys: Vec::new() }
     }
 
-    /// The place of the key that an entry names.
-    pub(super) fn place(&mut self, ca_key: &CaKey) -> usize {
+    /// The place of the key that an entry names, and calls `name`.
+    pub(super) fn place(&mut self, ca_key: &CaKey, name: &[u8]) -> usize {
         let keys = &mut self.keys;
         *self.places.entry(ca_key.spki_sha256).or_insert_with(|| {
             keys.push(KnownKey {
                 spki_sha256: ca_key.spki_sha256,
                 purpose: ca_key.purpose.clone(),
+                name: name.to_vec(),
                 public_key: self.given.0.get(&ca_key.spki_sha256).cloned(),
                 verifiers: Vec::new(),
                 unchecked: 0,
@@ -95,12 +98,6 @@ impl KnownKeys {
         }
     }
 
-    /// Whether a later certificate may say what the key is: those of SSH do.
-    pub(super) fn may_become_known(&self, place: usize) -> bool {
-        let ssh = [KeyPurpose::SshUserCa, KeyPurpose::SshHostCa].map(KeyPurpose::name);
-        self.keys.get(place).is_some_and(|key| ssh.contains(&key.purpose.as_str()))
-    }
-
     pub(super) fn how(&mut self, place: usize, scheme: Scheme) -> How {
         let Some(known) = self.keys.get_mut(place) else { return How::KeyUnknown };
         let Some(public_key) = &known.public_key else { return How::KeyUnknown };
@@ -127,6 +124,7 @@ impl KnownKeys {
             .map(|key| Unchecked {
                 spki_sha256: key.spki_sha256,
                 purpose: key.purpose,
+                name: String::from_utf8_lossy(&key.name).into_owned(),
                 signatures: key.unchecked,
                 first: key.first_unchecked,
             })

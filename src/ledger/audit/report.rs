@@ -71,6 +71,8 @@ pub struct Unchecked {
     pub spki_sha256: [u8; 32],
     /// The key's purpose, as the log has it.
     pub purpose: String,
+    /// What the log called the key first.
+    pub name: String,
     /// How many there are.
     pub signatures: u64,
     /// The first entry that has one.
@@ -139,6 +141,31 @@ pub enum Wrong {
     OtherRoot {
         /// The checkpoint's size.
         size: u64,
+    },
+    /// A checkpoint that the log itself records has another root than the entries before it.
+    #[error(
+        "records a checkpoint of {size} entries that has another root than they have: an entry from {since} on and below {size} was \
+         changed, or the checkpoint"
+    )]
+    RecordedRoot {
+        /// The checkpoint's size.
+        size: u64,
+        /// That of the one before it, whose root is right.
+        since: u64,
+    },
+    /// A checkpoint of more entries than are before it, or of fewer than an earlier one.
+    #[error("records a checkpoint of {size} entries; between {least} and its own index are right")]
+    CheckpointSize {
+        /// The checkpoint's size.
+        size: u64,
+        /// The least that is right.
+        least: u64,
+    },
+    /// A checkpoint of another log.
+    #[error("records a checkpoint of the log {origin:?}, not of this one")]
+    OtherLog {
+        /// The other's name.
+        origin: String,
     },
     /// A checkpoint or an export has more entries.
     #[error("is missing: the log has {len} entries, and had {had}")]
@@ -218,6 +245,12 @@ pub enum Wrong {
         /// The earlier intent.
         earlier: u64,
     },
+    /// A certificate that a revocation before it bars.
+    #[error("has a certificate whose serial or subject key entry {revocation} revoked before, for good")]
+    Revoked {
+        /// The revocation.
+        revocation: u64,
+    },
     /// A CRL's number does not grow.
     #[error("has a CRL number that is not above that of entry {earlier}, by the same CA key")]
     CrlNumber {
@@ -238,7 +271,8 @@ impl Wrong {
             Self::OtherSubtree { .. } => "OTHER_SUBTREE",
             Self::NoTile { .. } => "NO_TILE",
             Self::Index(_) => "INDEX",
-            Self::OtherRoot { .. } => "OTHER_ROOT",
+            Self::OtherRoot { .. } | Self::RecordedRoot { .. } => "OTHER_ROOT",
+            Self::CheckpointSize { .. } | Self::OtherLog { .. } => "CHECKPOINT",
             Self::Removed { .. } => "REMOVED",
             Self::ClockBehind { .. } => "CLOCK_BEHIND",
             Self::OutcomeTime { .. } => "OUTCOME_TIME",
@@ -251,6 +285,7 @@ impl Wrong {
             Self::Signature { .. } => "SIGNATURE",
             Self::Serial { .. } => "SERIAL",
             Self::CrlNumber { .. } => "CRL_NUMBER",
+            Self::Revoked { .. } => "REVOKED",
         }
     }
 }

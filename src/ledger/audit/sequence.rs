@@ -9,7 +9,9 @@ use std::time::Duration;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::key::{KeyPurpose, Scheme};
+use crate::ledger::audit::barred::Barred;
 use crate::ledger::audit::keys::{How, KnownKeys};
+use crate::ledger::audit::recorded::Recorded;
 use crate::ledger::audit::signatures::{Job, Pool};
 use crate::ledger::audit::unique::{Claim, Claims, Fate};
 use crate::ledger::audit::{CaKeys, Counts, Findings, Report, Rooted, Signatures, Source, Wrong};
@@ -19,6 +21,19 @@ use crate::provision;
 
 /// How many bytes of open intents are kept.
 const KEPT: usize = 64 * 1024 * 1024;
+
+/// How many signatures wait at most for somebody to say what their key is: an SSH certificate does, or a provisioning record. A key's
+/// own self-test comes before either.
+const LATER: usize = 1 << 16;
+
+/// What is known before the first entry.
+#[derive(Debug)]
+pub(super) struct Basis {
+    pub(super) ca_keys: CaKeys,
+    pub(super) signatures: Signatures,
+    pub(super) origin: Option<String>,
+    pub(super) clock_tolerance: Duration,
+}
 
 /// What was checked so far.
 #[derive(Debug)]
@@ -31,6 +46,8 @@ pub(super) struct Sequence<'scope> {
     kept: usize,
     keys: KnownKeys,
     claims: Claims,
+    barred: Barred,
+    recorded: Recorded,
     /// Signatures that are verified at the end.
     later: Vec<Later>,
     counts: Counts,
@@ -58,7 +75,7 @@ enum Message {
     Digest,
 }
 
-/// A signature whose key may become known by a later certificate, or whose intent is to be read again.
+/// A signature whose key may become known, or whose intent is to be read again.
 #[derive(Clone, Copy, Debug)]
 struct Later {
     intent: u64,
@@ -68,12 +85,8 @@ struct Later {
 }
 
 impl<'scope> Sequence<'scope> {
-    pub(super) fn new(
-        ca_keys: CaKeys,
-        signatures: Signatures,
-        clock_tolerance: Duration,
-        pool: Pool<'scope>,
-    ) -> Self {
+    pub(super) fn new(basis: Basis, pool: Pool<'scope>) -> Self {
+        let Basis { ca_keys, signatures, origin, clock_tolerance } = basis;
         Self {
             signatures,
             clock_tolerance,
@@ -82,6 +95,8 @@ impl<'scope> Sequence<'scope> {
             kept: 0,
             keys: KnownKeys::new(ca_keys),
             claims: Claims::default(),
+            barred: Barred::default(),
+            recorded: Recorded::new(origin),
             later: Vec::new(),
             counts: Counts::default(),
             findings: Findings::default(),
@@ -104,26 +119,28 @@ impl<'scope> Sequence<'scope> {
                 self.time(index, time);
                 self.intent(index, time, asked, &ca_key);
             }
-            Entry::SelfTest { time, ca_key, challenge, .. } => {
+            Entry::SelfTest { time, key, ca_key, challenge } => {
                 self.counts.self_tests += 1;
                 self.time(index, time);
-                let (key, scheme) = (self.keys.place(&ca_key), self.scheme(index, &ca_key));
-                self.wait(index, Open { time, key, scheme, message: Message::Here(challenge), claim: None });
+                self.own(index, time, (&key, &ca_key), challenge);
             }
-            Entry::Checkpoint { time, ca_key, text, .. } => {
+            Entry::Checkpoint { time, key, ca_key, text } => {
                 self.counts.checkpoints += 1;
                 self.time(index, time);
-                let (key, scheme) = (self.keys.place(&ca_key), self.scheme(index, &ca_key));
-                let message = Message::Here(text.into_bytes());
-                self.wait(index, Open { time, key, scheme, message, claim: None });
+                if let Some(wrong) = self.recorded.checkpoint(index, &text) {
+                    self.findings.add(index, wrong);
+                }
+                self.own(index, time, (&key, &ca_key), text.into_bytes());
             }
             Entry::Refusal { time, .. } => {
                 self.counts.refusals += 1;
                 self.time(index, time);
             }
-            Entry::Revocation { time, ca_key, spki, .. } => {
+            Entry::Revocation { time, key, ca_key, spki, what, reason, .. } => {
                 self.counts.revocations += 1;
                 self.time(index, time);
+                let place = self.keys.place(&ca_key, &key);
+                self.barred.learn(index, (place, &ca_key), what, reason);
                 if sha256(&[&spki]) != ca_key.spki_sha256 {
                     self.findings.add(index, Wrong::OtherRevokedKey);
                 }
@@ -155,6 +172,11 @@ impl<'scope> Sequence<'scope> {
         }
     }
 
+    /// Takes the hash of the entry that was checked last.
+    pub(super) fn appended(&mut self, hash: Hash) {
+        self.recorded.append(hash);
+    }
+
     /// Time does not run backwards. An outcome's is its intent's and the latency, whatever the clock says.
     fn time(&mut self, index: u64, time: UnixMillis) {
         let behind = Duration::from_millis(self.newest.0.saturating_sub(time.0));
@@ -164,8 +186,14 @@ impl<'scope> Sequence<'scope> {
         self.newest = self.newest.max(time);
     }
 
+    /// A self-test or a checkpoint: what the signer has signed for itself.
+    fn own(&mut self, index: u64, time: UnixMillis, (name, ca_key): (&str, &CaKey), message: Vec<u8>) {
+        let (key, scheme) = (self.keys.place(ca_key, name.as_bytes()), self.scheme(index, ca_key));
+        self.wait(index, Open { time, key, scheme, message: Message::Here(message), claim: None });
+    }
+
     fn intent(&mut self, index: u64, time: UnixMillis, asked: Asked, ca_key: &CaKey) {
-        let (key, scheme) = (self.keys.place(ca_key), self.scheme(index, ca_key));
+        let (key, scheme) = (self.keys.place(ca_key, &asked.key), self.scheme(index, ca_key));
         let purpose = KeyPurpose::ALL.into_iter().find(|purpose| purpose.name() == ca_key.purpose);
         let kind = TbsKind::from_name(&asked.kind);
         let covers = purpose.zip(kind).is_some_and(|(purpose, kind)| purpose.kinds().contains(&kind));
@@ -176,7 +204,7 @@ impl<'scope> Sequence<'scope> {
         let (message, claim) = match asked.tbs {
             AskedTbs::Digest(..) => (Message::Digest, None),
             AskedTbs::Whole(bytes) => {
-                let claim = kind.and_then(|kind| self.tbs(index, key, kind, &bytes));
+                let claim = kind.and_then(|kind| self.tbs(index, (key, ca_key), kind, &bytes));
                 (Message::Here(bytes), claim)
             }
         };
@@ -184,7 +212,8 @@ impl<'scope> Sequence<'scope> {
     }
 
     /// What a TBS claims, if it is one.
-    fn tbs(&mut self, index: u64, key: usize, kind: TbsKind, bytes: &[u8]) -> Option<Claim> {
+    fn tbs(&mut self, index: u64, by: (usize, &CaKey), kind: TbsKind, bytes: &[u8]) -> Option<Claim> {
+        let (key, _) = by;
         let tbs = match Tbs::parse(kind, bytes) {
             Ok(tbs) => tbs,
             Err(error) => {
@@ -195,6 +224,9 @@ impl<'scope> Sequence<'scope> {
         };
         if matches!(&tbs, Tbs::Ssh(certificate) if !self.keys.is(key, certificate.ca_key())) {
             self.findings.add(index, Wrong::OtherCaKey);
+        }
+        if let Some(revocation) = self.barred.by(by, &tbs) {
+            self.findings.add(index, Wrong::Revoked { revocation });
         }
         self.claims.of(key, &tbs)
     }
@@ -247,9 +279,7 @@ impl<'scope> Sequence<'scope> {
             (Message::Here(message), How::By(verifier)) => {
                 self.pool.verify(Job { intent, outcome, verifier, message, raw });
             }
-            (_, How::KeyUnknown) if !self.keys.may_become_known(open.key) => {
-                self.keys.unchecked(open.key, outcome);
-            }
+            (_, How::KeyUnknown) if self.later.len() >= LATER => self.keys.unchecked(open.key, outcome),
             (Message::InTheLog, How::By(_)) | (Message::Here(_) | Message::InTheLog, How::KeyUnknown) => {
                 self.later.push(later);
             }

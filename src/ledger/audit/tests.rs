@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use countersign_tbs::Tbs;
 use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
+use countersign_tbs::x509::{
+    self, BasicConstraints, SerialNumber, SignatureAlgorithm, TbsCertificate, Validity,
+};
 use proptest::prelude::*;
 
 use super::*;
 use crate::key::PublicKey;
 use crate::ledger::Reader;
 use crate::ledger::entry::{
-    Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, UnixMillis, sha256,
+    Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, UnixMillis, challenge, key_sha256,
+    sha256, subject_key,
 };
 use crate::ledger::fixture::Fixture;
-use crate::ledger::merkle::Tree;
+use crate::ledger::leaf_hash;
+use crate::ledger::merkle::{Frontier, Hash, Tree};
 use crate::ledger::tiles::{Audience, Destination, Directory, export};
-use crate::policy::fixture::{list, pair, public_key};
+use crate::policy::fixture::{key_id, list, name, pair, public_key, time};
 
 /// The beginning of each test's log.
 const T: u64 = 1_700_000_000_000;
@@ -24,6 +30,14 @@ const T: u64 = 1_700_000_000_000;
 fn ca_key(purpose: &str, key: &PublicKey) -> CaKey {
     let (purpose, scheme) = (purpose.to_owned(), "ed25519".to_owned());
     CaKey { purpose, scheme, spki_sha256: sha256(&[&key.to_spki_der()]) }
+}
+
+fn x509_certificate() -> TbsCertificate {
+    let validity = Validity { not_before: time(T / 1000), not_after: time(T / 1000 + 600) };
+    let (algorithm, subject) = (SignatureAlgorithm::Ed25519, public_key("a subject"));
+    let tbs = x509::CertificateBuilder::new(algorithm, name("CA"), validity, subject);
+    let tbs = tbs.serial(SerialNumber::new(&[1, 2, 3]).unwrap()).basic_constraints(BasicConstraints::Leaf);
+    tbs.authority_key_id(key_id(&public_key("x509-ca"))).subject(name("a subject")).build().unwrap()
 }
 
 /// The same bytes whenever it is asked for: a nonce is random.
@@ -79,7 +93,7 @@ fn failed(time: u64, at: u64) -> Entry {
 
 /// A log in which everything happens that may.
 fn good() -> Vec<Entry> {
-    let challenge = b"a challenge".to_vec();
+    let challenge = challenge(&[7; 32]);
     let first = ca_key("ssh-user-ca", &public_key("ssh-ca"));
     let one = |time| UnixMillis(T + time);
     vec![
@@ -140,6 +154,7 @@ impl Log {
         Options {
             ca_keys,
             signatures,
+            origin: Some("test.example/log".to_owned()),
             clock_tolerance,
             checkpoints: Vec::new(),
             compare: Vec::new(),
@@ -190,20 +205,51 @@ fn words(report: &Report) -> Vec<(u64, &'static str)> {
     report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
 }
 
-#[test]
-fn a_revocation_has_the_key_that_it_names() {
-    let revocation = |spki: &str| Entry::Revocation {
-        time: UnixMillis(T + 110),
+fn revocation(time: u64, (purpose, ca): (&str, &str), what: Revoked, reason: RevocationReason) -> Entry {
+    Entry::Revocation {
+        time: UnixMillis(T + time),
         key: b"a-key".to_vec(),
-        ca_key: ca_key("ssh-user-ca", &public_key("ssh-ca")),
-        spki: public_key(spki).to_spki_der(),
-        what: Revoked::KeyId(b"a key id".to_vec()),
-        reason: RevocationReason::Unspecified,
+        ca_key: ca_key(purpose, &public_key(ca)),
+        spki: public_key(ca).to_spki_der(),
+        what,
+        reason,
         in_ledger: true,
         by: b"uid:0".to_vec(),
         why: b"a test".to_vec(),
+    }
+}
+
+/// A checkpoint by the log's own key.
+fn checkpoint_of(time: u64, origin: &str, size: u64, root: Hash) -> Entry {
+    let text = Checkpoint::new(origin, size, root).unwrap().to_string();
+    let ca_key = ca_key("ledger", &public_key("log"));
+    Entry::Checkpoint { time: UnixMillis(T + time), key: "log".to_owned(), ca_key, text }
+}
+
+/// The checkpoint of the first `size` entries.
+fn checkpoint(time: u64, log: &[Entry], size: usize) -> Entry {
+    let mut frontier = Frontier::new();
+    for entry in &log[..size] {
+        let hash = leaf_hash(&entry.encode().unwrap());
+        frontier.push(hash, |_| Ok::<_, ()>(())).unwrap();
+    }
+    checkpoint_of(time, "test.example/log", frontier.size(), frontier.root())
+}
+
+fn self_test(time: u64, challenge: Vec<u8>) -> Entry {
+    let ca_key = ca_key("ssh-user-ca", &public_key("ssh-ca"));
+    Entry::SelfTest { time: UnixMillis(T + time), key: "a-key".to_owned(), ca_key, challenge }
+}
+
+#[test]
+fn a_revocation_has_the_key_that_it_names() {
+    let log = |spki: &str| {
+        let what = Revoked::KeyId(b"a key id".to_vec());
+        let mut entry = revocation(110, ("ssh-user-ca", "ssh-ca"), what, RevocationReason::Unspecified);
+        let Entry::Revocation { spki: own, .. } = &mut entry else { panic!() };
+        *own = public_key(spki).to_spki_der();
+        Log::of(&[good(), vec![entry]].concat()).audit(Log::options())
     };
-    let log = |spki| Log::of(&[good(), vec![revocation(spki)]].concat()).audit(Log::options());
     assert_eq!(words(&log("ssh-ca")), []);
     assert_eq!(words(&log("ca")), [(22, "OTHER_CA_KEY")]);
 }
@@ -311,6 +357,41 @@ fn names_the_entry_that_is_wrong_and_says_why() {
             },
             &[(2, "SCHEME")],
         ),
+        // What is signed, and nobody could read.
+        (
+            |log| {
+                let hidden = certificate("ssh-ca", 4, "mallory");
+                log.push(self_test(110, hidden.clone()));
+                log.push(outcome(110, 22, signature("ssh-ca", &hidden)));
+            },
+            &[(22, "NOT_AN_ENTRY"), (23, "OUTCOME_OF_NOTHING")],
+        ),
+        (
+            |log| {
+                let digest = AskedTbs::Digest([2; 32], 40_000);
+                log.push(intent_of(110, "ssh-user-ca", "ssh-certificate", "ssh-ca", digest));
+            },
+            &[(22, "NOT_AN_ENTRY")],
+        ),
+        (
+            |log| log.push(intent_of(110, "x509-ca", "x509-crl", "ca", AskedTbs::Digest([2; 32], 32_768))),
+            &[(22, "NOT_AN_ENTRY")],
+        ),
+        // The checkpoints that it records itself.
+        (|log| log.push(checkpoint(110, log, 22)), &[]),
+        (|log| log.extend([checkpoint(110, log, 9), checkpoint(110, log, 9), checkpoint(110, log, 22)]), &[]),
+        (|log| log.extend([checkpoint(110, log, 22), checkpoint(110, log, 21)]), &[(23, "CHECKPOINT")]),
+        (|log| log.push(checkpoint_of(110, "test.example/log", 23, [0; 32])), &[(22, "CHECKPOINT")]),
+        (|log| log.push(checkpoint_of(110, "test.example/other", 22, [0; 32])), &[(22, "CHECKPOINT")]),
+        (|log| log.push(checkpoint_of(110, "test.example/log", 22, [0; 32])), &[(22, "OTHER_ROOT")]),
+        (
+            |log| {
+                log.extend([checkpoint(110, log, 9), checkpoint(110, log, 22), checkpoint(110, log, 22)]);
+                let Entry::Refusals { count, .. } = &mut log[10] else { panic!() };
+                *count = 4;
+            },
+            &[(23, "OTHER_ROOT")],
+        ),
     ];
     for (number, (edit, expected)) in cases.iter().enumerate() {
         let mut entries = good();
@@ -318,6 +399,47 @@ fn names_the_entry_that_is_wrong_and_says_why() {
         let report = Log::of(&entries).audit(Log::options());
         assert_eq!(&words(&report), expected, "case {number}: {:?}", report.findings.first());
         assert_eq!(report.findings.total() > 0, !expected.is_empty());
+    }
+}
+
+#[test]
+fn what_a_revocation_bars_is_not_signed_after_it() {
+    use RevocationReason::{KeyCompromise, Superseded};
+    let (ssh, x509) = (("ssh-user-ca", "ssh-ca"), ("x509-ca", "x509-ca"));
+    let subject = |key: &str| Revoked::SubjectKey(key_sha256(&SubjectKey::Plain(public_key(key))));
+    let other = intent(120, 20, "alice");
+    let tbs = x509_certificate();
+    let serial = tbs.serial().as_bytes().to_vec();
+    let of_x509 =
+        intent_of(120, "x509-ca", "x509-certificate", "x509-ca", AskedTbs::Whole(tbs.as_bytes().to_vec()));
+    let of_subject = Revoked::SubjectKey(subject_key(&Tbs::X509(tbs.clone())).unwrap());
+    for (number, (revoked, intent, barred)) in [
+        (revocation(110, ssh, subject("a subject"), KeyCompromise), &other, true),
+        // A list has the key, and so what is signed for it later.
+        (revocation(110, ssh, subject("a subject"), Superseded), &other, false),
+        (revocation(110, ssh, subject("another subject"), KeyCompromise), &other, false),
+        (revocation(110, ("ssh-user-ca", "another-ca"), subject("a subject"), KeyCompromise), &other, false),
+        (revocation(110, ssh, Revoked::Serial(20_u64.to_be_bytes().to_vec()), KeyCompromise), &other, false),
+        (revocation(110, ssh, Revoked::KeyId(b"a key id".to_vec()), KeyCompromise), &other, false),
+        (revocation(110, x509, Revoked::Serial(serial), Superseded), &of_x509, true),
+        (revocation(110, x509, Revoked::Serial(vec![9]), Superseded), &of_x509, false),
+        (revocation(110, x509, of_subject, Superseded), &of_x509, true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let expected = if barred { vec![(23, "REVOKED")] } else { vec![] };
+        let after = [good(), vec![revoked.clone(), intent.clone()]].concat();
+        assert_eq!(words(&Log::of(&after).audit(Log::options())), expected, "case {number}");
+        let before = [good(), vec![intent.clone(), revoked]].concat();
+        assert_eq!(
+            words(
+                &Log::of(&before)
+                    .audit(Options { clock_tolerance: Duration::from_secs(5), ..Log::options() })
+            ),
+            [],
+            "case {number}: signed before"
+        );
     }
 }
 
@@ -374,7 +496,8 @@ fn signatures_of_a_key_that_nobody_gave_are_not_called_checked() {
     let report = log.audit(Options { ca_keys: CaKeys::default(), ..Log::options() });
     assert_eq!((words(&report), report.counts.verified), (vec![], 4), "SSH certificates name their key");
     let spki_sha256 = sha256(&[&public_key("ca").to_spki_der()]);
-    let unchecked = Unchecked { spki_sha256, purpose: "x509-ca".to_owned(), signatures: 3, first: 12 };
+    let (purpose, name) = ("x509-ca".to_owned(), "a-key".to_owned());
+    let unchecked = Unchecked { spki_sha256, purpose, name, signatures: 3, first: 12 };
     assert_eq!(report.unchecked, [unchecked]);
     let report = log.audit(Options { signatures: Signatures::Skip, ..Log::options() });
     assert_eq!((report.counts.verified, report.unchecked), (0, vec![]));

@@ -68,9 +68,11 @@ impl TreeCheck {
         (self.frontier.root(), self.rooted)
     }
 
-    pub(super) fn append(&mut self, leaf: &[u8]) -> Result<(), AuditError> {
+    /// Takes the next entry; its hash.
+    pub(super) fn append(&mut self, leaf: &[u8]) -> Result<Hash, AuditError> {
         let Self { frontier, comparisons, findings, .. } = self;
-        frontier.push(leaf_hash(leaf), |tile| {
+        let hash = leaf_hash(leaf);
+        frontier.push(hash, |tile| {
             // A tile that is not full there is compared below, when all that it has is here.
             let end = (tile.n + 1).saturating_mul(TILE_WIDTH.into()).saturating_mul(subtree(tile.level));
             let full = comparisons.iter_mut().filter(|comparison| end <= comparison.with.entries);
@@ -81,7 +83,7 @@ impl TreeCheck {
             frontier.partial().try_for_each(|tile| comparison.tile(tile, findings))?;
         }
         self.reached();
-        Ok(())
+        Ok(hash)
     }
 
     /// Compares what is left, where the entries end. There were to be `len`.

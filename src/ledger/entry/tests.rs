@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cli::ledger::hex;
+use crate::ledger::checkpoint::Checkpoint;
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..300)
@@ -18,6 +19,19 @@ fn asked() -> impl Strategy<Value = Asked> {
     ];
     (bytes(), bytes(), option::of(bytes()), ".*", tbs)
         .prop_map(|(caller, key, request_id, kind, tbs)| Asked { caller, key, request_id, kind, tbs })
+}
+
+/// What may be asked and is permitted: what is not recorded whole is a long list.
+fn permitted() -> impl Strategy<Value = Asked> {
+    let list = || "x509-crl".to_owned();
+    prop_oneof![
+        (asked(), bytes()).prop_map(|(asked, tbs)| Asked { tbs: AskedTbs::Whole(tbs), ..asked }),
+        (asked(), any::<[u8; 32]>(), 32_769..u64::MAX).prop_map(move |(asked, hash, len)| Asked {
+            kind: list(),
+            tbs: AskedTbs::Digest(hash, len),
+            ..asked
+        }),
+    ]
 }
 
 fn ca_key() -> impl Strategy<Value = CaKey> {
@@ -49,7 +63,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         Just(Outcome::Abandoned),
     ];
     prop_oneof![
-        (time(), asked(), any::<[u8; 32]>(), ".*", ca_key()).prop_map(
+        (time(), permitted(), any::<[u8; 32]>(), ".*", ca_key()).prop_map(
             |(time, asked, policy, rule, ca_key)| Entry::Intent { time, asked, policy, rule, ca_key }
         ),
         (time(), asked(), any::<[u8; 32]>(), ".*", ".*", ".*").prop_map(
@@ -65,17 +79,16 @@ fn entry() -> impl Strategy<Value = Entry> {
         (time(), any::<u64>(), outcome, any::<u64>()).prop_map(|(time, intent, outcome, latency_us)| {
             Entry::Outcome { time, intent, outcome, latency_us }
         }),
-        (time(), ".*", ca_key(), ".*").prop_map(|(time, key, ca_key, text)| Entry::Checkpoint {
-            time,
-            key,
-            ca_key,
-            text,
-        }),
-        (time(), ".*", ca_key(), bytes()).prop_map(|(time, key, ca_key, challenge)| Entry::SelfTest {
-            time,
-            key,
-            ca_key,
-            challenge
+        (time(), ".*", ca_key(), "[a-z./]{1,50}", any::<(u64, [u8; 32])>()).prop_map(
+            |(time, key, ca_key, origin, (size, root))| Entry::Checkpoint {
+                time,
+                key,
+                ca_key: CaKey { purpose: "ledger".to_owned(), ..ca_key },
+                text: Checkpoint::new(origin, size, root).unwrap().to_string(),
+            }
+        ),
+        (time(), ".*", ca_key(), any::<[u8; 32]>()).prop_map(|(time, key, ca_key, random)| {
+            Entry::SelfTest { time, key, ca_key, challenge: challenge(&random) }
         }),
         (time(), bytes(), ca_key(), revoked(), any::<bool>(), bytes(), bytes()).prop_map(
             |(time, key, ca_key, what, in_ledger, by, why)| Entry::Revocation {
@@ -248,6 +261,49 @@ fn refuses_other_versions_lengths_and_kinds() {
     assert_eq!(Entry::decode(b"\x02\x82\x03\xa0"), Err(DecodeError::Version(2)));
     assert_eq!(Entry::decode(b"\x01\x82\x08\xa0"), Err(DecodeError::Cbor));
     assert_eq!(Entry::decode(b"\x01\x82\x03\xa0"), Err(DecodeError::Cbor));
+}
+
+#[test]
+fn refuses_what_hides_what_is_signed() {
+    let decoded = |entry: Entry| Entry::decode(&entry.encode().unwrap()).map(drop);
+    let ca_key = |purpose: &str| CaKey {
+        purpose: purpose.to_owned(),
+        scheme: "ed25519".to_owned(),
+        spki_sha256: [1; 32],
+    };
+    let (time, key) = (UnixMillis(1), || "a-key".to_owned());
+    let self_test =
+        |challenge| decoded(Entry::SelfTest { time, key: key(), ca_key: ca_key("x509-ca"), challenge });
+    let whole = [b"countersign self-test; this is no certificate: ".as_slice(), &[9; 32]].concat();
+    assert_eq!(self_test(whole.clone()), Ok(()));
+    let longer = [whole.as_slice(), &[9]].concat();
+    for other in [&whole[1..], &whole[..whole.len() - 1], &longer, b"\x30\x82\x01\x00", b""] {
+        assert_eq!(self_test(other.to_vec()), Err(DecodeError::Challenge), "{other:?}");
+    }
+    let checkpoint = |purpose: &str, text: &str| {
+        decoded(Entry::Checkpoint { time, key: key(), ca_key: ca_key(purpose), text: text.to_owned() })
+    };
+    let text = Checkpoint::new("test.example/log", 1, [2; 32]).unwrap().to_string();
+    assert_eq!(checkpoint("ledger", &text), Ok(()));
+    for (purpose, text) in
+        [("ssh-user-ca", text.as_str()), ("ledger", "no checkpoint"), ("ledger", &text[1..9])]
+    {
+        assert_eq!(checkpoint(purpose, text), Err(DecodeError::Checkpoint), "{purpose} {text}");
+    }
+    let intent = |kind: &str, tbs| {
+        let asked = Asked { caller: vec![], key: vec![], request_id: None, kind: kind.to_owned(), tbs };
+        decoded(Entry::Intent { time, asked, policy: [0; 32], rule: key(), ca_key: ca_key("x509-ca") })
+    };
+    assert_eq!(intent("x509-crl", AskedTbs::Digest([3; 32], 32_769)), Ok(()));
+    for (kind, len) in
+        [("x509-crl", 32_768), ("x509-certificate", 32_769), ("ssh-certificate", 40_000), ("", 40_000)]
+    {
+        assert_eq!(
+            intent(kind, AskedTbs::Digest([3; 32], len)),
+            Err(DecodeError::Unreadable),
+            "{kind} {len}"
+        );
+    }
 }
 
 #[test]

@@ -138,6 +138,16 @@ impl VerifierKey {
         &self.name
     }
 
+    /// The key itself; nothing if it is a witness's, which is no key of this signer.
+    #[must_use]
+    pub fn public_key(&self) -> Option<PublicKey> {
+        match self.kind {
+            ED25519_KIND => self.encoded.as_slice().try_into().ok().map(PublicKey::Ed25519),
+            ECDSA_KIND => PublicKey::from_spki_der(&self.encoded).ok(),
+            _ => None,
+        }
+    }
+
     /// What its signature lines are found by, together with the name.
     #[must_use]
     pub fn id(&self) -> KeyId {

@@ -90,12 +90,12 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
     for key in &report.unchecked {
         writeln!(
             out,
-            "not checked: {} signatures by the {} key with SPKI {}, the first in entry {}; give its PEM with \
-             --key FILE: `countersign key show NAME --pem >FILE` writes it, where NAME is the key that entry {} is about",
+            "not checked: {} signatures by the {} key {} (SPKI sha256 {}), the first in entry {}; give its PEM with --key FILE: \
+             `countersign key show NAME --pem >FILE` writes it, with the name that the key has today",
             key.signatures,
             table::text(&key.purpose),
+            table::word(key.name.as_bytes()),
             hex(&key.spki_sha256),
-            key.first,
             key.first
         )?;
     }
@@ -120,7 +120,7 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
     });
     let unchecked = report.unchecked.iter().map(|key| {
         json!({
-            "spki_sha256": hex(&key.spki_sha256), "purpose": key.purpose, "signatures": key.signatures,
+            "spki_sha256": hex(&key.spki_sha256), "purpose": key.purpose, "key": key.name, "signatures": key.signatures,
             "first": key.first,
         })
     });

@@ -22,7 +22,7 @@ mod saw;
 
 pub(crate) use bounds::{Bounds, DEFAULT_SUBJECT_KEYS, SUBJECT_KEYS};
 pub(in crate::policy) use built_in::{MIN_SERIAL_OCTETS, derived_from};
-pub(crate) use kind::CertificateKind;
+pub(crate) use kind::{CertificateKind, SERVES};
 pub(crate) use names::NameBounds;
 
 type Case<'a> = crate::policy::Case<'a, TbsCertificate>;

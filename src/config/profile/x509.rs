@@ -15,7 +15,7 @@ use crate::policy::listing::ExtensionValues;
 use crate::policy::network::Network;
 use crate::policy::pattern::Pattern;
 use crate::policy::subject_key::RSA_BITS;
-use crate::policy::x509::{Bounds, CertificateKind, DEFAULT_SUBJECT_KEYS, NameBounds, SUBJECT_KEYS};
+use crate::policy::x509::{Bounds, CertificateKind, DEFAULT_SUBJECT_KEYS, NameBounds, SERVES, SUBJECT_KEYS};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +165,11 @@ fn ext_key_usage(kind: CertificateKind, raw: List, section: &mut Section<'_, '_>
             && !matches!(kind, CertificateKind::SmartCardLogon | CertificateKind::IntermediateCa) =>
         {
             let why = "smart-card logon wants a security identifier; have it signed by a profile for \"smart-card-logon\"";
+            Err(why.to_owned())
+        }
+        // A server's names are bounded by the kinds that are for servers; of others, the common name could be anybody's.
+        server if SERVES.contains(&server.as_bytes()) && !kind.may_serve() => {
+            let why = "this purpose makes a TLS server of whoever has it; have it signed by a profile for \"tls-server\" or \"mtls-service\"";
             Err(why.to_owned())
         }
         oid => Ok(oid),

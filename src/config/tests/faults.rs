@@ -121,6 +121,14 @@ const X509: &[(&str, &str)] = &[
         "24: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",
     ),
     (
+        "signs = \"tls-client\"\next_key_usage = [\"1.3.6.1.5.5.7.3.1\"]",
+        "24: key.tls-ca.allow.web.ext_key_usage: this purpose makes a TLS server",
+    ),
+    (
+        "signs = \"tls-client\"\next_key_usage = [\"2.16.840.1.113730.4.1\"]",
+        "24: key.tls-ca.allow.web.ext_key_usage: this purpose makes a TLS server",
+    ),
+    (
         "signs = \"tls-server\"\next_key_usage = [\"1.3.6.1.4.1.311.20.2.2\"]",
         "24: key.tls-ca.allow.web.ext_key_usage: smart-card logon",
     ),

@@ -307,6 +307,10 @@ impl Ask {
 
     /// By a CA that `issuer` has certified.
     fn decide_under(&self, issuer: Name) -> Decision {
+        self.decide_by(&config().policy, issuer)
+    }
+
+    fn decide_by(&self, policy: &Policy, issuer: Name) -> Decision {
         let directory = tempfile::tempdir().unwrap();
         let mut key =
             Key::new(KeyName::new("tls-ca").unwrap(), KeyPurpose::X509Ca, Scheme::Ed25519, CA).unwrap();
@@ -321,7 +325,7 @@ impl Ask {
             deadline: None,
         };
         let now = Clock { unix: UnixTime(NOW), instant: Instant::now() };
-        config().policy.decide(&[key].into_iter().collect(), request, Ok(Tbs::X509(self.tbs())), now)
+        policy.decide(&[key].into_iter().collect(), request, Ok(Tbs::X509(self.tbs())), now)
     }
 }
 
@@ -437,6 +441,30 @@ fn permits_a_certificate_of_every_kind() {
         (region(), "region"),
     ] {
         assert_eq!(ask.decide().verdict().unwrap().rule(), format!("key.tls-ca.allow.{profile}"));
+    }
+}
+
+/// No configuration lists serverAuth there; if one could, a client that goes by the common name would still not be misled.
+#[test]
+fn a_server_by_its_own_word_has_no_common_name_but_its_names() {
+    for serves in [oids::SERVER_AUTH, oids::MICROSOFT_SGC, oids::NETSCAPE_SGC, oids::ANY_EXT_KEY_USAGE] {
+        let ask = Ask { purposes: vec![oids::CODE_SIGNING, serves], ..code() };
+        let mut policy = config().policy;
+        for profile in Arc::make_mut(&mut policy.keys).values_mut().flat_map(|rules| &mut rules.profiles) {
+            if let crate::policy::profile::Bounds::X509(bounds) = &mut profile.bounds {
+                bounds.ext_key_usage.insert(oid(serves));
+            }
+        }
+        let decision = ask.decide_by(&policy, name("Root"));
+        let refusal = decision.verdict().unwrap_err();
+        let rule = "key.tls-ca.allow.code.subject";
+        assert_eq!(
+            (refusal.reason, &*refusal.rule),
+            (Reason::SubjectNotAllowed, rule),
+            "{}",
+            refusal.message
+        );
+        assert!(code().decide_by(&policy, name("Root")).verdict().is_ok());
     }
 }
 

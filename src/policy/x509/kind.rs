@@ -25,6 +25,17 @@ pub(crate) enum CertificateKind {
     IntermediateCa,
 }
 
+/// The purposes of which one makes a TLS server of a certificate's owner, to some verifiers.
+pub(crate) const SERVES: [&[u8]; 3] = [oids::SERVER_AUTH, oids::MICROSOFT_SGC, oids::NETSCAPE_SGC];
+
+/// Whether verifiers may take `tbs` for a TLS server's certificate: it says so, or it says nothing, and is no CA's.
+pub(super) fn serves(tbs: &TbsCertificate) -> bool {
+    let found = tbs.ext_key_usage();
+    let makes_server = |purpose: &[u8]| SERVES.contains(&purpose) || purpose == oids::ANY_EXT_KEY_USAGE;
+    let is_ca = matches!(tbs.basic_constraints(), Some(BasicConstraints::Ca { .. }));
+    !is_ca && (found.is_empty() || found.iter().any(|purpose| makes_server(purpose.as_bytes())))
+}
+
 impl CertificateKind {
     pub(crate) const ALL: [Self; 7] = [
         Self::TlsServer,
@@ -60,6 +71,11 @@ impl CertificateKind {
             Self::OcspResponder => &[oids::OCSP_SIGNING],
             Self::IntermediateCa => &[],
         }
+    }
+
+    /// Whether the certificate may be a TLS server's, or of a CA that certifies some.
+    pub(crate) fn may_serve(self) -> bool {
+        self == Self::IntermediateCa || self.purposes().iter().any(|purpose| SERVES.contains(purpose))
     }
 
     /// What keyUsage must have.

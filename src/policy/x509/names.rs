@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use countersign_tbs::der::oids;
 use countersign_tbs::x509::{Attribute, ExtensionValue, GeneralName, TbsCertificate};
 
+use super::kind::serves;
 use super::{Bounds, Case, unmatched};
 use crate::policy::canonical::write_each;
 use crate::policy::format::Limits;
@@ -70,12 +71,13 @@ pub(super) fn subject(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) 
             );
         }
     }
-    common_name_is_a_name(limits, tbs)
+    common_name_is_a_name(tbs)
 }
 
-/// RFC 6125 §6.4.4: a client that finds no DNS name may go by the common name, so a server has none but its own.
-fn common_name_is_a_name(limits: &Limits<'_, Bounds>, tbs: &TbsCertificate) -> Verdict {
-    if !limits.bounds.signs.purposes().contains(&oids::SERVER_AUTH) {
+/// RFC 6125 §6.4.4: a client that finds no DNS name may go by the common name, so a server has none but its own. The certificate
+/// says whether it is one, whatever its profile is for.
+fn common_name_is_a_name(tbs: &TbsCertificate) -> Verdict {
+    if !serves(tbs) {
         return Ok(());
     }
     let is_name = |common_name: &str| {

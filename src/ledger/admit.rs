@@ -65,18 +65,19 @@ fn contradiction(batch: &mut impl Batch, claim: &Claim, time: UnixMillis) -> Sto
     Ok(listing.against(rows, time))
 }
 
-/// The answer that an intent has had, or what is in the way since another has what it claims.
+/// The answer that an intent has had, or what is in the way since another has what it claims. A serial that is revoked comes first:
+/// its certificate is not handed out again.
 fn taken(batch: &mut impl Batch, claim: &Claim) -> Stored<Option<Conflict>> {
+    if let Unique::Serial(serial) = &claim.unique
+        && batch.is_revoked(&(claim.ca_key.spki_sha256, serial.as_bytes().to_vec()))?
+    {
+        return Ok(Some(revoked_serial()));
+    }
     if let Some(conflict) = batch.by_request(claim)?.and_then(|earlier| claim.against_request(earlier)) {
         return Ok(Some(conflict));
     }
     if let Some(conflict) = batch.by_serial(claim)?.and_then(|earlier| claim.against_serial(&earlier)) {
         return Ok(Some(conflict));
-    }
-    if let Unique::Serial(serial) = &claim.unique
-        && batch.is_revoked(&(claim.ca_key.spki_sha256, serial.as_bytes().to_vec()))?
-    {
-        return Ok(Some(revoked_serial()));
     }
     batch.by_crl_number(claim)
 }

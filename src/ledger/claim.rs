@@ -184,8 +184,8 @@ const UNKNOWN: &str = "the signer was stopped while it worked on this request, a
 const SERIAL_REUSED: &str = "this CA key has signed, or begun to sign, a certificate with this serial; take 64 random bits, or ask again \
                              with the request_id of the first time";
 
-const SERIAL_REVOKED: &str =
-    "a certificate of this CA key with this serial is revoked, for ever; take 64 random bits";
+const SERIAL_REVOKED: &str = "the certificate of this CA key with this serial is revoked, for ever, and not handed out again; ask for a new one, with a new request_id \
+     and 64 random bits as its serial";
 
 /// What is in the way of a certificate whose serial is revoked.
 pub(super) fn revoked_serial() -> Conflict {

@@ -218,6 +218,76 @@ async fn no_certificate_is_signed_whose_serial_is_revoked() {
     sign(&authority, &ledger, "ca", &web(8, "a", 3600)).await;
 }
 
+/// Whoever lost the answer asks again, and may be who the revocation is against.
+#[tokio::test]
+async fn a_certificate_that_is_revoked_is_not_handed_out_again() {
+    let authority = authority();
+    let ledger = fixture::open(&authority.config.ledger);
+    for (serial, what) in [(7, by_serial(7)), (8, by_name("h"))] {
+        let tbs = web(serial, if serial == 7 { "g" } else { "h" }, 3600);
+        let id = format!("id-{serial}");
+        let again = async || {
+            let request = Authority::request("dns:front", "ca", &tbs, Some(&id));
+            ledger.record(authority.decide(request, NOW)).await.unwrap().permitted()
+        };
+        let Permitted::Intent(intent) = again().await.unwrap() else { panic!("anew") };
+        let raw = crate::token::RawSignature::for_test(pair("ca").sign(intent.message()).as_ref());
+        let signature = raw.verify(&intent).unwrap();
+        ledger.settle(intent, Ok(signature)).unwrap();
+        assert!(matches!(again().await, Ok(Permitted::Replay(_))), "what is not revoked");
+        revoke(&authority, &ledger, what).await;
+        let refused = again().await.unwrap_err().refusal;
+        assert_eq!((refused.reason.code_word(), &*refused.rule), ("SERIAL_REUSED", "ledger.serial"));
+        assert!(refused.message.contains("not handed out again"), "{}", refused.message);
+    }
+}
+
+/// docs/policy.md has the order.
+#[tokio::test]
+async fn the_ledger_asks_in_the_order_of_the_manual() {
+    let mut authority = Authority::with_budget("budget = \"1/h\"\nfreeze_after = \"2/h\"");
+    fixture::choose_store(&mut authority.config.ledger);
+    let ledger = fixture::open(&authority.config.ledger);
+    let rule = async |tbs: &Tbs| {
+        let request = Authority::request("dns:front", "ca", tbs, Some("one"));
+        ledger.record(authority.decide(request, NOW)).await.unwrap().permitted().unwrap_err().refusal.rule
+    };
+    let (tbs, budget) = (web(1, "a", 3600), "key.ca.allow.web.budget");
+    let mut rules = Vec::new();
+    {
+        let request = Authority::request("dns:front", "ca", &tbs, Some("one"));
+        let Ok(Permitted::Intent(_intent)) =
+            ledger.record(authority.decide(request, NOW)).await.unwrap().permitted()
+        else {
+            panic!("anew")
+        };
+        // Each asks for what several rules are against, of which one comes first.
+        rules.push(rule(&web(2, "b", 3600)).await);
+        revoke(&authority, &ledger, by_serial(1)).await;
+        rules.push(rule(&tbs).await);
+        revoke(&authority, &ledger, by_subject("a")).await;
+        rules.push(rule(&tbs).await);
+    }
+    for _ in 0..2 {
+        let refused = ask(&authority, &ledger, "ca", &web(3, "c", 3600)).await.unwrap_err().refusal;
+        assert_eq!(refused.rule, budget);
+    }
+    rules.push(rule(&tbs).await);
+    rules.reverse();
+    assert_eq!(rules, ["ledger.freeze", "ledger.subject_key", "ledger.serial", "ledger.request_id"]);
+
+    let manual = include_str!("../../../docs/policy.md");
+    let (_, order) = manual.split_once("What policy permits may still be refused by the ledger").unwrap();
+    let mut rest = order.split_once("\n\n|").unwrap().0;
+    for rule in
+        rules.iter().map(String::as_str).chain(["crl_number", "budget", "ledger.good", "ledger.revoked"])
+    {
+        let (_, after) =
+            rest.split_once(rule).unwrap_or_else(|| panic!("{rule} comes later than in the manual"));
+        rest = after;
+    }
+}
+
 /// Who may have lists signed cannot have them compared without end.
 #[tokio::test]
 async fn what_is_compared_with_what_is_revoked_costs_what_is_signed_costs() {

@@ -37,6 +37,7 @@ pub(in crate::config) struct Raw {
     uris: List,
     user_principal_names: List,
     security_identifiers: List,
+    upn_without_sid: Option<Spanned<bool>>,
     policies: List,
     crl_urls: List,
     ocsp_urls: List,
@@ -282,10 +283,15 @@ fn names(
         uri: uri?,
         user_principal: user_principal?,
         security_identifiers: security_identifiers?,
+        upn_without_sid: is_set(raw.upn_without_sid.take()),
         max_names: max_names?,
     };
     if let Some(missing) = missing(kind, &names) {
         section.fault(format!("allows no certificate of kind {}: add {missing}", kind.name()));
+        return None;
+    }
+    if let Some(fault) = loosely_bound(kind, &names) {
+        section.fault(fault);
         return None;
     }
     Some(names)
@@ -311,6 +317,22 @@ fn missing(kind: CertificateKind, names: &NameBounds) -> Option<&'static str> {
         {
             Some("a table `subject`")
         }
+        _ => None,
+    }
+}
+
+/// That names of accounts are bound to none, without the file saying so; or that it says so where it means nothing.
+fn loosely_bound(kind: CertificateKind, names: &NameBounds) -> Option<&'static str> {
+    let has_principals = !names.user_principal.is_empty();
+    match (names.upn_without_sid, kind) {
+        (true, CertificateKind::SmartCardLogon) => {
+            Some("has `upn_without_sid`, but smart-card logon wants the security identifier: delete it")
+        }
+        (true, _) if !has_principals => Some("has `upn_without_sid`, but no user_principal_names: delete it"),
+        (false, _) if has_principals && names.security_identifiers.is_empty() => Some(
+            "allows user principal names and no security identifier, so that a domain controller guesses whose account it is: list \
+             security_identifiers, or say `upn_without_sid = true`",
+        ),
         _ => None,
     }
 }

@@ -121,6 +121,19 @@ const X509: &[(&str, &str)] = &[
         "24: key.tls-ca.allow.web.ext_key_usage: OCSPSigning",
     ),
     (
+        "signs = \"tls-client\"\nuser_principal_names = [\"*@example.org\"]",
+        "22: key.tls-ca.allow.web: allows user principal names and no security identifier",
+    ),
+    (
+        "signs = \"mtls-service\"\nuris = [\"spiffe://example.org/*\"]\nupn_without_sid = true",
+        "22: key.tls-ca.allow.web: has `upn_without_sid`, but no user_principal_names",
+    ),
+    (
+        "signs = \"smart-card-logon\"\nuser_principal_names = [\"*@example.org\"]\nsecurity_identifiers = [\"S-1-5-21-*\"]\n\
+         upn_without_sid = true",
+        "22: key.tls-ca.allow.web: has `upn_without_sid`, but smart-card logon",
+    ),
+    (
         "signs = \"tls-client\"\next_key_usage = [\"1.3.6.1.5.5.7.3.1\"]",
         "24: key.tls-ca.allow.web.ext_key_usage: this purpose makes a TLS server",
     ),

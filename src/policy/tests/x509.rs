@@ -62,6 +62,20 @@ user_principal_names = ["*@example.org"]
 security_identifiers = ["S-1-5-21-1-2-*"]
 max_lifetime = "10d"
 budget = "500/h"
+[key.tls-ca.allow.person]
+callers = ["dns:person"]
+signs = "tls-client"
+user_principal_names = ["*@example.org"]
+security_identifiers = ["S-1-5-21-1-2-*"]
+max_lifetime = "10d"
+budget = "500/h"
+[key.tls-ca.allow.guest]
+callers = ["dns:guest"]
+signs = "tls-client"
+user_principal_names = ["*@example.org"]
+upn_without_sid = true
+max_lifetime = "10d"
+budget = "500/h"
 [key.tls-ca.allow.code]
 callers = ["dns:code"]
 signs = "code-signing"
@@ -224,6 +238,11 @@ fn card() -> Ask {
     let principal = GeneralName::UserPrincipalName("alice@example.org".to_owned());
     let more = vec![Value::SecurityIdentifier("S-1-5-21-1-2-3".to_owned())];
     Ask { more, ..ask("dns:card", &[oids::CLIENT_AUTH, oids::SMART_CARD_LOGON], &[principal]) }
+}
+
+/// A client by the name of an account.
+fn person() -> Ask {
+    Ask { caller: "dns:person", purposes: vec![oids::CLIENT_AUTH], ..card() }
 }
 
 fn code() -> Ask {
@@ -411,6 +430,7 @@ pub(super) fn refused() -> Vec<(Ask, Reason, &'static str)> {
         (Ask { names: vec![uri("spiffe://example.com/web")], ..service() }, Reason::NameNotAllowed, "uris"),
         (Ask { names: vec![GeneralName::UserPrincipalName("root@example.com".to_owned())], ..card() }, Reason::NameNotAllowed, "user_principal_names"),
         (Ask { more: vec![Value::SecurityIdentifier("S-1-5-21-9-2-3".to_owned())], ..card() }, Reason::NameNotAllowed, "security_identifiers"),
+        (Ask { more: Vec::new(), ..person() }, Reason::NameNotAllowed, "upn_without_sid"),
         (with(client(), Value::CertificatePolicies(vec![policy("2.5.29.32.0")])), Reason::CertificatePolicyNotAllowed, "policies"),
         (with(client(), crl("http://crl.example.org/ca.crl")), Reason::UrlNotAllowed, "crl_urls"),
         (with(without(web(), |value| matches!(value, Value::CrlDistributionPoints(_))), crl("http://evil.example.org/ca.crl")), Reason::UrlNotAllowed, "crl_urls"),
@@ -435,6 +455,8 @@ fn permits_a_certificate_of_every_kind() {
         (client(), "client"),
         (service(), "service"),
         (card(), "card"),
+        (person(), "person"),
+        (Ask { caller: "dns:guest", more: Vec::new(), ..person() }, "guest"),
         (code(), "code"),
         (responder(), "responder"),
         (department(), "department"),

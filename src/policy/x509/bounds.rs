@@ -78,6 +78,7 @@ pub(super) const RULES: &[Bounded<TbsCertificate>] = &[
     ("uris", saw::names, names::uris),
     ("user_principal_names", saw::names, names::user_principal_names),
     ("security_identifiers", saw::extensions, names::security_identifiers),
+    ("upn_without_sid", saw::names, names::upn_without_sid),
     ("subject", saw::subject, names::subject),
     ("policies", saw::extensions, extensions::policies),
     ("crl_urls", saw::extensions, extensions::crl_urls),

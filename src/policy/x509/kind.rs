@@ -36,6 +36,12 @@ pub(super) fn serves(tbs: &TbsCertificate) -> bool {
     !is_ca && (found.is_empty() || found.iter().any(|purpose| makes_server(purpose.as_bytes())))
 }
 
+/// Whether it has the account's security identifier.
+pub(super) fn has_sid(tbs: &TbsCertificate) -> bool {
+    let is_sid = |value: &ExtensionValue| matches!(value, ExtensionValue::SecurityIdentifier(_));
+    tbs.extensions().iter().any(|extension| is_sid(&extension.value))
+}
+
 impl CertificateKind {
     pub(crate) const ALL: [Self; 7] = [
         Self::TlsServer,
@@ -152,8 +158,6 @@ impl CertificateKind {
         if principals != 1 {
             return Some("it does not have exactly one user principal name");
         }
-        let is_sid = |value: &ExtensionValue| matches!(value, ExtensionValue::SecurityIdentifier(_));
-        let has_sid = tbs.extensions().iter().any(|extension| is_sid(&extension.value));
-        (!has_sid).then_some("it lacks the account's security identifier (1.3.6.1.4.1.311.25.2)")
+        (!has_sid(tbs)).then_some("it lacks the account's security identifier (1.3.6.1.4.1.311.25.2)")
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use countersign_tbs::der::oids;
 use countersign_tbs::x509::{Attribute, ExtensionValue, GeneralName, TbsCertificate};
 
-use super::kind::serves;
+use super::kind::{has_sid, serves};
 use super::{Bounds, Case, unmatched};
 use crate::policy::canonical::write_each;
 use crate::policy::format::Limits;
@@ -29,6 +29,8 @@ pub(crate) struct NameBounds {
     pub(crate) uri: BTreeSet<Pattern>,
     pub(crate) user_principal: BTreeSet<Pattern>,
     pub(crate) security_identifiers: BTreeSet<Pattern>,
+    /// Whether there may be a user principal name where there is no security identifier.
+    pub(crate) upn_without_sid: bool,
     /// How many alternative names.
     pub(crate) max_names: usize,
 }
@@ -45,7 +47,8 @@ impl NameBounds {
         write_each(out, "email_address", &self.email)?;
         write_each(out, "uri", &self.uri)?;
         write_each(out, "user_principal_name", &self.user_principal)?;
-        write_each(out, "security_identifier", &self.security_identifiers)
+        write_each(out, "security_identifier", &self.security_identifiers)?;
+        writeln!(out, "upn_without_sid {}", self.upn_without_sid)
     }
 }
 
@@ -155,11 +158,32 @@ pub(super) fn uris(limits: &Limits<'_, Bounds>, case: &Case<'_>) -> Verdict {
 }
 
 pub(super) fn user_principal_names(limits: &Limits<'_, Bounds>, case: &Case<'_>) -> Verdict {
-    let principals = of_kind(case.tbs, |name| match name {
+    let allowed = &limits.bounds.names.user_principal;
+    matching(limits, "user principal name", user_principals(case.tbs), allowed)
+}
+
+/// A domain controller takes a client's certificate for a login, too, and guesses the account from the name where there is no
+/// security identifier (CVE-2022-26923).
+pub(super) fn upn_without_sid(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {
+    let may_be = limits.bounds.names.upn_without_sid || has_sid(tbs);
+    match user_principals(tbs).next().filter(|_| !may_be) {
+        None => Ok(()),
+        Some(name) => {
+            let (name, profile) = (quoted(name), limits.profile);
+            let message = format!(
+                "user principal name {name} is without the account's security identifier (1.3.6.1.4.1.311.25.2), which profile {profile} \
+                 wants beside it"
+            );
+            object(Reason::NameNotAllowed, message)
+        }
+    }
+}
+
+fn user_principals(tbs: &TbsCertificate) -> impl Iterator<Item = &str> {
+    of_kind(tbs, |name| match name {
         GeneralName::UserPrincipalName(principal) => Some(principal),
         _ => None,
-    });
-    matching(limits, "user principal name", principals, &limits.bounds.names.user_principal)
+    })
 }
 
 pub(super) fn security_identifiers(limits: &Limits<'_, Bounds>, Case { tbs, .. }: &Case<'_>) -> Verdict {

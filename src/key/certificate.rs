@@ -84,16 +84,14 @@ pub enum UnfitCertificate {
         lack: &'static str,
     },
     /// It is not valid now.
-    #[error(
-        "this certificate is valid from {from} to {to}, in seconds since 1970, and it is {now}; renew it"
-    )]
+    #[error("this certificate is valid from {from} to {to}, and it is {now}; renew it")]
     NotValid {
         /// Its first second.
-        from: u64,
+        from: UnixTime,
         /// Its last second.
-        to: u64,
+        to: UnixTime,
         /// The clock.
-        now: u64,
+        now: UnixTime,
     },
     /// It is another key's (field-notes R38).
     #[error("this is the certificate of {certified}; the token holds {found}")]
@@ -226,9 +224,10 @@ impl KeyCertificate {
     pub fn valid(&self, now: UnixTime) -> Result<(), UnfitCertificate> {
         for tbs in [self.own(), self.ca()] {
             let validity = tbs.validity();
-            let (from, to) = (validity.not_before.unix_secs(), validity.not_after.unix_secs());
-            if !(from..=to).contains(&now.0) {
-                return Err(UnfitCertificate::NotValid { from, to, now: now.0 });
+            let from = UnixTime(validity.not_before.unix_secs());
+            let to = UnixTime(validity.not_after.unix_secs());
+            if !(from..=to).contains(&now) {
+                return Err(UnfitCertificate::NotValid { from, to, now });
             }
         }
         Ok(())

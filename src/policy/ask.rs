@@ -135,7 +135,7 @@ impl Policy {
         let saw = || asked.kind.to_string();
         answer(observer, Place::BuiltIn("tbs_kind"), saw, of_kind(&key, purpose, asked.kind))?;
         if let Some(turn) = asked.ca_keys.turn(&key) {
-            let saw = || format!("{} at {}", asked.kind, asked.now.unix.0);
+            let saw = || format!("{} at {}", asked.kind, asked.now.unix);
             answer(observer, Place::BuiltIn("turn"), saw, in_turn(&key, turn, asked.kind, asked.now.unix))?;
         }
         if asked.ca_keys.await_certificate(&key) {

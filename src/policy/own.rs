@@ -14,7 +14,7 @@ use countersign_tbs::x509::{BasicConstraints, Extension, ExtensionValue, Name, R
 use crate::policy::canonical::{write_each, write_validity};
 use crate::policy::format::{Bounded, BuiltIn, Format, Limits};
 use crate::policy::pattern::{Pattern, any_matches};
-use crate::policy::quote::{listed, quoted};
+use crate::policy::quote::{duration, listed, quoted};
 use crate::policy::validity::{Period, ValidityBounds};
 use crate::policy::{Case, Reason, Verdict, object, profile};
 
@@ -184,7 +184,7 @@ fn saw_beginning(case: &Case<'_, RootCertificate>) -> String {
 }
 
 fn saw_lifetime(case: &Case<'_, RootCertificate>) -> String {
-    format!("valid for {} s from now on", period(case.tbs).usable(case.now))
+    format!("valid for {} from now on", duration(period(case.tbs).usable(case.now)))
 }
 
 /// Whether it is an extension that a CA asks for, or has in a root's certificate.

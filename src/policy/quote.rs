@@ -1,6 +1,10 @@
-//! Text from outside, made safe for one line of a message: escaped and of bounded length.
+//! Text from outside, made safe for one line of a message: escaped and of bounded length. Numbers of seconds, as people write them.
 
 use std::fmt::Write;
+
+use countersign_tbs::der::Time;
+
+use crate::key::UnixTime;
 
 /// How many characters of one value a message shows.
 const MAX_VALUE: usize = 64;
@@ -25,6 +29,23 @@ pub(super) fn listed<T: ToString>(items: impl ExactSizeIterator<Item = T>) -> St
     }
 }
 
+/// So many seconds as a configuration writes them: `7d`, `16h`, `1m 30s`.
+pub(super) fn duration(secs: u64) -> String {
+    let (mut rest, mut parts) = (secs, Vec::new());
+    for (unit, len) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
+        if rest >= len {
+            parts.push(format!("{}{unit}", rest / len));
+            rest %= len;
+        }
+    }
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+/// A second of a certificate, a list or a response: RFC 3339, in UTC.
+pub(super) fn at(time: Time) -> UnixTime {
+    UnixTime(time.unix_secs())
+}
+
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
@@ -47,13 +68,31 @@ fn cut(value: &str) -> (&str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{listed, quoted};
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::{duration, listed, quoted};
 
     #[test]
     fn keeps_outside_text_on_one_short_line() {
         assert_eq!(quoted("a\n\u{1b}[31m\"b"), r#""a\n\u{1b}[31m\"b""#);
         assert_eq!(quoted(&"ä".repeat(65)), format!("{:?}…", "ä".repeat(64)));
         assert!(quoted(&"\u{7}".repeat(100_000)).len() < 1_000);
+    }
+
+    #[test]
+    fn durations_are_what_a_configuration_may_say() {
+        for (secs, text) in [
+            (0, "0s"),
+            (90, "1m 30s"),
+            (57_600, "16h"),
+            (86_400, "1d"),
+            (604_800, "7d"),
+            (2_592_001, "30d 1s"),
+        ] {
+            assert_eq!(duration(secs), text);
+            assert_eq!(humantime::parse_duration(text).unwrap().as_secs(), secs);
+        }
+        assert_eq!(duration(u64::MAX), "213503982334601d 7h 15s");
     }
 
     #[test]

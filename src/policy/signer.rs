@@ -5,7 +5,7 @@
 
 use countersign_tbs::x509::{KeyId, KeyUsage, Name, SignatureAlgorithm};
 
-use crate::policy::quote::quoted;
+use crate::policy::quote::{at, quoted};
 use crate::policy::{Case, Objection, Reason, Verdict, object};
 
 /// The issuer is who is certified.
@@ -81,8 +81,8 @@ pub(super) fn saw_key_usage<T>(case: &Case<'_, T>) -> String {
 }
 
 pub(super) fn saw_validity<T>(case: &Case<'_, T>) -> String {
-    let Ok(certificate) = case.certificate() else { return format!("now {}", case.now.0) };
+    let Ok(certificate) = case.certificate() else { return format!("now {}", case.now) };
     let validity = certificate.own().validity();
-    let (from, to) = (validity.not_before.unix_secs(), validity.not_after.unix_secs());
-    format!("the key's certificate valid {from} to {to}, now {}", case.now.0)
+    let (from, to) = (at(validity.not_before), at(validity.not_after));
+    format!("the key's certificate valid {from} to {to}, now {}", case.now)
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::key::UnixTime;
+use crate::policy::quote::duration;
 use crate::policy::{Reason, Verdict, object};
 
 /// A validity, in seconds since 1970, and what its format calls the two.
@@ -48,8 +49,8 @@ impl Period {
     pub(super) fn beginning(&self, now: UnixTime) -> String {
         let [after, _] = self.fields;
         match now.0.checked_sub(self.after) {
-            Some(past) => format!("{after} is {past} s ago"),
-            None => format!("{after} is {} s ahead", self.after.saturating_sub(now.0)),
+            Some(past) => format!("{after} is {} ago", duration(past)),
+            None => format!("{after} is {} ahead", duration(self.after.saturating_sub(now.0))),
         }
     }
 }
@@ -69,7 +70,9 @@ impl ValidityBounds {
             return Ok(());
         }
         let message = format!(
-            "the certificate could be used for {lifetime} s; profile {profile} wants {limit} s at least"
+            "the certificate could be used for {}; profile {profile} wants {} at least",
+            duration(lifetime),
+            duration(limit)
         );
         object(Reason::LifetimeTooShort, message)
     }
@@ -79,8 +82,9 @@ impl ValidityBounds {
         if lifetime <= limit {
             return Ok(());
         }
+        let (lifetime, limit) = (duration(lifetime), duration(limit));
         let message =
-            format!("the certificate could be used for {lifetime} s; profile {profile} allows {limit} s");
+            format!("the certificate could be used for {lifetime}; profile {profile} allows {limit}");
         object(Reason::LifetimeTooLong, message)
     }
 }
@@ -100,7 +104,8 @@ impl UpdateBounds {
             return Ok(());
         }
         let [_, next] = period.fields;
-        let message = format!("{next} is {ahead} s ahead; profile {profile} allows {limit} s");
+        let (ahead, limit) = (duration(ahead), duration(limit));
+        let message = format!("{next} is {ahead} ahead; profile {profile} allows {limit}");
         object(Reason::NextUpdateTooLate, message)
     }
 }
@@ -110,7 +115,7 @@ fn backdating(limit: Duration, profile: &str, period: &Period, now: UnixTime) ->
     if past <= limit {
         return Ok(());
     }
-    let message = format!("{}; profile {profile} allows {limit} s", period.beginning(now));
+    let message = format!("{}; profile {profile} allows {}", period.beginning(now), duration(limit));
     object(Reason::BackdatedTooFar, message)
 }
 
@@ -119,6 +124,6 @@ fn start_within(limit: Duration, profile: &str, period: &Period, now: UnixTime) 
     if ahead <= limit {
         return Ok(());
     }
-    let message = format!("{}; profile {profile} allows {limit} s", period.beginning(now));
+    let message = format!("{}; profile {profile} allows {}", period.beginning(now), duration(limit));
     object(Reason::StartsTooLate, message)
 }

@@ -9,7 +9,7 @@ use countersign_tbs::x509::KeyUsage;
 use super::{Case, saw};
 use crate::key::KeyPurpose;
 use crate::policy::format::BuiltIn;
-use crate::policy::quote::quoted;
+use crate::policy::quote::{at, quoted};
 use crate::policy::{Reason, Verdict, object, signer};
 
 /// The rules, in the order in which they are asked.
@@ -76,11 +76,11 @@ fn key_usage(case: &Case<'_>) -> Verdict {
 fn next_update(case: &Case<'_>) -> Verdict {
     let (next, end) = (case.tbs.next_update(), case.certificate()?.own().validity().not_after);
     if next.unix_secs() <= case.now.0 {
-        let message = format!("nextUpdate {} has passed; it is {} now", next.unix_secs(), case.now.0);
+        let message = format!("nextUpdate {} has passed; it is {} now", at(next), case.now);
         return object(Reason::NextUpdatePassed, message);
     }
     if next > end {
-        let (next, end) = (next.unix_secs(), end.unix_secs());
+        let (next, end) = (at(next), at(end));
         let message = format!("nextUpdate {next} is after the end of the key's certificate, {end}");
         return object(Reason::OutlivesIssuer, message);
     }
@@ -103,11 +103,8 @@ fn revocation_times(Case { tbs, .. }: &Case<'_>) -> Verdict {
     match tbs.entries().find(|entry| entry.revoked > this) {
         None => Ok(()),
         Some(entry) => {
-            let (serial, revoked) = (entry.serial, entry.revoked.unix_secs());
-            let message = format!(
-                "certificate {serial} is revoked at {revoked}, after thisUpdate, {}",
-                this.unix_secs()
-            );
+            let (serial, revoked, this) = (entry.serial, at(entry.revoked), at(this));
+            let message = format!("certificate {serial} is revoked at {revoked}, after thisUpdate, {this}");
             object(Reason::RevokedInFuture, message)
         }
     }

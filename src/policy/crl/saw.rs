@@ -3,6 +3,7 @@
 use countersign_tbs::crl::TbsCertList;
 
 use super::{Case, period};
+use crate::key::UnixTime;
 use crate::policy::quote::listed;
 use crate::policy::signer;
 
@@ -24,7 +25,7 @@ pub(super) fn signature_algorithm(Case { tbs, .. }: &Case<'_>) -> String {
 
 pub(super) fn updates(case: &Case<'_>) -> String {
     let period = period(case.tbs);
-    format!("thisUpdate {}, nextUpdate {}, now {}", period.after, period.before, case.now.0)
+    format!("thisUpdate {}, nextUpdate {}, now {}", UnixTime(period.after), UnixTime(period.before), case.now)
 }
 
 pub(super) fn beginning(case: &Case<'_>) -> String {

@@ -12,6 +12,7 @@ use countersign_tbs::x509::{KeyUsage, TbsCertificate};
 
 use super::{Case, saw};
 use crate::policy::format::BuiltIn;
+use crate::policy::quote::at;
 use crate::policy::{Reason, Verdict, object, signer};
 
 /// The rules, in the order in which they are asked.
@@ -80,11 +81,8 @@ fn this_update(Case { tbs, .. }: &Case<'_>) -> Verdict {
     match tbs.responses().iter().find(|response| response.this_update > made) {
         None => Ok(()),
         Some(response) => {
-            let (serial, this) = (&response.cert_id.serial, response.this_update.unix_secs());
-            let message = format!(
-                "thisUpdate {this} of certificate {serial} is after producedAt, {}",
-                made.unix_secs()
-            );
+            let (serial, this, made) = (&response.cert_id.serial, at(response.this_update), at(made));
+            let message = format!("thisUpdate {this} of certificate {serial} is after producedAt, {made}");
             object(Reason::StatusInFuture, message)
         }
     }
@@ -98,7 +96,7 @@ fn next_update(Case { tbs, now, .. }: &Case<'_>) -> Verdict {
         None => Ok(()),
         Some(response) => {
             let serial = &response.cert_id.serial;
-            let message = format!("nextUpdate of certificate {serial} has passed; it is {} now", now.0);
+            let message = format!("nextUpdate of certificate {serial} has passed; it is {now} now");
             object(Reason::NextUpdatePassed, message)
         }
     }
@@ -108,9 +106,10 @@ fn revocation_times(Case { tbs, .. }: &Case<'_>) -> Verdict {
     let made = tbs.produced_at();
     for response in tbs.responses() {
         match response.status {
-            CertStatus::Revoked { at, .. } if at > made => {
-                let (serial, at, made) = (&response.cert_id.serial, at.unix_secs(), made.unix_secs());
-                let message = format!("certificate {serial} is revoked at {at}, after producedAt, {made}");
+            CertStatus::Revoked { at: revoked, .. } if revoked > made => {
+                let (serial, revoked, made) = (&response.cert_id.serial, at(revoked), at(made));
+                let message =
+                    format!("certificate {serial} is revoked at {revoked}, after producedAt, {made}");
                 return object(Reason::RevokedInFuture, message);
             }
             CertStatus::Revoked { .. } | CertStatus::Good | CertStatus::Unknown => {}

@@ -3,7 +3,8 @@
 use countersign_tbs::ocsp::{ResponderId, SingleResponse};
 
 use super::{Case, built_in, period};
-use crate::policy::quote::{hex, listed, quoted};
+use crate::key::UnixTime;
+use crate::policy::quote::{at, hex, listed, quoted};
 
 pub(super) fn responder(Case { tbs, .. }: &Case<'_>) -> String {
     match tbs.responder() {
@@ -23,10 +24,10 @@ pub(super) fn count(Case { tbs, .. }: &Case<'_>) -> String {
 
 pub(super) fn updates(case: &Case<'_>) -> String {
     let updates = case.tbs.responses().iter().map(|response| {
-        let next = response.next_update.map_or("none".to_owned(), |next| next.unix_secs().to_string());
-        format!("thisUpdate {} nextUpdate {next}", response.this_update.unix_secs())
+        let next = response.next_update.map_or("none".to_owned(), |next| at(next).to_string());
+        format!("thisUpdate {} nextUpdate {next}", at(response.this_update))
     });
-    format!("{}; producedAt {}, now {}", listed(updates), period(case.tbs).after, case.now.0)
+    format!("{}; producedAt {}, now {}", listed(updates), UnixTime(period(case.tbs).after), case.now)
 }
 
 pub(super) fn beginning(case: &Case<'_>) -> String {

@@ -10,6 +10,7 @@ use countersign_tbs::x509::{BasicConstraints, ExtensionValue, KeyUsage, RootCert
 use super::{Own, is_a_cas, saw_beginning, saw_extensions, saw_public_key, saw_subject};
 use crate::policy::ask::Comparison;
 use crate::policy::format::BuiltIn;
+use crate::policy::quote::at;
 use crate::policy::x509::{MIN_SERIAL_OCTETS, derived_from};
 use crate::policy::{Case, Objection, Reason, Verdict, object, signer};
 
@@ -128,7 +129,7 @@ fn validity(case: &Case<'_, RootCertificate>) -> Verdict {
         );
     }
     if not_after.unix_secs() < case.now.0 {
-        let message = format!("notAfter {} is over; it is {} now", not_after.unix_secs(), case.now.0);
+        let message = format!("notAfter {} is over; it is {} now", at(not_after), case.now);
         return object(Reason::CertificateExpired, message);
     }
     Ok(())

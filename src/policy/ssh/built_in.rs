@@ -7,7 +7,7 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{CertificateTbs, CertificateType, SubjectKey};
 
 use super::{Case, saw};
-use crate::key::KeyPurpose;
+use crate::key::{KeyPurpose, UnixTime};
 use crate::policy::ask::Comparison;
 use crate::policy::format::BuiltIn;
 use crate::policy::quote::quoted;
@@ -89,7 +89,7 @@ fn validity(Case { tbs, now, .. }: &Case<'_>) -> Verdict {
         return object(Reason::ValidForever, "valid_before is 2^64-1, which means forever; give it an end");
     }
     if before <= now.0 {
-        let message = format!("valid_before {before} is over; it is {} now", now.0);
+        let message = format!("valid_before {} is over; it is {now} now", UnixTime(before));
         return object(Reason::CertificateExpired, message);
     }
     Ok(())

@@ -4,7 +4,8 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{Options, SubjectKey};
 
 use super::{Case, period};
-use crate::policy::quote::{listed, quoted};
+use crate::key::UnixTime;
+use crate::policy::quote::{duration, listed, quoted};
 
 pub(super) fn ca_key(Case { tbs, .. }: &Case<'_>) -> String {
     format!("CA key {}", tbs.ca_key().fingerprint())
@@ -31,7 +32,11 @@ pub(super) fn count_of_principals(Case { tbs, .. }: &Case<'_>) -> String {
 }
 
 pub(super) fn validity(Case { tbs, now, .. }: &Case<'_>) -> String {
-    format!("valid_after {}, valid_before {}, now {}", tbs.valid_after(), tbs.valid_before(), now.0)
+    let before = match tbs.valid_before() {
+        u64::MAX => "forever".to_owned(),
+        before => UnixTime(before).to_string(),
+    };
+    format!("valid_after {}, valid_before {before}, now {now}", UnixTime(tbs.valid_after()))
 }
 
 pub(super) fn beginning(case: &Case<'_>) -> String {
@@ -39,7 +44,7 @@ pub(super) fn beginning(case: &Case<'_>) -> String {
 }
 
 pub(super) fn lifetime(case: &Case<'_>) -> String {
-    format!("usable for {} s", period(case.tbs).usable(case.now))
+    format!("usable for {}", duration(period(case.tbs).usable(case.now)))
 }
 
 pub(super) fn subject_key(case: &Case<'_>) -> String {

@@ -124,6 +124,29 @@ fn messages_are_one_short_line_whatever_the_request_says() {
     }
 }
 
+/// Durations as a configuration has them, and times that nobody has to convert.
+#[test]
+fn messages_have_times_and_durations_as_people_write_them() {
+    let ok = Wish::default;
+    for (wish, says) in [
+        (
+            Wish { before: NOW + 24 * HOUR, ..ok() },
+            "the certificate could be used for 1d; profile staff allows 1h",
+        ),
+        (
+            Wish { before: NOW + 59, ..ok() },
+            "the certificate could be used for 59s; profile staff wants 1m at least",
+        ),
+        (Wish { after: NOW - 90, ..ok() }, "valid_after is 1m 30s ago; profile staff allows 1m"),
+        (
+            Wish { after: NOW - 30, before: NOW, ..ok() },
+            "valid_before 2027-01-15T08:00:00Z is over; it is 2027-01-15T08:00:00Z now",
+        ),
+    ] {
+        assert_eq!(wish.refused_for().message, says);
+    }
+}
+
 #[test]
 fn message_names_the_value_the_profile_and_what_it_allows() {
     let refusal = Wish { principals: names(["root"]), ..Wish::default() }.refused_for();

@@ -11,7 +11,7 @@ use countersign_tbs::x509::{BasicConstraints, GeneralName, TbsCertificate};
 
 use super::{Case, saw};
 use crate::policy::format::BuiltIn;
-use crate::policy::quote::quoted;
+use crate::policy::quote::{at, quoted};
 use crate::policy::{Reason, Verdict, object, signer, subject_key as any_key};
 
 /// The rules, in the order in which they are asked.
@@ -81,7 +81,7 @@ fn validity(Case { tbs, now, .. }: &Case<'_>) -> Verdict {
         );
     }
     if not_after.unix_secs() < now.0 {
-        let message = format!("notAfter {} is over; it is {} now", not_after.unix_secs(), now.0);
+        let message = format!("notAfter {} is over; it is {now} now", at(not_after));
         return object(Reason::CertificateExpired, message);
     }
     Ok(())
@@ -90,12 +90,12 @@ fn validity(Case { tbs, now, .. }: &Case<'_>) -> Verdict {
 fn issuer_validity(case: &Case<'_>) -> Verdict {
     let (found, issuer) = (case.tbs.validity(), case.certificate()?.ca().validity());
     if found.not_after > issuer.not_after {
-        let (found, issuer) = (found.not_after.unix_secs(), issuer.not_after.unix_secs());
+        let (found, issuer) = (at(found.not_after), at(issuer.not_after));
         let message = format!("notAfter {found} is after that of the CA's certificate, {issuer}");
         return object(Reason::OutlivesIssuer, message);
     }
     if found.not_before < issuer.not_before {
-        let (found, issuer) = (found.not_before.unix_secs(), issuer.not_before.unix_secs());
+        let (found, issuer) = (at(found.not_before), at(issuer.not_before));
         let message = format!("notBefore {found} is before that of the CA's certificate, {issuer}");
         return object(Reason::PrecedesIssuer, message);
     }

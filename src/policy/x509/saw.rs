@@ -4,7 +4,8 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::x509::{BasicConstraints, ExtensionValue};
 
 use super::{Case, bounds, period};
-use crate::policy::quote::{listed, quoted};
+use crate::key::UnixTime;
+use crate::policy::quote::{duration, listed, quoted};
 use crate::policy::signer;
 
 pub(super) fn issuer(Case { tbs, .. }: &Case<'_>) -> String {
@@ -25,7 +26,7 @@ pub(super) fn serial(Case { tbs, .. }: &Case<'_>) -> String {
 
 pub(super) fn validity(case: &Case<'_>) -> String {
     let period = period(case.tbs);
-    format!("notBefore {}, notAfter {}, now {}", period.after, period.before, case.now.0)
+    format!("notBefore {}, notAfter {}, now {}", UnixTime(period.after), UnixTime(period.before), case.now)
 }
 
 pub(super) fn beginning(case: &Case<'_>) -> String {
@@ -33,7 +34,7 @@ pub(super) fn beginning(case: &Case<'_>) -> String {
 }
 
 pub(super) fn lifetime(case: &Case<'_>) -> String {
-    format!("usable for {} s", period(case.tbs).usable(case.now))
+    format!("usable for {}", duration(period(case.tbs).usable(case.now)))
 }
 
 pub(super) fn subject_key(case: &Case<'_>) -> String {

@@ -265,9 +265,18 @@ async fn issue(client: &Client, args: &SignArgs, subject_key: SubjectKey) -> any
         priority: if args.interactive { Priority::Interactive } else { Priority::Bulk }.into(),
         ..SignRequest::default()
     };
-    let response = client.sign(request).await.map_err(refused)?;
+    let host = args.subject.host;
+    let response = client.sign(request).await.map_err(|error| refused(with_option(error, host)))?;
     let certificate = finished(&tbs, &response)?;
     Ok(Issued { certificate, ca, request_id, response })
+}
+
+/// A refusal, and which option makes the type of certificate that the key is for.
+fn with_option(mut error: CallError, host: bool) -> CallError {
+    if error.reason == "CERTIFICATE_TYPE_NOT_ALLOWED" {
+        error.message.push_str(if host { " (leave out --host)" } else { " (give --host)" });
+    }
+    error
 }
 
 /// The finished certificate, if it is the one that was asked for. Its signature is for sshd to verify.

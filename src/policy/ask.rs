@@ -165,7 +165,7 @@ impl Policy {
         let now = asked.now.unix;
         let case = Case { ca_keys: asked.ca_keys, key, purpose, tbs, now, blocklist: &self.blocklist };
         built_in(&case, observer)?;
-        first_permitting(self.profiles(asked.caller, key), &case, observer)
+        first_permitting(self.profiles(asked.caller, key), asked.caller, &case, observer)
             .map_err(|refusal| refusal.unwrap_or_else(key_not_available))
     }
 

@@ -6,8 +6,10 @@
 
 use countersign_tbs::TbsKind;
 
+use crate::caller::CallerName;
 use crate::policy::ask::{Observer, Place, answer};
 use crate::policy::profile::{Bounds, Profile};
+use crate::policy::quote::listed;
 use crate::policy::{Case, Reason, Refusal, Verdict, object};
 
 /// A format of TBS.
@@ -58,25 +60,46 @@ pub(super) fn built_in<T: Format>(case: &Case<'_, T>, observer: &mut impl Observ
     rules.try_for_each(|(name, saw, rule)| answer(observer, Place::BuiltIn(name), || saw(case), rule(case)))
 }
 
-/// Finds the first profile, by name, that permits the case; its path is the deciding rule.
+/// Finds the first of the caller's profiles, by name, that permits the case; its path is the deciding rule.
 ///
 /// # Errors
 /// The refusal of the profile that got furthest down its rules, the first by name among equals: the one that the caller
-/// most likely meant. `None` if there are no profiles.
+/// most likely meant. If none is for this format, it says so of all of them. `None` if there are no profiles.
 pub(super) fn first_permitting<'a, T: Format>(
     profiles: impl Iterator<Item = &'a Profile>,
+    caller: &CallerName,
     case: &Case<'_, T>,
     observer: &mut impl Observer,
 ) -> Result<&'a Profile, Option<Refusal>> {
-    let mut furthest = None;
+    let (mut furthest, mut kinds) = (None, Vec::new());
     for profile in profiles {
+        kinds.push(format!("{}: {}", profile.name, profile.bounds.kind()));
         let Err((depth, refusal)) = check(profile, case, observer) else { return Ok(profile) };
         if furthest.as_ref().is_none_or(|(best, _)| depth > *best) {
             furthest = Some((depth, refusal));
         }
     }
-    Err(furthest.map(|(_, refusal)| refusal))
+    Err(furthest.map(|(depth, refusal)| match depth {
+        OTHER_FORMAT => Refusal { message: no_profile::<T>(caller, case, &kinds), ..refusal },
+        _ => refusal,
+    }))
 }
+
+/// What is said where no profile is for the format, and each of them is equally wrong.
+fn no_profile<T: Format>(caller: &CallerName, case: &Case<'_, T>, kinds: &[String]) -> String {
+    let signs = match T::KIND {
+        TbsKind::SshCertificate | TbsKind::X509Certificate => "for such certificates",
+        TbsKind::X509Crl => "with signs = \"crl\"",
+        TbsKind::OcspResponse => "with signs = \"ocsp-response\"",
+        TbsKind::X509Request => "with signs = \"certificate-request\"",
+        TbsKind::X509Root => "with signs = \"root-ca\"",
+    };
+    let kinds = listed(kinds.iter());
+    format!("no profile of {} for {caller} signs {} ({kinds}); have one added {signs}", case.key, T::KIND)
+}
+
+/// How far a profile for another format gets.
+const OTHER_FORMAT: usize = 0;
 
 /// The first refusal, with the number of rules that were content before it.
 fn check<T: Format>(
@@ -89,7 +112,7 @@ fn check<T: Format>(
             format!("profile {} is for {}, not for {}", profile.name, profile.bounds.kind(), T::KIND);
         let said = object(Reason::TbsKindNotAllowed, message);
         return answer(observer, Place::Profile(profile, SIGNS), || T::KIND.to_string(), said)
-            .map_err(|refusal| (0, refusal));
+            .map_err(|refusal| (OTHER_FORMAT, refusal));
     };
     let limits = Limits { profile: &profile.name, bounds };
     for (depth, (name, saw, rule)) in (1..).zip(T::BOUNDED) {

@@ -187,6 +187,26 @@ fn a_refused_sign_says_why_and_writes_nothing() {
     assert!(!site.path("id-cert.pub").exists());
 }
 
+/// A key whose certificates are the other type's: the option that was forgotten, or too much.
+#[test]
+fn a_refused_sign_of_the_other_type_names_the_option() {
+    let host_ca = "[key.host-ca]\npurpose = \"ssh-host-ca\"\nscheme = \"ecdsa-p256-sha256\"\ntoken = \"soft\"\n\
+                   [key.host-ca.allow.all]\ncallers = [\"spiffe://countersign.example/front-end\"]\n\
+                   principals = [\"alice\"]\nmax_lifetime = \"1h\"\nbudget = \"10/h\"\n";
+    let site = Site::new(&format!("{USER_CA}\n{host_ca}"));
+    let daemon = site.serve();
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let to_sign = ["--public-key", "id.pub", "--principal", "alice", "--lifetime", "10m"];
+    for (args, says) in [
+        (&["user-ca", "--host"][..], "is for purpose ssh-user-ca (leave out --host)"),
+        (&["host-ca"], "is for purpose ssh-host-ca (give --host)"),
+    ] {
+        let refused = site.sign_command(&daemon, FRONT_END, &[args, &to_sign[..]].concat()).output().unwrap();
+        let message = text(&refused.stderr);
+        assert!(message.contains(says), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn ledger_show_escapes_what_came_from_outside() {
     let site = Site::new(USER_CA);

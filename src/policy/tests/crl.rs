@@ -179,6 +179,17 @@ fn a_list_by_a_key_for_responses_is_not_even_read() {
     assert_eq!((refusal.reason, &*refusal.rule), (Reason::TbsKindNotAllowed, "built-in.tbs_kind"));
 }
 
+/// No one profile is more to blame than the others.
+#[test]
+fn where_no_profile_is_for_lists_the_refusal_names_them_all() {
+    let authority = Authority::new();
+    let request = Authority::request("dns:delta", "ca", &crate::policy::fixture::response("CA"), None);
+    let refusal = authority.decide(request, NOW).verdict().unwrap_err().clone();
+    let wanted = "no profile of ca for dns:delta signs ocsp-response (delta: x509-crl); have one added with signs = \"ocsp-response\"";
+    assert_eq!((refusal.reason, &*refusal.message), (Reason::TbsKindNotAllowed, wanted));
+    assert_eq!(refusal.rule, "key.ca.allow.delta.signs");
+}
+
 #[test]
 fn only_callers_of_a_profile_for_lists_may_send_long_requests() {
     let authority = Authority::new();

@@ -88,9 +88,24 @@ pub struct Wanted {
 /// Why a step is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// Nothing says that the key takes another's place.
+    /// No key has this name, neither in service nor, to retire, in the log.
+    #[error("there is no [key.{0}] in the configuration that the signer runs by; name a key that there is")]
+    NoKey(String),
+    /// The step is of the key at the other end.
+    #[error("{key} is the {end} key; {step} {other}")]
+    OtherEnd {
+        /// The key that was named.
+        key: String,
+        /// Which of the two it is.
+        end: &'static str,
+        /// The step.
+        step: &'static str,
+        /// The key that it is of.
+        other: String,
+    },
+    /// Nothing says that the key takes another's place, or that another takes its.
     #[error(
-        "{0:?} takes no other key's place: write `succeeds` into its section, and restart the signer (to retire, name the old key)"
+        "{0} takes no other key's place, and none takes its; write `succeeds` into the new key's section, and restart the signer"
     )]
     NoLine(String),
     /// Another step is next.
@@ -305,7 +320,7 @@ impl Rotations {
 
     /// The link that a step is about, and how far it is; `None` if the log has none.
     fn link(&self, name: &str, step: RotationStep) -> Result<(Member, Member, Option<Stage>), StepError> {
-        let (links, no_line) = (self.0.ledger.links(), || StepError::NoLine(name.to_owned()));
+        let (links, no_line) = (self.0.ledger.links(), || self.no_link(name, step));
         let key = KeyName::new(name).ok().and_then(|name| self.0.keys.get(&name));
         let member = |key: &Arc<Key>| Member::new(key.name.to_string(), key.public_key.to_spki_der());
         if matches!(step, RotationStep::Retire(_)) {
@@ -323,6 +338,27 @@ impl Rotations {
         let by_log = || links.to(&key.spki_sha256()).map(|link| (self.named_now(&link.old), Some(link)));
         let (old, link) = by_config.or_else(by_log).ok_or_else(no_line)?;
         Ok((old, member(key), link.map(|link| link.stage)))
+    }
+
+    /// Why there is no link that a step of this key could be about.
+    fn no_link(&self, name: &str, step: RotationStep) -> StepError {
+        let (links, named) = (self.0.ledger.links(), &self.0.named);
+        let Some(key) = KeyName::new(name).ok().and_then(|name| self.0.keys.get(&name)) else {
+            return StepError::NoKey(name.to_owned());
+        };
+        let (before, after) = (line::predecessor(key, &links, named), line::successor(key, &links, named));
+        let retires = matches!(step, RotationStep::Retire(_));
+        let (end, other) = match (retires, before, after) {
+            // It takes another's place itself, but what is to be retired is the old one.
+            (true, Some(old), _) => ("new", old),
+            (true, None, Some(new)) => {
+                let (state, next) = line::standing(name, &new, None, self.latest());
+                return StepError::OutOfOrder { state, next };
+            }
+            (false, _, Some(new)) => ("old", new),
+            (true, None, None) | (false, _, None) => return StepError::NoLine(name.to_owned()),
+        };
+        StepError::OtherEnd { key: name.to_owned(), end, step: step.word(), other }
     }
 
     /// With the name that it has now.

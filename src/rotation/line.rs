@@ -186,7 +186,8 @@ pub(super) fn standing(old: &str, new: &str, stage: Option<Stage>, now: UnixTime
         Some(Stage::Activated(at)) if at > now => (
             format!("key {new} takes the place of key {old} at {at}, which has not come yet"),
             format!(
-                "wait for it; `countersign rotate activate {new} --at TIME` sets another, and `countersign rotate cancel {new}` takes it back"
+                "wait for it; `countersign rotate activate {new} --at TIME --why TEXT` sets another, and `countersign rotate cancel {new} --why \
+                 TEXT` takes it back"
             ),
         ),
         Some(Stage::Activated(_)) => (

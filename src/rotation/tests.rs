@@ -86,6 +86,27 @@ fn signs(keys: &Keys, now: UnixTime) -> Vec<&str> {
     keys.iter().filter(signs).map(|key| key.name.as_str()).collect()
 }
 
+#[tokio::test]
+async fn a_key_at_the_other_end_and_a_name_of_no_key_are_told_apart() {
+    let desk = Desk::new();
+    let (_ledger, rotations, _) = desk.open();
+    for (key, of, says) in [
+        ("user-ca", RotationStep::Stage, "user-ca is the old key; stage second"),
+        ("user-ca", RotationStep::Cancel, "user-ca is the old key; cancel second"),
+        ("third", RotationStep::Retire(false), "third is the new key; retire second"),
+        (
+            "user-ca",
+            RotationStep::Retire(false),
+            "key second is to take the place of key user-ca, and is not staged yet",
+        ),
+        ("secnd", RotationStep::Stage, "there is no [key.secnd]"),
+        ("Second", RotationStep::Retire(true), "there is no [key.Second]"),
+    ] {
+        let error = step(&rotations, key, of).await.unwrap_err().to_string();
+        assert!(error.starts_with(says), "{key} {of:?}: {error}");
+    }
+}
+
 /// What each stage of the second key lets an operator do, and that the next is what the refusal names. Between stages the signer is
 /// started anew.
 #[tokio::test]
@@ -95,9 +116,9 @@ async fn only_the_next_step_is_taken_and_a_restart_changes_nothing() {
     let stages: [(&[usize], State, &str); 5] = [
         (&[0], State::Named, "rotate stage second"),
         (&[1], State::Staged, "rotate publish second"),
-        (&[2], State::Published, "rotate activate second --at TIME"),
-        (&[2, 3], State::Scheduled(soon), "rotate cancel second"),
-        (&[2], State::Published, "rotate activate second --at TIME"),
+        (&[2], State::Published, "rotate activate second --at TIME --why TEXT"),
+        (&[2, 3], State::Scheduled(soon), "rotate cancel second --why TEXT"),
+        (&[2], State::Published, "rotate activate second --at TIME --why TEXT"),
     ];
     for (index, (allowed, state, says)) in stages.into_iter().enumerate() {
         let (ledger, rotations, keys) = desk.open();

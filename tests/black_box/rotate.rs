@@ -295,9 +295,10 @@ async fn each_step_is_an_entry_and_what_is_not_next_is_refused_with_what_is() {
     for (args, says) in [
         (&["publish", "user-ca-2"][..], "run `countersign rotate stage user-ca-2 --why TEXT`"),
         (&["activate", "user-ca-2", "--at", "1h"], "run `countersign rotate stage user-ca-2 --why TEXT`"),
-        (&["retire", "user-ca"], "NO_SUCH_LINE"),
-        (&["stage", "user-ca"], "write `succeeds` into its section"),
-        (&["stage", "nobody"], "NO_SUCH_LINE"),
+        (&["retire", "user-ca"], "run `countersign rotate stage user-ca-2 --why TEXT`"),
+        (&["retire", "user-ca-2"], "NO_SUCH_LINE: user-ca-2 is the new key; retire user-ca"),
+        (&["stage", "user-ca"], "NO_SUCH_LINE: user-ca is the old key; stage user-ca-2"),
+        (&["stage", "nobody"], "NO_SUCH_LINE: there is no [key.nobody]"),
     ] {
         let message = refused(&site, args);
         assert!(message.contains(says), "{args:?}: {message}");

@@ -51,7 +51,9 @@ impl From<StepError> for Rejection {
                 return Self::new(Code::Unavailable, "ROTATION_UNSETTLED", &error.to_string())
                     .retry_after(Duration::from_secs(1));
             }
-            StepError::NoLine(_) => (Code::NotFound, "NO_SUCH_LINE"),
+            StepError::NoKey(_) | StepError::OtherEnd { .. } | StepError::NoLine(_) => {
+                (Code::NotFound, "NO_SUCH_LINE")
+            }
             StepError::OutOfOrder { .. } => (Code::PermissionDenied, "ROTATION_OUT_OF_ORDER"),
             StepError::Time(_) => (Code::InvalidArgument, "ROTATION_TIME"),
             StepError::StillValid { .. } => (Code::PermissionDenied, "CERTIFICATES_STILL_VALID"),

@@ -50,7 +50,10 @@ fn failures() -> Vec<Failure> {
 fn steps() -> impl Iterator<Item = StepError> {
     let (state, next, key) = (String::new(), String::new(), String::new());
     let until = UnixTime(7);
+    let (end, step) = ("old", "stage");
     [
+        StepError::NoKey(String::new()),
+        StepError::OtherEnd { key: key.clone(), end, step, other: String::new() },
         StepError::NoLine(String::new()),
         StepError::OutOfOrder { state, next },
         StepError::Time(until),

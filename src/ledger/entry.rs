@@ -12,13 +12,15 @@ use minicbor::{Decode, Encode};
 mod revocation;
 mod rotation;
 mod sound;
+mod spelling;
 
 pub use revocation::{NoReason, RevocationReason, Revoked};
 pub(crate) use revocation::{
-    fingerprint, folded, from_fingerprint, key_sha256, serial_text, spki_fingerprint, subject_key,
+    fingerprint, from_fingerprint, key_sha256, serial_text, spki_fingerprint, subject_key,
 };
 pub use rotation::RotationStep;
 pub(super) use sound::challenge;
+pub(crate) use spelling::{folded, is_name_of, names};
 
 /// The longest entry, in bytes: C2SP tlog-tiles gives an entry's length two bytes.
 pub const MAX_LEN: usize = 65_535;

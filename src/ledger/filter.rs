@@ -10,7 +10,9 @@ use countersign_tbs::ssh::CertificateTbs;
 use countersign_tbs::x509::{SerialNumber, TbsCertificate};
 
 use crate::ledger::Entry;
-use crate::ledger::entry::{Asked, CaKey, Revoked, UnixMillis, fingerprint, folded, spki_fingerprint};
+use crate::ledger::entry::{
+    Asked, CaKey, Revoked, UnixMillis, fingerprint, folded, is_name_of, spki_fingerprint,
+};
 use crate::ledger::index::{Kind, Word, parsed};
 
 /// Entries that are all of what is set. Outcomes have nothing but a time.
@@ -213,10 +215,7 @@ impl Filter {
 
     fn matches_x509(&self, certificate: &TbsCertificate) -> bool {
         let fingerprint = certificate.public_key().fingerprint();
-        let has = |wanted: &String| {
-            let mut names = certificate.subject_alt_names().iter().map(ToString::to_string);
-            certificate.subject().to_string() == *wanted || names.any(|name| folded(&name) == folded(wanted))
-        };
+        let has = |wanted: &String| is_name_of(certificate, wanted);
         self.serial.as_ref().is_none_or(|wanted| wanted.x509.as_ref() == Some(certificate.serial()))
             && self.key_id.is_none()
             && is(self.subject_key.as_ref(), Some(fingerprint.as_bytes()))

@@ -55,6 +55,13 @@ callers = ["dns:front"]
 signs = "tls-server"
 dns_names = ["*.example.org"]
 max_lifetime = "1d"
+[key.ca.allow.people]
+budget = "1000/h"
+callers = ["dns:front"]
+signs = "tls-client"
+user_principal_names = ["*@*.org"]
+upn_without_sid = true
+max_lifetime = "1d"
 [key.ca.allow.responders]
 budget = "1000/h"
 callers = ["dns:front"]

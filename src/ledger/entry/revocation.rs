@@ -13,6 +13,7 @@ use countersign_tbs::ssh::SubjectKey;
 use countersign_tbs::x509::SerialNumber;
 use minicbor::{Decode, Encode};
 
+use super::spelling::is_name_of;
 use super::{UnixMillis, sha256};
 use crate::ledger::claim::Serial;
 
@@ -222,22 +223,7 @@ fn is_certificate(tbs: &Tbs) -> bool {
 fn is_named(tbs: &Tbs, name: &str) -> bool {
     match tbs {
         Tbs::Ssh(certificate) => certificate.principals().iter().any(|principal| principal == name),
-        Tbs::X509(certificate) => {
-            let mut names = certificate.subject_alt_names().iter().map(ToString::to_string);
-            certificate.subject().to_string() == name || names.any(|own| folded(&own) == folded(name))
-        }
+        Tbs::X509(certificate) => is_name_of(certificate, name),
         Tbs::Root(_) | Tbs::Request(_) | Tbs::Crl(_) | Tbs::Ocsp(_) => false,
-    }
-}
-
-/// An alternative name with its domain in small letters, as verifiers compare it (RFC 5280 §7.2, §7.5). Of other kinds, itself.
-pub(crate) fn folded(name: &str) -> String {
-    match (
-        name.strip_prefix("DNS:"),
-        name.strip_prefix("email:").and_then(|address| address.rsplit_once('@')),
-    ) {
-        (Some(domain), _) => format!("DNS:{}", domain.to_ascii_lowercase()),
-        (None, Some((local, domain))) => format!("email:{local}@{}", domain.to_ascii_lowercase()),
-        (None, None) => name.to_owned(),
     }
 }

@@ -20,8 +20,8 @@ use crate::ledger::index::term::{Family, TermKey};
 use crate::ledger::index::tiles::TileFiles;
 use crate::ledger::index::waiting::Waiting;
 
-/// The layout of the directory. Any other is made anew.
-const FORMAT: u32 = 2;
+/// The layout of the directory, and what entries are found by. Any other is made anew.
+const FORMAT: u32 = 3;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const NEW_MANIFEST: &str = "manifest.new";

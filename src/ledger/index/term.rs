@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::ledger::claim::Serial;
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Revoked, fingerprint, spki_fingerprint};
+use crate::ledger::entry::{
+    Asked, AskedTbs, CaKey, Entry, Revoked, fingerprint, folded, names, spki_fingerprint,
+};
 
 /// Two halves of one index, kept apart: what a caller is refused must not make longer what an intent is judged by.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,7 +40,7 @@ pub(in crate::ledger) enum Kind {
     Serial = 16,
     /// An SSH certificate's key id.
     KeyId = 17,
-    /// A principal, a subject alternative name or a subject, as `ledger show --json` writes it.
+    /// A principal, a subject alternative name or a subject, as `ledger show --json` writes it; the latter two as they are compared, too.
     Name = 18,
     /// The fingerprint of the subject's public key, as OpenSSH writes it.
     SubjectKey = 19,
@@ -230,10 +232,12 @@ impl TermKey {
         terms.extend([
             self.term(Kind::Serial, &[certificate.serial().as_bytes()]),
             self.term(Kind::SubjectKey, &[fingerprint.as_bytes()]),
-            self.term(Kind::Name, &[certificate.subject().to_string().as_bytes()]),
         ]);
-        let names = certificate.subject_alt_names().iter().map(ToString::to_string);
-        terms.extend(names.map(|name| self.term(Kind::Name, &[name.as_bytes()])));
+        for name in names(certificate) {
+            let folded = folded(&name);
+            terms.push(self.term(Kind::Name, &[name.as_bytes()]));
+            terms.extend((folded != name).then(|| self.term(Kind::Name, &[folded.as_bytes()])));
+        }
     }
 }
 

@@ -28,14 +28,17 @@ fn ca(authority: &Authority) -> [u8; 32] {
 
 /// A certificate of the CA: its serial, what its subject key is made of, and how long it is good.
 fn web(serial: u8, subject: &str, secs: u64) -> Tbs {
+    leaf(serial, subject, secs, oids::SERVER_AUTH, GeneralName::Dns(format!("{subject}.example.org")))
+}
+
+fn leaf(serial: u8, subject: &str, secs: u64, purpose: &[u8], name_of: GeneralName) -> Tbs {
     let validity = Validity { not_before: time(NOW), not_after: time(NOW + secs) };
-    let names = vec![GeneralName::Dns(format!("{subject}.example.org"))];
     let tbs = CertificateBuilder::new(SignatureAlgorithm::Ed25519, name("CA"), validity, public_key(subject))
         .serial(serial_of(serial))
         .basic_constraints(BasicConstraints::Leaf)
         .key_usage(KeyUsage::DIGITAL_SIGNATURE)
-        .ext_key_usage(vec![Oid::from_contents(oids::SERVER_AUTH).unwrap()])
-        .subject_alt_names(names)
+        .ext_key_usage(vec![Oid::from_contents(purpose).unwrap()])
+        .subject_alt_names(vec![name_of])
         .authority_key_id(key_id(&public_key("ca")));
     Tbs::X509(tbs.build().unwrap())
 }
@@ -337,6 +340,23 @@ fn lists_are_about_every_ca_of_their_issuers_name() {
     }
     assert_eq!(keys.listed_by(of("weak-ca")), [of("weak-ca").spki_sha256()]);
     assert!(keys.listed_by(of("responder")).is_empty());
+}
+
+/// A directory takes them for one user.
+#[tokio::test]
+async fn a_user_is_revoked_in_whatever_letters_the_certificate_has_the_name() {
+    for (spelt, revoked) in
+        [("Alice@Example.org", "UPN:alice@example.org"), ("alice@example.org", "UPN:ALICE@Example.org")]
+    {
+        let authority = authority();
+        let ledger = fixture::open(&authority.config.ledger);
+        let principal = GeneralName::UserPrincipalName(spelt.to_owned());
+        sign(&authority, &ledger, "ca", &leaf(7, "a", 3600, oids::CLIENT_AUTH, principal)).await;
+        let other = GeneralName::UserPrincipalName("alan@example.org".to_owned());
+        sign(&authority, &ledger, "ca", &leaf(8, "a", 3600, oids::CLIENT_AUTH, other)).await;
+        revoke(&authority, &ledger, Revoked::Name(revoked.as_bytes().to_vec())).await;
+        assert_eq!(missing(&authority, &ledger, &[7, 8]).await, [7], "{spelt}");
+    }
 }
 
 /// Verifiers take the two names for one (RFC 5280 §7.1).

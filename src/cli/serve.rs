@@ -1,4 +1,8 @@
 //! `countersign serve`: the daemon until SIGTERM or SIGINT, its log on standard error. SIGHUP reads the TLS files again.
+//!
+//! A signal that ends it does so at any time, also while a module hangs before the start is done.
+
+use std::pin::pin;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -30,20 +34,25 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     // Its TLS key belongs into no core file and no debugger.
     process::seal()?;
     super::runtime()?.block_on(async {
-        // Before the start, so that a signal that comes meanwhile is not lost.
+        // Before the start, which they end as well.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let hangup = signal(SignalKind::hangup())?;
-        let daemon = Daemon::start(config).await.map_err(Faults)?;
-        if let Some(tls_files) = daemon.tls_files() {
-            tokio::spawn(reload(hangup, tls_files));
-        }
-        let stopped = async move {
+        let mut stopped = pin!(async move {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
                 _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             }
+        });
+        let daemon = tokio::select! {
+            biased;
+            // A start that is dropped kills the token processes that it has made: a module may hang in a call that never returns.
+            () = &mut stopped => return Ok(()),
+            daemon = Daemon::start(config) => daemon.map_err(Faults)?,
         };
+        if let Some(tls_files) = daemon.tls_files() {
+            tokio::spawn(reload(hangup, tls_files));
+        }
         Ok(daemon.run(stopped).await?)
     })
 }

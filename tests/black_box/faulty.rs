@@ -1,6 +1,7 @@
 //! What callers see of a token that breaks: its process dies, and nothing else does.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,13 @@ use countersign_faulty::{Action, Call, Control, On, Script, module};
 use countersign_proto::client::{CallError, Health};
 use countersign_proto::{Client, v1};
 use countersign_tbs::ssh::SubjectKey;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::forge::Forgery;
-use crate::site::{Daemon, FRONT_END, PATIENCE, Site, USER_CA, at, now, request};
+use crate::site::{Daemon, FRONT_END, PATIENCE, Site, USER_CA, at, children, now, request, text};
 
 const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
 /// The deadline of the token that breaks.
@@ -142,6 +145,32 @@ async fn a_streams_deadline_is_each_requests_own() {
     assert_eq!((late.code, late.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     // By now the client's deadline is over for whatever began with the stream.
     ask("other-ca", 30_000).await.expect("its own time is not over");
+}
+
+#[test]
+fn a_signal_ends_a_start_in_which_a_module_hangs_and_leaves_no_process() {
+    let Broken { site, control } = Broken::new();
+    control.set(&Script::on(On::call(Call::Initialize, Action::Hang))).unwrap();
+    for (signal, said) in [(Signal::TERM, "SIGTERM: stopping"), (Signal::INT, "SIGINT: stopping")] {
+        let before = control.hangs(Call::Initialize);
+        let mut serve = site.command(&["serve"]);
+        let daemon = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        assert!(control.wait_until(PATIENCE, |control| control.hangs(Call::Initialize) > before));
+        let pid = Pid::from_child(&daemon);
+        let processes: Vec<_> =
+            children(pid).into_iter().map(|child| pidfd_open(child, PidfdFlags::empty()).unwrap()).collect();
+        assert!(!processes.is_empty());
+        let since = Instant::now();
+        kill_process(pid, signal).unwrap();
+        let output = daemon.wait_with_output().unwrap();
+        assert!(since.elapsed() < REPLACED, "{:?}", since.elapsed());
+        assert!(output.status.success() && text(&output.stderr).contains(said), "{output:?}");
+        let patience = REPLACED.try_into().unwrap();
+        for process in &processes {
+            let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience)).unwrap();
+            assert_eq!(ended, 1, "a token process is there still");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

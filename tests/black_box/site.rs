@@ -281,13 +281,18 @@ impl Daemon {
 
     /// The daemon's token processes, whichever of its threads started them.
     pub fn token_processes(&self) -> Vec<Pid> {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid().as_raw_nonzero())).unwrap();
-        let children =
-            threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap());
-        let pids = children
-            .flat_map(|pids| pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>());
-        pids.map(|pid| Pid::from_raw(pid).unwrap()).collect()
+        children(self.pid())
     }
+}
+
+/// A process's children, whichever of its threads started them.
+pub fn children(process: Pid) -> Vec<Pid> {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).unwrap();
+    let children =
+        threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap());
+    let pids =
+        children.flat_map(|pids| pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>());
+    pids.map(|pid| Pid::from_raw(pid).unwrap()).collect()
 }
 
 impl Drop for Daemon {

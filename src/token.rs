@@ -103,7 +103,7 @@ pub struct Config {
     pub processes: usize,
     /// How many sessions sign side by side, in all processes together: 1 to 64, and one for each process at least.
     pub sessions: usize,
-    /// How many requests may wait: 1 to 65,536. One more is answered RESOURCE_EXHAUSTED.
+    /// How many requests may wait: 1 to 65,536, an eighth of them interactive ones only. One more is answered RESOURCE_EXHAUSTED.
     pub queue: usize,
     /// How long one signature may take before the token process is taken for stuck, killed and replaced.
     pub deadline: Duration,

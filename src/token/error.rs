@@ -11,7 +11,7 @@ use crate::key::KeyName;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The load is too high, or `sessions` or `queue` too low. Not signed.
+    /// The load is too high, or `sessions` or `queue` too low; for bulk sooner than for interactive requests. Not signed.
     #[error("the queue of token {token} is full; try again, or raise `sessions` or `queue`")]
     Busy {
         /// Whose queue.

@@ -2,12 +2,14 @@
 //!
 //! Wake-ups cost more than bytes, so a deep queue is served in chunks; but never more than the token signs in about a
 //! millisecond, so that an interactive job waits for no long chunk. Each answer has the token's deadline. Whatever goes
-//! wrong ends the session, and with it the process.
+//! wrong ends the session, and with it the process: its other sessions take nothing more, before anybody hears of it, so that what
+//! is tried again is tried by another process.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 
 use super::frame::{self, Answer, Ask, CallFailure, PinRefusal, Recovery, Reply};
 use super::queue::{Job, Queue};
@@ -40,14 +42,17 @@ pub(super) struct Link<'a> {
     pub(super) deadline: Duration,
     /// How many sessions share the queue.
     pub(super) sessions: usize,
+    /// Whether the process is lost, as any of its sessions finds out.
+    pub(super) lost: &'a watch::Sender<bool>,
 }
 
 impl Link<'_> {
     /// Serves the queue over `socket` until either ends. Jobs that it cannot answer are dropped, which tells their callers.
     pub(super) async fn serve(&self, socket: UnixStream) -> End {
         let mut socket = BufReader::new(socket);
+        let mut lost = self.lost.subscribe();
         let mut most = 1;
-        while let Some(jobs) = self.queue.take(most, self.sessions).await {
+        while let Some(jobs) = self.take(most, &mut lost).await {
             let count = jobs.len();
             match self.exchange(&mut socket, jobs).await {
                 Ok(took) => most = chunk_size(took, count),
@@ -55,6 +60,17 @@ impl Link<'_> {
             }
         }
         End::Closed
+    }
+
+    /// Waits for work. Once the process is lost there is none, and the session that found out tells why: this one waits for its end.
+    async fn take(&self, most: usize, lost: &mut watch::Receiver<bool>) -> Option<Vec<Job>> {
+        tokio::select! {
+            biased;
+            _ = lost.wait_for(|lost| *lost) => {}
+            jobs = self.queue.take(most, self.sessions) => return jobs,
+        }
+        self.queue.wake();
+        std::future::pending().await
     }
 
     /// How long the token took for all of them.
@@ -109,6 +125,9 @@ impl Link<'_> {
             }
             Err(end) => (Err(TokenError::Unavailable { token: token() }), Err(end)),
         };
+        if end.is_err() {
+            self.lost.send_replace(true);
+        }
         job.answer(result);
         end
     }

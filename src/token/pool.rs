@@ -14,6 +14,9 @@ use super::{Config, Health, RawSignature, TokenError};
 use crate::key::{KeyName, Scheme};
 use crate::sign::Priority;
 
+/// How often one request may be tried on one token.
+const MOST_TRIES: usize = 2;
+
 /// What an intent says, in the words of this stage.
 pub(super) struct Request<'a> {
     pub(super) key: &'a KeyName,
@@ -155,10 +158,10 @@ impl Pool {
         })
     }
 
-    /// How often a request may be tried here. One that a process took with it may be taken once more, by another session of the same
-    /// process that is not quite dead; with only one process there is nobody else to sign it.
+    /// How often a request may be tried here: by a second process, if the first took it with it. It may be the request that ends them,
+    /// which is why it is never fed to all.
     pub(super) fn tries(&self) -> usize {
-        2 * self.config.processes.max(1) - 1
+        self.config.processes.clamp(1, MOST_TRIES)
     }
 
     pub(super) fn health(&self) -> Health {

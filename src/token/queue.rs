@@ -1,8 +1,8 @@
-//! The bounded queue in front of one token: two lanes, one capacity.
+//! The bounded queue in front of one token: two lanes, one capacity, an eighth of which is the interactive lane's alone.
 //!
 //! In: [`Job`]s from callers. Out: chunks of jobs that nobody has given up, to whichever session is free. Interactive
 //! jobs go first, but every eighth turn prefers bulk. A job whose deadline has passed never leaves the queue for the
-//! token. Closed, it refuses with the reason and answers what waits with it.
+//! token, and keeps nobody out. Closed, it refuses with the reason and answers what waits with it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,8 @@ use crate::sign::Priority;
 
 /// Every how many turns bulk goes first.
 const BULK_TURN: u32 = 8;
+/// Bulk may have all places but one in so many: it waits as long as it is refused, and a person does not.
+const KEPT: usize = 8;
 /// A chunk ends once it holds this many bytes, so that it fits into a socket's buffer.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -96,6 +98,8 @@ struct Lanes {
     bulk: VecDeque<Job>,
     turn: u32,
     closed: Option<TokenError>,
+    /// No job in here expires before.
+    expiry: Option<Instant>,
 }
 
 impl Queue {
@@ -106,22 +110,35 @@ impl Queue {
     /// Puts a job at the end of its lane.
     ///
     /// # Errors
-    /// [`TokenError::Busy`] if the queue is full, or the reason why it is closed.
+    /// [`TokenError::Busy`] if there is no place in the queue for this lane, or the reason why it is closed.
     pub(super) fn push(&self, job: Job, priority: Priority) -> Result<(), TokenError> {
         let mut lanes = self.lanes();
         if let Some(reason) = &lanes.closed {
             return Err(reason.clone());
         }
-        if lanes.len() >= self.capacity {
-            return Err(TokenError::Busy { token: self.token.clone() });
-        }
-        match priority {
-            Priority::Interactive => lanes.interactive.push_back(job),
-            Priority::Bulk => lanes.bulk.push_back(job),
+        let is_full = |lanes: &Lanes| {
+            let bulk_is_full = priority == Priority::Bulk && lanes.bulk.len() >= self.bulk();
+            bulk_is_full || lanes.len() >= self.capacity
+        };
+        let dead = if is_full(&lanes) { lanes.purge(Instant::now()) } else { Vec::new() };
+        let full = is_full(&lanes);
+        if !full {
+            lanes.push(job, priority);
         }
         drop(lanes);
+        for job in dead {
+            job.answer(Err(TokenError::Expired { token: self.token.clone() }));
+        }
+        if full {
+            return Err(TokenError::Busy { token: self.token.clone() });
+        }
         self.arrived.notify_one();
         Ok(())
+    }
+
+    /// How many places bulk may have: one at least.
+    fn bulk(&self) -> usize {
+        self.capacity.saturating_sub(self.capacity.div_ceil(KEPT)).max(1)
     }
 
     /// Waits for work: up to `most` jobs, but no more than this session's share of `sessions`. `None` once closed.
@@ -149,6 +166,11 @@ impl Queue {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Wakes a session, in the place of one that ends and may have been woken for what waits.
+    pub(super) fn wake(&self) {
+        self.arrived.notify_one();
     }
 
     /// Answers what waits with `reason`, and refuses with it from now on.
@@ -182,6 +204,33 @@ impl Queue {
 impl Lanes {
     fn len(&self) -> usize {
         self.interactive.len() + self.bulk.len()
+    }
+
+    fn push(&mut self, job: Job, priority: Priority) {
+        self.expiry = [self.expiry, job.deadline].into_iter().flatten().min();
+        match priority {
+            Priority::Interactive => self.interactive.push_back(job),
+            Priority::Bulk => self.bulk.push_back(job),
+        }
+    }
+
+    /// Takes out what nobody waits for any more; of that, what is still to be answered. It looks at all jobs only where one may be dead:
+    /// whoever knocks at a full queue over and over costs those in it no time.
+    fn purge(&mut self, now: Instant) -> Vec<Job> {
+        if self.expiry.is_none_or(|expiry| now < expiry) {
+            return Vec::new();
+        }
+        let mut dead: Vec<Job> = Vec::new();
+        for lane in [&mut self.interactive, &mut self.bulk] {
+            let (gone, waiting): (VecDeque<_>, _) =
+                std::mem::take(lane).into_iter().partition(|job| job.is_expired(now));
+            *lane = waiting;
+            dead.extend(gone);
+        }
+        self.expiry = self.interactive.iter().chain(&self.bulk).filter_map(|job| job.deadline).min();
+        // The others' callers have given them up, and said so already.
+        dead.retain(|job| job.claim.take());
+        dead
     }
 
     fn drain(&mut self) -> impl Iterator<Item = Job> {

@@ -3,8 +3,10 @@
 //! In: a [`Request`]. Out: a signature of the first token that gives one: load goes where the least waits, a token that is out
 //! of service or on probation is passed over while another is there, and a request whose token failed, or gave a signature that
 //! does not verify, goes on to the next. That is safe: nothing of a token that failed is released, and one that hung or lied is
-//! killed with whatever it may have signed; the next signs the same bytes for the same ledger entry.
+//! killed with whatever it may have signed; the next signs the same bytes for the same ledger entry. A request with
+//! which a token hung does not go to another process of that token, and one that a process took with it goes to one more of them.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,7 +61,7 @@ impl Route {
         let rounds = order.iter().map(|member| member.pool.tries()).max().unwrap_or_default();
         let round = |round| order.iter().copied().filter(move |member| round < member.pool.tries());
         let others = if rounds > 1 { (0..rounds).flat_map(round).collect() } else { order };
-        Asking { request, asked: None, others: others.into_iter() }
+        Asking { request, asked: None, others: others.into() }
     }
 
     /// Begins to ask one token, and no other.
@@ -73,7 +75,7 @@ impl Route {
     ) -> Result<Asking<'a>, TokenError> {
         let member = self.members.iter().find(|member| member.pool.config.name == *token);
         let member = member.ok_or_else(|| TokenError::NotInService { key: request.key.clone() })?;
-        Ok(Asking { request, asked: None, others: vec![member].into_iter() })
+        Ok(Asking { request, asked: None, others: [member].into() })
     }
 
     /// The tokens, as they were configured.
@@ -99,12 +101,12 @@ impl Route {
     }
 }
 
-/// One request on its way through the tokens that hold its key. One that has several processes is asked again.
+/// One request on its way through the tokens that hold its key. One that has several processes may be asked again.
 pub struct Asking<'a> {
     request: Request<'a>,
     /// Who was asked last.
     asked: Option<&'a Member>,
-    others: std::vec::IntoIter<&'a Member>,
+    others: VecDeque<&'a Member>,
 }
 
 impl Asking<'_> {
@@ -114,11 +116,16 @@ impl Asking<'_> {
     /// The [`TokenError`] of the token that was asked last; the message may have been signed unless the variant says that it was not.
     pub async fn sign(&mut self) -> Result<RawSignature, TokenError> {
         loop {
-            let Some(member) = self.others.next() else {
+            let Some(member) = self.others.pop_front() else {
                 return Err(TokenError::NotInService { key: self.request.key.clone() });
             };
             self.asked = Some(member);
-            match member.pool.sign(member.index, &self.request).await {
+            let answer = member.pool.sign(member.index, &self.request).await;
+            if matches!(answer, Err(TokenError::TimedOut { .. })) {
+                // Another process of it would keep the caller for as long again, and may hang as well.
+                self.others.retain(|other| !Arc::ptr_eq(&other.pool, &member.pool));
+            }
+            match answer {
                 Err(error) if goes_on(&error) && self.goes_on(&error) => {}
                 result => return result,
             }
@@ -141,7 +148,7 @@ impl Asking<'_> {
 
     /// Whether another token is asked, for this reason.
     fn goes_on(&self, reason: impl Display) -> bool {
-        let (Some(from), Some(to)) = (self.asked, self.others.as_slice().first()) else { return false };
+        let (Some(from), Some(to)) = (self.asked, self.others.front()) else { return false };
         if is_late(&self.request) {
             return false;
         }

@@ -94,12 +94,13 @@ impl Supervisor {
         // Before the sessions: one that looks at a closed queue has nothing more to do, and ends.
         self.pool.serve(self.place);
         let mut sessions = JoinSet::new();
+        let lost = watch::Sender::new(false);
         for socket in sockets {
-            let pool = self.pool.clone();
+            let (pool, lost) = (self.pool.clone(), lost.clone());
             let count = process.started().sessions.saturating_mul(pool.config.processes);
             sessions.spawn(async move {
                 let (token, deadline) = (&pool.config.name, pool.config.deadline);
-                Link { token, queue: &pool.queue, deadline, sessions: count }.serve(socket).await
+                Link { token, queue: &pool.queue, deadline, sessions: count, lost: &lost }.serve(socket).await
             });
         }
         tokio::select! {

@@ -24,8 +24,8 @@ fn session(jobs: u16) -> (Arc<Queue>, Vec<Ticket>, tokio::task::JoinHandle<End>,
     let (ours, theirs) = UnixStream::pair().unwrap();
     let shared = queue.clone();
     let served = tokio::spawn(async move {
-        let token = name();
-        Link { token: &token, queue: &shared, deadline: DEADLINE, sessions: 1 }.serve(ours).await
+        let (token, lost) = (name(), watch::Sender::new(false));
+        Link { token: &token, queue: &shared, deadline: DEADLINE, sessions: 1, lost: &lost }.serve(ours).await
     });
     (queue, tickets, served, theirs)
 }
@@ -142,6 +142,38 @@ async fn a_process_that_hangs_up_or_babbles_ends_the_session() {
     child.write_all(&[0xff; 64]).await.unwrap();
     assert!(tickets.pop().unwrap().wait(&name()).await.is_err());
     assert!(matches!(served.await.unwrap(), End::Gone(_)));
+}
+
+#[tokio::test]
+async fn what_a_lost_process_had_is_taken_by_none_of_its_other_sessions() {
+    let queue = Arc::new(Queue::new(name(), 100));
+    let lost = watch::Sender::new(false);
+    let serve = |lost: watch::Sender<bool>, sessions| {
+        let (queue, (ours, theirs)) = (queue.clone(), UnixStream::pair().unwrap());
+        let served = tokio::spawn(async move {
+            let token = name();
+            Link { token: &token, queue: &queue, deadline: DEADLINE, sessions, lost: &lost }.serve(ours).await
+        });
+        (served, theirs)
+    };
+    let ask = |key| {
+        let (job, ticket) = Job::new(key, vec![0; 32], None);
+        queue.push(job, Priority::Bulk).unwrap();
+        ticket
+    };
+    let ((first, mut dies), (second, survives)) = (serve(lost.clone(), 2), serve(lost.clone(), 2));
+    // Both wait for work, and the first has it.
+    tokio::task::yield_now().await;
+    let ticket = ask(0);
+    asked(&mut dies).await;
+    drop(dies);
+    assert!(matches!(ticket.wait(&name()).await, Err(TokenError::Unavailable { .. })));
+    let _again = ask(1);
+    assert!(matches!(first.await.unwrap(), End::Gone(_)));
+    let (_other, mut another) = serve(watch::Sender::new(false), 1);
+    assert_eq!(asked(&mut another).await, 1);
+    assert!(!second.is_finished(), "it has no reason to tell");
+    assert!(survives.try_read(&mut [0]).is_err(), "it was asked for nothing");
 }
 
 #[test]

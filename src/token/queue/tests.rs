@@ -32,6 +32,44 @@ async fn answers_busy_when_full_whatever_the_lane() {
 }
 
 #[tokio::test]
+async fn bulk_keeps_no_interactive_job_out() {
+    for (capacity, bulk) in [(1, 1), (2, 1), (7, 6), (64, 56), (1024, 896)] {
+        let queue = Queue::new(name(), capacity);
+        let mut tickets = Vec::new();
+        let mut fill = |priority| {
+            while let Ok(ticket) = push(&queue, 0, priority) {
+                tickets.push(ticket);
+            }
+            tickets.len()
+        };
+        assert_eq!(fill(Priority::Bulk), bulk, "of {capacity}");
+        assert_eq!(fill(Priority::Interactive), capacity);
+    }
+    let queue = Queue::new(name(), 8);
+    let _tickets: Vec<_> = (0..8).map(|_| push(&queue, 0, Priority::Interactive).unwrap()).collect();
+    assert!(push(&queue, 0, Priority::Bulk).is_err(), "no place is bulk's alone");
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_keeps_nobody_out() {
+    let queue = Queue::new(name(), 8);
+    let _live = push(&queue, 1, Priority::Bulk).unwrap();
+    let now = Instant::now();
+    let expired = |priority| {
+        let (job, ticket) = Job::new(0, Vec::new(), Some(now));
+        queue.push(job, priority).map(|()| ticket)
+    };
+    let given_up = expired(Priority::Bulk).unwrap();
+    assert!(given_up.claim.take());
+    let _ended = [(); 5].map(|()| expired(Priority::Bulk).unwrap());
+    let ended = expired(Priority::Interactive).unwrap();
+    let _second = push(&queue, 2, Priority::Bulk).expect("seven places are dead jobs'");
+    assert_eq!(queue.len(), 2);
+    assert!(matches!(ended.wait(&name()).await, Err(TokenError::Expired { .. })));
+    assert_eq!(take_keys(&queue, 10).await, [1, 2]);
+}
+
+#[tokio::test]
 async fn interactive_goes_first_and_bulk_is_never_starved() {
     let queue = Queue::new(name(), 100);
     let _bulk: Vec<_> = (0..2).map(|_| push(&queue, 1, Priority::Bulk).unwrap()).collect();

@@ -2,6 +2,8 @@
 
 use countersign_faulty::{Action, Call, Control, On, Script, module};
 
+use rustix::process::{Pid, test_kill_process};
+
 use super::fixture::{Fixture, signal};
 use super::*;
 
@@ -46,23 +48,74 @@ async fn one_that_dies_under_load_costs_no_caller_anything() {
     tokens.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_hangs_is_killed_and_the_other_signs_what_it_had() {
-    let mut fixture = with_processes(2);
+/// A token of so many processes behind the faulty module.
+fn broken(processes: usize) -> (Fixture, Control) {
+    let mut fixture = with_processes(processes);
     let dir = fixture.path("faulty");
     std::fs::create_dir(&dir).unwrap();
     let control = Control::new(&dir.join("script.toml")).unwrap();
     fixture.device().module = module().unwrap();
     fixture.config.limits.writable = vec![dir, fixture.path("tokens")];
     fixture.config.environment.extend(control.environment(REAL));
+    (fixture, control)
+}
+
+/// How many of these processes are there still.
+fn alive(processes: &[Pid]) -> usize {
+    processes.iter().filter(|process| test_kill_process(**process).is_ok()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_is_killed_and_costs_nobody_else_anything() {
+    let (mut fixture, control) = broken(2);
     fixture.config.deadline = Duration::from_millis(500);
     let (tokens, _) = fixture.start().await.unwrap();
     control.set(&Script::on(On::call(Call::Sign, Action::Hang).times(1))).unwrap();
+    let hung = tokio::spawn({
+        let tokens = tokens.clone();
+        async move { sign(&tokens, "ca", P256).await }
+    });
+    assert!(control.wait_until(Duration::from_secs(10), |control| control.hangs(Call::Sign) == 1));
     ends(load(&tokens, 20)).await;
+    assert!(matches!(hung.await.unwrap(), Err(TokenError::TimedOut { .. })));
     assert_eq!((control.hangs(Call::Sign), control.violations()), (1, 0));
     while fixture.processes().len() < 3 {
         sign(&tokens, "ca", P256).await.unwrap();
     }
+    tokens.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_hangs_costs_a_caller_one_deadline_and_itself_one_process() {
+    let (mut fixture, control) = broken(3);
+    let deadline = Duration::from_secs(1);
+    fixture.config.deadline = deadline;
+    let (tokens, _) = fixture.start().await.unwrap();
+    let started = fixture.processes();
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    let since = Instant::now();
+    let answer = sign(&tokens, "ca", P256).await;
+    let took = since.elapsed();
+    assert!(matches!(answer, Err(TokenError::TimedOut { .. })), "{answer:?}");
+    assert!((deadline..deadline * 3 / 2).contains(&took), "{took:?}");
+    assert_eq!(control.hangs(Call::Sign), 1);
+    control.clear().unwrap();
+    while fixture.processes().len() < 4 {
+        sign(&tokens, "ca", P256).await.unwrap();
+    }
+    assert_eq!(alive(&started), 2, "the other processes live");
+    tokens.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_crashes_a_module_is_not_fed_to_every_process() {
+    let (fixture, control) = broken(3);
+    let (tokens, _) = fixture.start().await.unwrap();
+    control.set(&Script::on(On::call(Call::Sign, Action::Crash))).unwrap();
+    let before = control.calls(Call::SignInit);
+    let answer = sign(&tokens, "ca", P256).await;
+    assert!(matches!(answer, Err(TokenError::Unavailable { .. })), "{answer:?}");
+    assert_eq!(control.calls(Call::SignInit) - before, 2, "the third process never saw it");
     tokens.shutdown().await;
 }
 

@@ -2,9 +2,11 @@
 //!
 //! On the control socket: one [`Setup`] down, one [`Report`] up, then the session sockets down. On each session socket:
 //! [`Ask`] down, [`Reply`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
-//! key has a place in any of these types.
+//! key has a place in any of these types. What goes up comes from a process with a vendor's module in it: its texts are cut and
+//! escaped as they are decoded, before anybody can log them or pass them on.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +15,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::device::{Device, Slot};
@@ -29,6 +32,10 @@ pub(super) const MAX_INPUT: usize = 8 * 1024 * 1024;
 const MAX_FRAME: usize = MAX_INPUT + 64;
 /// The most sessions of one token, and so the most sockets in one message (the kernel's limit is 253).
 pub(super) const MAX_SESSIONS: usize = 64;
+/// The longest text that a token process may say, in bytes before it is escaped; the rest of a longer one is cut off.
+const MAX_TEXT: usize = 2048;
+/// How many faults it may report; the rest is dropped.
+const MAX_FAULTS: usize = 256;
 
 /// Everything that a token process must know, but for the PIN, which it reads itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -70,7 +77,7 @@ pub(super) enum Report {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Refusal {
     /// What is wrong; all of it.
-    Faults(Vec<StartFault>),
+    Faults(#[serde(deserialize_with = "faults")] Vec<StartFault>),
     /// The token was asked once and said no, or would have spent its last try.
     PinRefused(PinRefusal),
 }
@@ -78,6 +85,7 @@ pub(super) enum Refusal {
 /// Why no PIN must be tried, and which.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct PinRefusal {
+    #[serde(deserialize_with = "text")]
     pub message: String,
     /// Tells the refused PIN from others; none if none was tried.
     pub mark: Option<PinMark>,
@@ -100,8 +108,11 @@ pub(super) struct Started {
 /// What a token says of itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct TokenDescription {
+    #[serde(deserialize_with = "text")]
     pub serial: String,
+    #[serde(deserialize_with = "text")]
     pub model: String,
+    #[serde(deserialize_with = "text")]
     pub firmware: String,
 }
 
@@ -109,6 +120,7 @@ pub(super) struct TokenDescription {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct StartFault {
     pub at: At,
+    #[serde(deserialize_with = "text")]
     pub message: String,
 }
 
@@ -156,16 +168,84 @@ pub(super) enum Answer {
 /// A failure, and what healed it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Recovery {
-    /// What was done, in words.
-    pub rung: String,
+    pub healing: Healing,
     pub failure: CallFailure,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum Healing {
+    Refound,
+    Reopened,
+    LoggedIn,
+    Reinitialized,
+    CardFound,
+}
+
+impl Healing {
+    /// As the log says it.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Refound => "found the keys again",
+            Self::Reopened => "reopened the session",
+            Self::LoggedIn => "logged in again",
+            Self::Reinitialized => "initialised the module again",
+            Self::CardFound => "found the card again",
+        }
+    }
 }
 
 /// Which call failed, and what it returned.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct CallFailure {
+    #[serde(deserialize_with = "text")]
     pub call: String,
+    #[serde(deserialize_with = "text")]
     pub code: String,
+}
+
+/// A text of a token process, harmless in a log and on a terminal, and no longer than anybody reads.
+pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let said = <&str>::deserialize(from)?;
+    let end = (0..=MAX_TEXT).rev().find(|end| said.is_char_boundary(*end));
+    let short = end.and_then(|end| said.get(..end)).unwrap_or_default();
+    let mut text = String::with_capacity(short.len());
+    for letter in short.chars() {
+        if matches!(letter, '"' | '\'' | '\\') {
+            text.push(letter);
+        } else {
+            text.extend(letter.escape_debug());
+        }
+    }
+    if short.len() < said.len() {
+        text.push_str(" (cut)");
+    }
+    Ok(text)
+}
+
+/// The first [`MAX_FAULTS`].
+fn faults<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StartFault>, D::Error> {
+    struct First;
+
+    impl<'de> Visitor<'de> for First {
+        type Value = Vec<StartFault>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("faults")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Self::Value, A::Error> {
+            let mut first = Vec::new();
+            while let Some(fault) = all.next_element()? {
+                if first.len() < MAX_FAULTS {
+                    first.push(fault);
+                }
+            }
+            Ok(first)
+        }
+    }
+
+    from.deserialize_seq(First)
 }
 
 /// Appends `value` to `out` as one frame.
@@ -272,52 +352,4 @@ pub(super) fn receive_sockets(control: impl AsFd) -> io::Result<Vec<OwnedFd>> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-
-    #[test]
-    fn a_frame_survives_the_way() {
-        let mut bytes = Vec::new();
-        encode(&Ask { key: 7, input: &[1; 48] }, &mut bytes).unwrap();
-        let body = read(bytes.as_slice()).unwrap().unwrap();
-        let ask: Ask<'_> = decode(&body).unwrap();
-        assert_eq!((ask.key, ask.input), (7, [1; 48].as_slice()));
-    }
-
-    #[test]
-    fn allocates_nothing_for_a_length_above_the_limit() {
-        assert!(read(u32::MAX.to_le_bytes().as_slice()).is_err());
-    }
-
-    #[test]
-    fn refuses_bytes_after_the_value() {
-        let mut body = postcard::to_stdvec(&Ask { key: 0, input: &[] }).unwrap();
-        body.push(0);
-        assert!(decode::<Ask<'_>>(&body).is_err());
-    }
-
-    #[test]
-    fn a_cut_frame_is_an_error_and_no_frame_is_the_end() {
-        let mut bytes = Vec::new();
-        encode(&Ask { key: 0, input: &[1; 32] }, &mut bytes).unwrap();
-        bytes.pop();
-        assert!(read(bytes.as_slice()).is_err());
-        assert!(read([].as_slice()).unwrap().is_none());
-    }
-
-    #[test]
-    fn passes_sockets_that_still_work() {
-        let (left, right) = UnixStream::pair().unwrap();
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        send_sockets(&left, &vec![theirs.as_fd(); MAX_SESSIONS]).unwrap();
-        let received = receive_sockets(&right).unwrap();
-        assert_eq!(received.len(), MAX_SESSIONS);
-        drop(theirs);
-        write(UnixStream::from(received.into_iter().next_back().unwrap()), &1_u8).unwrap();
-        assert_eq!(read(&ours).unwrap().unwrap(), [1]);
-    }
-}
+mod tests;

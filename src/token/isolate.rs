@@ -15,6 +15,8 @@ use landlock::{
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 
+use super::frame::text;
+
 /// The kernel interface that holds all that is promised: 6, since Linux 6.12. TCP is held since 4, Linux 6.7.
 const NEEDED: ABI = ABI::V6;
 /// The newest that the network is held by where there is one: UDP, too.
@@ -47,9 +49,9 @@ pub(super) enum Held {
     /// All of it.
     Fully,
     /// Some of it; what is missing, in words.
-    Partly(String),
+    Partly(#[serde(deserialize_with = "text")] String),
     /// None of it; why, in words.
-    Not(String),
+    Not(#[serde(deserialize_with = "text")] String),
 }
 
 /// Why a process cannot be held, and so must not run.

@@ -98,8 +98,9 @@ impl Link<'_> {
         let body = body.map_err(|_| End::TimedOut)?.map_err(End::Gone)?;
         let Reply { recovered, took_us, answer } = frame::decode(&body).map_err(End::Gone)?;
         *took += Duration::from_micros(took_us.into());
-        if let Some(Recovery { rung, failure: CallFailure { call, code } }) = recovered {
-            tracing::warn!(token = %self.token, call, code, "the token failed, and is well again: the process {rung}");
+        if let Some(Recovery { healing, failure: CallFailure { call, code } }) = recovered {
+            let did = healing.words();
+            tracing::warn!(token = %self.token, call, code, "the token failed, and is well again: the process {did}");
         }
         Ok(answer)
     }

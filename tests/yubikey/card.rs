@@ -32,7 +32,7 @@ async fn a_card_that_was_out_for_a_moment_is_found_again_by_the_same_process() {
     place.desk.card.remove();
     place.desk.put_back();
     assert!(caller.verifies(&caller.sign().await.unwrap()));
-    daemon.wait_for("finding the card again");
+    daemon.wait_for("found the card again");
     assert_eq!(daemon.token_processes(), before);
     assert!(daemon.stop().0.success());
 }

@@ -110,6 +110,23 @@ async fn one_failed_request_does_not_end_the_session() {
 }
 
 #[tokio::test]
+async fn what_a_token_process_says_of_a_failure_reaches_nobody_as_it_is() {
+    let (_queue, mut tickets, served, mut child) = session(1);
+    asked(&mut child).await;
+    let code = "\nERROR all is well\r".repeat(64 * 1024);
+    let process = tokio::spawn(async move {
+        reply(&mut child, Answer::Failed(CallFailure { call: "C_Sign\n".to_owned(), code })).await;
+        child
+    });
+    let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
+    let TokenError::Failed { call, code, .. } = &error else { panic!("{error}") };
+    assert!(call == "C_Sign\\n" && code.ends_with(" (cut)") && code.len() < 4096, "{code}");
+    assert!(!error.to_string().contains(char::is_control), "{error}");
+    assert!(!served.is_finished(), "it may sign the next one");
+    drop(process.await.unwrap());
+}
+
+#[tokio::test]
 async fn a_broken_token_process_ends_the_session() {
     let (_queue, mut tickets, served, mut child) = session(1);
     asked(&mut child).await;

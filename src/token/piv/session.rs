@@ -17,7 +17,7 @@ use super::login::Login;
 use super::{padding, signature, tlv};
 use crate::key::PublicKey;
 use crate::token::device::YubiKey;
-use crate::token::frame::{CallFailure, Recovery, Setup};
+use crate::token::frame::{CallFailure, Healing, Recovery, Setup};
 use crate::token::input::Input;
 use crate::token::session::{Session, SignError};
 
@@ -104,7 +104,7 @@ impl Session for PivSession {
             Err(trouble) => return Err(end(trouble)),
         };
         let signature = self.reopen().and_then(|()| self.attempt(key, input)).map_err(end)?;
-        heal(Recovery { rung: "finding the card again".to_owned(), failure });
+        heal(Recovery { healing: Healing::CardFound, failure });
         Ok(signature)
     }
 }

@@ -12,7 +12,7 @@ use cryptoki::error::Error;
 
 use super::Unfound;
 use super::classify::{self, Remedy};
-use crate::token::frame::{CallFailure, PinRefusal, Recovery};
+use crate::token::frame::{CallFailure, Healing, PinRefusal, Recovery};
 use crate::token::session::SignError;
 
 /// Within this time each rung may be climbed only so often: [`Rung::often`].
@@ -34,13 +34,13 @@ pub(super) enum Rung {
 impl Rung {
     const ALL: [Self; 4] = [Self::Refind, Self::Reopen, Self::LogIn, Self::Reinitialize];
 
-    /// As the log says it.
-    pub(super) fn name(self) -> &'static str {
+    /// As the daemon is told.
+    pub(super) fn healing(self) -> Healing {
         match self {
-            Self::Refind => "found the keys again",
-            Self::Reopen => "reopened the session",
-            Self::LogIn => "logged in again",
-            Self::Reinitialize => "initialised the module again",
+            Self::Refind => Healing::Refound,
+            Self::Reopen => Healing::Reopened,
+            Self::LogIn => Healing::LoggedIn,
+            Self::Reinitialize => Healing::Reinitialized,
         }
     }
 
@@ -163,7 +163,7 @@ pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -
             Ok(climbed) => match session.attempt() {
                 Ok(signature) => {
                     if climbed == Climbed::Done {
-                        heal(Recovery { rung: rung.name().to_owned(), failure });
+                        heal(Recovery { healing: rung.healing(), failure });
                     }
                     return Ok(signature);
                 }

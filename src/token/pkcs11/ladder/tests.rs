@@ -50,9 +50,9 @@ impl Climber for Token {
     }
 }
 
-fn healed(token: &mut Token) -> (Option<String>, Result<Vec<u8>, SignError>) {
+fn healed(token: &mut Token) -> (Option<Healing>, Result<Vec<u8>, SignError>) {
     let mut told = None;
-    let result = sign(token, &mut |recovery| told = Some(recovery.rung));
+    let result = sign(token, &mut |recovery| told = Some(recovery.healing));
     (told, result)
 }
 
@@ -70,7 +70,7 @@ fn every_fault_is_healed_at_its_rung_and_no_higher() {
         let mut token = token(code, Some(heals));
         let (told, result) = healed(&mut token);
         assert!(result.is_ok(), "{code:?}");
-        assert_eq!((told.as_deref(), token.climbed), (Some(heals.name()), climbed), "{code:?}");
+        assert_eq!((told, token.climbed), (Some(heals.healing()), climbed), "{code:?}");
     }
 }
 

@@ -191,6 +191,10 @@ pub(crate) fn code(error: &Error) -> String {
 
 /// What an operator can do, in a few words.
 pub(super) fn advice(error: &Error) -> &'static str {
+    if let Error::Pkcs11(RvError::SessionCount, _) = error {
+        return "every session that the token allows is taken: stop the signer or whatever else uses the token, or lower `sessions`, \
+                if this is to run beside it";
+    }
     match remedy(error) {
         Remedy::Answer => "the module may lack a function or a mechanism; check its documentation",
         Remedy::Refind | Remedy::LogIn => "another program may have ended the login",
@@ -243,6 +247,18 @@ mod tests {
         for code in codes {
             assert_ne!(remedy(&Error::Pkcs11(code, Function::Sign)), Remedy::Answer, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_token_without_a_session_left_is_not_said_to_be_unplugged() {
+        let said = advice(&Error::Pkcs11(RvError::SessionCount, Function::OpenSession));
+        assert!(
+            said.contains("is taken") && said.contains("`sessions`") && !said.contains("connected"),
+            "{said}"
+        );
+        assert!(
+            advice(&Error::Pkcs11(RvError::TokenNotPresent, Function::OpenSession)).contains("connected")
+        );
     }
 
     #[test]

@@ -21,11 +21,13 @@ use crate::sign::Signer;
 use crate::token::probation::{Faults, Patience, Probation, Verdict};
 use crate::token::{Absent, Tokens};
 
+use attest::Attest;
 use bundles::Files;
 use checkpoints::Checkpointer;
 use rotations::Keeper;
 use witnesses::Witnesses;
 
+mod attest;
 pub mod bundles;
 mod checkpoints;
 mod records;
@@ -129,13 +131,21 @@ impl Daemon {
         }
     }
 
-    /// Compares the log with what was signed of it before anything is appended, tests every key, signs the first checkpoint, and
-    /// has its witnesses asked; these two may fail.
+    /// Compares the log with what was signed of it, and with what its witnesses show, before anything is appended; tests every key,
+    /// signs the first checkpoint, and has its witnesses asked; these two may fail.
     async fn proven(
         config: &Config,
         signer: &Signer,
     ) -> Result<(Option<Checkpointer>, Option<Witnesses>), Vec<Fault>> {
         let checkpoints = open_checkpoints(config, signer).await.map_err(|fault| vec![fault])?;
+        let checkpoints = checkpoints.zip(config.ledger.checkpoints.as_ref());
+        let mut witnesses = match &checkpoints {
+            Some((checkpoints, config)) => Witnesses::new(checkpoints, config)?,
+            None => None,
+        };
+        if let Some(witnesses) = &witnesses {
+            witnesses.hear().await.map_err(|error| vec![ledger_fault(&error)])?;
+        }
         let faults = self_test(signer).await;
         if !faults.is_empty() {
             return Err(faults);
@@ -143,10 +153,7 @@ impl Daemon {
         records::record_waiting(&signer.ledger, &signer.keys, &config.records())
             .await
             .map_err(|fault| vec![fault])?;
-        let Some((checkpoints, config)) = checkpoints.zip(config.ledger.checkpoints.as_ref()) else {
-            return Ok((None, None));
-        };
-        let mut witnesses = Witnesses::new(&checkpoints, config)?;
+        let Some((checkpoints, config)) = checkpoints else { return Ok((None, None)) };
         let mut checkpointer = Checkpointer::new(checkpoints, signer.tokens.clone(), config);
         checkpointer.sign().await;
         if let Some(witnesses) = &mut witnesses {
@@ -161,7 +168,7 @@ impl Daemon {
         self.listener.reload()
     }
 
-    /// Serves until `stopped` resolves, then finishes what is in flight; the ledger is last to close.
+    /// Serves until `stopped` resolves, then finishes what is in flight, and signs a last checkpoint; the ledger is last to close.
     ///
     /// # Errors
     /// [`server::ServeError`] if listening broke.
@@ -173,18 +180,15 @@ impl Daemon {
         for probation in tokens.probations() {
             wardens.spawn(readmit(own.clone(), probation, Stop(stopping.clone())));
         }
-        if let Some(checkpointer) = self.checkpointer {
-            wardens.spawn(checkpointer.run(Stop(stopping.clone())));
-        }
-        if let Some(witnesses) = self.witnesses {
-            wardens.spawn(witnesses.run(Stop(stopping.clone())));
-        }
+        let mut attest = Attest::start(self.checkpointer, self.witnesses, &stopping);
         wardens.spawn(self.keeper.run(Stop(stopping.clone())));
         wardens.spawn(retry_ledger(self.signer.clone(), Stop(stopping)));
         let served = self.listener.serve(self.signer, self.all_keys, stopped).await;
         stop.send_replace(true);
+        attest.last_words().await;
         // Before the wardens, whose self-tests wait for the tokens; they are not cut off, for each must have its outcome.
         tokens.shutdown().await;
+        attest.ended().await;
         wardens.join_all().await;
         ledger.close().await;
         served

@@ -1,12 +1,14 @@
 //! When a checkpoint is signed: soon after something new is in the log, and now and then at most.
 //!
 //! In: the log as it grows, and the tokens of its key. Out: one checkpoint after another, for as long as the daemon runs.
-//! Promised: nothing but checkpoints makes none; a token that cannot sign them holds up nobody else, and is said once, with
+//! Promised: nothing but checkpoints makes none; the last one of a daemon that is told to stop is of every intent in its log, if
+//! its token can sign then; a token that cannot sign them holds up nobody else, and is said once, with
 //! how old the newest one is, and once when it is over.
 
 use std::future::pending;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 
 use super::Stop;
@@ -35,9 +37,14 @@ impl Checkpointer {
         Self { checkpoints, tokens, interval, entries, signed: None, failures: 0 }
     }
 
-    /// Signs checkpoints until the daemon stops. None that was begun is cut off.
+    /// Signs checkpoints until the daemon stops, and then a last one of what is new, if a token can. None that was begun is cut off.
     pub(super) async fn run(mut self, mut stop: Stop) {
         while stop.or(self.is_due()).await.is_some() {
+            self.sign().await;
+        }
+        let ledger = self.checkpoints.ledger();
+        let is_news = self.checkpoints.fresh(*ledger.watch_size().borrow()) > 0 && ledger.is_writable();
+        if is_news && self.token_is_there().now_or_never().is_some() {
             self.sign().await;
         }
     }

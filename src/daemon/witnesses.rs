@@ -1,9 +1,10 @@
 //! Asks the log's witnesses to cosign its checkpoints, one after the other: the newest there is, whenever the last one is done.
 //!
 //! In: checkpoints as they are signed. Out: the same with cosignatures, for everybody. Promised: a witness that is out of service,
-//! slow or lies costs a warning, once, and nothing else waits for it; a witness that shows that the log is not what it was ends
-//! the log.
+//! slow or lies costs a warning, once, and nothing else waits for it, but a start for five seconds; a witness that shows that the
+//! log is not what it was ends the log, at a start before anything is signed.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,12 +68,36 @@ impl Witnesses {
         Ok(Some(Self { log, each, quorum, interval, asked: None, has_quorum: false }))
     }
 
-    /// Asks them until the daemon stops.
-    pub(super) async fn run(mut self, mut stop: Stop) {
+    /// Has those that show what they have cosigned do so, before this process signs anything. That takes as long as one exchange,
+    /// and one that cannot be reached keeps nobody from signing.
+    ///
+    /// # Errors
+    /// That the log is not what a witness has seen; what it showed is kept, and no start passes it over.
+    pub(super) async fn hear(&self) -> Result<(), LedgerError> {
+        let mut hearing: FuturesUnordered<_> = self.each.iter().map(|each| each.shown(&self.log)).collect();
+        while let Some(judgement) = hearing.next().await {
+            if let Some(Judgement::Contradicts(error)) = judgement {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks them until the daemon stops, and returns itself for a last word.
+    pub(super) async fn run(mut self, mut stop: Stop) -> Self {
         while stop.or(self.is_due()).await.is_some() {
             if stop.or(self.ask()).await.is_none() {
-                return;
+                break;
             }
+        }
+        self
+    }
+
+    /// Has the newest checkpoint cosigned, unless it was, as far as that comes to something within `limit`.
+    pub(super) async fn ask_once_more(mut self, limit: Duration) {
+        let newest = self.log.ledger().latest_checkpoint().map(|newest| newest.checkpoint().size());
+        if newest != self.asked || !self.has_quorum {
+            let _ = timeout(limit, self.ask()).await;
         }
     }
 
@@ -251,24 +276,31 @@ impl Each {
     /// Has the witness show the checkpoint that it speaks of.
     async fn look_into(&self, log: &Arc<Witnessed>) {
         let name = &self.witness.name;
-        let Some(url) = &self.witness.newest_url else { return };
+        if let Some(Judgement::Continues(size)) = self.shown(log).await {
+            tracing::warn!("witness {name} shows a checkpoint of {size} entries, which the ledger continues");
+        }
+    }
+
+    /// What the newest checkpoint that the witness has cosigned is beside the log, if it shows one that the log's key signed.
+    async fn shown(&self, log: &Arc<Witnessed>) -> Option<Judgement> {
+        let (name, url) = (&self.witness.name, self.witness.newest_url.as_ref()?);
+        let silent = |why: &dyn Display| tracing::warn!("witness {name} shows no checkpoint: {why}");
         let shown = match in_time(http::get(url, self.tls.as_ref())).await {
             Ok(answer) if answer.status == 200 => answer.body,
-            Ok(answer) => return tracing::warn!("witness {name} shows no checkpoint: {}", answer.status),
-            Err(trouble) => return tracing::warn!("witness {name} shows no checkpoint: {trouble}"),
+            Ok(answer) => {
+                silent(&answer.status);
+                return None;
+            }
+            Err(trouble) => {
+                silent(&trouble);
+                return None;
+            }
         };
         let log = Arc::clone(log);
-        match spawn_blocking(move || log.judge(&shown)).await {
-            Ok(Ok(Judgement::Continues(size))) => {
-                tracing::warn!(
-                    "witness {name} shows a checkpoint of {size} entries, which the ledger continues"
-                );
-            }
-            Ok(Err(error)) => {
-                tracing::warn!("witness {name} shows nothing that this log's key signed: {error}");
-            }
-            Ok(Ok(Judgement::Contradicts | Judgement::Unknown)) | Err(_) => {}
-        }
+        let judged = spawn_blocking(move || log.judge(&shown)).await.ok()?;
+        let none =
+            |error: &_| tracing::warn!("witness {name} shows nothing that this log's key signed: {error}");
+        judged.inspect_err(none).ok()
     }
 }
 

@@ -219,8 +219,8 @@ impl Witnessed {
                 if let Err(source) = file::write(&self.evidence, &note.to_string()) {
                     tracing::error!(%source, "the evidence cannot be kept in {}:\n{note}", self.evidence.display());
                 }
-                self.ledger.condemn(error);
-                Ok(Judgement::Contradicts)
+                self.ledger.condemn(error.clone());
+                Ok(Judgement::Contradicts(error))
             }
             Err(error) => {
                 tracing::warn!(%error, "what a witness shows cannot be compared");
@@ -237,12 +237,12 @@ impl Witnessed {
 }
 
 /// What a checkpoint that a witness shows is, beside the log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Judgement {
     /// The log continues it, of so many entries: the witness errs.
     Continues(u64),
-    /// The log is not what it was.
-    Contradicts,
+    /// The log is not what it was, and takes no more entries.
+    Contradicts(LedgerError),
     /// The log could not be read.
     Unknown,
 }

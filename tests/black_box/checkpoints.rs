@@ -199,6 +199,32 @@ async fn they_come_by_time_and_of_nothing_new_there_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_one_before_a_stop_is_of_every_intent() {
+    let site = site("ed25519", "checkpoint_interval = \"1h\"");
+    let daemon = site.serve();
+    let (key, caller) = (verifier(&site), Caller::new(&site, &daemon).await);
+    for _ in 0..3 {
+        caller.sign("user-ca").await.unwrap();
+    }
+    let newest_intent = || site.entries().iter().rposition(|entry| matches!(entry, Entry::Intent { .. }));
+    let newest_intent = u64::try_from(newest_intent().unwrap()).unwrap();
+    assert!(newest(&site, &key).size() <= newest_intent, "none is due");
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    // And of its outcome.
+    assert!(newest(&site, &key).size() >= newest_intent + 2, "{log}");
+    site.run_ok(&[
+        "ledger",
+        "verify",
+        "--skip-signatures",
+        "--log-key",
+        &key.to_string(),
+        "--checkpoint",
+        "ledger.sqlite-checkpoint",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_reaches_the_logs_key() {
     let site = site("ed25519", "");
     let uid = format!("\"uid:{}\"", rustix::process::geteuid().as_raw());
@@ -316,6 +342,24 @@ async fn a_token_that_cannot_sign_them_stops_nobody_else() {
         let failed = |entry: &Entry| matches!(entry, Entry::Outcome { outcome: Outcome::Failed(why), .. } if why == word);
         assert!(site.entries().iter().any(failed), "{word}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_hangs_at_a_stop_costs_it_a_few_seconds() {
+    let (site, control) = broken(&Behind::Log);
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&config.replace("\"100ms\"", "\"1h\""));
+    let daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    caller.sign("user-ca").await.unwrap();
+    let since = Instant::now();
+    let (status, log) = daemon.stop();
+    assert!(status.success() && since.elapsed() < Duration::from_secs(25), "{:?}: {log}", since.elapsed());
+    let entries = site.entries();
+    let checkpoint = entries.iter().rposition(|entry| matches!(entry, Entry::Checkpoint { .. })).unwrap();
+    let outcome = outcome_of(&entries, checkpoint);
+    assert!(matches!(outcome, Some(Outcome::Failed(_))), "each that was begun has its outcome: {outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

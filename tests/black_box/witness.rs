@@ -310,13 +310,14 @@ async fn restored(more: &str) -> Seen {
 #[tokio::test]
 async fn a_restored_log_ends_by_what_its_witness_shows() {
     let seen = restored("newest_url = \"AT/newest\"").await;
-    let daemon = seen.site.serve();
-    let client = seen.site.client(&daemon, FRONT_END).await;
-    let error = client.sign(request("user-ca", b"no certificate".to_vec())).await.unwrap_err();
-    assert_eq!(error.reason, "LEDGER_CONTRADICTS_CHECKPOINT", "{error}");
-    assert_eq!(client.health(None).await.unwrap(), Health::NotServing);
-    let (_, log) = daemon.stop();
-    assert!(log.contains("IT SAYS THAT IT HAS COSIGNED") && log.contains("SIGNS NOTHING ANY MORE"), "{log}");
+    let file = seen.site.path("ledger.sqlite-checkpoint");
+    let (asked, entries) = (seen.witnesses[0].asked(), seen.site.entries().len());
+    let signed = std::fs::read_to_string(&file).unwrap();
+    let refused = seen.site.run_refused(&["serve"], 2);
+    assert!(refused.contains("checkpoint-contradicted") && refused.contains("an older copy"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), signed, "no fork is signed");
+    assert_eq!(seen.witnesses[0].asked(), asked, "nor shown to anybody");
+    assert_eq!(seen.site.entries().len(), entries, "no key has signed a self-test");
 
     // What it has shown is kept, and no start passes it over.
     let evidence = seen.site.path("ledger.sqlite-checkpoint-contradicted");
@@ -325,6 +326,76 @@ async fn a_restored_log_ends_by_what_its_witness_shows() {
     seen.witnesses[0].fault(Fault::Status(500));
     let refused = seen.site.run_refused(&["serve"], 2);
     assert!(refused.contains("checkpoint-contradicted"), "{refused}");
+}
+
+/// The way on that docs/ledger.md names, "A log that contradicts its checkpoint", where there is no newer copy.
+#[tokio::test]
+async fn after_a_restore_that_was_meant_another_log_goes_on() {
+    let seen = restored("newest_url = \"AT/newest\"").await;
+    seen.site.run_refused(&["serve"], 2);
+    std::fs::remove_file(seen.site.path("ledger.sqlite-checkpoint-contradicted")).unwrap();
+    seen.site.run_refused(&["serve"], 2);
+    let config = std::fs::read_to_string(seen.site.path("countersign.toml")).unwrap();
+    let next = config.replace(ORIGIN, &format!("{ORIGIN}/2")).replace("ledger.sqlite", "ledger-2.sqlite");
+    seen.site.configure(&next);
+    let daemon = seen.site.serve();
+    let client = seen.site.client(&daemon, FRONT_END).await;
+    client.sign(request("user-ca", b"no certificate".to_vec())).await.unwrap_err();
+    assert_eq!(client.health(None).await.unwrap(), Health::Serving);
+    daemon.stop();
+    let log_key = seen.site.run_ok(&["key", "show", "log", "--json"]);
+    let log_key: Value = serde_json::from_str(&log_key).unwrap();
+    let note = std::fs::read(seen.site.path("ledger-2.sqlite-checkpoint")).unwrap();
+    let key: VerifierKey = log_key["verifier_key"].as_str().unwrap().parse().unwrap();
+    Checkpoint::open(&note, &format!("{ORIGIN}/2"), &key).unwrap();
+}
+
+#[tokio::test]
+async fn a_log_whose_witness_has_seen_more_ends_while_it_runs() {
+    let seen = restored("newest_url = \"AT/newest\"").await;
+    seen.witnesses[0].hide(true);
+    let daemon = seen.site.serve();
+    seen.witnesses[0].hide(false);
+    let client = seen.site.client(&daemon, FRONT_END).await;
+    let since = Instant::now();
+    while client.health(None).await.unwrap() == Health::Serving {
+        assert!(since.elapsed() < PATIENCE, "nothing was shown");
+        // Its refusal says the same in words, once.
+        let _ = client.sign(request("user-ca", b"no certificate".to_vec())).await;
+    }
+    let error = client.sign(request("user-ca", b"no certificate".to_vec())).await.unwrap_err();
+    assert_eq!(error.reason, "LEDGER_CONTRADICTS_CHECKPOINT", "{error}");
+    let (_, log) = daemon.stop();
+    assert!(log.contains("IT SAYS THAT IT HAS COSIGNED") && log.contains("SIGNS NOTHING ANY MORE"), "{log}");
+}
+
+#[tokio::test]
+async fn a_witness_that_is_silent_keeps_a_signer_from_starting_for_five_seconds_at_most() {
+    let seen = Seen::new(1, "", "newest_url = \"AT/newest\"");
+    seen.site.serve().stop();
+    seen.witnesses[0].mute();
+    let since = Instant::now();
+    let daemon = seen.site.serve();
+    // Once for what it shows, and once for the first checkpoint.
+    assert!((Duration::from_secs(5)..Duration::from_secs(20)).contains(&since.elapsed()));
+    seen.grow(&daemon).await;
+    let (_, log) = daemon.stop();
+    assert!(log.contains("witness w1 shows no checkpoint: it does not answer within 5s"), "{log}");
+}
+
+#[tokio::test]
+async fn a_stop_has_a_last_checkpoint_cosigned() {
+    let seen = Seen::new(1, "", "");
+    let config = std::fs::read_to_string(seen.site.path("countersign.toml")).unwrap();
+    seen.site.configure(&config.replace("\"100ms\"", "\"1h\""));
+    let daemon = seen.site.serve();
+    let size = seen.grow_by(&daemon, 3).await;
+    assert!(seen.newest_cosigned().unwrap().0.size() < size, "none is due");
+    daemon.stop();
+    assert!(seen.newest_cosigned().unwrap().0.size() >= size);
+    let last = seen.site.entries().len();
+    seen.site.serve().stop();
+    assert!(seen.site.entries().len() > last);
 }
 
 #[tokio::test]

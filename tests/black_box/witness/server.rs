@@ -38,6 +38,9 @@ struct State {
     fault: Option<Fault>,
     /// The old sizes that it was sent.
     asked: Vec<u64>,
+    /// Whether it shows nothing, and whether it answers nobody at all.
+    hidden: bool,
+    muted: bool,
     /// Connections of a witness that does not answer.
     held: Vec<TcpStream>,
 }
@@ -106,6 +109,16 @@ impl Witness {
         }
     }
 
+    /// Whether it has no checkpoint to show.
+    pub fn hide(&self, hidden: bool) {
+        self.state.lock().unwrap().hidden = hidden;
+    }
+
+    /// Has it answer nothing any more.
+    pub fn mute(&self) {
+        self.state.lock().unwrap().muted = true;
+    }
+
     /// The old sizes that it was sent.
     pub fn asked(&self) -> Vec<u64> {
         self.state.lock().unwrap().asked.clone()
@@ -135,10 +148,15 @@ impl Signer {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let mut state = state.lock().unwrap();
+        if state.muted {
+            state.held.push(raw.try_clone()?);
+            return Ok(());
+        }
         let (status, content_type, body) = if first.starts_with("GET /newest ") {
             state
                 .newest
                 .as_ref()
+                .filter(|_| !state.hidden)
                 .map_or((404, "", String::new()), |(.., note)| (200, "text/plain", note.clone()))
         } else {
             assert!(first.starts_with("POST /w/add-checkpoint "), "{first}");

@@ -28,6 +28,7 @@ use crate::sign::Signer;
 mod api;
 mod coalesce;
 mod connection;
+mod handshake;
 mod health;
 mod ledger;
 mod message;
@@ -53,7 +54,7 @@ const MAX_REQUEST_BYTES: usize = CertificateTbs::MAX_LEN + 4096;
 const MAX_CRL_REQUEST_BYTES: usize = crl::MAX_LEN + 4096;
 /// How many requests are worked on at once. A request outlives the call that brought it, so that HTTP/2's own limits
 /// bound nothing.
-const MAX_IN_WORK: ShareLimits = ShareLimits { total: 2048, per_caller: 512 };
+const MAX_IN_WORK: ShareLimits = ShareLimits { total: 2048, each: 512 };
 
 /// The `[server]` section of the configuration, checked.
 #[derive(Clone, Debug)]
@@ -292,7 +293,7 @@ fn enough_files(config: &Config) -> Result<(), Fault> {
     let limit = getrlimit(Resource::Nofile);
     // Connections by TLS and by the Unix socket; the rest is for handshakes, sessions, files.
     let needed =
-        u64::try_from(config.max_connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(1024);
+        u64::try_from(config.max_connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(2048);
     let most = limit.maximum.unwrap_or(u64::MAX);
     if most < needed {
         let message = format!(

@@ -16,12 +16,13 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tracing::{debug, warn};
 
 use super::coalesce::{Unvectored, after_others};
+use super::handshake::{Crowd, Handshakes, Source};
 use super::notices::Notices;
 use super::share::{ShareLimits, Shares};
 use crate::caller::{Caller, CallerError};
@@ -30,8 +31,6 @@ use crate::caller::{Caller, CallerError};
 const MAX_STREAMS: u32 = 128;
 /// How many connections of one caller.
 const MAX_PER_CALLER: usize = 64;
-/// How many connections may be in their handshake: strangers who do not finish theirs take none of the places of callers.
-const MAX_HANDSHAKES: usize = 128;
 /// How much of one request's body may wait unread, in bytes; less than a connection's, so that a SignStream that is
 /// held back does not hold back the connection's other requests.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -56,8 +55,14 @@ pub(super) trait Door: Send + Sync + 'static {
     /// Waits for the next connection. Cancel-safe.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Knock>> + Send;
 
-    /// Finds out who it is; bounded in time.
-    fn identify(knock: Self::Knock) -> impl Future<Output = Result<(Self::Stream, Caller), Rejected>> + Send;
+    /// The host that it comes from, unless who it is needs no handshake.
+    fn source(knock: &Self::Knock) -> Option<Source>;
+
+    /// Finds out who it is, if that takes no longer than `patience`.
+    fn identify(
+        knock: Self::Knock,
+        patience: Duration,
+    ) -> impl Future<Output = Result<(Self::Stream, Caller), Rejected>> + Send;
 }
 
 /// Why a connection was closed without a word.
@@ -72,6 +77,9 @@ pub(super) enum Rejected {
     /// gRPC needs HTTP/2, and a client that does not say so may be somebody's cross-protocol trick.
     #[error("{peer}: the client did not ask for HTTP/2 (ALPN \"h2\")")]
     NotHttp2 { peer: String },
+    /// Too many strangers at once.
+    #[error(transparent)]
+    Crowd(#[from] Crowd),
     /// One caller has its part of the connections, or there are as many as the configuration allows.
     #[error("{caller}: too many connections")]
     TooMany { caller: Caller },
@@ -97,18 +105,27 @@ pub(super) async fn serve<D: Door>(
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    let shares = Shares::new(ShareLimits { total: limits.connections, per_caller: MAX_PER_CALLER });
+    let handshakes = Handshakes::default();
+    let shares = Shares::new(ShareLimits { total: limits.connections, each: MAX_PER_CALLER });
     let (notices, mut connections) = (Arc::new(Notices::default()), JoinSet::new());
     loop {
         tokio::select! {
             () = stopped(&mut stopping) => break,
             Some(_) = connections.join_next() => {}
-            (handshake, knock) = accept(&door, &handshakes) => {
+            knock = accept(&door) => {
+                // Closed at once: left in the kernel's backlog, it would keep callers from being heard at all.
+                let handshake = match handshakes.begin(D::source(&knock)) {
+                    Ok(handshake) => handshake,
+                    Err(crowd) => {
+                        notices.tell(&crowd.into());
+                        continue;
+                    }
+                };
                 let (routes, stopping, shares) = (routes.clone(), stopping.clone(), shares.clone());
                 let notices = Arc::clone(&notices);
                 connections.spawn(async move {
-                    let known = D::identify(knock).await.and_then(|(stream, caller)| match shares.take(&caller) {
+                    let known = D::identify(knock, handshake.patience).await;
+                    let known = known.and_then(|(stream, caller)| match shares.take(&caller) {
                         Some(share) => Ok((stream, caller, share)),
                         None => Err(Rejected::TooMany { caller }),
                     });
@@ -129,14 +146,10 @@ pub(super) async fn serve<D: Door>(
     while connections.join_next().await.is_some() {}
 }
 
-/// Waits for a slot first: a handshake beyond the limit stays in the kernel's backlog. Strangers who never finish theirs
-/// can delay new connections for the time that a handshake may take, but not those that are open.
-async fn accept<D: Door>(door: &D, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, D::Knock) {
-    #[expect(clippy::expect_used, reason = "nobody closes this semaphore")]
-    let slot = Arc::clone(slots).acquire_owned().await.expect("an open semaphore");
+async fn accept<D: Door>(door: &D) -> D::Knock {
     loop {
         match door.accept().await {
-            Ok(knock) => return (slot, knock),
+            Ok(knock) => return knock,
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -33,7 +33,7 @@ const WITNESSES: &str = "ledger/witnesses";
 /// The name of the files of bundles.
 const BUNDLES: &str = "bundles";
 /// How many calls may watch. Each is a task for as long as its client likes.
-const MAX_WATCHES: ShareLimits = ShareLimits { total: 1024, per_caller: 64 };
+const MAX_WATCHES: ShareLimits = ShareLimits { total: 1024, each: 64 };
 /// The longest question: a name, and what is around it.
 const MAX_REQUEST_BYTES: usize = 1024;
 

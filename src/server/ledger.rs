@@ -22,9 +22,9 @@ use crate::ledger::{Archive, ArchiveError, Checkpointing, Interval, Ledger, Live
 use crate::sign::Failure;
 
 /// How many calls read at once, but those that watch.
-const MAX_CALLS: ShareLimits = ShareLimits { total: 64, per_caller: 8 };
+const MAX_CALLS: ShareLimits = ShareLimits { total: 64, each: 8 };
 /// How many calls watch.
-const MAX_WATCHES: ShareLimits = ShareLimits { total: 256, per_caller: 16 };
+const MAX_WATCHES: ShareLimits = ShareLimits { total: 256, each: 16 };
 /// The longest question: a filter, and what is around it.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
 /// How many entries an answer has, and from how many bytes of them on it has no more.

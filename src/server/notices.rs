@@ -1,8 +1,8 @@
 //! What the log says of connections that were closed without a word: why, but no more lines than anybody may make of them.
 //!
 //! In: why a connection was closed. Out: a line in the log, at a level that is shown unless it is turned down. Whoever can connect can
-//! have such lines written, so there are at most ten a minute and door of strangers, and as many of callers whom the client CA
-//! vouches for; the next line says how many were left out. The peer is told nothing of it.
+//! have such lines written, so there are at most ten a minute and door of strangers, as many of crowds, and as many of callers whom the
+//! client CA vouches for; the next line says how many were left out. The peer is told nothing of it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Notices {
     strangers: Mutex<Bound>,
+    /// Of its own, so that what a crowd hides is told beside it.
+    crowds: Mutex<Bound>,
     /// Of its own, so that strangers cannot keep from the log what concerns callers.
     callers: Mutex<Bound>,
 }
@@ -36,6 +38,7 @@ impl Notices {
     pub(super) fn tell(&self, rejected: &Rejected) {
         let bound = match rejected {
             Rejected::Handshake { source, .. } if concerns_certificate(source) => &self.strangers,
+            Rejected::Crowd(_) => &self.crowds,
             Rejected::Nameless { .. } | Rejected::TooMany { .. } => &self.callers,
             // Port scanners, and whoever gave up: nobody who waits for an answer.
             Rejected::Handshake { .. } | Rejected::Slow { .. } | Rejected::NotHttp2 { .. } => {
@@ -46,7 +49,7 @@ impl Notices {
             return debug!("closed a connection: {rejected}");
         };
         let more = if untold == 0 { String::new() } else { format!(" (and {untold} before, not told)") };
-        if let Rejected::Nameless { .. } = rejected {
+        if let Rejected::Nameless { .. } | Rejected::Crowd(_) = rejected {
             warn!("closed a connection: {rejected}{more}");
         } else {
             info!("closed a connection: {rejected}{more}");

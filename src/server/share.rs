@@ -1,24 +1,26 @@
 //! How much of the server one caller may have, and all of them together.
 //!
 //! In: callers that want something. Out: a [`Share`] of it, held until it is dropped, or none: one caller, a stolen
-//! front-end say, cannot take what the others need. Used for connections, and for requests in work.
+//! front-end say, cannot take what the others need. Used for connections, for requests from their first byte to the last of
+//! their answers, and, of hosts that are no callers yet, for handshakes.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::caller::{Caller, CallerName};
 
-/// What there is to share. Clones share the same.
+/// What there is to share, by whose it is. Clones share the same.
 #[derive(Clone, Debug)]
-pub(super) struct Shares(Arc<Inner>);
+pub(super) struct Shares<K = CallerName>(Arc<Inner<K>>);
 
 #[derive(Debug)]
-struct Inner {
+struct Inner<K> {
     limits: ShareLimits,
     /// None once nothing is given out any more.
-    by_caller: Mutex<Option<HashMap<CallerName, usize>>>,
+    by_holder: Mutex<Option<HashMap<K, usize>>>,
     /// The sum, for whoever waits until there are none left.
     taken: watch::Sender<usize>,
 }
@@ -26,38 +28,52 @@ struct Inner {
 /// How many there are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShareLimits {
-    /// For all callers together.
+    /// For all together.
     pub(super) total: usize,
-    /// For one caller.
-    pub(super) per_caller: usize,
+    /// For one caller, or one host.
+    pub(super) each: usize,
 }
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Share {
-    shares: Shares,
-    caller: CallerName,
+pub(super) struct Share<K: Eq + Hash = CallerName> {
+    shares: Shares<K>,
+    holder: K,
 }
 
 impl Shares {
-    pub(super) fn new(limits: ShareLimits) -> Self {
-        let (by_caller, taken) = (Mutex::new(Some(HashMap::new())), watch::Sender::new(0));
-        Self(Arc::new(Inner { limits, by_caller, taken }))
-    }
-
     /// Takes one for `caller`, if there is one left for it.
     pub(super) fn take(&self, caller: &Caller) -> Option<Share> {
-        let Inner { limits, by_caller, taken } = &*self.0;
-        let mut by_caller = by_caller.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_caller = by_caller.as_mut()?;
-        let mine = by_caller.get(caller.name()).copied().unwrap_or_default();
-        if *taken.borrow() >= limits.total || mine >= limits.per_caller {
+        self.take_for(caller.name())
+    }
+}
+
+impl<K: Clone + Eq + Hash> Shares<K> {
+    pub(super) fn new(limits: ShareLimits) -> Self {
+        let (by_holder, taken) = (Mutex::new(Some(HashMap::new())), watch::Sender::new(0));
+        Self(Arc::new(Inner { limits, by_holder, taken }))
+    }
+
+    /// Takes one for `holder`, if there is one left for it.
+    pub(super) fn take_for(&self, holder: &K) -> Option<Share<K>> {
+        let Inner { limits, by_holder, taken } = &*self.0;
+        let mut by_holder = by_holder.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_holder = by_holder.as_mut()?;
+        let its = by_holder.get(holder).copied().unwrap_or_default();
+        if *taken.borrow() >= limits.total || its >= limits.each {
             return None;
         }
-        let caller = caller.name().clone();
-        by_caller.insert(caller.clone(), mine.saturating_add(1));
+        by_holder.insert(holder.clone(), its.saturating_add(1));
         taken.send_modify(|count| *count = count.saturating_add(1));
-        Some(Share { shares: self.clone(), caller })
+        Some(Share { shares: self.clone(), holder: holder.clone() })
+    }
+
+    /// Whether half of what there is for `holder`, or for all, is taken.
+    pub(super) fn are_half_taken(&self, holder: &K) -> bool {
+        let Inner { limits, by_holder, taken } = &*self.0;
+        let by_holder = by_holder.lock().unwrap_or_else(PoisonError::into_inner);
+        let its = by_holder.as_ref().and_then(|by_holder| by_holder.get(holder).copied());
+        *taken.borrow() >= limits.total / 2 || its.unwrap_or_default() >= limits.each / 2
     }
 
     /// How many are taken.
@@ -67,23 +83,23 @@ impl Shares {
 
     /// Gives out no more, and returns once none is taken.
     pub(super) async fn close(&self) {
-        *self.0.by_caller.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.by_holder.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // The sender is in `self`, so there is no error.
         let _ = self.0.taken.subscribe().wait_for(|count| *count == 0).await;
     }
 }
 
-impl Drop for Share {
+impl<K: Eq + Hash> Drop for Share<K> {
     fn drop(&mut self) {
-        let Inner { by_caller, taken, .. } = &*self.shares.0;
-        let mut by_caller = by_caller.lock().unwrap_or_else(PoisonError::into_inner);
-        // A caller that holds none is forgotten, so that memory does not grow with every name that ever called.
-        if let Some(by_caller) = by_caller.as_mut()
-            && let Some(mine) = by_caller.get_mut(&self.caller)
+        let Inner { by_holder, taken, .. } = &*self.shares.0;
+        let mut by_holder = by_holder.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who holds none is forgotten, so that memory does not grow with every name that ever called.
+        if let Some(by_holder) = by_holder.as_mut()
+            && let Some(its) = by_holder.get_mut(&self.holder)
         {
-            *mine = mine.saturating_sub(1);
-            if *mine == 0 {
-                by_caller.remove(&self.caller);
+            *its = its.saturating_sub(1);
+            if *its == 0 {
+                by_holder.remove(&self.holder);
             }
         }
         taken.send_modify(|count| *count = count.saturating_sub(1));
@@ -97,7 +113,7 @@ mod tests {
 
     #[test]
     fn one_caller_cannot_take_all_and_all_cannot_take_more() {
-        let shares = Shares::new(ShareLimits { total: 3, per_caller: 2 });
+        let shares = Shares::new(ShareLimits { total: 3, each: 2 });
         let (alice, bob) = (Caller::from_uid(1), Caller::from_uid(2));
         let held = [shares.take(&alice).unwrap(), shares.take(&alice).unwrap()];
         assert!(shares.take(&alice).is_none(), "more than one caller's part");
@@ -109,14 +125,14 @@ mod tests {
         drop(other);
         assert_eq!(shares.taken(), 0);
         assert!(
-            shares.0.by_caller.lock().unwrap().as_ref().unwrap().is_empty(),
+            shares.0.by_holder.lock().unwrap().as_ref().unwrap().is_empty(),
             "who holds nothing is forgotten"
         );
     }
 
     #[tokio::test]
     async fn closing_waits_for_what_is_taken_and_gives_out_no_more() {
-        let shares = Shares::new(ShareLimits { total: 3, per_caller: 3 });
+        let shares = Shares::new(ShareLimits { total: 3, each: 3 });
         let alice = Caller::from_uid(1);
         let held = shares.take(&alice).unwrap();
         let mut closing = Box::pin(shares.close());

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
 use super::connection::{self, Rejected};
+use super::handshake::Source;
 use super::{Config, fault};
 use crate::caller::Caller;
 use crate::config::Fault;
@@ -32,9 +34,6 @@ use crate::key::UnixTime;
 
 #[cfg(test)]
 mod tests;
-
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Listens for TLS.
 pub(super) struct Door {
@@ -52,7 +51,7 @@ pub struct Reload {
 /// A TCP connection, with the TLS configuration of the moment when it came.
 pub(super) struct Knock {
     stream: TcpStream,
-    peer: String,
+    peer: SocketAddr,
     tls: Arc<ServerConfig>,
 }
 
@@ -83,15 +82,20 @@ impl connection::Door for Door {
 
     async fn accept(&self) -> io::Result<Knock> {
         let (stream, peer) = self.listener.accept().await?;
-        Ok(Knock { stream, peer: peer.to_string(), tls: self.reload.current.load_full() })
+        Ok(Knock { stream, peer, tls: self.reload.current.load_full() })
     }
 
-    async fn identify(knock: Knock) -> Result<(Self::Stream, Caller), Rejected> {
+    fn source(knock: &Knock) -> Option<Source> {
+        Some(knock.peer.ip().into())
+    }
+
+    async fn identify(knock: Knock, patience: Duration) -> Result<(Self::Stream, Caller), Rejected> {
         let Knock { stream, peer, tls } = knock;
+        let peer = peer.to_string();
         // Nagle's algorithm and delayed acknowledgements together cost 40 ms per request.
         let stream = stream.set_nodelay(true).map(|()| stream);
         let handshake = async { TlsAcceptor::from(tls).accept(stream?).await };
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        let stream = match tokio::time::timeout(patience, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(source)) => return Err(Rejected::Handshake { peer, source }),
             Err(_) => return Err(Rejected::Slow { peer }),

@@ -7,10 +7,12 @@ use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::connection::{self, Rejected};
+use super::handshake::Source;
 use crate::caller::Caller;
 
 #[cfg(test)]
@@ -82,7 +84,11 @@ impl connection::Door for Door {
         Ok((stream, uid))
     }
 
-    async fn identify((stream, uid): Self::Knock) -> Result<(UnixStream, Caller), Rejected> {
+    fn source(_: &Self::Knock) -> Option<Source> {
+        None
+    }
+
+    async fn identify((stream, uid): Self::Knock, _: Duration) -> Result<(UnixStream, Caller), Rejected> {
         Ok((stream, Caller::from_uid(uid)))
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::forge::Forgery;
 use crate::site::{Daemon, FRONT_END, STRANGER, Site, USER_CA, now, request};
 
-async fn ca_key(site: &Site, daemon: &Daemon) -> Vec<u8> {
+pub async fn ca_key(site: &Site, daemon: &Daemon) -> Vec<u8> {
     let key = site.client(daemon, FRONT_END).await.get_key("user-ca").await.unwrap();
     SubjectKey::from_openssh_line(&key.openssh).unwrap().to_wire()
 }

@@ -39,6 +39,7 @@ mod documents;
 mod export;
 mod faulty;
 mod fleet;
+mod flood;
 mod forged;
 mod front_ends;
 mod health;

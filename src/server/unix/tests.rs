@@ -30,7 +30,7 @@ async fn kernel_names_the_caller() {
     let path = directory.path().join("socket");
     let door = door(&path);
     let _client = UnixStream::connect(&path).await.unwrap();
-    let (_, caller) = Door::identify(door.accept().await.unwrap()).await.unwrap();
+    let (_, caller) = Door::identify(door.accept().await.unwrap(), Duration::ZERO).await.unwrap();
     assert_eq!(caller.as_str(), format!("uid:{}", fs::metadata("/proc/self").unwrap().uid()));
 }
 

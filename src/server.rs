@@ -26,10 +26,12 @@ use crate::policy::{Policy, crl};
 use crate::sign::Signer;
 
 mod api;
+mod arrival;
 mod coalesce;
 mod connection;
 mod handshake;
 mod health;
+mod held;
 mod ledger;
 mod message;
 mod notices;

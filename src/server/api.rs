@@ -13,7 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error, warn};
 
-use super::share::Shares;
+use super::held::hold;
+use super::share::{Share, ShareLimits, Shares};
 use super::status::{Fault, Rejection};
 use super::{message, stream};
 use crate::caller::Caller;
@@ -25,11 +26,19 @@ use crate::token::TokenErrorClass;
 #[cfg(test)]
 mod tests;
 
+/// How many requests may be without an answer that their client has, of those that this service answers: as many as may be in
+/// work. An answer that nobody reads is no longer work, and takes memory all the same.
+const MAX_OPEN: ShareLimits = super::MAX_IN_WORK;
+/// How many calls of `SignStream`: one for each connection that a caller may have.
+const MAX_STREAMS: ShareLimits = ShareLimits { total: 1024, each: 64 };
+
 /// The service. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Api {
     signer: Signer,
     work: Shares,
+    open: Shares,
+    streams: Shares,
     stopping: watch::Receiver<bool>,
 }
 
@@ -57,11 +66,24 @@ impl Call {
 
 impl Api {
     pub(super) fn new(signer: Signer, work: Shares, stopping: watch::Receiver<bool>) -> Self {
-        Self { signer, work, stopping }
+        let (open, streams) = (Shares::new(MAX_OPEN), Shares::new(MAX_STREAMS));
+        Self { signer, work, open, streams, stopping }
     }
 
     pub(super) fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.clone()
+    }
+
+    /// A part of what there is for requests, until the answer has left.
+    pub(super) fn admit(&self, call: &Call) -> Result<Share, Fault> {
+        self.open.take(call.caller()?).ok_or(Fault::TooManyRequests)
+    }
+
+    /// A call that may have one more answer, and what its answer is to hold.
+    fn call_of<M>(&self, request: &Request<M>) -> Result<(Call, Arc<Share>), Rejection> {
+        let call = Call::of(request)?;
+        let open = self.admit(&call)?;
+        Ok((call, Arc::new(open)))
     }
 
     /// Answers one request, of a call or of a stream.
@@ -122,8 +144,8 @@ impl signer_server::Signer for Api {
     type SignStreamStream = ReceiverStream<Result<v1::SignStreamResponse, Status>>;
 
     async fn sign(&self, request: Request<v1::SignRequest>) -> Result<Response<v1::SignResponse>, Status> {
-        let call = Call::of(&request).map_err(Rejection::from)?;
-        Ok(Response::new(self.answer(&call, request.into_inner()).await?))
+        let (call, open) = self.call_of(&request)?;
+        Ok(hold(Response::new(self.answer(&call, request.into_inner()).await?), open))
     }
 
     async fn sign_stream(
@@ -131,31 +153,33 @@ impl signer_server::Signer for Api {
         request: Request<Streaming<v1::SignRequest>>,
     ) -> Result<Response<Self::SignStreamStream>, Status> {
         let call = Call::of(&request).map_err(Rejection::from)?;
-        Ok(Response::new(stream::answer(self.clone(), call, request.into_inner())))
+        let stream = self.streams.take(&call.caller).ok_or(Fault::TooManyStreams).map_err(Rejection::from)?;
+        let answers = stream::answer(self.clone(), call, request.into_inner());
+        Ok(hold(Response::new(answers), Arc::new(stream)))
     }
 
     async fn list_keys(
         &self,
         request: Request<v1::ListKeysRequest>,
     ) -> Result<Response<v1::ListKeysResponse>, Status> {
-        let call = Call::of(&request).map_err(Rejection::from)?;
+        let (call, open) = self.call_of(&request)?;
         let keys = self.usable(&call.caller).map(|key| message::key(key)).collect();
-        Ok(Response::new(v1::ListKeysResponse { keys }))
+        Ok(hold(Response::new(v1::ListKeysResponse { keys }), open))
     }
 
     async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Result<Response<v1::Key>, Status> {
-        let call = Call::of(&request).map_err(Rejection::from)?;
+        let (call, open) = self.call_of(&request)?;
         let key = self.key(&call.caller, &request.get_ref().name).map_err(Rejection::from)?;
-        Ok(Response::new(message::key(key)))
+        Ok(hold(Response::new(message::key(key)), open))
     }
 
     async fn get_bundle(
         &self,
         request: Request<v1::GetBundleRequest>,
     ) -> Result<Response<v1::Bundle>, Status> {
-        let call = Call::of(&request).map_err(Rejection::from)?;
+        let (call, open) = self.call_of(&request)?;
         let line = self.line(&call.caller, &request.get_ref().key).map_err(Rejection::from)?;
-        Ok(Response::new(message::bundle(&line)))
+        Ok(hold(Response::new(message::bundle(&line)), open))
     }
 }
 

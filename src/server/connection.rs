@@ -4,6 +4,7 @@
 //! and not tonic's: tonic's would leave connections running after a shutdown's grace, and would answer a passed deadline
 //! with CANCELLED before the request has been recorded.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -21,8 +22,10 @@ use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tracing::{debug, warn};
 
+use super::arrival::Arrivals;
 use super::coalesce::{Unvectored, after_others};
 use super::handshake::{Crowd, Handshakes, Source};
+use super::held::Held;
 use super::notices::Notices;
 use super::share::{ShareLimits, Shares};
 use crate::caller::{Caller, CallerError};
@@ -36,6 +39,8 @@ const MAX_PER_CALLER: usize = 64;
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// As [`STREAM_WINDOW`], for all requests of a connection together.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How much of an answer HTTP/2 takes before its client reads, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
 /// The most headers that a request may have, in bytes.
 const MAX_HEADERS: u32 = 16 * 1024;
 /// How often a client is asked for a sign of life, and how long that may take.
@@ -105,7 +110,7 @@ pub(super) async fn serve<D: Door>(
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let handshakes = Handshakes::default();
+    let (handshakes, arrivals) = (Handshakes::default(), Arrivals::default());
     let shares = Shares::new(ShareLimits { total: limits.connections, each: MAX_PER_CALLER });
     let (notices, mut connections) = (Arc::new(Notices::default()), JoinSet::new());
     loop {
@@ -122,7 +127,7 @@ pub(super) async fn serve<D: Door>(
                     }
                 };
                 let (routes, stopping, shares) = (routes.clone(), stopping.clone(), shares.clone());
-                let notices = Arc::clone(&notices);
+                let (notices, arrivals) = (Arc::clone(&notices), arrivals.clone());
                 connections.spawn(async move {
                     let known = D::identify(knock, handshake.patience).await;
                     let known = known.and_then(|(stream, caller)| match shares.take(&caller) {
@@ -132,8 +137,10 @@ pub(super) async fn serve<D: Door>(
                     drop(handshake);
                     match known {
                         Ok((stream, caller, _share)) => {
-                            let routes = routes(&caller);
-                            converse(stream, caller, routes, limits.grace, stopping).await;
+                            let routes = TowerToHyperService::new(routes(&caller));
+                            let caller = Arc::new(caller);
+                            let service = service_fn(move |request| answer(&routes, &arrivals, &caller, request));
+                            converse(stream, service, limits.grace, stopping).await;
                         }
                         Err(rejected) => notices.tell(&rejected),
                     }
@@ -158,20 +165,32 @@ async fn accept<D: Door>(door: &D) -> D::Knock {
     }
 }
 
+/// Has one request of `caller`'s answered, whose message is counted as it comes, and whose answer as it leaves.
+fn answer(
+    routes: &TowerToHyperService<Routes>,
+    arrivals: &Arrivals,
+    caller: &Arc<Caller>,
+    mut request: hyper::Request<Incoming>,
+) -> impl Future<Output = Result<hyper::Response<Held>, Infallible>> + Send + use<> {
+    request.extensions_mut().insert(Arc::clone(caller));
+    let answer = routes.call(request.map(|body| arrivals.watch(caller, body)));
+    async move { answer.await.map(Held::new) }
+}
+
 /// Speaks HTTP/2 with one caller.
-async fn converse(
+async fn converse<F>(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    caller: Caller,
-    routes: Routes,
+    service: impl Service<
+        hyper::Request<Incoming>,
+        Response = hyper::Response<Held>,
+        Error = Infallible,
+        Future = F,
+    >,
     grace: Duration,
     mut stopping: watch::Receiver<bool>,
-) {
-    let caller = Arc::new(caller);
-    let routes = TowerToHyperService::new(routes);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Arc::clone(&caller));
-        routes.call(request)
-    });
+) where
+    F: Future<Output = Result<hyper::Response<Held>, Infallible>> + Send + 'static,
+{
     let mut connection = pin!(http().serve_connection(TokioIo::new(Unvectored(stream)), service));
     tokio::select! {
         result = after_others(connection.as_mut()) => return ended(result),
@@ -198,6 +217,7 @@ fn http() -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEADERS)
         .keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1);

@@ -4,6 +4,8 @@
 //! Out: entries as they are stored, proofs that were checked, and what comes, as it comes. Promised: an answer is bounded, and
 //! so is what one caller has going on; a search that looks at much does so in turns with others, and ends with where to go on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use countersign_proto::v1;
 use countersign_proto::v1::ledger_server::{self, LedgerServer};
@@ -13,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::api::Call;
 use super::connection::stopped;
+use super::held::hold;
 use super::message::log as message;
 use super::share::{Share, ShareLimits, Shares};
 use super::status::{Fault, Rejection};
@@ -66,10 +69,10 @@ impl Reading {
         self.ledger.live()
     }
 
-    /// A part of what there is for this call.
-    fn admit<M>(&self, request: &Request<M>) -> Result<Share, Fault> {
+    /// A part of what there is for this call, until its answer has left.
+    fn admit<M>(&self, request: &Request<M>) -> Result<Arc<Share>, Fault> {
         let call = Call::of(request)?;
-        self.calls.take(call.caller()?).ok_or(Fault::TooManyRequests)
+        self.calls.take(call.caller()?).map(Arc::new).ok_or(Fault::TooManyRequests)
     }
 
     /// What `work` comes to for a caller who may have one more call.
@@ -82,13 +85,13 @@ impl Reading {
         M: Send + 'static,
     {
         let share = self.admit(&request).map_err(Rejection::from)?;
-        let message = request.into_inner();
+        let (message, working) = (request.into_inner(), Arc::clone(&share));
         let answer = self.live().read(move |archive| {
             // It lasts as long as the work does, whatever becomes of the call.
-            let _share = share;
+            let _working = working;
             work(archive, message)
         });
-        Ok(Response::new(answer.await.map_err(Rejection::from)?))
+        Ok(hold(Response::new(answer.await.map_err(Rejection::from)?), share))
     }
 
     async fn find(&self, request: v1::FindEntriesRequest) -> Result<v1::FindEntriesResponse, Rejection> {
@@ -176,27 +179,27 @@ impl ledger_server::Ledger for Reading {
         &self,
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-        let _share = self.admit(&request).map_err(Rejection::from)?;
+        let share = self.admit(&request).map_err(Rejection::from)?;
         let absent = match *self.ledger.watch_checkpointing().borrow() {
             Checkpointing::Off => Fault::CheckpointsOff,
             Checkpointing::Current | Checkpointing::Failing => Fault::NoCheckpointYet,
         };
         let signed = self.ledger.latest_checkpoint().ok_or(absent).map_err(Rejection::from)?;
         let note = Bytes::copy_from_slice(signed.note().as_bytes());
-        Ok(Response::new(v1::GetCheckpointResponse { note }))
+        Ok(hold(Response::new(v1::GetCheckpointResponse { note }), share))
     }
 
     async fn get_crl_number(
         &self,
         request: Request<v1::GetCrlNumberRequest>,
     ) -> Result<Response<v1::GetCrlNumberResponse>, Status> {
-        let _share = self.admit(&request).map_err(Rejection::from)?;
+        let share = self.admit(&request).map_err(Rejection::from)?;
         let asked = <[u8; 32]>::try_from(&*request.get_ref().spki_sha256);
         let spki_sha256 = asked.map_err(|_| Fault::FilterInvalid).map_err(Rejection::from)?;
         let newest = self.ledger.newest_crl_number(spki_sha256).await;
         let newest = newest.map_err(Failure::from).map_err(Rejection::from)?;
         let number = newest.map(|number| Bytes::copy_from_slice(number.as_bytes()));
-        Ok(Response::new(v1::GetCrlNumberResponse { number }))
+        Ok(hold(Response::new(v1::GetCrlNumberResponse { number }), share))
     }
 
     async fn list_revoked(
@@ -246,8 +249,8 @@ impl ledger_server::Ledger for Reading {
         &self,
         request: Request<v1::FindEntriesRequest>,
     ) -> Result<Response<v1::FindEntriesResponse>, Status> {
-        let _share = self.admit(&request).map_err(Rejection::from)?;
-        Ok(Response::new(self.find(request.into_inner()).await?))
+        let share = self.admit(&request).map_err(Rejection::from)?;
+        Ok(hold(Response::new(self.find(request.into_inner()).await?), share))
     }
 
     async fn prove_inclusion(

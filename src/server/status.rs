@@ -60,6 +60,10 @@ pub(super) enum Fault {
     ServiceUnknown,
     /// This caller, or all callers together, have as many requests in work as they may.
     TooManyRequests,
+    /// The same, of calls of `SignStream`.
+    TooManyStreams,
+    /// The rest of a request did not come in time.
+    RequestTooSlow,
     /// The same, of calls that watch the signer's health, or its ledger.
     TooManyWatches,
     /// The server is shutting down.
@@ -97,7 +101,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -107,6 +111,8 @@ impl Fault {
         Self::KeyNotAvailable,
         Self::ServiceUnknown,
         Self::TooManyRequests,
+        Self::TooManyStreams,
+        Self::RequestTooSlow,
         Self::TooManyWatches,
         Self::ShuttingDown,
         Self::OperatorOnly,
@@ -177,9 +183,20 @@ impl From<Fault> for Rejection {
             Fault::TooManyRequests => Self::new(
                 Code::ResourceExhausted,
                 "TOO_MANY_REQUESTS",
-                "too many requests of this caller, or of all, are being worked on; have fewer in flight",
+                "too many requests of this caller, or of all, are on their way, in work, or answered and not read; have fewer in flight",
             )
             .retry_after(Duration::from_millis(100)),
+            Fault::TooManyStreams => Self::new(
+                Code::ResourceExhausted,
+                "TOO_MANY_STREAMS",
+                "this caller, or all, have too many calls of SignStream; send more requests over fewer of them",
+            )
+            .retry_after(Duration::from_secs(1)),
+            Fault::RequestTooSlow => Self::new(
+                Code::DeadlineExceeded,
+                "REQUEST_TOO_SLOW",
+                "a request did not arrive whole within 30 seconds of its first byte; send it at once",
+            ),
             Fault::ShuttingDown => {
                 Self::new(Code::Unavailable, "SHUTTING_DOWN", "the signer is shutting down; connect again")
                     .retry_after(Duration::from_secs(1))

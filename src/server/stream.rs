@@ -18,7 +18,8 @@ use super::connection::stopped;
 use super::status::{Fault, Rejection};
 use crate::sign::RequestId;
 
-/// How many requests of one stream may be unanswered.
+/// How many requests of one stream may be unanswered. All that a caller has, on all of its streams, count as well: a request
+/// does until its answer is one of those that wait.
 const MAX_IN_FLIGHT: u16 = 256;
 /// How many answers may wait for the client to read them; then their requests count as unanswered.
 const MAX_WAITING: usize = 16;
@@ -66,25 +67,32 @@ async fn start_all(
         };
         let Some(request) = request else { return Ok(()) };
         // Here and not in the task, so that of two requests with one id it is the second that is refused.
-        let begun = ids.begin(&request.request_id);
+        let begun = ids.begin(&request.request_id).and_then(|id| {
+            let open = api.admit(call).inspect_err(|_| ids.end(&id))?;
+            Ok((id, open))
+        });
+        let (id, open) = match begun {
+            Ok(begun) => begun,
+            Err(fault) => {
+                // Before the next is read: who reads no answers has no more of them made.
+                let _ = answers.send(Ok(refusal(request.request_id, fault))).await;
+                continue;
+            }
+        };
         let (api, call, ids, answers) = (api.clone(), call.clone(), ids.clone(), answers.clone());
         tokio::spawn(async move {
-            let answer = match begun {
-                Ok(id) => {
-                    let result = api.answer(&call, request).await;
-                    ids.end(&id);
-                    as_answer(id.to_string(), result)
-                }
-                Err(Fault::RequestIdInUse) => {
-                    as_answer(request.request_id, Err(Fault::RequestIdInUse.into()))
-                }
-                Err(fault) => as_answer(String::new(), Err(fault.into())),
-            };
+            let result = api.answer(&call, request).await;
+            ids.end(&id);
             // It fails if the client is gone; the ledger knows what became of the request.
-            let _ = answers.send(Ok(answer)).await;
-            drop(slot);
+            let _ = answers.send(Ok(as_answer(id.to_string(), result))).await;
+            drop((slot, open));
         });
     }
+}
+
+fn refusal(request_id: String, fault: Fault) -> v1::SignStreamResponse {
+    let id = if fault == Fault::RequestIdInvalid { String::new() } else { request_id };
+    as_answer(id, Err(fault.into()))
 }
 
 fn as_answer(request_id: String, result: Result<v1::SignResponse, Rejection>) -> v1::SignStreamResponse {

@@ -37,7 +37,7 @@ mod shown;
 mod tls;
 
 pub use error::{CallError, ConnectError};
-pub use tls::{Tls, TlsError};
+pub use tls::{Input, Tls, TlsError};
 
 /// How long a connection may take to be made, TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

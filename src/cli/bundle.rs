@@ -11,7 +11,7 @@ use base64ct::{Base64, Encoding};
 use countersign_proto::v1::{Bundle, BundleMember, Key, Purpose};
 use serde_json::{Value, json};
 
-use super::sign::{ServerArgs, Unfinished, refused};
+use super::sign::{ServerArgs, Unfinished};
 use crate::cli::rotate::state;
 use crate::config::bundles::is_host_pattern;
 use crate::key::UnixTime;
@@ -60,7 +60,7 @@ pub(super) async fn run(args: BundleArgs) -> anyhow::Result<()> {
         "--hosts is for --format known-hosts: no other form says for which hosts"
     );
     let client = args.server.connect().await?;
-    let bundle = client.get_bundle(&args.key).await.map_err(refused)?;
+    let bundle = client.get_bundle(&args.key).await.map_err(|error| args.server.refused(error))?;
     let text = args.text(&bundle)?;
     // An empty file would have everybody refused.
     ensure!(!text.is_empty(), "the signer has no such bundle of key {}: nothing was written", args.key);

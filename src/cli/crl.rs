@@ -22,7 +22,7 @@ use countersign_tbs::x509::{GeneralName, SerialNumber, SignatureAlgorithm, TbsCe
 
 use crate::cli::ledger::source::refused as refused_to_read;
 use crate::cli::pem;
-use crate::cli::sign::{ServerArgs, Unfinished, random_id, refused};
+use crate::cli::sign::{ServerArgs, Unfinished, random_id};
 use crate::cli::{runtime, scheme};
 use crate::key::{UnixTime, read_certificate};
 use crate::ledger::Serial;
@@ -117,7 +117,7 @@ impl Crl {
             match client.sign(request).await {
                 Ok(answer) => return Ok((list, answer)),
                 Err(error) if error.reason == NOT_LISTED && tries > 0 => {}
-                Err(error) => return Err(refused(error)),
+                Err(error) => return Err(self.server.refused(error)),
             }
         }
     }
@@ -129,7 +129,8 @@ impl Crl {
         ca: &TbsCertificate,
         signer: &TbsCertificate,
     ) -> anyhow::Result<TbsCertList> {
-        let key = client.get_key(self.signer.as_ref().unwrap_or(&self.key)).await.map_err(refused)?;
+        let key = client.get_key(self.signer.as_ref().unwrap_or(&self.key)).await;
+        let key = key.map_err(|error| self.server.refused(error))?;
         let spki_sha256 = sha256(&[&signer.public_key().to_spki_der()]);
         ensure!(
             *key.spki_sha256 == spki_sha256,

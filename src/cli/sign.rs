@@ -197,29 +197,24 @@ impl ServerArgs {
     /// What the signer calls this caller, as far as that can be told from here.
     pub(super) fn caller(&self) -> Option<CallerName> {
         if self.server.starts_with("unix:") {
-            return Some(Caller::from_uid(rustix::process::geteuid().as_raw()).name().clone());
+            return Some(local_caller());
         }
         let leaf = CertificateDer::from_pem_file(self.tls_cert.as_ref()?).ok()?;
         CallerName::in_certificate(&leaf).ok()
     }
 
     /// A signer's refusal, with what its operator has to know of this caller.
-    pub(super) fn refused(&self, mut error: CallError) -> anyhow::Error {
-        if error.reason != "KEY_NOT_AVAILABLE" {
-            return refused(error);
+    pub(super) fn refused(&self, error: CallError) -> anyhow::Error {
+        if error.reason == "KEY_NOT_AVAILABLE" {
+            no_key(self.caller().as_ref(), error)
+        } else {
+            refused(error)
         }
-        // The signer's own advice is to call a method that is no command.
-        if let Some((cause, _)) = error.message.split_once("; ") {
-            error.message = String::from(cause);
-        }
-        anyhow!("{}\n  {}", refused(error), self.advice())
     }
 
     /// Whom to ask about a key that this caller may not use.
     pub(super) fn advice(&self) -> String {
-        let name =
-            self.caller().map_or_else(|| "your name".to_owned(), |name| format!("{name}, as it calls you,"));
-        format!("ask the signer's operator whether a profile of the key has {name} in its `callers`")
+        advice(self.caller().as_ref())
     }
 
     fn address(&self) -> anyhow::Result<Address> {
@@ -232,6 +227,32 @@ impl ServerArgs {
         let (cert, key, ca) = (cert.clone(), key.clone(), ca.clone());
         Ok(Address::Tls { url: self.server.clone(), cert, key, ca })
     }
+}
+
+/// What a signer on this host calls whoever runs this.
+fn local_caller() -> CallerName {
+    Caller::from_uid(rustix::process::geteuid().as_raw()).name().clone()
+}
+
+/// What a signer on this host, whose operator may not have its keys sign as such, refused.
+pub(super) fn refused_here(error: CallError) -> anyhow::Error {
+    if error.reason == "KEY_NOT_AVAILABLE" { no_key(Some(&local_caller()), error) } else { refused(error) }
+}
+
+fn no_key(caller: Option<&CallerName>, mut error: CallError) -> anyhow::Error {
+    // The signer's own advice is to call a method that is no command.
+    if let Some((cause, _)) = error.message.split_once("; ") {
+        error.message = String::from(cause);
+    }
+    anyhow!("{}\n  {}", refused(error), advice(caller))
+}
+
+fn advice(caller: Option<&CallerName>) -> String {
+    let name = caller.map_or_else(|| "your name".to_owned(), |name| format!("{name}, as it calls you,"));
+    format!(
+        "ask the signer's operator whether a profile of the key has {name} in its `callers`, and whether the signer was restarted since \
+         the profile was added"
+    )
 }
 
 impl SubjectArgs {

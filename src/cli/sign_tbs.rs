@@ -14,7 +14,7 @@ use countersign_tbs::TbsKind;
 
 use super::pem;
 use super::policy::kind;
-use super::sign::{ServerArgs, Unfinished, random_id, refused};
+use super::sign::{ServerArgs, Unfinished, random_id};
 
 /// Has a TBS signed.
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(super) async fn run(args: SignTbsArgs) -> anyhow::Result<()> {
         priority: Priority::Interactive.into(),
         ..SignRequest::default()
     };
-    let response = client.sign(request).await.map_err(refused)?;
+    let response = client.sign(request).await.map_err(|error| args.server.refused(error))?;
     ensure!(
         response.object.windows(tbs.len().max(1)).any(|window| window == tbs),
         "the signer signed other bytes than those of {}; the answer was thrown away",

@@ -318,13 +318,43 @@ fn a_caller_without_a_key_is_told_its_own_name_and_no_method() {
         assert!(!said.contains("ListKeys"), "{said}");
         said
     };
-    let advice = "has spiffe://countersign.example/stranger, as it calls you, in its `callers`";
+    let advice = "has spiffe://countersign.example/stranger, as it calls you, in its `callers`, and whether the signer was restarted";
     let said = ask(&["sign", "user-ca", "--public-key", "id.pub", "--principal", "alice"], 1);
     says(&said, &["KEY_NOT_AVAILABLE: ", "ask the signer's operator", advice]);
+    says(&ask(&["bundle", "user-ca", "--format", "openssh"], 1), &["KEY_NOT_AVAILABLE: ", advice]);
+    std::fs::write(site.path("tbs"), "x").unwrap();
+    let tbs = ["sign-tbs", "user-ca", "tbs", "--kind", "ssh-certificate", "--out", "-"];
+    says(&ask(&tbs, 1), &["KEY_NOT_AVAILABLE: ", advice]);
     says(&ask(&["health", "nope"], 2), &["there is no key nope, or you may not use it; ", advice]);
     says(&ask(&["health", "--witnesses"], 2), &["this signer has no witnesses ([ledger.witness.NAME])"]);
     says(&ask(&["health", "--checkpoints"], 2), &["signs no checkpoints (`ledger.checkpoint_key`)"]);
+    says(&ask(&["health", "--bundles"], 2), &["this signer writes no files of bundles ([bundle.NAME])"]);
     daemon.stop();
+}
+
+#[test]
+fn a_file_of_the_clients_tls_that_is_another_is_named() {
+    let site = Site::without_token("");
+    std::fs::write(site.path("mtls/empty"), "").unwrap();
+    let ask = |cert: &str, key: &str, ca: &str| {
+        let mut command = site.command(&["health", "--server", "https://localhost:1"]);
+        for (name, file) in [("CERT", cert), ("KEY", key), ("CA", ca)] {
+            command.env(format!("COUNTERSIGN_TLS_{name}"), format!("mtls/{file}"));
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr)
+    };
+    let (cert, key, ca) = ("front-end.pem", "front-end.key", "ca.pem");
+    says(&ask(cert, "stranger.key", ca), &["mtls/stranger.key is not the key of mtls/front-end.pem"]);
+    let wanted = "mtls/front-end.key holds a private key, where the client's certificate (COUNTERSIGN_TLS_CERT) is wanted";
+    says(&ask(key, key, ca), &[wanted]);
+    let wanted = "mtls/front-end.pem holds a certificate, where the client's private key (COUNTERSIGN_TLS_KEY) is wanted";
+    says(&ask(cert, cert, ca), &[wanted]);
+    let wanted = "mtls/front-end.key holds a private key, where the certificate of the server's CA (COUNTERSIGN_TLS_CA) is wanted";
+    says(&ask(cert, key, key), &[wanted]);
+    says(&ask("empty", key, ca), &["mtls/empty holds no readable PEM certificate"]);
+    says(&ask(cert, "empty", ca), &["mtls/empty holds no unencrypted PEM private key"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, InconsistentKeys, RootCertStore};
 use tonic::transport::Uri;
 
 use super::ConnectError;
@@ -45,14 +45,47 @@ pub enum TlsError {
         source: io::Error,
     },
     /// No certificate, or a broken one, where one was expected.
-    #[error("the {what} holds no readable PEM certificate (\"-----BEGIN CERTIFICATE-----\")")]
+    #[error(
+        "{file} holds no readable PEM certificate (\"-----BEGIN CERTIFICATE-----\"), where {wanted} is wanted"
+    )]
     Certificate {
-        /// Which of the inputs.
-        what: &'static str,
+        /// The file, or what was given instead.
+        file: String,
+        /// Which of the inputs it was to be.
+        wanted: Input,
     },
     /// No private key where one was expected.
-    #[error("the client key is not an unencrypted PEM private key (PKCS#8, SEC 1 or PKCS#1)")]
-    Key,
+    #[error("{file} holds no unencrypted PEM private key (PKCS#8, SEC 1 or PKCS#1), where {wanted} is wanted", wanted = Input::Key)]
+    Key {
+        /// The file, or what was given instead.
+        file: String,
+    },
+    /// A certificate where the key was expected, or the other way round.
+    #[error("{file} holds {found}, where {wanted} is wanted")]
+    Mixed {
+        /// The file, or what was given instead.
+        file: String,
+        /// What it holds.
+        found: &'static str,
+        /// Which of the inputs it was to be.
+        wanted: Input,
+    },
+    /// What TLS cannot take for a CA's certificate.
+    #[error("{file} holds what is no CA certificate: {source}")]
+    ServerCa {
+        /// The file, or what was given instead.
+        file: String,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// The certificate is another key's.
+    #[error("{key} is not the key of {certificate}")]
+    NotItsKey {
+        /// The key's file.
+        key: String,
+        /// The certificate's.
+        certificate: String,
+    },
     /// The client certificate's time is over.
     #[error("{} expired on {at}; get a new one", file.display())]
     Expired {
@@ -69,9 +102,39 @@ pub enum TlsError {
         /// Its first second.
         at: String,
     },
-    /// The certificate and the key do not belong together, or are of a kind that TLS 1.3 does not know.
-    #[error("the client certificate and key cannot be used: {0}")]
-    Unusable(#[from] rustls::Error),
+    /// The certificate or the key is of a kind that TLS 1.3 does not know.
+    #[error("{certificate} and {key} cannot be used: {source}")]
+    Unusable {
+        /// The certificate's file.
+        certificate: String,
+        /// The key's.
+        key: String,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// TLS 1.3 itself cannot be had.
+    #[error("TLS 1.3 cannot be used: {0}")]
+    Version(rustls::Error),
+}
+
+/// One of the three inputs, and the variable of the environment that names its file to this project's programs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Input {
+    /// The client's certificate chain.
+    #[error("the client's certificate (COUNTERSIGN_TLS_CERT)")]
+    Certificate,
+    /// Its private key.
+    #[error("the client's private key (COUNTERSIGN_TLS_KEY)")]
+    Key,
+    /// What the server's certificate must chain to.
+    #[error("the certificate of the server's CA (COUNTERSIGN_TLS_CA)")]
+    ServerCa,
+}
+
+/// What an input is called, and what it holds.
+struct Pem<'a> {
+    name: String,
+    content: &'a [u8],
 }
 
 /// Why one side did not accept the other's certificate.
@@ -109,7 +172,13 @@ impl Tls {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
         };
-        let tls = Self::from_pem(&read(certificate)?, &read(key)?, &read(server_ca)?)?;
+        let name = |path: &Path| path.display().to_string();
+        let contents = (read(certificate)?, read(key)?, read(server_ca)?);
+        let tls = Self::from_inputs(
+            &Pem { name: name(certificate), content: &contents.0 },
+            &Pem { name: name(key), content: &contents.1 },
+            &Pem { name: name(server_ca), content: &contents.2 },
+        )?;
         let shown = Shown::clone(&tls.shown).in_files(certificate, server_ca);
         Ok(Self { shown: Arc::new(shown), ..tls })
     }
@@ -119,17 +188,28 @@ impl Tls {
     /// # Errors
     /// As [`Self::from_files`].
     pub fn from_pem(certificate: &[u8], key: &[u8], server_ca: &[u8]) -> Result<Self, TlsError> {
+        let named = |name: &str, content| Pem { name: name.to_owned(), content };
+        Self::from_inputs(
+            &named("what was given", certificate),
+            &named("what was given", key),
+            &named("what was given", server_ca),
+        )
+    }
+
+    fn from_inputs(certificate: &Pem<'_>, key: &Pem<'_>, server_ca: &Pem<'_>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        for root in certificates(server_ca, "server CA file")? {
-            roots.add(root)?;
+        for root in certificates(server_ca, Input::ServerCa)? {
+            let added = roots.add(root);
+            added.map_err(|source| TlsError::ServerCa { file: server_ca.name.clone(), source })?;
         }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
-        let chain = certificates(certificate, "client certificate file")?;
+        let chain = certificates(certificate, Input::Certificate)?;
         let shown = Arc::new(Shown::new(&chain));
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(TlsError::Version)?
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)?;
+            .with_client_auth_cert(chain, private_key(key)?)
+            .map_err(|error| unusable(certificate, key, error))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.resumption = Resumption::disabled();
         Ok(Self { config: Arc::new(config), shown })
@@ -182,9 +262,35 @@ impl Connector {
     }
 }
 
-fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TlsError::Certificate { what })?;
-    if certificates.is_empty() { Err(TlsError::Certificate { what }) } else { Ok(certificates) }
+fn certificates(pem: &Pem<'_>, wanted: Input) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.content).collect();
+    let file = pem.name.clone();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) if PrivateKeyDer::from_pem_slice(pem.content).is_ok() => {
+            Err(TlsError::Mixed { file, found: "a private key", wanted })
+        }
+        Ok(_) | Err(_) => Err(TlsError::Certificate { file, wanted }),
+    }
+}
+
+fn private_key(pem: &Pem<'_>) -> Result<PrivateKeyDer<'static>, TlsError> {
+    // The parser's error may quote a line of the file.
+    PrivateKeyDer::from_pem_slice(pem.content).map_err(|_| {
+        let file = pem.name.clone();
+        match CertificateDer::from_pem_slice(pem.content) {
+            Ok(_) => TlsError::Mixed { file, found: "a certificate", wanted: Input::Key },
+            Err(_) => TlsError::Key { file },
+        }
+    })
+}
+
+fn unusable(certificate: &Pem<'_>, key: &Pem<'_>, source: rustls::Error) -> TlsError {
+    let (certificate, key) = (certificate.name.clone(), key.name.clone());
+    match source {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError::NotItsKey { key, certificate }
+        }
+        source => TlsError::Unusable { certificate, key, source },
+    }
 }

@@ -17,7 +17,7 @@ use countersign_tbs::ocsp::public_key_bits;
 use countersign_tbs::signature::x509_signature;
 use countersign_tbs::x509::{Attribute, KeyId, Name, SignatureAlgorithm, Validity};
 
-use crate::cli::sign::{Existing, Unfinished, random_id, refused};
+use crate::cli::sign::{Existing, Unfinished, random_id, refused_here};
 use crate::cli::sign_tbs::{label, of_kind};
 use crate::cli::{ConfigArgs, Usage, pem, runtime};
 use crate::config::Config;
@@ -166,7 +166,7 @@ impl Signing {
         let runtime = runtime()?;
         let (client, key) = runtime.block_on(async {
             let client = Client::connect_unix(&socket).await?;
-            let key = client.get_key(name).await.map_err(refused)?;
+            let key = client.get_key(name).await.map_err(refused_here)?;
             anyhow::Ok((client, key))
         })?;
         let public_key =
@@ -201,7 +201,7 @@ impl Signing {
             priority: Priority::Interactive.into(),
             ..SignRequest::default()
         };
-        let answer = self.runtime.block_on(self.client.sign(request)).map_err(refused)?;
+        let answer = self.runtime.block_on(self.client.sign(request)).map_err(refused_here)?;
         let (signed, signature) = parts(&answer.object).context("the signer's answer cannot be read")?;
         ensure!(signed == tbs, "the signer signed something else; its answer was thrown away");
         ensure!(

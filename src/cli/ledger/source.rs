@@ -112,7 +112,7 @@ impl Source {
 pub(in crate::cli) fn refused(error: countersign_proto::client::CallError) -> anyhow::Error {
     if error.code == tonic::Code::Unimplemented {
         return anyhow::anyhow!(
-            "the signer lets this caller read no ledger: its `ledger.readers` must list the caller"
+            "the signer lets this caller read no ledger: have its `ledger.readers` list the caller, or ask as its operator: --server unix:PATH"
         );
     }
     crate::cli::sign::refused(error)

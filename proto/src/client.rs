@@ -12,9 +12,7 @@ use tokio::net::UnixStream;
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{IntoRequest, Request, Streaming};
-use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::service_fn;
 
 use crate::v1::ledger_client::LedgerClient;
@@ -33,10 +31,12 @@ use crate::v1::{
 };
 
 mod error;
+mod health;
 mod shown;
 mod tls;
 
 pub use error::{CallError, ConnectError};
+pub use health::{Health, HealthChanges, HealthOf};
 pub use tls::{Input, Tls, TlsError};
 
 /// How long a connection may take to be made, TLS handshake included.
@@ -64,21 +64,6 @@ pub struct Answer {
     /// What became of it.
     pub result: Result<SignResponse, CallError>,
 }
-
-/// Whether a signer, or one key of it, can sign now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Health {
-    /// It can.
-    Serving,
-    /// It cannot, or is about to stop.
-    NotServing,
-    /// There is no such key, or none that this caller may use.
-    Unknown,
-}
-
-/// A health, and each that follows it.
-#[derive(Debug)]
-pub struct HealthChanges(Streaming<HealthCheckResponse>);
 
 /// A ledger's entries, as they become durable.
 #[derive(Debug)]
@@ -185,75 +170,6 @@ impl Client {
     pub async fn get_bundle(&self, key: &str) -> Result<Bundle, CallError> {
         let request = self.timed(GetBundleRequest { key: key.to_owned() });
         Ok(self.inner.clone().get_bundle(request).await?.into_inner())
-    }
-
-    /// Whether the signer can sign with `key`, or with any key if none is named (`grpc.health.v1`). The signer asks nobody, and
-    /// answers at once.
-    ///
-    /// # Errors
-    /// [`CallError`] with reason `SERVICE_UNKNOWN` if there is no such key, or none that this caller may use.
-    pub async fn health(&self, key: Option<&str>) -> Result<Health, CallError> {
-        let response = self.health.clone().check(self.timed(health_of(key))).await?;
-        Ok(response.into_inner().into())
-    }
-
-    /// The same, as it changes, for as long as both sides and the connection like; no deadline holds for it.
-    ///
-    /// # Errors
-    /// As [`Self::sign`].
-    pub async fn watch_health(&self, key: Option<&str>) -> Result<HealthChanges, CallError> {
-        Ok(HealthChanges(self.health.clone().watch(health_of(key)).await?.into_inner()))
-    }
-
-    /// Whether the newest checkpoint of the signer's ledger is as new as it is to be.
-    ///
-    /// # Errors
-    /// [`CallError`] with reason `SERVICE_UNKNOWN` if the signer signs no checkpoints.
-    pub async fn checkpoint_health(&self) -> Result<Health, CallError> {
-        let response = self.health.clone().check(self.timed(health_of_checkpoints())).await?;
-        Ok(response.into_inner().into())
-    }
-
-    /// Whether the newest checkpoint of the signer's ledger has its quorum of witnesses.
-    ///
-    /// # Errors
-    /// [`CallError`] with reason `SERVICE_UNKNOWN` if the signer asks no witnesses.
-    pub async fn witness_health(&self) -> Result<Health, CallError> {
-        let response = self.health.clone().check(self.timed(health_of_witnesses())).await?;
-        Ok(response.into_inner().into())
-    }
-
-    /// The same, as it changes; as [`Self::watch_health`].
-    ///
-    /// # Errors
-    /// As [`Self::sign`].
-    pub async fn watch_witness_health(&self) -> Result<HealthChanges, CallError> {
-        Ok(HealthChanges(self.health.clone().watch(health_of_witnesses()).await?.into_inner()))
-    }
-
-    /// Whether the files of bundles are what they are to be.
-    ///
-    /// # Errors
-    /// [`CallError`] with reason `SERVICE_UNKNOWN` if the signer writes none.
-    pub async fn bundle_health(&self) -> Result<Health, CallError> {
-        let response = self.health.clone().check(self.timed(health_of_bundles())).await?;
-        Ok(response.into_inner().into())
-    }
-
-    /// The same, as it changes; as [`Self::watch_health`].
-    ///
-    /// # Errors
-    /// As [`Self::sign`].
-    pub async fn watch_bundle_health(&self) -> Result<HealthChanges, CallError> {
-        Ok(HealthChanges(self.health.clone().watch(health_of_bundles()).await?.into_inner()))
-    }
-
-    /// [`Self::checkpoint_health`], as it changes; as [`Self::watch_health`].
-    ///
-    /// # Errors
-    /// As [`Self::sign`].
-    pub async fn watch_checkpoint_health(&self) -> Result<HealthChanges, CallError> {
-        Ok(HealthChanges(self.health.clone().watch(health_of_checkpoints()).await?.into_inner()))
     }
 
     /// As the signer's operator, over its Unix socket: lets a caller use a key again that it was frozen for. Where that is recorded.
@@ -432,43 +348,6 @@ fn within(deadline: Option<Duration>, mut request: SignRequest) -> SignRequest {
         request.timeout_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX).max(1);
     }
     request
-}
-
-fn health_of_checkpoints() -> HealthCheckRequest {
-    HealthCheckRequest { service: "ledger/checkpoints".to_owned() }
-}
-
-/// Of the files of bundles.
-fn health_of_bundles() -> HealthCheckRequest {
-    HealthCheckRequest { service: "bundles".to_owned() }
-}
-
-fn health_of_witnesses() -> HealthCheckRequest {
-    HealthCheckRequest { service: "ledger/witnesses".to_owned() }
-}
-
-fn health_of(key: Option<&str>) -> HealthCheckRequest {
-    HealthCheckRequest { service: key.map(|key| format!("key/{key}")).unwrap_or_default() }
-}
-
-impl From<HealthCheckResponse> for Health {
-    fn from(response: HealthCheckResponse) -> Self {
-        match response.status() {
-            ServingStatus::Serving => Self::Serving,
-            ServingStatus::NotServing => Self::NotServing,
-            ServingStatus::Unknown | ServingStatus::ServiceUnknown => Self::Unknown,
-        }
-    }
-}
-
-impl HealthChanges {
-    /// The next health, at first that of now; none once the signer stops.
-    ///
-    /// # Errors
-    /// [`CallError`] if the call broke: nothing is known any more.
-    pub async fn next(&mut self) -> Result<Option<Health>, CallError> {
-        Ok(self.0.message().await?.map(Health::from))
-    }
 }
 
 impl NewEntries {

@@ -1,20 +1,20 @@
 //! `countersign health`: whether a running service, or one key of it, can sign now.
 //!
-//! In: where the signer is, and perhaps a key. Out: one word, and an exit status for scripts; with `--watch` a word whenever it
-//! changes. Nothing is signed, and nothing is recorded.
+//! In: where the signer is, and perhaps a key or other work of it. Out: one word, and an exit status for scripts; with `--watch` a
+//! word whenever it changes. Nothing is signed, and nothing is recorded.
 
 use std::io::Write;
 
 use anyhow::{anyhow, bail};
-use countersign_proto::client::{CallError, Health};
+use countersign_proto::client::{CallError, Health, HealthOf};
 
 use super::NoAnswer;
 use super::sign::ServerArgs;
 
 /// Whom to ask, and about what.
 ///
-/// Exit status: 0 it can sign; 1 it cannot; 2 it could not be asked, there is no such key for this caller, or it signs no
-/// checkpoints.
+/// Exit status: 0 it can do that; 1 it cannot; 2 it could not be asked, there is no such key for this caller, or it does no such
+/// work (checkpoints, witnesses, files of bundles).
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -44,69 +44,66 @@ pub(super) struct HealthArgs {
 /// # Errors
 /// That it cannot sign, or [`NoAnswer`].
 pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
-    let key = args.key.as_deref();
+    let (of, no_answer) = (args.of(), |error| args.no_answer(error));
     let client = args.server.connect().await.map_err(NoAnswer)?;
     if args.watch {
-        let changes = if args.checkpoints {
-            client.watch_checkpoint_health().await
-        } else if args.witnesses {
-            client.watch_witness_health().await
-        } else if args.bundles {
-            client.watch_bundle_health().await
-        } else {
-            client.watch_health(key).await
-        };
-        let mut changes = changes.map_err(|error| args.no_answer(error))?;
-        while let Some(health) = changes.next().await.map_err(|error| args.no_answer(error))? {
+        let mut changes = client.watch_health(of).await.map_err(no_answer)?;
+        while let Some(health) = changes.next().await.map_err(no_answer)? {
             print(health)?;
         }
         bail!("the signer stops");
     }
-    let health = if args.checkpoints {
-        client.checkpoint_health().await
-    } else if args.witnesses {
-        client.witness_health().await
-    } else if args.bundles {
-        client.bundle_health().await
-    } else {
-        client.health(key).await
-    };
-    let health = health.map_err(|error| args.no_answer(error))?;
+    let health = client.health(of).await.map_err(no_answer)?;
     print(health)?;
-    match (health, key) {
-        (Health::Serving, _) => Ok(()),
-        _ if args.checkpoints => bail!("no checkpoint can be signed now; the signer's log says why"),
-        _ if args.witnesses => {
-            bail!("the newest checkpoint has no quorum of witnesses; the signer's log says why")
-        }
-        _ if args.bundles => {
-            bail!("a file of a bundle cannot be written; the signer's log says which, and why")
-        }
-        (Health::NotServing | Health::Unknown, None) => bail!("the signer cannot sign now; its log says why"),
-        (Health::NotServing | Health::Unknown, Some(key)) => {
-            bail!("the signer cannot sign with key {key} now; its log says why")
-        }
+    match health {
+        Health::Serving => Ok(()),
+        Health::NotServing | Health::Unknown => Err(not_serving(of)),
     }
 }
 
 impl HealthArgs {
+    /// What is asked about.
+    fn of(&self) -> HealthOf<'_> {
+        if self.checkpoints {
+            HealthOf::Checkpoints
+        } else if self.witnesses {
+            HealthOf::Witnesses
+        } else if self.bundles {
+            HealthOf::Bundles
+        } else {
+            self.key.as_deref().into()
+        }
+    }
+
     fn no_answer(&self, error: CallError) -> NoAnswer {
         if error.reason != "SERVICE_UNKNOWN" {
             return NoAnswer(error.into());
         }
-        NoAnswer(match &self.key {
-            Some(key) => anyhow!(
-                "SERVICE_UNKNOWN: there is no key {key}, or you may not use it; {}",
-                self.server.advice()
-            ),
-            None if self.witnesses => {
-                anyhow!("SERVICE_UNKNOWN: this signer has no witnesses ([ledger.witness.NAME])")
+        let why = match self.of() {
+            HealthOf::Signer => return NoAnswer(error.into()),
+            HealthOf::Key(key) => {
+                format!("there is no key {key}, or you may not use it; {}", self.server.advice())
             }
-            None if self.checkpoints => {
-                anyhow!("SERVICE_UNKNOWN: this signer signs no checkpoints (`ledger.checkpoint_key`)")
-            }
-            None => error.into(),
-        })
+            HealthOf::Checkpoints => "this signer signs no checkpoints (`ledger.checkpoint_key`)".to_owned(),
+            HealthOf::Witnesses => "this signer has no witnesses ([ledger.witness.NAME])".to_owned(),
+            HealthOf::Bundles => "this signer writes no files of bundles ([bundles])".to_owned(),
+        };
+        NoAnswer(anyhow!("SERVICE_UNKNOWN: {why}"))
+    }
+}
+
+/// What the signer cannot do now.
+fn not_serving(of: HealthOf<'_>) -> anyhow::Error {
+    match of {
+        HealthOf::Signer => anyhow!("the signer cannot sign now; its log says why"),
+        HealthOf::Key(key) => anyhow!("the signer cannot sign with key {key} now; its log says why"),
+        HealthOf::Checkpoints => anyhow!("no checkpoint can be signed now; the signer's log says why"),
+        HealthOf::Witnesses => {
+            anyhow!("the newest checkpoint has no quorum of witnesses; the signer's log says why")
+        }
+        HealthOf::Bundles => {
+            anyhow!("a file of a bundle cannot be written; the signer's log says which, and why")
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! `grpc.health.v1.Health`: whether the signer, or one key of it, can sign now.
 //!
-//! In: no name for the signer as a whole, `key/NAME`, or that of the checkpoints. Out: a status, once or whenever it changes. It is put together from what
-//! the stages know already: no token and no ledger is asked, so that it is answered whatever they do. Who may not use a key
-//! learns nothing of it: neither that it exists nor how it is.
+//! In: a name, which [`HealthOf`] reads: of the signer, a key, the checkpoints, their witnesses, the files of bundles. Out: a status,
+//! once or whenever it changes. It is put together from what the stages know already: no token and no ledger is asked, so that it is
+//! answered whatever they do. Who may not use a key learns nothing of it: neither that it exists nor how it is.
 
 use std::pin::Pin;
 
-use countersign_proto::v1::signer_server::SERVICE_NAME;
+use countersign_proto::client::HealthOf;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tokio_stream::{Stream, StreamExt, StreamMap};
@@ -26,12 +26,6 @@ use crate::rotation::Writing;
 use crate::sign::Signer;
 use crate::token;
 
-/// The name of the signing of checkpoints.
-const CHECKPOINTS: &str = "ledger/checkpoints";
-/// The name of their witnesses.
-const WITNESSES: &str = "ledger/witnesses";
-/// The name of the files of bundles.
-const BUNDLES: &str = "bundles";
 /// How many calls may watch. Each is a task for as long as its client likes.
 const MAX_WATCHES: ShareLimits = ShareLimits { total: 1024, each: 64 };
 /// The longest question: a name, and what is around it.
@@ -70,21 +64,18 @@ impl Health {
 
     /// What `service` names, for this caller.
     fn subject(&self, caller: &Caller, service: &str) -> Option<Subject> {
-        if service.is_empty() || service == SERVICE_NAME {
-            return Some(Subject::Signer);
+        let is = |is: bool, subject| is.then_some(subject);
+        match HealthOf::parse(service)? {
+            HealthOf::Signer => Some(Subject::Signer),
+            HealthOf::Checkpoints => is(self.checkpointing() != Checkpointing::Off, Subject::Checkpoints),
+            HealthOf::Witnesses => is(self.witnessing() != Checkpointing::Off, Subject::Witnesses),
+            HealthOf::Bundles => is(self.writing() != Writing::Off, Subject::Bundles),
+            HealthOf::Key(name) => {
+                let key = KeyName::new(name).ok()?;
+                let usable = self.signer.policy.may_use(caller, &key) && self.signer.keys.get(&key).is_some();
+                is(usable, Subject::Key(key))
+            }
         }
-        if service == CHECKPOINTS {
-            return (self.checkpointing() != Checkpointing::Off).then_some(Subject::Checkpoints);
-        }
-        if service == WITNESSES {
-            return (self.witnessing() != Checkpointing::Off).then_some(Subject::Witnesses);
-        }
-        if service == BUNDLES {
-            return (self.writing() != Writing::Off).then_some(Subject::Bundles);
-        }
-        let key = KeyName::new(service.strip_prefix("key/")?).ok()?;
-        let usable = self.signer.policy.may_use(caller, &key) && self.signer.keys.get(&key).is_some();
-        usable.then_some(Subject::Key(key))
     }
 
     fn checkpointing(&self) -> Checkpointing {

@@ -11,7 +11,7 @@ use countersign::ledger::checkpoint::Checkpoint;
 use countersign::ledger::entry::Outcome;
 use countersign::ledger::note::{Note, SignerName, VerifierKey};
 use countersign_faulty::{Action, Call, Control, On, Script};
-use countersign_proto::client::{Health, HealthChanges};
+use countersign_proto::client::{Health, HealthChanges, HealthOf};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 use serde_json::Value;
@@ -246,7 +246,7 @@ async fn nobody_reaches_the_logs_key() {
         answers.push([told(&got), told(&signed), told(&health)]);
     }
     assert_eq!(answers[0], answers[1], "it is as if there were no such key");
-    assert_eq!(client.checkpoint_health().await.unwrap(), Health::Serving);
+    assert_eq!(client.health(HealthOf::Checkpoints).await.unwrap(), Health::Serving);
 }
 
 /// Puts a copy of the log and its index back, without what SQLite keeps beside it.
@@ -314,7 +314,7 @@ async fn a_token_that_cannot_sign_them_stops_nobody_else() {
     let mut daemon = site.serve();
     let (key, caller) = (verifier(&site), Caller::new(&site, &daemon).await);
     let client = site.client(&daemon, FRONT_END).await;
-    let mut health = client.watch_checkpoint_health().await.unwrap();
+    let mut health = client.watch_health(HealthOf::Checkpoints).await.unwrap();
     assert_eq!(told(&mut health).await, Some(Health::Serving));
     control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
     caller.sign("user-ca").await.unwrap();
@@ -391,7 +391,7 @@ async fn the_logs_key_is_none_that_the_signer_can_sign_with() {
     control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
     assert_eq!(caller.sign("user-ca").await.unwrap_err().reason, "TOKEN_TIMED_OUT");
     assert_eq!(told(&mut health).await, Some(Health::NotServing));
-    assert_eq!(client.checkpoint_health().await.unwrap(), Health::Serving);
+    assert_eq!(client.health(HealthOf::Checkpoints).await.unwrap(), Health::Serving);
 }
 
 /// What a reader is given is what the file has; `--log-key` prints nothing that another key would have signed.

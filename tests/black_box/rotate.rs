@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use countersign::ledger::Entry;
 use countersign::ledger::entry::{RotationStep, UnixMillis};
-use countersign_proto::client::{CallError, Health};
+use countersign_proto::client::{CallError, Health, HealthOf};
 use countersign_proto::v1::{self, KeyState, RotateRequest};
 use countersign_proto::{Client, v1::SignResponse};
 use countersign_tbs::ssh::SubjectKey;
@@ -396,11 +396,11 @@ async fn a_bundle_that_cannot_be_written_is_said_and_keeps_nobody_from_signing()
     site.configure(&format!("{config}\n[bundles]\ndirectory = \"bundles\"\n"));
     let mut daemon = site.serve();
     let client = site.client(&daemon, FRONT_END).await;
-    assert_eq!(client.bundle_health().await.unwrap(), Health::NotServing);
+    assert_eq!(client.health(HealthOf::Bundles).await.unwrap(), Health::NotServing);
     sign(&client, "user-ca").await.unwrap();
     std::fs::create_dir(site.path("bundles")).unwrap();
     daemon.wait_for("bundles are written again");
-    assert_eq!(client.bundle_health().await.unwrap(), Health::Serving);
+    assert_eq!(client.health(HealthOf::Bundles).await.unwrap(), Health::Serving);
     assert_eq!(trusted(&site, "user-ca.trusted_user_ca_keys"), ["user-ca"]);
     let (_, log) = daemon.stop();
     assert!(log.contains("A BUNDLE CANNOT BE WRITTEN"), "{log}");

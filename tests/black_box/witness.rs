@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding};
 use countersign::ledger::checkpoint::Checkpoint;
 use countersign::ledger::note::{Note, Statement, VerifierKey};
-use countersign_proto::client::Health;
+use countersign_proto::client::{Health, HealthOf};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
@@ -132,7 +132,7 @@ impl Seen {
 
     async fn health(&self, daemon: &Daemon, wanted: Health) {
         let client = self.site.client(daemon, FRONT_END).await;
-        let mut changes = client.watch_witness_health().await.unwrap();
+        let mut changes = client.watch_health(HealthOf::Witnesses).await.unwrap();
         while tokio::time::timeout(PATIENCE, changes.next()).await.expect("a change").unwrap() != Some(wanted)
         {
         }

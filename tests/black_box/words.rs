@@ -328,7 +328,7 @@ fn a_caller_without_a_key_is_told_its_own_name_and_no_method() {
     says(&ask(&["health", "nope"], 2), &["there is no key nope, or you may not use it; ", advice]);
     says(&ask(&["health", "--witnesses"], 2), &["this signer has no witnesses ([ledger.witness.NAME])"]);
     says(&ask(&["health", "--checkpoints"], 2), &["signs no checkpoints (`ledger.checkpoint_key`)"]);
-    says(&ask(&["health", "--bundles"], 2), &["this signer writes no files of bundles ([bundle.NAME])"]);
+    says(&ask(&["health", "--bundles"], 2), &["this signer writes no files of bundles ([bundles])"]);
     daemon.stop();
 }
 

@@ -86,7 +86,7 @@ impl Fault {
         let mut whole = Self::new(at, error.to_string());
         for error in std::iter::successors(error.source(), |&error| error.source()) {
             let next = Self::new("", error.to_string());
-            if !whole.cause.ends_with(&next.cause) {
+            if !whole.cause.contains(&next.cause) {
                 whole.cause = format!("{}: {}", whole.cause, next.cause);
             }
             whole.fix = match (whole.fix, next.fix) {

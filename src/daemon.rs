@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::causes::in_one_line;
 use crate::config::{Config, Fault};
 use crate::key::{Key, Keys, UnixTime};
 use crate::ledger::checkpoints::Checkpoints;
@@ -241,8 +242,9 @@ async fn self_test(signer: &Signer) -> Vec<Fault> {
     for key in signer.keys.iter() {
         for token in signer.tokens.present(&key.name) {
             if let Err(failure) = signer.self_test(key, &token).await {
-                let message = format!("the self-test on token {token} failed: {failure}");
-                faults.push(Fault::new(format!("key.{}", key.name), message));
+                let mut fault = Fault::caused(format!("key.{}", key.name), &failure);
+                fault.cause = format!("the self-test on token {token} failed: {}", fault.cause);
+                faults.push(fault);
             }
         }
     }
@@ -307,7 +309,8 @@ async fn prove(
                 Verdict::Wait(pause) => pause,
             },
             Some(failure) => {
-                tracing::warn!(token = %probation.token(), %failure, "the token does not prove itself");
+                let failure = in_one_line(&failure);
+                tracing::warn!(token = %probation.token(), failure, "the token does not prove itself");
                 patience.lost(Instant::now());
                 patience.pause()
             }
@@ -334,7 +337,7 @@ async fn retry_ledger(signer: Signer, mut stop: Stop) {
             continue;
         }
         if let Err(failure) = signer.self_test(&key, &token).await {
-            tracing::debug!(%token, %failure, "the self-test that tries the ledger failed");
+            tracing::debug!(%token, failure = in_one_line(&failure), "the self-test that tries the ledger failed");
         }
     }
 }

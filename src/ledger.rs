@@ -153,12 +153,12 @@ impl Ledger {
         let newest = clock.watch();
         let (tiles, index) = (store.index().tiles(), store.index().view());
         let archive = Archive::live(Reader::open(config)?, index.borrow().clone());
-        let unreadable = |error| unreadable(&config.path, error);
-        let revocations = compromised::revocations(&archive).map_err(unreadable)?;
-        let barred = Compromised::of(revocations.iter().map(|(_, entry)| entry));
-        kept::catch_up(&mut store, &archive, &revocations, now(), unreadable)?;
+        let ruled = ruled(&mut store, &archive, now());
+        if let Err(ArchiveError::Damaged(damage)) = &ruled {
+            index::condemn(&index::path(&config.path), damage);
+        }
+        let (barred, links) = ruled.map_err(|error| unreadable(&config.path, error))?;
         let log = archive.reader().log();
-        let links = Links::read(&archive).map_err(unreadable)?;
         drop(archive);
         let live = Live::new(config.into(), index);
         let (learnt, links) = watch::channel(Arc::new(links));
@@ -313,17 +313,23 @@ impl Ledger {
     }
 }
 
-/// Why a log whose revocations cannot be read is not opened.
+/// What operators have ruled until now, by the log; the store keeps what their revocations mean.
+fn ruled(
+    store: &mut impl Store,
+    archive: &Archive,
+    now: UnixMillis,
+) -> Result<(Compromised, Links), ArchiveError> {
+    let revocations = compromised::revocations(archive)?;
+    kept::catch_up(store, archive, &revocations, now)?;
+    let barred = Compromised::of(revocations.iter().map(|(_, entry)| entry));
+    Ok((barred, Links::read(archive)?))
+}
+
+/// Why a log is not opened whose rulings cannot be read: nobody knows what it must not sign.
 fn unreadable(path: &Path, error: ArchiveError) -> LedgerError {
     match error {
         ArchiveError::Ledger(error) => error,
-        other => {
-            if let ArchiveError::Damaged(damage) = &other {
-                index::condemn(&index::path(path), damage);
-            }
-            let (path, source) = (index::path(path), Arc::new(std::io::Error::other(other)));
-            LedgerError::Io { doing: "reading index", path, source }
-        }
+        of_index => LedgerError::Index { path: index::path(path), source: Arc::new(of_index) },
     }
 }
 

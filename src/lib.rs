@@ -31,4 +31,5 @@ pub mod agent;
 
 pub mod cli;
 
+mod causes;
 mod directory;

@@ -1,10 +1,11 @@
 //! The pipeline: one request, from bytes to signature. Start reading here.
 //!
-//! [`Signer::sign`] is the only way to a signature for a caller; self-tests and checkpoints pass the same types. Each step takes by value what only the step before it can build, so
-//! the order below cannot be changed: there is no [`Decision`](crate::policy::Decision) without a parsed TBS (or the
-//! reason why it is none), no [`Intent`] without a durable entry, no
-//! [`RawSignature`](crate::token::RawSignature) without an intent, and no [`Signed`] without verification and an outcome. A
-//! request that comes again, by its request id, is decided again and then answered from the ledger, not signed again.
+//! [`Signer::sign`] is the only way to a signature for a caller; self-tests and checkpoints pass the same types. Each
+//! step takes by value what only the step before it can build, so the order below cannot be changed: there is no
+//! [`Decision`](crate::policy::Decision) without a parsed TBS (or the reason why it is none), no [`Intent`] without a
+//! durable entry, no [`RawSignature`](crate::token::RawSignature) without an intent, and no [`Signed`] without
+//! verification and an outcome. A request that comes again, by its request id, is decided again and then answered from
+//! the ledger, not signed again.
 
 use std::fmt;
 use std::sync::Arc;

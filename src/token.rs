@@ -1,8 +1,9 @@
 //! Where keys live: token processes, their sessions, and the queue in front of them.
 //!
-//! In: an [`Intent`]. Out: a [`RawSignature`], which nobody can use before it is verified. The daemon itself never loads
-//! a PKCS#11 module, speaks to no YubiKey and never sees a PIN: one or more child processes per token do (`token::process`). A child that dies or hangs is
-//! replaced, and its keys are compared with those pinned at start-up before it signs anything.
+//! In: an [`Intent`]. Out: a [`RawSignature`], which nobody can use before it is verified. The daemon itself never
+//! loads a PKCS#11 module, speaks to no YubiKey and never sees a PIN: one or more child processes per token do
+//! (`token::process`). A child that dies or hangs is replaced, and its keys are compared with those pinned at start-up
+//! before it signs anything.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! `countersign bench`: load on a running signer, and what it did with it.
 //!
 //! In: how many callers over how many connections, for how long. Out: signatures per second and a latency histogram,
-//! and with `--server-pid` the signer's CPU time for each signature; with `--token` what part that is of what the token can do. Every certificate that it has signed is in the
-//! ledger, like any other: use a key that is for this, on a signer that is for this.
+//! and with `--server-pid` the signer's CPU time for each signature; with `--token` what part that is of what the token
+//! can do. Every certificate that it has signed is in the ledger, like any other: use a key that is for this, on a
+//! signer that is for this.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,7 +62,8 @@ pub(super) struct BenchArgs {
     /// The signer's process on this machine: its CPU time, with its token processes', for each signature
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
-    /// This token's raw C_Sign loop in the same run, with keys that are made on it and destroyed at the end: the signer's rate is told as a part of it
+    /// This token's raw C_Sign loop in the same run, with keys that are made on it and destroyed at the end: the
+    /// signer's rate is told as a part of it
     #[arg(long, value_name = "NAME", requires = "config")]
     token: Option<String>,
     /// The configuration that has the token

@@ -1,8 +1,8 @@
 //! `countersign ssh-krl`: an OpenSSH key revocation list of what a ledger says is revoked.
 //!
-//! In: a ledger, or all of a fleet's database, and the names of SSH CA keys. Out: the file that sshd's `RevokedKeys` and ssh's `RevokedHostKeys` name, in its
-//! place in one step. Promised: the same log of the same size makes the same bytes; a list is not replaced by an older one, nor
-//! by one that lacks any of it, unless that is asked for.
+//! In: a ledger, or all of a fleet's database, and the names of SSH CA keys. Out: the file that sshd's `RevokedKeys`
+//! and ssh's `RevokedHostKeys` name, in its place in one step. Promised: the same log of the same size makes the same
+//! bytes; a list is not replaced by an older one, nor by one that lacks any of it, unless that is asked for.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 use super::ledger_fault;
 use crate::caller::Caller;
+use crate::causes::in_one_line;
 use crate::config::Fault;
 use crate::key::Keys;
 use crate::ledger::{KeyRecorded, Ledger, Unrecorded};
@@ -22,7 +23,10 @@ pub(super) async fn record_waiting(ledger: &Ledger, keys: &Keys, directory: &Pat
     let found = match in_directory(directory) {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!("provisioning records cannot be read, and none was recorded: {error}");
+            tracing::warn!(
+                "provisioning records cannot be read, and none was recorded: {}",
+                in_one_line(&error)
+            );
             return Ok(());
         }
     };
@@ -31,7 +35,9 @@ pub(super) async fn record_waiting(ledger: &Ledger, keys: &Keys, directory: &Pat
             Ok(signed) => record(ledger, keys, &path, &signed).await?,
             Err(error) => tracing::warn!(
                 file = %path.display(),
-                "this is no good provisioning record, and was not recorded: {error}; find out who changed it, and put the original back or move it away"
+                "this is no good provisioning record, and was not recorded: {}; find out who changed it, and put the original \
+                 back or move it away",
+                in_one_line(&error)
             ),
         }
     }
@@ -44,14 +50,15 @@ async fn record(ledger: &Ledger, keys: &Keys, path: &Path, signed: &SignedRecord
     if !keys.iter().any(|key| key.public_key == *signed.public_key()) {
         tracing::warn!(
             file = %path.display(),
-            "this provisioning record is of {fingerprint}, which is no key in service, and was not recorded; it waits until the key is, or move it away"
+            "this provisioning record is of {fingerprint}, which is no key in service, and was not recorded; it waits until \
+             the key is, or move it away"
         );
         return Ok(());
     }
     let own = Caller::from_uid(geteuid().as_raw());
     let recorded = ledger.record_key(signed, own.name()).await.map_err(|error| match error {
         Unrecorded::Write(error) => ledger_fault(&error),
-        Unrecorded::Read(error) => Fault::new("ledger.path", error.to_string()),
+        Unrecorded::Read(error) => Fault::caused("ledger.path", &error),
     })?;
     let KeyRecorded { receipt, already } = recorded;
     if !already {

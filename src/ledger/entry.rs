@@ -109,7 +109,7 @@ pub enum Entry {
         #[n(3)]
         latency_us: u64,
     },
-    /// A key is about to sign a challenge that this signer made, at start-up.
+    /// A key is about to sign a challenge that this signer made: at start-up, when a token comes back, and while the ledger is tried.
     #[n(4)]
     SelfTest {
         /// When it was recorded.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::KeyName;
+use crate::ledger::archive::ArchiveError;
 use crate::ledger::checkpoint::CheckpointError;
 use crate::ledger::entry::{DecodeError, EntryTooLong};
 use crate::ledger::note::NoteKeyError;
@@ -118,6 +119,14 @@ pub enum LedgerError {
         path: PathBuf,
         /// The system's answer.
         source: Arc<std::io::Error>,
+    },
+    /// What the log says cannot be found in its index.
+    #[error("index {path} of the ledger does not find what operators have ruled, so nothing is signed")]
+    Index {
+        /// The index's directory.
+        path: PathBuf,
+        /// Why, and what to do.
+        source: Arc<ArchiveError>,
     },
     /// SQLite cannot open or read it.
     #[error("ledger {path} cannot be read; check its owner and mode, and those of its -wal and -shm")]
@@ -303,6 +312,7 @@ impl LedgerError {
             Self::Missing { .. } => "LEDGER_MISSING",
             Self::Locked { .. } | Self::InUse { .. } => "LEDGER_LOCKED",
             Self::Io { .. } => "LEDGER_IO",
+            Self::Index { .. } => "LEDGER_INDEX",
             Self::Unreadable { .. } => "LEDGER_UNREADABLE",
             Self::Damaged { .. } | Self::Gap { .. } | Self::Entry { .. } => "LEDGER_DAMAGED",
             Self::NotALedger { .. } => "LEDGER_NOT_A_LEDGER",

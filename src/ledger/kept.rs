@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 
-use crate::ledger::LedgerError;
 use crate::ledger::archive::{Archive, ArchiveError};
 use crate::ledger::entry::{Entry, UnixMillis};
 use crate::ledger::meant::{Looking, Meant};
@@ -18,8 +17,7 @@ pub(super) fn catch_up(
     archive: &Archive,
     revocations: &[(u64, Entry)],
     now: UnixMillis,
-    unreadable: impl Fn(ArchiveError) -> LedgerError,
-) -> Result<(), LedgerError> {
+) -> Result<(), ArchiveError> {
     let kept: HashSet<u64> = archive.reader().kept_revocations()?.into_iter().collect();
     let now = now.min(store.newest());
     let missing = revocations.iter().filter(|(index, _)| !kept.contains(index));
@@ -30,7 +28,7 @@ pub(super) fn catch_up(
         let recorded = Some((*index, *time));
         let meant = Meant::new(ca_key.clone(), what.clone(), archive.reader().log(), recorded, now);
         let meant = if meant.is_kept() {
-            Looking::begin(archive, meant).and_then(|looking| looking.finish(archive)).map_err(&unreadable)?
+            Looking::begin(archive, meant).and_then(|looking| looking.finish(archive))?
         } else {
             meant
         };

@@ -87,7 +87,8 @@ impl Ledger {
         Ok(Recorded(Err(Refused { refusal, entry, retry_after })))
     }
 
-    /// Records that `key` is about to sign a challenge of its own, at start-up.
+    /// Records that `key` is about to sign a challenge of its own: at start-up, when a token comes back, and to find out whether
+    /// the ledger takes entries again.
     ///
     /// # Errors
     /// As [`Self::record`].

@@ -15,6 +15,7 @@ use std::{io, iter, thread};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+use crate::causes::in_one_line;
 use crate::ledger::admit;
 use crate::ledger::clock::LogClock;
 use crate::ledger::compromised::Compromised;
@@ -287,7 +288,7 @@ impl<S: Store> Writer<S> {
     /// One line when it begins and one when it ends: a full disk fails thousands of commits per second.
     fn failed(&mut self, error: &LedgerError) {
         if self.failures == 0 {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
+            let cause = std::error::Error::source(error).map(in_one_line);
             tracing::error!(cause, outcomes_waiting = self.outcomes.leaves.len(), "{error}");
         }
         self.failures += 1;

@@ -282,7 +282,7 @@ impl From<ArchiveError> for Rejection {
             | ArchiveError::Index(_)
             | ArchiveError::Damaged(_)
             | ArchiveError::Disagree { .. } => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                let cause = std::error::Error::source(&error).map(crate::causes::in_one_line);
                 tracing::error!(cause, "{error}");
                 Fault::LedgerUnreadable.into()
             }

@@ -1,7 +1,8 @@
 //! A token's PIN: read from its file in the token process, and nowhere else.
 //!
-//! In: a path. Out: a [`Pin`], whose bytes stay out of the swap where the kernel lets us, are wiped when it is dropped, and
-//! are shown to one call only. The daemon never reads the file; it knows a [`Stamp`] of its metadata, which tells whether somebody has changed it since.
+//! In: a path. Out: a [`Pin`], whose bytes stay out of the swap where the kernel lets us, are wiped when it is dropped,
+//! and are shown to one call only. The daemon never reads the file; it knows a [`Stamp`] of its metadata, which tells
+//! whether somebody has changed it since.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

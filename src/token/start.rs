@@ -1,7 +1,8 @@
 //! Starts every token, one after the other, and pins what their keys are.
 //!
 //! In: the configuration. Out: [`Tokens`] and [`Keys`], or every fault of every token at once; then no process is left
-//! running. A key that several tokens hold must be the same on all of them. Two children that start on one SoftHSM at the same moment can fail each other, hence the order (design §8).
+//! running. A key that several tokens hold must be the same on all of them. Two children that start on one SoftHSM at
+//! the same moment can fail each other, hence the order (design §8).
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! Keeps one process of a token running.
 //!
-//! In: the process of start-up and the public keys pinned then. A process that dies, hangs past the token's deadline, calls
-//! itself broken or gives a signature that does not verify is killed and replaced, with back-off. Promised: a replacement signs nothing before its public keys
-//! equal the pinned ones, and a PIN that was refused is not tried again before there is another or an operator says so (R9).
+//! In: the process of start-up and the public keys pinned then. A process that dies, hangs past the token's deadline,
+//! calls itself broken or gives a signature that does not verify is killed and replaced, with back-off. Promised: a
+//! replacement signs nothing before its public keys equal the pinned ones, and a PIN that was refused is not tried
+//! again before there is another or an operator says so (R9).
 
 use std::io;
 use std::process::ExitStatus;

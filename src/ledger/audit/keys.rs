@@ -1,7 +1,8 @@
 //! The CA keys that a log names, and what signatures by them are verified with.
 //!
-//! In: public keys from the auditor, from SSH certificates and from provisioning records. Out: verifiers, by a key's place in the list. An entry names its key by the
-//! SHA-256 of its SubjectPublicKeyInfo, so that it does not matter who says what the key is.
+//! In: public keys from the auditor, from SSH certificates and from provisioning records. Out: verifiers, by a key's
+//! place in the list. An entry names its key by the SHA-256 of its SubjectPublicKeyInfo, so that it does not matter who
+//! says what the key is.
 
 use std::collections::HashMap;
 use std::sync::Arc;

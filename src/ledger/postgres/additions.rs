@@ -54,7 +54,8 @@ pub(super) struct Forgotten {
 }
 
 impl Additions {
-    /// In one round trip; the number of the transaction. The commit is not among it: a statement that cannot be sent would be left out of what is committed.
+    /// In one round trip; the number of the transaction. The commit is not among it: a statement that cannot be sent
+    /// would be left out of what is committed.
     pub(super) async fn write(
         &self,
         client: &Client,

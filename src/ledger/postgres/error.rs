@@ -1,22 +1,22 @@
 //! What can go wrong with a database, and what to do about it.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use tokio_postgres::error::Severity;
 
 use super::config::PasswordError;
+use crate::causes::in_one_line;
 
 /// Why the database did not do what was asked of it. Each says all of it: nobody need ask for the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
     /// It is not there, or takes no connection that can be written.
-    #[error("no connection that can be written: {}", said(.0))]
+    #[error("no connection that can be written: {}", in_one_line(.0))]
     Connect(tokio_postgres::Error),
     /// It says no.
-    #[error("{doing} failed: {}", said(.source))]
+    #[error("{doing} failed: {}", in_one_line(.source))]
     Failed {
         /// What was tried.
         doing: &'static str,
@@ -122,15 +122,4 @@ impl DatabaseError {
             .as_db_error()
             .is_none_or(|error| matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
     }
-}
-
-/// An error and its causes, in one line.
-fn said(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

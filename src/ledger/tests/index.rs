@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::causes::in_one_line;
 use crate::ledger::archive::{Archive, ArchiveError};
 use crate::ledger::entry::{AskedTbs, Entry};
 use crate::ledger::filter::Filter;
@@ -515,7 +516,13 @@ async fn a_changed_run_is_an_error_to_those_who_find_and_has_the_index_made_anew
 
     // A start looks for revocations; the mark is for the next one.
     let error = Ledger::open(&fixture.config).unwrap_err();
-    assert!(error.to_string().starts_with("reading index"), "{error}");
+    let LedgerError::Index { path, source } = &error else { panic!("{error:?}") };
+    assert!(
+        matches!((path, &**source), (path, ArchiveError::Damaged(_)) if *path == fixture.index()),
+        "{error:?}"
+    );
+    assert_eq!(error.word(), "LEDGER_INDEX");
+    assert!(in_one_line(&error).contains("restart its signer, which makes it anew"), "{error:?}");
     assert!(fixture.index().join("damaged").exists());
     let (scanned, unusable) = Archive::open(Reader::open(&fixture.config.path).unwrap()).unwrap();
     assert!(unusable.is_some_and(|why| why.contains("is damaged")));

@@ -1,8 +1,8 @@
 //! A token as an operator's command sees it: opened once, in the command's own process.
 //!
 //! In: a token's configuration. Out: a logged-in [`Console`]. A module is initialised once per process, however many
-//! tokens it holds (R22), and finalised when the command is done. The PIN is tried once, under the same rules as in service: not one that was refused before,
-//! and one that is refused here is noted for all who come later.
+//! tokens it holds (R22), and finalised when the command is done. The PIN is tried once, under the same rules as in
+//! service: not one that was refused before, and one that is refused here is noted for all who come later.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -76,7 +76,7 @@ pub enum TlsError {
         /// The file, or what was given instead.
         file: String,
         /// Why not.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// The certificate is another key's.
     #[error("{key} is not the key of {certificate}")]
@@ -110,7 +110,7 @@ pub enum TlsError {
         /// The key's.
         key: String,
         /// Why not.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// TLS 1.3 itself cannot be had.
     #[error("TLS 1.3 cannot be used: {0}")]
@@ -200,7 +200,10 @@ impl Tls {
         let mut roots = RootCertStore::empty();
         for root in certificates(server_ca, Input::ServerCa)? {
             let added = roots.add(root);
-            added.map_err(|source| TlsError::ServerCa { file: server_ca.name.clone(), source })?;
+            added.map_err(|error| TlsError::ServerCa {
+                file: server_ca.name.clone(),
+                source: Box::new(error),
+            })?;
         }
         let chain = certificates(certificate, Input::Certificate)?;
         let shown = Arc::new(Shown::new(&chain));
@@ -291,6 +294,6 @@ fn unusable(certificate: &Pem<'_>, key: &Pem<'_>, source: rustls::Error) -> TlsE
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             TlsError::NotItsKey { key, certificate }
         }
-        source => TlsError::Unusable { certificate, key, source },
+        error => TlsError::Unusable { certificate, key, source: Box::new(error) },
     }
 }

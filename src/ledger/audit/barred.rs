@@ -11,12 +11,15 @@ use countersign_tbs::Tbs;
 use crate::ledger::claim::Serial;
 use crate::ledger::entry::{CaKey, RevocationReason, Revoked, subject_key};
 
+/// Why a subject key is barred, and by which entry.
+type Bar = (RevocationReason, u64);
+
 /// Which revocation bars what, by the place of the CA key.
 #[derive(Debug, Default)]
 pub(super) struct Barred {
     serials: HashMap<(usize, Vec<u8>), u64>,
     /// Of each reason the first.
-    subjects: HashMap<(usize, [u8; 32]), Vec<(RevocationReason, u64)>>,
+    subjects: HashMap<(usize, [u8; 32]), Vec<Bar>>,
 }
 
 impl Barred {

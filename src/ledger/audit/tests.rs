@@ -272,6 +272,7 @@ fn a_good_log_has_nothing_wrong_and_its_open_intents_are_named() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn names_the_entry_that_is_wrong_and_says_why() {
     type Edit = fn(&mut Vec<Entry>);
     let cases: &[(Edit, &[(u64, &str)])] = &[

@@ -53,8 +53,8 @@ fn what_a_token_process_says_is_short_and_one_line() {
     let refusal = PinRefusal { message: hostile.clone(), mark: None };
     let held = Held::Not(hostile);
     let bytes = postcard::to_stdvec(&(token, refusal, held, fault)).unwrap();
-    type All = (TokenDescription, PinRefusal, Held, StartFault);
-    let (token, refusal, held, fault): All = decode(&bytes).unwrap();
+    let (token, refusal, held, fault): (TokenDescription, PinRefusal, Held, StartFault) =
+        decode(&bytes).unwrap();
     let Held::Not(held) = held else { panic!() };
     for text in [token.serial, token.model, token.firmware, refusal.message, held, fault.message] {
         assert!(text == code, "{text:?}");

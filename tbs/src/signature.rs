@@ -2,9 +2,10 @@
 //!
 //! In: a raw signature, which is `r || s` of the curve's length (ECDSA), 64 bytes (Ed25519), the block (RSA), or as many bytes
 //! as the parameter set says (ML-DSA).
-//! Out: an SSH signature blob, or the content of an X.509 `signatureValue`; and back again from SSH.
+//! Out: an SSH signature blob, or the content of an X.509 `signatureValue`; and back again from both.
 //! Promised: a raw signature of the wrong length, or with r or s zero, becomes nothing. Not done here: verifying it.
 
+use crate::der::{self, tag};
 use crate::key::spki::integers;
 use crate::key::{Curve, ParameterSet, PublicKey, without_leading_zeros};
 use crate::ssh::ParseError;
@@ -72,6 +73,12 @@ pub enum SignatureError {
         scheme: Scheme,
         /// The CA key's algorithm in SSH.
         algorithm: &'static str,
+    },
+    /// X.509 has one encoding for a signature (DER), and this is another.
+    #[error("these bytes are no {scheme} signature in X.509's encoding")]
+    Encoding {
+        /// The scheme that it was to be.
+        scheme: Scheme,
     },
 }
 
@@ -257,6 +264,22 @@ pub fn x509_signature(scheme: Scheme, raw: &[u8]) -> Result<Vec<u8>, SignatureEr
     })
 }
 
+/// The raw signature in the content of an X.509 `signatureValue`; the inverse of [`x509_signature`].
+///
+/// # Errors
+/// [`SignatureError`] for any other bytes than [`x509_signature`] writes.
+pub fn from_x509_signature(scheme: Scheme, signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let raw = match scheme.curve() {
+        Some(curve) => integers_of(curve, signature).ok_or(SignatureError::Encoding { scheme })?,
+        None => signature.to_vec(),
+    };
+    if x509_signature(scheme, &raw)? == signature {
+        Ok(raw)
+    } else {
+        Err(SignatureError::Encoding { scheme })
+    }
+}
+
 /// The scheme and the raw signature of an SSH signature blob; the inverse of [`ssh_signature_blob`].
 ///
 /// # Errors
@@ -322,6 +345,18 @@ fn r_and_s(scheme: Scheme, curve: Curve, mpints: &[u8]) -> Result<Vec<u8>, Parse
     }
     reader.finish("signature's s")?;
     Ok(raw)
+}
+
+/// `SEQUENCE { r INTEGER, s INTEGER }` as `r || s`, each of the curve's length.
+fn integers_of(curve: Curve, signature: &[u8]) -> Option<Vec<u8>> {
+    let mut numbers = der::Reader::new(signature).value(tag::SEQUENCE, "signature").ok()?;
+    let mut raw = Vec::with_capacity(2 * curve.field_len());
+    for field in ["signature's r", "signature's s"] {
+        let number = without_leading_zeros(numbers.unsigned(tag::INTEGER, field).ok()?.rest());
+        raw.resize(raw.len() + curve.field_len().checked_sub(number.len())?, 0);
+        raw.extend(number);
+    }
+    Some(raw)
 }
 
 #[cfg(test)]

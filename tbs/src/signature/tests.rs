@@ -109,6 +109,36 @@ fn ml_dsa_is_for_x509_only_and_of_one_length() {
 }
 
 #[test]
+fn reads_back_what_it_wrote_for_x509_and_nothing_else() {
+    for (scheme, len) in fitting() {
+        let raw = vec![1; len];
+        let signature = x509_signature(scheme, &raw).unwrap();
+        assert_eq!(from_x509_signature(scheme, &signature), Ok(raw));
+        let longer = [signature.as_slice(), &[0]].concat();
+        // RSA's block is as long as its key, which is not known here.
+        if !scheme.is_rsa() {
+            for bytes in [&longer, &signature[..signature.len() - 1]] {
+                assert!(from_x509_signature(scheme, bytes).is_err(), "{scheme}");
+            }
+        }
+    }
+    let signature = x509_signature(P256, &awkward()).unwrap();
+    assert_eq!(from_x509_signature(P256, &signature), Ok(awkward()));
+    let encoding = Err(SignatureError::Encoding { scheme: P256 });
+    for len in 0..signature.len() {
+        assert_eq!(from_x509_signature(P256, &signature[..len]), encoding);
+    }
+    // r too long for the curve; s with a zero in front that it does not need; neither DER's.
+    let too_long = integers(&[1; 33], &[1; 32]);
+    let padded = [&[0x30, 0x07, 0x02, 0x01, 0x01, 0x02, 0x02, 0x00, 0x01][..]].concat();
+    for bytes in [too_long, padded, awkward()] {
+        assert_eq!(from_x509_signature(P256, &bytes), encoding);
+    }
+    let zero = integers(&[], &[1]);
+    assert!(from_x509_signature(P256, &zero).is_err());
+}
+
+#[test]
 fn refuses_every_strict_prefix_and_any_trailing_byte_of_a_blob() {
     let blob = ssh_signature_blob(P256, &awkward()).unwrap();
     for len in 0..blob.len() {

@@ -18,6 +18,7 @@ use crate::verify::{UnfitKey, Verifier};
 pub(crate) use certificate::read as read_certificate;
 pub use certificate::{CertificateFiles, KeyCertificate, UnfitCertificate};
 pub use hygiene::Flaw;
+pub(crate) use hygiene::accepting;
 pub use turn::{OutOfTurn, Turn};
 
 pub(crate) mod art;

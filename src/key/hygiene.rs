@@ -58,6 +58,11 @@ impl Flaw {
     }
 }
 
+/// Flaws as the list of `accept` has them.
+pub(crate) fn accepting<'a>(flaws: impl IntoIterator<Item = &'a Flaw>) -> String {
+    flaws.into_iter().map(|flaw| format!("{:?}", flaw.name())).collect::<Vec<_>>().join(", ")
+}
+
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -148,17 +148,49 @@ pub(crate) fn read<T: Transported>(path: &Path) -> Result<T, TransportError> {
     Ok(envelope.content)
 }
 
-/// Writes a new file of mode 0600, durably.
-///
-/// # Errors
-/// [`TransportError::Write`], also if there is one.
-pub(crate) fn write<T: Transported>(path: &Path, content: T) -> Result<(), TransportError> {
-    let failed = |cause| TransportError::Write { path: path.to_owned(), cause };
-    let compact = serde_json::to_vec(&content).map_err(io::Error::from).map_err(failed)?;
-    let envelope = Envelope { format: T::FORMAT.to_owned(), sha256: sha256(&[&compact]).to_vec(), content };
-    let text = serde_json::to_string_pretty(&envelope).map_err(io::Error::from).map_err(failed)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)
+/// A new and empty file, made before what it is to hold: that it cannot be made is found before anything is done for its sake.
+pub(crate) struct Reserved {
+    file: File,
+    path: PathBuf,
+    /// Whether it is to stay.
+    written: bool,
+}
+
+impl Reserved {
+    /// Makes it, of mode 0600.
+    ///
+    /// # Errors
+    /// [`TransportError::Write`], also if there is one.
+    pub(crate) fn at(path: &Path) -> Result<Self, TransportError> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = made.map_err(|cause| TransportError::Write { path: path.to_owned(), cause })?;
+        Ok(Self { file, path: path.to_owned(), written: false })
+    }
+
+    /// Writes it, durably.
+    ///
+    /// # Errors
+    /// [`TransportError::Write`]
+    pub(crate) fn write<T: Transported>(mut self, content: T) -> Result<(), TransportError> {
+        let path = self.path.clone();
+        let failed = |cause| TransportError::Write { path: path.clone(), cause };
+        let compact = serde_json::to_vec(&content).map_err(io::Error::from).map_err(failed)?;
+        let envelope =
+            Envelope { format: T::FORMAT.to_owned(), sha256: sha256(&[&compact]).to_vec(), content };
+        let text = serde_json::to_string_pretty(&envelope).map_err(io::Error::from).map_err(failed)?;
+        writeln!(self.file, "{text}").and_then(|()| self.file.sync_all()).map_err(failed)?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.written {
+            // It is empty, or half of a file: of no use to anybody.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl WrappingKey {

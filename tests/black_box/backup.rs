@@ -210,9 +210,28 @@ fn nothing_is_wrapped_for_a_key_that_nobody_named_or_that_no_ledger_records() {
     refused(&wrap(&to, &recipient, "key.json"), "was changed since it was written");
     std::fs::write(&to, &whole).unwrap();
     std::fs::write(source.path("taken.json"), "").unwrap();
-    refused(&wrap(&to, &recipient, "taken.json"), "taken.json exists, and is not overwritten");
+    refused(
+        &wrap(&to, &recipient, "taken.json"),
+        "cannot write taken.json: File exists (os error 17); what is there already is not overwritten",
+    );
     signer.stop();
     assert_eq!(wrappings(&source), 0);
+}
+
+#[test]
+fn no_wrapping_key_is_made_for_a_file_that_cannot_be() {
+    let site = Site::without_keys(&section());
+    std::fs::write(site.path("to.json"), "somebody's").unwrap();
+    for out in ["to.json", "nowhere/to.json"] {
+        let message = site.run_refused(&["key", "wrapping-key", "--token", "soft", "--out", out], 1);
+        assert!(message.contains(&format!("nothing was made: cannot write {out}")), "{message}");
+    }
+    assert_eq!(std::fs::read_to_string(site.path("to.json")).unwrap(), "somebody's");
+    let objects = pkcs11_tool(&site, &["--list-objects"]);
+    assert!(!objects.contains("wrapping key"), "{objects}");
+    std::fs::remove_file(site.path("to.json")).unwrap();
+    wrapping_key(&site);
+    assert!(pkcs11_tool(&site, &["--list-objects"]).contains("wrapping key"));
 }
 
 #[test]

@@ -66,12 +66,12 @@ fn a_refused_key_leaves_nothing_on_the_token() {
     site.configure(&format!("{}{}", site.base_config(), section().replace("\"not-local\", ", "")));
     refused(
         &with_passphrase,
-        "takes no imported key, and nothing was changed: add `accept = [\"not-local\"]`",
+        "takes no imported key, and nothing was changed: set `accept = [\"once-extractable\", \"once-not-sensitive\", \"not-local\"]`",
     );
     // What else the token would say of it is not accepted, and is found out before it keeps the key.
     let only = section().replace(", \"once-not-sensitive\", \"once-extractable\"", "");
     site.configure(&format!("{}{}", site.base_config(), only.replace("ecdsa-p256-sha256", "ed25519")));
-    refused(&with_passphrase, "`accept = [\"once-extractable\", \"once-not-sensitive\"]`");
+    refused(&with_passphrase, "`accept = [\"once-extractable\", \"once-not-sensitive\", \"not-local\"]`");
     let pinned = "fingerprint = \"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\nscheme";
     let other = section().replace("ecdsa-p256-sha256", "ed25519").replace("scheme", pinned);
     site.configure(&format!("{}{other}", site.base_config()));

@@ -253,7 +253,10 @@ fn a_key_that_did_not_sign_its_record_is_told_of() {
     fs::write(&records, "in the way").unwrap();
     site.configure(&format!("{}{USER_CA}{ANOTHER}", site.base_config()));
     let message = site.run_refused(&["key", "generate", "another"], 1);
-    assert!(message.contains("the key is made, but there is no provisioning record of it"), "{message}");
+    assert!(
+        message.contains("the key is on the token, but there is no provisioning record of it"),
+        "{message}"
+    );
     assert!(message.contains("`countersign key record make another`"), "{message}");
     fs::remove_file(&records).unwrap();
     let said = site.run_ok(&["key", "record", "make", "another"]);

@@ -55,7 +55,10 @@ fn a_key_is_made_with_the_policies_that_are_asked_for() {
     let place = place("ecdsa-p384-sha384");
     let policies = ["--pin-policy", "once", "--touch-policy", "cached"];
     let message = place.site.run_refused(&[&generate()[..], &policies].concat(), 1);
-    assert!(message.contains("the key is made, but is not fit for service"), "nobody is there: {message}");
+    assert!(
+        message.contains("the key is in its slot, but is not fit for service"),
+        "nobody is there: {message}"
+    );
     let info = place.site.run_ok(&["token", "info", "yubi"]);
     assert!(info.contains("slot 9c: P-384, PIN policy once, touch policy cached"), "{info}");
     let never = place.site.run_refused(&[&generate()[..], &["--pin-policy", "never"]].concat(), 2);

@@ -78,7 +78,10 @@ fn a_key_that_nobody_touched_has_its_record_made_later() {
     let place = place(settings, "interactive = true");
     let message =
         place.site.run_refused(&[&with_key(&GENERATE)[..], &["--touch-policy", "always"]].concat(), 1);
-    assert!(message.contains("the key is made, but there is no provisioning record of it"), "{message}");
+    assert!(
+        message.contains("the key is on the token, but there is no provisioning record of it"),
+        "{message}"
+    );
     assert!(message.contains("was not touched in time"), "{message}");
     let said = std::thread::scope(|scope| {
         let said = scope.spawn(|| place.site.run_ok(&["key", "record", "make", "user-ca"]));

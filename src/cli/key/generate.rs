@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::record::{self, CopyArgs, Kept, Told};
+use super::record::{self, Coming, CopyArgs, Kept, OnToken};
 use super::slot::{self, SlotArgs};
 use super::{public_line, sections, shown, verifier};
 use crate::cli::ConfigArgs;
@@ -17,7 +17,7 @@ use crate::key::{self, Flaw, PublicKey};
 use crate::provision::{Attribute, How};
 use crate::token::pkcs11::carry::Leaving;
 use crate::token::pkcs11::generate::KeyKind;
-use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
+use crate::token::pkcs11::operator::KeyFacts;
 use crate::token::{self, Device, TokenName};
 
 /// Which key to make.
@@ -100,32 +100,22 @@ fn on_token<'a>(
     key: &'a key::Config,
     token: &token::Config,
 ) -> anyhow::Result<Report<'a>> {
-    let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
     let id = match &key.id {
         Some(id) => id.clone(),
         None => random_id()?,
     };
     let leaving = if args.backup { Leaving::Wrapped } else { Leaving::Never };
     let kind = KeyKind::for_scheme(key.scheme, args.rsa_bits);
-    let made = console.generate(&key.label, &id, kind, leaving)?;
-    if args.backup {
-        warn_of_backup(made.template.wants_trusted())?;
-    }
-    let facts = console.facts(made.private)?;
-    // The rules of the service, on what the token really made.
-    let found = console.find(key).map_err(|problem| {
-        anyhow::anyhow!("the key is made (id {}), but is not fit for service: {problem}", facts.id)
+    let coming = Coming { config, key, token, how: How::Generated, note: None, copy: &args.copy };
+    let made = coming.conclude(|console| {
+        let made = console.generate(&key.label, &id, kind, leaving)?;
+        if args.backup {
+            warn_of_backup(made.template.wants_trusted())?;
+        }
+        Ok(made)
     })?;
-    let told = Told::of_object(&console, (key, token), (&found, &facts), &made.template)
-        .map_err(|error| record::unkept(key, &error))?;
-    // The key signs its record in a session of its own, and a module is loaded once.
-    drop(console);
-    drop(modules);
-    let attributes = told.attributes.clone();
-    let kept = record::keep(config, (key, token), (How::Generated, None), told, &args.copy)
-        .map_err(|error| record::unkept(key, &error))?;
-    Ok(Report { config, key, public_key: found.public_key, facts: Some(facts), attributes, kept })
+    let OnToken { public_key, facts, attributes, kept } = made;
+    Ok(Report { config, key, public_key, facts: Some(facts), attributes, kept })
 }
 
 fn warn_of_backup(trusted: bool) -> io::Result<()> {
@@ -170,7 +160,11 @@ impl Report<'_> {
         kept.print(out)?;
         if !key.copies.is_empty() {
             let others: Vec<_> = key.copies.iter().map(TokenName::as_str).collect();
-            writeln!(out, "copy it to {} by the vendor's means, with its label and id", others.join(", "))?;
+            writeln!(
+                out,
+                "copy it to {}, with its label and id: by `countersign key wrap`, if it was made with --backup, or by the vendor's means",
+                others.join(", ")
+            )?;
         }
         if let Some(verifier) = verifier(config, key, public_key) {
             writeln!(out, "to all who verify checkpoints, give {verifier}")?;

@@ -3,13 +3,14 @@
 //! What was outside of a token stays so for whoever has a copy: that is said, and the token's word that the key was imported
 //! stays with it, which the key's section has to accept by name. A kind of token is added where [`run`] asks what kind it is.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 
 use super::generate::random_id;
-use super::record::{self, CopyArgs, Kept, Told};
+use super::record::{self, Coming, CopyArgs, Kept, OnToken, Told};
 use super::slot::{self, SlotArgs};
 use super::wrap::held;
 use super::{public_line, shown};
@@ -22,7 +23,7 @@ use crate::provision::{Attribute, How};
 use crate::token::latch::Latch;
 use crate::token::piv::import::{self, Placing};
 use crate::token::pkcs11::carry::{Arrival, Leaving};
-use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
+use crate::token::pkcs11::operator::KeyFacts;
 use crate::token::software::SoftwareKey;
 use crate::token::{self, Device, YubiKey, piv};
 
@@ -60,11 +61,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let (key, token) = held(&config, &args.name, args.token.as_deref())?;
     environment::enter(std::slice::from_ref(token))?;
-    ensure!(
-        key.accept.contains(&Flaw::NotLocal),
-        "[key.{}] takes no imported key, and nothing was changed: add `accept = [\"not-local\"]` to it, knowing that there was a copy",
-        key.name
-    );
+    want_acceptance(key, token)?;
     let passphrase = Secret { name: "the passphrase of the key", option: "--passphrase-file" };
     let software = SoftwareKey::read(&args.from, || passphrase.read(args.passphrase_file.as_deref()))
         .with_context(|| format!("no key comes out of {}", args.from.display()))?;
@@ -94,6 +91,22 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     }
 }
 
+/// All that a token says of a key that was made elsewhere, at once: whoever accepts one part of it and not the other is asked twice.
+fn want_acceptance(key: &key::Config, token: &token::Config) -> anyhow::Result<()> {
+    let expected: &[Flaw] = match token.device {
+        Device::Pkcs11(_) => &[Flaw::OnceExtractable, Flaw::OnceNotSensitive, Flaw::NotLocal],
+        Device::YubiKey(_) => &[Flaw::NotLocal],
+    };
+    let all: BTreeSet<_> = key.accept.iter().chain(expected).copied().collect();
+    ensure!(
+        key.accept.contains(&Flaw::NotLocal),
+        "[key.{}] takes no imported key, and nothing was changed: set `accept = [{}]` in it, knowing that there was a copy",
+        key.name,
+        key::accepting(&all)
+    );
+    Ok(())
+}
+
 fn into_slot(
     args: &ImportArgs,
     config: &Config,
@@ -116,27 +129,22 @@ fn into_slot(
     let policies = [args.slot.pin_policy.to_string(), args.slot.touch_policy.to_string()];
     let told =
         Told::of_slot(card, key, token, Some(policies)).map_err(|error| record::unkept(key, &error))?;
+    let attributes = told.attributes.clone();
+    let kept = record::keep(config, (key, token), (How::Imported, Some(note(software))), told, &args.copy)
+        .map_err(|error| record::unkept(key, &error))?;
     let imported = Imported {
         place: format!("into slot {slot} of YubiKey {}", card.serial),
         public_key: &software.public,
         facts: None,
-        attributes: told.attributes.clone(),
-        kept: keep(args, config, (key, token), software, told)?,
+        attributes,
+        kept,
     };
     imported.report(args, config, key)
 }
 
-/// Makes the key's provisioning record, which tells for ever that it was imported. No module may be loaded.
-fn keep(
-    args: &ImportArgs,
-    config: &Config,
-    (key, token): (&key::Config, &token::Config),
-    software: &SoftwareKey,
-    told: Told,
-) -> anyhow::Result<Kept> {
-    let note = format!("from a file in {}", software.form.name());
-    record::keep(config, (key, token), (How::Imported, Some(note)), told, &args.copy)
-        .map_err(|error| record::unkept(key, &error))
+/// For the provisioning record, which tells for ever that the key was imported.
+fn note(software: &SoftwareKey) -> String {
+    format!("from a file in {}", software.form.name())
 }
 
 /// Behind a PKCS#11 module.
@@ -152,8 +160,6 @@ fn onto_token(
         "token {} is behind a PKCS#11 module, where no key takes another's place; nothing was changed: leave --replace out",
         token.name
     );
-    let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
     let id = key.id.clone().map_or_else(random_id, Ok)?;
     let arrival = Arrival {
         label: &key.label,
@@ -163,22 +169,16 @@ fn onto_token(
         public_key: &software.public,
         leaving: Leaving::Never,
     };
-    let made = console.import(&arrival, software)?;
-    let facts = console.facts(made.private)?;
-    // The rules of the service, on what is there now.
-    let found = console.find(key).map_err(|problem| {
-        anyhow::anyhow!("the key is on the token (id {}), but is not fit for service: {problem}", facts.id)
-    })?;
-    let told = Told::of_object(&console, (key, token), (&found, &facts), &made.template)
-        .map_err(|error| record::unkept(key, &error))?;
-    drop(console);
-    drop(modules);
+    let note = Some(note(software));
+    let coming = Coming { config, key, token, how: How::Imported, note, copy: &args.copy };
+    let OnToken { facts, attributes, kept, .. } =
+        coming.conclude(|console| console.import(&arrival, software))?;
     let imported = Imported {
         place: format!("onto token {}", token.name),
         public_key: &software.public,
         facts: Some(facts),
-        attributes: told.attributes.clone(),
-        kept: keep(args, config, (key, token), software, told)?,
+        attributes,
+        kept,
     };
     imported.report(args, config, key)
 }

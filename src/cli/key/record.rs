@@ -25,7 +25,7 @@ use crate::provision::{
     make_directory,
 };
 use crate::token::piv::operator;
-use crate::token::pkcs11::generate::Template;
+use crate::token::pkcs11::generate::{Made, Template};
 use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
 use crate::token::{self, Device, YubiKey, once};
 
@@ -191,10 +191,63 @@ pub(super) fn keep(
     Ok(Kept { path, entry: tell(config, &signed).map_err(|error| format!("{error:#}")) })
 }
 
-/// What to say if there is no record of a key that is made.
+/// A key that comes to be behind a PKCS#11 module, by whichever command.
+pub(super) struct Coming<'a> {
+    pub(super) config: &'a Config,
+    pub(super) key: &'a key::Config,
+    pub(super) token: &'a token::Config,
+    pub(super) how: How,
+    /// From where it comes, for its record.
+    pub(super) note: Option<String>,
+    pub(super) copy: &'a CopyArgs,
+}
+
+/// What became of it.
+pub(super) struct OnToken {
+    pub(super) public_key: PublicKey,
+    pub(super) facts: KeyFacts,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) kept: Kept,
+}
+
+impl Coming<'_> {
+    /// Has `put` put it onto the token, looks at it as the service will, and makes its record.
+    ///
+    /// # Errors
+    /// What is wrong, and whether the key is on the token now.
+    pub(super) fn conclude(
+        self,
+        put: impl FnOnce(&Console) -> anyhow::Result<Made>,
+    ) -> anyhow::Result<OnToken> {
+        let Self { config, key, token, how, note, copy } = self;
+        let (public_key, facts, told) = {
+            let mut modules = Modules::default();
+            let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
+            let made = put(&console)?;
+            let facts = console.facts(made.private)?;
+            // The rules of the service, on what is there now.
+            let found = console.find(key).map_err(|problem| {
+                anyhow::anyhow!(
+                    "the key is on the token (id {}), but is not fit for service: {problem}",
+                    facts.id
+                )
+            })?;
+            let told = Told::of_object(&console, (key, token), (&found, &facts), &made.template)
+                .map_err(|error| unkept(key, &error))?;
+            (found.public_key, facts, told)
+        };
+        // The key signs its record in a session of its own, and a module is loaded once.
+        let attributes = told.attributes.clone();
+        let kept =
+            keep(config, (key, token), (how, note), told, copy).map_err(|error| unkept(key, &error))?;
+        Ok(OnToken { public_key, facts, attributes, kept })
+    }
+}
+
+/// What to say if there is no record of a key that is on its token.
 pub(super) fn unkept(key: &key::Config, error: &anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!(
-        "the key is made, but there is no provisioning record of it: {error:#}; put that right, then run `countersign key record make {}`",
+        "the key is on the token, but there is no provisioning record of it: {error:#}; put that right, then run `countersign key record make {}`",
         key.name
     )
 }

@@ -64,8 +64,9 @@ pub(super) fn generate<'a>(
         touch_policy: *touch_policy,
     };
     management::generate(card, slot, making, &management_key::read(management_key_file.as_deref())?)?;
-    let public_key = operator::public_key(card, key)
-        .map_err(|problem| anyhow::anyhow!("the key is made, but is not fit for service: {problem}"))?;
+    let public_key = operator::public_key(card, key).map_err(|problem| {
+        anyhow::anyhow!("the key is in its slot, but is not fit for service: {problem}")
+    })?;
     let policies = [pin_policy.to_string(), touch_policy.to_string()];
     let told =
         Told::of_slot(card, key, token, Some(policies)).map_err(|error| record::unkept(key, &error))?;

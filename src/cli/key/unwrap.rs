@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 
 use super::public_line;
-use super::record::{self, CopyArgs, Told};
+use super::record::{self, Coming, CopyArgs, OnToken};
 use super::wrap::held;
 use super::wrapping_key::no_yubikey;
 use crate::cli::ConfigArgs;
@@ -17,7 +17,6 @@ use crate::cli::token::environment;
 use crate::key::{self, Flaw, PublicKey};
 use crate::provision::How;
 use crate::token::pkcs11::carry::{Arrival, Leaving};
-use crate::token::pkcs11::operator::{Access, Console, Modules};
 use crate::token::transport::{self, WrappedKey};
 
 /// Which key, and from where.
@@ -52,8 +51,6 @@ pub(super) fn run(args: &UnwrapArgs) -> anyhow::Result<()> {
     let from: WrappedKey = transport::read(&args.from)?;
     let (public_key, id) = checked(args, key, &from)?;
     environment::enter(std::slice::from_ref(token))?;
-    let mut modules = Modules::default();
-    let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
     let arrival = Arrival {
         label: &key.label,
         id: &id,
@@ -62,19 +59,9 @@ pub(super) fn run(args: &UnwrapArgs) -> anyhow::Result<()> {
         public_key: &public_key,
         leaving: if args.backup { Leaving::Wrapped } else { Leaving::Never },
     };
-    let made = console.unwrap(&arrival, &from)?;
-    let facts = console.facts(made.private)?;
-    let found = console.find(key).map_err(|problem| {
-        anyhow::anyhow!("the key is on the token (id {}), but is not fit for service: {problem}", facts.id)
-    })?;
-    let told = Told::of_object(&console, (key, token), (&found, &facts), &made.template)
-        .map_err(|error| record::unkept(key, &error))?;
-    drop(console);
-    drop(modules);
-    let attributes = told.attributes.clone();
-    let note = format!("wrapped by another token for {}", from.recipient);
-    let kept = record::keep(&config, (key, token), (How::Restored, Some(note)), told, &args.copy)
-        .map_err(|error| record::unkept(key, &error))?;
+    let note = Some(format!("wrapped by another token for {}", from.recipient));
+    let coming = Coming { config: &config, key, token, how: How::Restored, note, copy: &args.copy };
+    let OnToken { attributes, kept, .. } = coming.conclude(|console| console.unwrap(&arrival, &from))?;
     let mut out = io::stdout().lock();
     writeln!(
         out,

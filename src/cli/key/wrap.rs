@@ -16,11 +16,11 @@ use super::wrapping_key::no_yubikey;
 use crate::cli::sign::refused;
 use crate::cli::token::environment;
 use crate::cli::token::secret::Secret;
-use crate::cli::{ConfigArgs, runtime};
+use crate::cli::{ConfigArgs, Usage, runtime};
 use crate::config::Config;
 use crate::key::{self, PublicKey};
 use crate::token::pkcs11::operator::{Access, Console, KeyFacts, Modules};
-use crate::token::transport::{self, Oaep, WrappedKey, WrappingKey};
+use crate::token::transport::{self, Oaep, Reserved, WrappedKey, WrappingKey};
 use crate::token::{self, TokenName};
 
 /// Which key, and for whom.
@@ -58,8 +58,9 @@ pub(super) fn run(args: &WrapArgs) -> anyhow::Result<()> {
     no_yubikey(token)?;
     let to: WrappingKey = transport::read(&args.wrapping_key)?;
     let recipient = checked(&config, args, &to)?;
-    ensure!(!args.out.exists(), "{} exists, and is not overwritten", args.out.display());
     environment::enter(std::slice::from_ref(token))?;
+    // Not before: this process may have begun once more there.
+    let file = Reserved::at(&args.out).context("nothing was wrapped")?;
     let mut modules = Modules::default();
     let latch = config.latch(&token.name);
     let (console, trusted) = match &args.so_pin_file {
@@ -92,7 +93,7 @@ pub(super) fn run(args: &WrapArgs) -> anyhow::Result<()> {
         wrapped_aes_key: sealed.wrapped_aes_key,
         ciphertext: sealed.ciphertext,
     };
-    transport::write(&args.out, content).with_context(recorded)?;
+    file.write(content).with_context(recorded)?;
     done(args, &found.public_key, sealed.oaep, entry)
 }
 
@@ -154,12 +155,8 @@ fn announce(
     facts: &KeyFacts,
     (key, recipient): (&PublicKey, &PublicKey),
 ) -> anyhow::Result<u64> {
-    let socket = config.server.unix_socket.as_deref().with_context(|| {
-        format!(
-            "{} has no server.unix_socket, over which the signer is told; set it",
-            args.config.config.display()
-        )
-    })?;
+    let socket = config.server.unix_socket.as_deref();
+    let socket = socket.ok_or_else(|| Usage::no_socket(&args.config.config))?;
     let request = RecordKeyWrappingRequest {
         token: token.as_str().to_owned(),
         spki: key.to_spki_der().into(),

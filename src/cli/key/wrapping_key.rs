@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 
 use super::generate::random_id;
 use crate::cli::ConfigArgs;
-use crate::cli::token::environment;
+use crate::cli::token::{environment, no_token};
 use crate::token::pkcs11::key::hex;
 use crate::token::pkcs11::operator::{Access, Console, Modules};
-use crate::token::transport::{self, WrappingKey};
+use crate::token::transport::{Reserved, WrappingKey};
 use crate::token::{self, Device};
 
 /// Which token is to get a key.
@@ -34,9 +34,11 @@ pub(crate) struct WrappingKeyArgs {
 pub(super) fn run(args: &WrappingKeyArgs) -> anyhow::Result<()> {
     let config = args.config.load()?;
     let token = config.tokens.iter().find(|token| token.name.as_str() == args.token);
-    let token = token.with_context(|| format!("there is no [token.{}] in the configuration", args.token))?;
+    let token = token.ok_or_else(|| no_token(&config, &args.token))?;
     no_yubikey(token)?;
     environment::enter(std::slice::from_ref(token))?;
+    // Not before: this process may have begun once more there.
+    let file = Reserved::at(&args.out).context("nothing was made")?;
     let mut modules = Modules::default();
     let console = Console::open(&mut modules, token, &config.latch(&token.name), Access::Write)?;
     let unwraps = console.unwraps().context("nothing was made")?;
@@ -50,8 +52,12 @@ pub(super) fn run(args: &WrappingKeyArgs) -> anyhow::Result<()> {
         oaep: unwraps.oaep,
         key_wrap: unwraps.key_wrap,
     };
-    transport::write(&args.out, content).with_context(|| {
-        format!("the wrapping key {fingerprint} is on token {} (label {label:?}), but", token.name)
+    file.write(content).with_context(|| {
+        let name = &token.name;
+        format!(
+            "the wrapping key {fingerprint} is on token {name} (label {label:?}), but nothing says so; delete it with `countersign key \
+             delete --token {name} --fingerprint {fingerprint} --why TEXT`, and make another"
+        )
     })?;
     let out = args.out.display();
     writeln!(

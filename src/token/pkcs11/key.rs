@@ -14,7 +14,7 @@ use cryptoki::session::Session;
 
 use super::attribute::{Object, ec_public_key, ml_dsa_public_key, rsa_public_key};
 use super::classify;
-use crate::key::{Flaw, PublicKey, Scheme, signs_by};
+use crate::key::{Flaw, PublicKey, Scheme, accepting, signs_by};
 
 /// The RSA moduli that a CA key may have, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -194,7 +194,7 @@ pub(super) fn fit(
     accept: &BTreeSet<Flaw>,
 ) -> Result<(), KeyProblem> {
     let asked = Flaw::ALL.into_iter().filter(|flaw| concerns(*flaw, public_key) && !accept.contains(flaw));
-    check_attributes(&Object { session, handle: private }, asked)
+    check_attributes(&Object { session, handle: private }, asked, accept)
 }
 
 /// The attribute that tells of a flaw, and what it should be.
@@ -231,7 +231,11 @@ pub(super) fn concerns(flaw: Flaw, key: &PublicKey) -> bool {
     }
 }
 
-fn check_attributes(key: &Object<'_>, asked: impl Iterator<Item = Flaw>) -> Result<(), KeyProblem> {
+fn check_attributes(
+    key: &Object<'_>,
+    asked: impl Iterator<Item = Flaw>,
+    accept: &BTreeSet<Flaw>,
+) -> Result<(), KeyProblem> {
     let said = |name: &str, value: Option<bool>| {
         value.map_or(format!("no readable {name}"), |value| format!("{name} {value}"))
     };
@@ -239,19 +243,20 @@ fn check_attributes(key: &Object<'_>, asked: impl Iterator<Item = Flaw>) -> Resu
     if signs != Some(true) {
         return Err(KeyProblem::SignsNothing { found: said("CKA_SIGN", signs) });
     }
-    let (mut found, mut flaws) = (Vec::new(), Vec::new());
+    // The whole list, to be written in the place of the one that is there.
+    let (mut found, mut flaws) = (Vec::new(), accept.clone());
     for flaw in asked {
         let (name, kind, wanted) = attribute(flaw);
         let value = key.flag(kind)?;
         if value == Some(!wanted) || (value.is_none() && must_be_told(flaw)) {
             found.push(said(name, value));
-            flaws.push(format!("{:?}", flaw.name()));
+            flaws.insert(flaw);
         }
     }
     if found.is_empty() {
         return Ok(());
     }
-    Err(KeyProblem::Flawed { found: found.join(", "), accept: flaws.join(", ") })
+    Err(KeyProblem::Flawed { found: found.join(", "), accept: accepting(&flaws) })
 }
 
 /// Every private key of this label and id, asked twice: by template, and by its own attributes.

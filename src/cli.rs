@@ -39,11 +39,14 @@ mod revoked;
 mod rotate;
 mod serve;
 mod sign;
+mod sign_csr;
 mod sign_tbs;
+mod signing;
 mod ssh_krl;
 mod subprocess;
 mod token;
 mod token_process;
+mod x509;
 
 /// Keeps CA keys in a token, reads every certificate before it signs it, and records all of it.
 ///
@@ -72,6 +75,8 @@ enum Command {
     Health(Box<health::HealthArgs>),
     /// Have an SSH certificate signed by a running service
     Sign(Box<sign::SignArgs>),
+    /// Have an X.509 certificate signed by a running service, for the key of a request (PKCS#10)
+    SignCsr(Box<sign_csr::SignCsrArgs>),
     /// Have any TBS signed by a running service: the exact bytes of a file
     SignTbs(Box<sign_tbs::SignTbsArgs>),
     /// Revoke certificates, for ever: by serial, key id, principal, subject key, time or entry
@@ -234,6 +239,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Health(args) => runtime()?.block_on(health::run(*args)),
         Command::Sign(args) => runtime()?.block_on(sign::run(*args)),
+        Command::SignCsr(args) => sign_csr::run(&args),
         Command::SignTbs(args) => runtime()?.block_on(sign_tbs::run(*args)),
         Command::Revoke(revoke) => revoke.run(&mut std::io::stdout().lock()),
         Command::SshKrl(krl) => krl.run(&mut std::io::stdout().lock()),

@@ -27,7 +27,7 @@ mod import;
 mod record;
 mod rename;
 pub(super) mod self_sign;
-pub(super) mod sign_intermediate;
+mod sign_intermediate;
 mod slot;
 mod unwrap;
 mod wrap;

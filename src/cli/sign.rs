@@ -4,7 +4,7 @@
 //! one step, after checking that the signer gave back exactly what it was given. What may be signed is decided by the
 //! signer, not here.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,10 @@ use crate::cli::Usage;
 use crate::cli::ledger::note;
 use crate::key::UnixTime;
 use crate::policy::fields::{Fields, NamedValue};
+
+mod unfinished;
+
+pub(super) use unfinished::{Existing, Unfinished};
 
 #[cfg(test)]
 mod tests;
@@ -85,7 +89,7 @@ pub(super) struct SubjectArgs {
     #[arg(long = "principal", required = true, value_name = "NAME")]
     principals: Vec<String>,
     /// How long the certificate is valid from now on.
-    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = lifetime)]
     lifetime: Duration,
     /// How far before now its validity begins, for clocks that are slow; less than a profile allows, for a request takes its time.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -102,6 +106,9 @@ pub(super) struct SubjectArgs {
     /// An extension; may be repeated [default: permit-pty for a user, none for a host].
     #[arg(long = "extension", value_name = "NAME[=VALUE]")]
     extensions: Vec<NamedValue>,
+    /// No extensions: of a user's certificate, which then permits nothing but what sshd's options for the account do.
+    #[arg(long, conflicts_with = "extensions")]
+    no_extensions: bool,
     /// A critical option; may be repeated.
     #[arg(long = "critical-option", value_name = "NAME[=VALUE]")]
     critical_options: Vec<NamedValue>,
@@ -124,7 +131,7 @@ pub(super) async fn run(args: SignArgs) -> anyhow::Result<()> {
     let out = args.out.clone().unwrap_or_else(|| certificate_path(&args.public_key));
 
     // Before anything is signed: a certificate that cannot be written is one that has to be revoked.
-    let unfinished = if out == Path::new("-") { None } else { Some(Unfinished::beside(&out)?) };
+    let unfinished = Unfinished::unless_stdout(&out)?;
     let client = args.server.connect().await?;
     let issued = issue(&client, &args, subject_key).await?;
 
@@ -143,9 +150,26 @@ pub(super) async fn run(args: SignArgs) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{printed}").context("cannot write to standard output")
 }
 
+/// How long a certificate lives: whole seconds, one at least.
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text).map_err(|error| error.to_string());
+    match parsed {
+        Ok(lifetime) if lifetime.as_secs() > 0 => Ok(lifetime),
+        Ok(_) => Err("a certificate lives a second at least; give a time such as 1h or 30days".to_owned()),
+        Err(wrong) => Err(format!("{wrong}; give a time such as 1h or 30days")),
+    }
+}
+
 /// The line of an OpenSSH .pub file, and the key in it.
 pub(super) fn read_public_key(path: &Path) -> anyhow::Result<(String, SubjectKey)> {
-    let line = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let name = path.display();
+    let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let line = String::from_utf8_lossy(&bytes).into_owned();
+    // It is read by nobody here, and goes nowhere.
+    ensure!(
+        !line.starts_with("-----BEGIN ") || !line.contains("PRIVATE KEY-----"),
+        "{name} is a private key, which stays where it is: give its public half, {name}.pub"
+    );
     let key = SubjectKey::from_openssh_line(&line)
         .with_context(|| format!("{} is not an OpenSSH public key", path.display()))?;
     Ok((line, key))
@@ -258,7 +282,8 @@ fn advice(caller: Option<&CallerName>) -> String {
 impl SubjectArgs {
     /// What the options say.
     pub(super) fn fields(self) -> Fields {
-        let defaults = if self.host { Vec::new() } else { vec![NamedValue::flag("permit-pty")] };
+        let none = self.host || self.no_extensions;
+        let defaults = if none { Vec::new() } else { vec![NamedValue::flag("permit-pty")] };
         let extensions = if self.extensions.is_empty() { defaults } else { self.extensions };
         Fields {
             certificate_type: if self.host { CertificateType::Host } else { CertificateType::User },
@@ -382,70 +407,6 @@ fn certificate_path(public_key: &Path) -> PathBuf {
 /// What follows the type and the base64 of a public key line.
 fn comment(line: &str) -> &str {
     line.trim_end().splitn(3, ' ').nth(2).unwrap_or_default()
-}
-
-/// What becomes of a file that is there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Existing {
-    Replaced,
-    Kept,
-}
-
-/// A file that is to take the place of another: a reader sees the old one or the new one, never half of one.
-pub(super) struct Unfinished {
-    file: File,
-    path: PathBuf,
-    target: PathBuf,
-}
-
-impl Unfinished {
-    pub(super) fn beside(target: &Path) -> anyhow::Result<Self> {
-        // Taking its place would remove it: /dev/null, of the whole machine.
-        ensure!(
-            fs::metadata(target).map_or(true, |there| there.is_file()),
-            "cannot write {}: it is there, and no regular file; `--out -` writes to standard output",
-            target.display()
-        );
-        let mut path = target.as_os_str().to_owned();
-        path.push(format!(".{}", std::process::id()));
-        let path = PathBuf::from(path);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = file.with_context(|| format!("cannot write beside {}", target.display()))?;
-        Ok(Self { file, path, target: target.to_owned() })
-    }
-
-    /// Lets everybody read it.
-    pub(super) fn for_all(self) -> anyhow::Result<Self> {
-        self.file.set_permissions(Permissions::from_mode(0o644))?;
-        Ok(self)
-    }
-
-    pub(super) fn finish(self, content: &[u8]) -> anyhow::Result<()> {
-        self.finish_as(content, Existing::Replaced)
-    }
-
-    /// As [`Self::finish`]; of a file that has come to be there meanwhile, as `existing` says.
-    pub(super) fn finish_as(mut self, content: &[u8], existing: Existing) -> anyhow::Result<()> {
-        let written = self.file.write_all(content).and_then(|()| self.file.sync_all());
-        let finished = written.and_then(|()| match existing {
-            Existing::Replaced => fs::rename(&self.path, &self.target),
-            // It fails if there is one. What it is linked from goes when this is dropped.
-            Existing::Kept => fs::hard_link(&self.path, &self.target),
-        });
-        // The directory, too, has it once its disk does.
-        let beside = self.target.parent().filter(|parent| *parent != Path::new(""));
-        let directory = File::open(beside.unwrap_or(Path::new(".")));
-        // One that may not be listed cannot be opened; its disk is left to its time.
-        let kept = finished.and_then(|()| directory.map_or(Ok(()), |directory| directory.sync_all()));
-        kept.with_context(|| format!("cannot write {}", self.target.display()))
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // It is gone if it has taken its target's place, and of no use otherwise.
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 pub(super) fn random_id() -> anyhow::Result<String> {

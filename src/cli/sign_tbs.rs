@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use countersign_proto::v1::sign_request::Tbs;
@@ -23,7 +23,7 @@ pub(super) struct SignTbsArgs {
     key: String,
     /// The exact bytes of the TBS
     file: PathBuf,
-    /// What they are: ssh-certificate, x509-certificate, x509-crl or ocsp-response
+    /// What they are: ssh-certificate, x509-certificate, x509-crl, ocsp-response, x509-request or x509-root
     #[arg(long, value_parser = kind)]
     kind: TbsKind,
     /// Where to write the finished object, in binary; `-` for standard output
@@ -45,8 +45,14 @@ pub(super) struct SignTbsArgs {
 /// What the signer refused, or what kept the request from it, or the file that could not be written.
 pub(super) async fn run(args: SignTbsArgs) -> anyhow::Result<()> {
     let tbs = fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    ensure!(
+        !tbs.starts_with(b"-----BEGIN "),
+        "{} is PEM, and nothing was signed: the bytes to be signed are wanted themselves, in DER, such as those of a TBSCertificate; \
+         `countersign sign-csr` has a certificate signed for a request",
+        args.file.display()
+    );
     // Before anything is signed: a certificate that cannot be written is one that has to be revoked.
-    let unfinished = if args.out == Path::new("-") { None } else { Some(Unfinished::beside(&args.out)?) };
+    let unfinished = Unfinished::unless_stdout(&args.out)?;
     let client = args.server.connect().await?;
     let request = SignRequest {
         key: args.key.clone(),

@@ -41,9 +41,18 @@ pub enum UnfitCertificate {
     /// The configuration names no file.
     #[error("is missing: a key of this purpose has a certificate")]
     Missing,
-    /// There is no file yet.
-    #[error("there is no {path}; have the output of `countersign key show NAME --pem` certified", path = path.display())]
+    /// There is no file of this name.
+    #[error("there is no {path}; correct the path", path = path.display())]
     NotThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no file yet, where the configuration says that there is one.
+    #[error(
+        "there is no {path}; have the output of `countersign key show NAME --pem` certified, or correct `certificate`",
+        path = path.display()
+    )]
+    Awaited {
         /// The file.
         path: PathBuf,
     },
@@ -119,7 +128,10 @@ impl KeyCertificate {
     /// [`UnfitCertificate`] unless it is fit for the key's purpose.
     pub fn load(config: &Config) -> Result<Self, UnfitCertificate> {
         let files = config.certificate.as_ref().ok_or(UnfitCertificate::Missing)?;
-        let (own_der, own) = read(&files.own)?;
+        let (own_der, own) = read(&files.own).map_err(|unfit| match unfit {
+            UnfitCertificate::NotThere { path } => UnfitCertificate::Awaited { path },
+            other => other,
+        })?;
         let issuer = files.issuer.as_ref().map(read).transpose()?.map(|(_, issuer)| issuer);
         let certificate = Self { own, own_der, issuer };
         certificate.fit(config.purpose)?;

@@ -174,6 +174,9 @@ fn an_argument_that_does_not_fit_the_configuration_has_the_status_2() {
     let delete = ["key", "delete", "--why", "a test", "--fingerprint", "abc", "--token"];
     says(&site.run_refused(&[&delete[..], &["nope"]].concat(), 2), &[tokens]);
     says(&site.run_refused(&[&delete[..], &["soft"]].concat(), 2), &["--fingerprint abc is none"]);
+    let wrapping = ["key", "wrapping-key", "--token", "nope", "--out", "to.json"];
+    says(&site.run_refused(&wrapping, 2), &[tokens]);
+    assert!(!site.path("to.json").exists());
     let keys = "there is no [key.nope] in the configuration; there are: user-ca";
     says(&site.run_refused(&["key", "generate", "nope"], 2), &[keys]);
     ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
@@ -403,4 +406,43 @@ fn a_variable_that_names_a_file_is_whole_and_there() {
     says(&site.run_refused(&["check"], 2), &[place, "should be a whole path"]);
     replace(&site, "\"softhsm2.conf\"", "\"/nope/softhsm2.conf\"");
     says(&site.run_refused(&["check"], 2), &[place, "SOFTHSM2_CONF=/nope/softhsm2.conf: no such file"]);
+}
+
+#[test]
+fn a_file_of_another_kind_is_told_by_what_it_is() {
+    let site = Site::without_token(USER_CA);
+    ssh_keygen(&site.path("id"), &["-t", "ed25519"]);
+    let server = ["--server", "unix:nowhere.sock"];
+    let sign = |key: &str, more: &[&str]| {
+        let request = ["sign", "user-ca", "--principal", "alice", "--public-key", key];
+        site.run_refused(&[&request[..], &server, more].concat(), 1)
+    };
+    says(&sign("id", &[]), &["id is a private key", "give its public half, id.pub"]);
+    let nowhere = ["--out", "nope/id-cert.pub"];
+    says(&sign("id.pub", &nowhere), &["there is no directory nope", "`-` writes to standard output"]);
+    std::fs::write(site.path("www.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let tbs = ["sign-tbs", "tls-ca", "www.pem", "--kind", "x509-certificate", "--out", "out.pem"];
+    says(
+        &site.run_refused(&[&tbs[..], &server].concat(), 1),
+        &["www.pem is PEM, and nothing was signed", "`countersign sign-csr`"],
+    );
+    // Who cannot write to standard output is not told to.
+    let crl = ["crl", "tls-ca", "--certificate", "mtls/ca.pem", "--output", "nope/list"];
+    let refused = site.run_refused(&[&crl[..], &server].concat(), 1);
+    assert!(
+        refused.contains("there is no directory nope") && !refused.contains("standard output"),
+        "{refused}"
+    );
+    let crl = ["crl", "tls-ca", "--certificate", "nope.pem", "--output", "list"];
+    says(&site.run_refused(&[&crl[..], &server].concat(), 1), &["there is no nope.pem; correct the path"]);
+}
+
+#[test]
+fn help_names_every_kind_of_tbs() {
+    let site = Site::without_token(USER_CA);
+    let help = site.run_ok(&["sign-tbs", "--help"]);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for kind in countersign_tbs::TbsKind::ALL {
+        assert!(help.contains(kind.name()), "{kind}: {help}");
+    }
 }

@@ -16,11 +16,12 @@ use super::issue::{End, Identity, Subject, Wanted};
 use super::stanza::{Bounds, Changed, Document};
 use crate::caller::CallerName;
 use crate::cli::init::{Name, plan::note};
-use crate::cli::key::certify::{Signed, Signing, section};
+use crate::cli::key::certify::section;
+use crate::cli::signing::{Signed, Signing};
 use crate::cli::token::set_pin_source::replace;
-use crate::cli::{Faults, fresh};
+use crate::cli::{Faults, Usage, fresh};
 use crate::config::Config;
-use crate::key::{KeyCertificate, read_certificate};
+use crate::key::{KeyCertificate, KeyPurpose, read_certificate};
 
 /// Who is to call, and what they may have signed.
 #[derive(clap::Args)]
@@ -149,6 +150,7 @@ impl AddArgs {
     fn addition(&self, existing: &Existing, out: &mut impl Write) -> anyhow::Result<Addition> {
         let Existing { path, text, config } = existing;
         let mut document = Document::parse(text)?;
+        self.want_ssh(config)?;
         let (ca, identity) = self.whose(&document)?;
         let wanted = self.wanted(&identity)?;
         self.edit(&mut document, &identity)?;
@@ -168,6 +170,21 @@ impl AddArgs {
             .with_context(|| format!("the certificate of key {ca}; nothing was changed"))?;
         wanted.check(&certificate)?;
         Ok(Addition { ca, certificate, identity, wanted, changed, directory: self.directory(path)? })
+    }
+
+    /// The options after `--key` are those of a profile for SSH certificates.
+    fn want_ssh(&self, config: &Config) -> anyhow::Result<()> {
+        let named = config.keys.iter().find(|key| Some(key.name.as_str()) == self.key.as_deref());
+        let Some(key) =
+            named.filter(|key| !matches!(key.purpose, KeyPurpose::SshUserCa | KeyPurpose::SshHostCa))
+        else {
+            return Ok(());
+        };
+        let (name, purpose) = (&key.name, key.purpose);
+        bail!(Usage(format!(
+            "{name} is of purpose {purpose}, and --key is for SSH CAs; take --like, or write the profile by hand, as \
+             countersign.x509.example.toml shows. Nothing was changed"
+        )))
     }
 
     /// The CA key, and the identity that it is to certify.

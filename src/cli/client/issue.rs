@@ -11,15 +11,14 @@ use anyhow::{Context, ensure};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use countersign_tbs::TbsKind;
-use countersign_tbs::csr::CertificationRequest;
 use countersign_tbs::der::{Oid, StringKind, oids};
 use countersign_tbs::x509::{Attribute, BasicConstraints, CertificateBuilder, GeneralName, KeyUsage, Name};
 use zeroize::Zeroizing;
 
 use crate::cli::fresh::{self, Readers};
-use crate::cli::key::certify::{Signed, Signing, is_signed_by, key_id, read, validity};
-use crate::cli::key::sign_intermediate::certificate_parts;
 use crate::cli::pem;
+use crate::cli::signing::{Signed, Signing};
+use crate::cli::x509::{certificate_parts, key_id, request, validity};
 use crate::key::{KeyCertificate, PublicKey};
 
 /// Which end of mutual TLS a certificate is for.
@@ -86,27 +85,9 @@ impl Subject {
     /// The request cannot be read, or is not signed by its key.
     pub(super) fn of(csr: Option<&Path>) -> anyhow::Result<Self> {
         match csr {
-            Some(csr) => Self::requested(csr),
+            Some(csr) => Ok(Self::Requested(request(csr)?.public_key().clone())),
             None => Ok(Self::Local(LocalKey::generate()?)),
         }
-    }
-
-    /// Of PKCS#10, in PEM or DER: its own signature is what shows that whoever sent it has the key.
-    fn requested(csr: &Path) -> anyhow::Result<Self> {
-        let name = csr.display();
-        let der = read(csr, &["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"])?;
-        let request = CertificationRequest::parse(&der).with_context(|| format!("{name} is no request"))?;
-        let info = request.info();
-        ensure!(
-            is_signed_by(
-                info.public_key(),
-                request.signature_algorithm(),
-                info.as_bytes(),
-                request.signature()
-            ),
-            "the signature of {name} is not by the key in it: whoever sent it may not have that key"
-        );
-        Ok(Self::Requested(info.public_key().clone()))
     }
 
     pub(in crate::cli) fn public(&self) -> &PublicKey {

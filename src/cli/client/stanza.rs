@@ -3,6 +3,8 @@
 //! In: the text. Out: the same text with more lines. Promised: every line that was there is there, in its order, comments too. What
 //! the lines mean is checked by whoever reads configurations, not here.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, bail, ensure};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
@@ -87,7 +89,8 @@ impl Document {
         let found: Vec<_> = found.map(|(key, profile, _)| (key.to_owned(), profile.to_owned())).collect();
         ensure!(
             !found.is_empty(),
-            "{other} is in no profile, so that there is nothing to be like; nothing was changed"
+            "{other} is in no profile, so that there is nothing to be like; {}. Nothing was changed",
+            self.front_ends()
         );
         for (key, profile) in &found {
             let several = found.iter().filter(|(other, _)| other == key).count() > 1;
@@ -104,6 +107,18 @@ impl Document {
             allow.insert(&name, Item::Table(copy));
         }
         Ok(())
+    }
+
+    /// Those that somebody can be like, for a person.
+    fn front_ends(&self) -> String {
+        let callers = self.profiles().flat_map(|(_, _, table)| strings(table, "callers"));
+        let networked: BTreeSet<_> = callers.filter(|caller| !caller.starts_with("uid:")).collect();
+        let named: Vec<_> = networked.into_iter().collect();
+        if named.is_empty() {
+            "nobody is yet: give --key and what follows it".to_owned()
+        } else {
+            format!("there are: {}", named.join(", "))
+        }
     }
 
     /// Adds a profile `name` to the key.

@@ -6,7 +6,8 @@ use countersign_tbs::TbsKind;
 use countersign_tbs::csr::{CertificationRequest, RequestBuilder};
 use countersign_tbs::x509::{BasicConstraints, Extension, ExtensionValue, KeyUsage};
 
-use super::certify::{PaperArgs, SubjectPart, key_id, subject};
+use super::certify::PaperArgs;
+use crate::cli::x509::{SubjectPart, key_id, subject};
 
 /// Which key is to be certified, and as whom.
 #[derive(clap::Args)]

@@ -8,8 +8,8 @@ use countersign_tbs::x509::{
     BasicConstraints, CertificateBuilder, KeyUsage, Name, SignatureAlgorithm, TbsCertificate,
 };
 
-use super::certify::{PaperArgs, SubjectPart, key_id, subject, validity};
-use super::sign_intermediate::certificate_parts;
+use super::certify::PaperArgs;
+use crate::cli::x509::{SubjectPart, certificate_parts, key_id, subject, validity};
 use crate::key::PublicKey;
 
 /// Which key becomes a root, and under which name.

@@ -8,15 +8,15 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use countersign_tbs::TbsKind;
-use countersign_tbs::csr::CertificationRequest;
 use countersign_tbs::x509::{
-    BasicConstraints, Certificate, CertificateBuilder, DistributionPoint, Extension, ExtensionValue,
-    GeneralName, KeyUsage, Name, NameConstraints, Subtree,
+    BasicConstraints, CertificateBuilder, DistributionPoint, Extension, ExtensionValue, GeneralName,
+    KeyUsage, Name, NameConstraints, Subtree,
 };
 
-use super::certify::{PaperArgs, SubjectPart, is_signed_by, key_id, read, section, subject, validity};
+use super::certify::{PaperArgs, section};
+use crate::cli::x509::{SubjectPart, certificate_parts, key_id, read, request, subject, validity};
 use crate::key::{KeyCertificate, PublicKey};
 
 /// Which CA is to be below which.
@@ -85,27 +85,13 @@ pub(super) fn run(args: &SignIntermediateArgs, out: &mut impl Write) -> anyhow::
     Ok(())
 }
 
-/// What was signed in a certificate, and the signature.
-pub(in crate::cli) fn certificate_parts(object: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let certificate = Certificate::parse(object).ok()?;
-    Some((certificate.tbs().as_bytes().to_vec(), certificate.signature().to_vec()))
-}
-
 impl SignIntermediateArgs {
     /// The key to be certified, and its name.
     fn whose(&self) -> anyhow::Result<(PublicKey, Name)> {
         let named = (!self.subject.is_empty()).then(|| subject(&self.subject)).transpose()?;
         if let Some(file) = &self.csr {
-            let file_name = file.display();
-            let der = read(file, &["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"])?;
-            let request =
-                CertificationRequest::parse(&der).with_context(|| format!("{file_name} is no request"))?;
-            let info = request.info();
-            let (key, algorithm) = (info.public_key().clone(), request.signature_algorithm());
-            ensure!(
-                is_signed_by(&key, algorithm, info.as_bytes(), request.signature()),
-                "the signature of {file_name} is not by the key in it: whoever sent it may not have that key"
-            );
+            let info = request(file)?;
+            let key = info.public_key().clone();
             return Ok((key, named.unwrap_or_else(|| info.subject().clone())));
         }
         let file = self.public_key.as_ref().context("give --csr or --public-key")?;

@@ -52,6 +52,19 @@ fn command_line_is_consistent() {
 }
 
 #[test]
+fn a_certificate_may_have_no_extensions() {
+    assert_eq!(names(tbs(&[]).extensions()), [("permit-pty".to_owned(), None)]);
+    assert_eq!(names(tbs(&["--no-extensions"]).extensions()), []);
+}
+
+#[test]
+fn a_lifetime_of_nothing_is_no_argument() {
+    let common = ["countersign", "user-ca", "--server", "unix:/x", "--public-key", "i", "--principal", "a"];
+    let error = Command::try_parse_from(common.iter().chain(&["--lifetime", "0s"])).unwrap_err().to_string();
+    assert!(error.contains("a second at least") && error.contains("such as 1h"), "{error}");
+}
+
+#[test]
 fn backdating_does_not_shorten_the_lifetime() {
     let tbs = tbs(&["--lifetime", "16h", "--backdate", "5m"]);
     assert_eq!(tbs.valid_after(), NOW.0 - 300);
@@ -182,8 +195,11 @@ fn takes_the_place_of_regular_files_alone() {
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     std::os::unix::fs::symlink(&socket, directory.path().join("link")).unwrap();
     for taken in [socket, directory.path().join("link"), directory.path().to_owned()] {
+        // Only who can write to standard output is told that it is there.
         let error = Unfinished::beside(&taken).err().unwrap().to_string();
-        assert!(error.contains("no regular file") && error.contains("--out -"), "{error}");
+        assert!(error.contains("no regular file") && !error.contains('`'), "{error}");
+        let error = Unfinished::unless_stdout(&taken).err().unwrap().to_string();
+        assert!(error.contains("no regular file") && error.contains("`-` writes"), "{error}");
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
 }

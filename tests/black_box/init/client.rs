@@ -74,6 +74,28 @@ fn certifies_a_key_that_was_never_here() {
 }
 
 #[test]
+fn a_front_end_without_extensions_has_its_certificates_signed_without_any() {
+    let start = Start::new();
+    let (_, daemon) = start.serve(&["--principals", "alice"]);
+    let bounds = ["--key", "user-ca", "--principal", "backup", "--max-lifetime", "1h", "--budget", "20/h"];
+    let said = start.run_ok(&[&["client", "add", "backup"], &bounds[..]].concat());
+    daemon.stop();
+    let commands = printed(&said);
+    let _daemon = serve(&start.site, &commands[0]);
+    ssh_keygen(&start.site.path("id"), &["-t", "ed25519"]);
+    let sign = "countersign sign user-ca --public-key id.pub --principal backup";
+    let ask = |more: &str| {
+        let script = [&commands[1..3], &[format!("{sign} {more}")]].concat();
+        in_shell(&start.site, &script.join("\n")).output().unwrap()
+    };
+    let refused = text(&ask("").stderr);
+    assert!(refused.contains("permit-pty"), "{refused}");
+    assert!(ask("--no-extensions").status.success(), "{}", text(&ask("--no-extensions").stderr));
+    let shown = shell(&start.site, &["ssh-keygen -L -f id-cert.pub".to_owned()]);
+    assert!(shown.contains("Extensions: (none)"), "{shown}");
+}
+
+#[test]
 fn a_transcript_of_front_ends() {
     let start = Start::new();
     let (_, daemon) = start.serve(&["--ca", "ssh-user-ca,ssh-host-ca", "--principals", "alice"]);
@@ -93,6 +115,7 @@ fn a_transcript_of_front_ends() {
         vec!["web", "--like", "front-end", "--lifetime", "2years"],
         [&["web"], &bounds[..], &["1fortnight"]].concat(),
         [&["web", "--key", "tls-ca"], &bounds[2..], &["1h"]].concat(),
+        [&["web", "--key", "mtls-ca"], &bounds[2..], &["1h"]].concat(),
     ];
     for args in refused {
         let args = [vec!["client", "add"], args].concat();
@@ -146,6 +169,8 @@ fn renews_the_certificates_of_a_front_end_and_of_the_signer() {
     let _daemon = serve(&start.site, &printed(&said)[0]);
     assert_eq!(shell(&start.site, &exports), "serving\n");
 
+    let refused = text(&renew("nope.pem", "clients/nope").stderr);
+    assert!(refused.contains("there is no") && refused.contains("nope.pem; correct the path"), "{refused}");
     let stranger = start.site.path("mtls/front-end.pem");
     fs::copy(&stranger, start.path("stranger.pem")).unwrap();
     let refused = text(&renew("stranger.pem", "clients/stranger").stderr);

@@ -8,12 +8,15 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use anyhow::bail;
+
 use crate::token::process;
 use make::Workshop;
 use plan::Plan;
 
 mod answer;
 mod interview;
+mod look;
 mod make;
 mod next;
 pub(super) mod plan;
@@ -118,11 +121,16 @@ pub(super) fn run(args: InitArgs) -> anyhow::Result<()> {
     let mut interview = Interview::new(args.yes);
     let plan = Plan::ask(args, &mut interview)?;
     let notes = plan.check()?;
+    look::at_token(&plan)?;
     let mut out = std::io::stdout().lock();
     for line in [plan.summary()].iter().chain(&notes) {
         writeln!(out, "{line}")?;
     }
-    interview.confirm("Make it?")?;
+    drop(out);
+    if !interview.confirm("Make it?")? {
+        bail!("nothing was made; these are the same answers, for which nobody is asked:\n{}", plan.options());
+    }
+    let mut out = std::io::stdout().lock();
     Workshop::open(&plan, &mut out)?.make()?;
     Ok(write!(out, "{}", next::steps(&plan))?)
 }

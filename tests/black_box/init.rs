@@ -10,6 +10,7 @@ use crate::terminal::Terminal;
 use crate::transcript::Transcript;
 
 mod client;
+mod tls;
 mod token;
 
 /// What every start here says.
@@ -114,11 +115,12 @@ fn makes_a_signer_that_signs_by_the_very_commands_that_it_prints() {
     let all = ["--ca", "ssh-user-ca,ssh-host-ca,x509-ca", "--principals", "alice,deploy-*"];
     let (said, daemon) = start.serve(&all);
     let commands = printed(&said);
-    assert_eq!(commands.iter().filter(|line| line.starts_with("countersign ")).count(), 3, "{commands:?}");
+    assert_eq!(commands.iter().filter(|line| line.starts_with("countersign ")).count(), 4, "{commands:?}");
     let done = shell(&start.site, &commands[1..]);
     assert!(done.starts_with("serving\n"), "{done}");
     assert!(done.contains("Type: ssh-ed25519-cert-v01@openssh.com user certificate"), "{done}");
     assert!(done.contains("                alice\n"), "{done}");
+    assert!(done.ends_with("www.pem: OK\n"), "{done}");
 
     // The operator reads the ledger over the network, and the front-end does not.
     let read = |who: &str| {
@@ -240,6 +242,7 @@ fn a_transcript_by_options() {
         &["--principals", "alice", "--front-end", "operator"],
         &["--principals", "alice", "--module", "/nowhere/module.so"],
         &["--principals", "alice", "--token", "pkcs11"],
+        &["--principals", "alice", "--scheme", "ml-dsa-65"],
     ];
     for wrong in wrong {
         transcript.run(site, &start.args(wrong));
@@ -265,6 +268,7 @@ fn asks_at_a_terminal_and_asks_again_what_it_cannot_use() {
         ("Organisation [example.org]: ", "Example"),
         ("with commas [ssh-user-ca]: ", "ssh-user-ca, ssh-host-ca"),
         ("sign [ecdsa-p256-sha256]: ", "rsa"),
+        ("sign [ecdsa-p256-sha256]: ", "ml-dsa-65"),
         ("sign [ecdsa-p256-sha256]: ", "ed25519"),
         ("[softhsm2]: ", ""),
         ("[localhost]: ", ""),
@@ -276,7 +280,9 @@ fn asks_at_a_terminal_and_asks_again_what_it_cannot_use() {
         ("[permit-pty]: ", ""),
         ("[*.example.org]: ", ""),
         ("[365days]: ", "90days"),
-        ("Make it? [yes/no]: ", "yes"),
+        ("Make it? [yes/no]: ", ""),
+        ("Make it? [yes/no]: ", "sure"),
+        ("Make it? [yes/no]: ", "Y"),
     ];
     for (prompt, answer) in answers {
         terminal.answer(prompt, answer);
@@ -323,6 +329,16 @@ fn makes_nothing_that_nobody_said_yes_to() {
         let (made, screen) = terminal.end();
         assert!(!made && screen.contains("nothing was made"), "{screen}");
         assert!(!start.path("").exists());
+        assert_eq!(screen.contains("    --yes"), end == "no", "{screen}");
+        if end == "no" {
+            // What was answered is not lost: the same, without a question.
+            let command = &screen[screen.find("  countersign init").unwrap()..];
+            let command =
+                command.replace("0.0.0.0:8443", &start.listen).replace("127.0.0.1:8443", &start.listen);
+            assert!(shell(&start.site, &[command.trim_end().replace('\r', "")]).contains("Start the signer"));
+            assert!(start.path("tls-ca.pem").exists());
+            fs::remove_dir_all(start.path("")).unwrap();
+        }
     }
 }
 

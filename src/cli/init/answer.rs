@@ -220,6 +220,20 @@ pub(super) fn scheme(text: &str) -> Result<Scheme, String> {
     found.ok_or_else(|| format!("{text:?} is none of {}", names()))
 }
 
+/// The scheme, if every CA that is wanted can sign by it.
+pub(super) fn fits(scheme: Scheme, wanted: Option<&BTreeSet<Authority>>) -> Result<Scheme, String> {
+    let ssh = wanted.is_some_and(|all| all.iter().any(|authority| *authority != Authority::Tls));
+    if !ssh || scheme.ssh_name().is_some() {
+        return Ok(scheme);
+    }
+    let known = Scheme::ALL.into_iter().filter(|scheme| scheme.ssh_name().is_some());
+    let known: Vec<_> = known.map(Scheme::name).collect();
+    Err(format!(
+        "SSH has no {scheme} signatures, so that it is for an x509-ca alone; take one of {}",
+        known.join(", ")
+    ))
+}
+
 /// A file that is there; its absolute path, because the configuration will be elsewhere.
 pub(super) fn file(text: &str) -> Result<PathBuf, String> {
     let path = std::path::absolute(text).and_then(|path| path.metadata().map(|_| path));

@@ -7,6 +7,8 @@ use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
 
 use anyhow::{bail, ensure};
 
+use crate::cli::Usage;
+
 /// One thing to know.
 pub(super) struct Question<'a> {
     /// The option that answers it.
@@ -86,25 +88,32 @@ impl Interview {
         if self.mode == Mode::Silent {
             wanted.push(format!("{:<16} To go on without being asked", "--yes"));
         }
+        let wanted = wanted.join("\n  ");
         ensure!(
             wanted.is_empty(),
-            "nothing was made: there is nobody to ask, so give these as well\n  {}",
-            wanted.join("\n  ")
+            Usage(format!("nothing was made: there is nobody to ask, so give these as well\n  {wanted}"))
         );
         Ok(())
     }
 
-    /// Whether a person wants what was shown.
+    /// Whether a person wants what was shown. Neither yes nor no is asked again: what was answered before is much to type.
     ///
     /// # Errors
-    /// They do not.
-    pub(super) fn confirm(&self, text: &str) -> anyhow::Result<()> {
+    /// Whoever was asked has gone.
+    pub(super) fn confirm(&self, text: &str) -> anyhow::Result<bool> {
         if self.mode != Mode::Asks {
-            return Ok(());
+            return Ok(true);
         }
-        let answer = line(&format!("{text} [yes/no]: "))?;
-        ensure!(answer == "yes", "nothing was made");
-        Ok(())
+        let text = format!("{text} [yes/no]");
+        typed(&Question { option: "--yes", text: &text, default: None }, yes_or_no)
+    }
+}
+
+fn yes_or_no(answer: &str) -> Result<bool, String> {
+    match answer.to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "n" | "no" => Ok(false),
+        _ => Err("yes or no".to_owned()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::answer::Authority;
 use super::plan::{Plan, Token};
+use super::template;
 use crate::cli::client::issue::Identity;
 use crate::cli::fresh::shell;
 
@@ -9,7 +10,7 @@ use crate::cli::fresh::shell;
 pub(super) fn steps(plan: &Plan) -> String {
     let (config, caller) = (shell(&plan.config()), plan.domain.caller(&plan.front_end));
     let commands = exports(plan).into_iter().chain(["countersign health".to_owned()]);
-    let commands: Vec<_> = commands.chain(first_certificate(plan)).collect();
+    let commands: Vec<_> = commands.chain(first_certificates(plan)).collect();
     let so_pin = match plan.token {
         Token::New { .. } => ", and so-pin off this host",
         Token::Existing { .. } | Token::YubiKey { .. } => "",
@@ -30,8 +31,14 @@ fn exports(plan: &Plan) -> [String; 2] {
     identity.exports(&server, &identity.directory.join("key.pem"))
 }
 
-/// A first SSH certificate, if it is a CA for those.
-fn first_certificate(plan: &Plan) -> Vec<String> {
+/// A first certificate of each kind that it is a CA for; of SSH's one.
+fn first_certificates(plan: &Plan) -> Vec<String> {
+    let mut commands = first_ssh(plan);
+    commands.extend(first_x509(plan));
+    commands
+}
+
+fn first_ssh(plan: &Plan) -> Vec<String> {
     let (key, pattern, host) = if let Some(users) = &plan.users {
         (Authority::User.key(), users.principals.0.first(), "")
     } else if let Some(hosts) = &plan.hosts {
@@ -49,6 +56,25 @@ fn first_certificate(plan: &Plan) -> Vec<String> {
             quoted(&principal)
         ),
         format!("ssh-keygen -L -f {}", shell(&certificate)),
+    ]
+}
+
+fn first_x509(plan: &Plan) -> Vec<String> {
+    let Some(pattern) = plan.dns_names.as_ref().and_then(|names| names.0.first()) else { return Vec::new() };
+    let key = Authority::Tls.key();
+    let file = |name: &str| shell(&plan.directory.join(name));
+    let (request, certificate, name) =
+        (file("www.csr"), file("www.pem"), quoted(&pattern.replace('*', "www")));
+    vec![
+        format!(
+            "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=www -keyout {} -out {request}",
+            file("www.key")
+        ),
+        format!("countersign sign-csr {key} --csr {request} --dns-name {name} --out {certificate}"),
+        format!(
+            "openssl verify -CAfile {} -verify_hostname {name} {certificate}",
+            file(&template::certificate(key))
+        ),
     ]
 }
 

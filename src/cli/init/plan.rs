@@ -7,18 +7,19 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 
 use super::InitArgs;
 use super::answer::{self, Authority, DomainName, Name, Names, Organisation, Patterns, ServerNames, Span};
 use super::interview::{Interview, Question};
 use super::template::{self, Made};
-use crate::cli::Faults;
-use crate::config::Config;
+use crate::cli::{Faults, Usage};
+use crate::config::{Config, Fault};
 use crate::directory;
 use crate::key::{KeyPurpose, Scheme};
 use crate::policy::wide::Wide;
 
+mod options;
 mod token;
 
 pub(super) use token::{PinSource, Token};
@@ -115,11 +116,10 @@ impl Plan {
             Authority::parse_list,
         )?;
         let is = |authority| authorities.as_ref().is_some_and(|all| all.contains(&authority));
-        let scheme = ask.ask(
-            &question("--scheme", "How the CA keys sign", "ecdsa-p256-sha256"),
-            args.scheme,
-            answer::scheme,
-        )?;
+        let fits = |scheme| answer::fits(scheme, authorities.as_ref());
+        let given = args.scheme.map(fits).transpose().map_err(Usage)?;
+        let question_of_scheme = question("--scheme", "How the CA keys sign", "ecdsa-p256-sha256");
+        let scheme = ask.ask(&question_of_scheme, given, |text| fits(answer::scheme(text)?))?;
         let token = Token::ask(&args.token_args, ask)?;
         let listen =
             ask.ask(&question("--listen", "Where it listens", "127.0.0.1:8443"), args.listen, |text| {
@@ -127,8 +127,7 @@ impl Plan {
             })?;
         let server_names = question("--server-names", "What its callers call it, with commas", "localhost");
         let server_names = ask.ask(&server_names, args.server_names, ServerNames::parse)?;
-        let given =
-            args.front_end.map(|given| caller(given.as_str())).transpose().map_err(anyhow::Error::msg)?;
+        let given = args.front_end.map(|given| caller(given.as_str())).transpose().map_err(Usage)?;
         let front_end =
             ask.ask(&question("--front-end", "The first front-end's name", "front-end"), given, caller)?;
         let users = if is(Authority::User) {
@@ -206,13 +205,18 @@ impl Plan {
         let lifetime = &self.mtls_lifetime;
         ensure!(
             lifetime.duration <= template::CA_LIFETIME,
-            "nothing was made: certificates cannot live {lifetime}, for their CA lives ten years; give a shorter --mtls-lifetime"
+            Usage(format!(
+                "nothing was made: certificates cannot live {lifetime}, for their CA lives ten years; give a shorter --mtls-lifetime"
+            ))
         );
         let mut wide = Vec::new();
         for certified in [false, true] {
             let text = template::render(self, &Made { certified, ..Made::default() })?;
             let config = Config::check(&self.config(), &text).map_err(|faults| {
-                anyhow!("nothing was made, for the configuration would be at fault:\n{}", Faults(faults))
+                // There is no such file, and nobody could look at its lines.
+                let nowhere = faults.into_iter().map(|fault| Fault { file: None, line: None, ..fault });
+                let faults = Faults(nowhere.collect());
+                Usage(format!("nothing was made, for the configuration would be at fault:\n{faults}"))
             })?;
             wide = config.policy.wide().iter().map(note).collect();
         }

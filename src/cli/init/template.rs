@@ -211,6 +211,21 @@ budget = "10/h""#,
     )
 }
 
+/// The profile by which a CA key signs what is revoked.
+fn lists(text: &mut String, plan: &Plan, key: &str) -> std::fmt::Result {
+    writeln!(
+        text,
+        r#"
+# Its lists of what is revoked: `countersign revoke`, then `countersign crl`. docs/revocation.md says how, and how often.
+[key.{key}.allow.crl]
+callers = {}
+signs = "crl"
+max_next_update = "7d"
+budget = "10/h""#,
+        operators(plan)
+    )
+}
+
 fn mtls(text: &mut String, plan: &Plan) -> std::fmt::Result {
     itself(text, plan, MTLS)?;
     let (operators, domain, lifetime) = (operators(plan), &plan.domain, &plan.mtls_lifetime);
@@ -256,6 +271,7 @@ budget = "100/day""#,
 fn authority(text: &mut String, plan: &Plan, key: &NewKey) -> std::fmt::Result {
     if key.name == Authority::Tls.key() {
         itself(text, plan, key.name)?;
+        lists(text, plan, key.name)?;
     }
     writeln!(
         text,

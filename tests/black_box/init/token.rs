@@ -39,6 +39,29 @@ fn takes_a_token_that_is_initialised_and_no_key_of_it() {
 }
 
 #[test]
+fn makes_nothing_for_a_token_that_is_not_there() {
+    let start = Start::new();
+    let site = &start.site;
+    site.run_ok(&["token", "init", "soft", "--generate-pins", "--so-pin-file", "so-pin"]);
+    let conf = format!("SOFTHSM2_CONF={}", site.path("softhsm2.conf").display());
+    let of = |label: &'static str| {
+        let token = [&TOKEN[..5], &[label, "--pin-file", "pin", "--environment", &conf][..]].concat();
+        site.run_refused(&start.args(&[&token[..], &["--principals", "alice"]].concat()), 1)
+    };
+    let message = of("another");
+    assert!(message.contains("nothing was made, for the token cannot be used: "), "{message}");
+    assert!(message.contains("\"another\""), "{message}");
+    assert!(!start.path("").exists());
+    let desk = Desk::new(site.dir());
+    let (name, value) = desk.pcscd.environment();
+    let socket = format!("{name}={value}");
+    let card = ["--token", "yubikey", "--yubikey", "1", "--pin-file", "pin", "--environment", &socket];
+    let message = site.run_refused(&start.args(&[&card[..], &["--principals", "alice"]].concat()), 1);
+    assert!(message.contains("nothing was made, for the token cannot be used: "), "{message}");
+    assert!(!start.path("").exists());
+}
+
+#[test]
 fn starts_on_a_yubikey() {
     let start = Start::new();
     let desk = Desk::new(start.site.dir());

@@ -46,6 +46,7 @@ mod ssh_krl;
 mod subprocess;
 mod token;
 mod token_process;
+mod turn;
 mod x509;
 
 /// Keeps CA keys in a token, reads every certificate before it signs it, and records all of it.

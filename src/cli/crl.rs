@@ -1,8 +1,8 @@
 //! `countersign crl`: an X.509 CRL of what a ledger says is revoked, signed by the signer like any other TBS.
 //!
 //! In: a signer whose ledger this caller may read and who signs CRLs for it, and the CA's certificate. Out: the list, in a file that
-//! takes its place in one step. Promised: it names what the signer would miss in it, the number is above those before it, and nothing
-//! but what was asked for is written.
+//! takes its place in one step. Promised: it names what the signer would miss in it, the number is above those before it, a newer list is
+//! not replaced by an older one, and nothing but what was asked for is written.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -23,11 +23,14 @@ use countersign_tbs::x509::{GeneralName, SerialNumber, SignatureAlgorithm, TbsCe
 use crate::cli::ledger::source::refused as refused_to_read;
 use crate::cli::pem;
 use crate::cli::sign::{ServerArgs, Unfinished, random_id};
+use crate::cli::turn::Turn;
 use crate::cli::{runtime, scheme};
 use crate::key::{UnixTime, read_certificate};
 use crate::ledger::Serial;
 use crate::ledger::entry::{RevocationReason, sha256};
 use crate::policy::Reason;
+
+mod there;
 
 /// How often a list is made that lacks what was revoked meanwhile.
 const TRIES: u32 = 3;
@@ -83,12 +86,15 @@ impl Crl {
             None => ca.clone(),
         };
         let unfinished = Unfinished::beside(&self.output)?;
+        let _turn = Turn::at(&self.output)?;
         let client = self.server.connect().await?;
         let (list, answer) = self.signed(&client, ca.tbs(), signer.tbs()).await?;
         let is_it = answer.object.windows(list.as_bytes().len()).any(|window| window == list.as_bytes());
         ensure!(is_it, "the signer signed another list than the one that was asked for; it was thrown away");
         let bytes =
             if self.pem { pem("X509 CRL", &answer.object).into_bytes() } else { answer.object.to_vec() };
+        // Who has another lock, on another host, may have been faster.
+        there::is_not_newer(&self.output, &list)?;
         unfinished.for_all()?.finish(&bytes)?;
         let (file, number, count) = (self.output.display(), list.number(), list.entry_count());
         let until = crate::cli::ledger::seconds(list.next_update().unix_secs());
@@ -106,6 +112,7 @@ impl Crl {
         let mut tries = TRIES;
         loop {
             let list = self.list(client, ca, signer).await?;
+            there::is_not_newer(&self.output, &list)?;
             let request = SignRequest {
                 key: self.signer.clone().unwrap_or_else(|| self.key.clone()),
                 tbs: Some(Request::X509Crl(list.as_bytes().to_vec().into())),

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read as _, Write};
+use std::io::{IsTerminal, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -25,6 +25,7 @@ mod json;
 pub(super) mod keys;
 mod progress;
 mod prove;
+pub(super) mod short;
 pub(super) mod source;
 mod stats;
 pub(super) mod table;
@@ -93,6 +94,23 @@ pub(super) struct Style {
     /// Print one JSON object per line; docs/ledger.md lists its fields
     #[arg(long)]
     json: bool,
+    /// On a terminal, print all that an entry says, however long the line; elsewhere that is so anyway
+    #[arg(long, conflicts_with = "json")]
+    long: bool,
+    /// How wide the terminal is, if the output is one.
+    #[arg(skip = columns())]
+    columns: Option<usize>,
+}
+
+/// The columns of the terminal that standard output is.
+fn columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok();
+    // One that does not say, as a serial line, has what terminals always had.
+    Some(size.map_or(80, |size| if size.ws_col == 0 { 80 } else { size.ws_col.into() }))
 }
 
 impl Style {
@@ -100,11 +118,30 @@ impl Style {
         self.json
     }
 
+    /// Whether a line has what fits a terminal alone.
+    pub(super) fn is_short(self) -> bool {
+        self.columns.is_some() && !self.json && !self.long
+    }
+
     pub(super) fn print(self, index: u64, entry: &Entry, out: &mut impl Write) -> std::io::Result<()> {
-        if self.json {
-            writeln!(out, "{}", ascii(&json::line(index, entry).to_string()))
-        } else {
-            writeln!(out, "{}", table::line(index, entry))
+        self.print_with(index, entry, None, out)
+    }
+
+    /// The same, with what is known of the entry, in a word or two of our own, for people.
+    pub(super) fn print_with(
+        self,
+        index: u64,
+        entry: &Entry,
+        known: Option<&str>,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
+        match self.columns.filter(|_| self.is_short()) {
+            _ if self.json => writeln!(out, "{}", ascii(&json::line(index, entry).to_string())),
+            Some(columns) => writeln!(out, "{}", short::line(index, entry, known, columns)),
+            None => {
+                let known = known.map(|known| format!("; {known}")).unwrap_or_default();
+                writeln!(out, "{}{known}", table::line(index, entry))
+            }
         }
     }
 }

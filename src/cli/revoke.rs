@@ -5,14 +5,12 @@
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use countersign_proto::v1::revoke_request::What;
 use countersign_proto::v1::{self, RevokeRequest};
-use countersign_tbs::key::PublicKey;
-use countersign_tbs::ssh::{Certificate, SubjectKey};
+use serde_json::json;
 
 use crate::cli::ledger::find::millis;
 use crate::cli::ledger::keys;
@@ -22,16 +20,19 @@ use crate::cli::sign::refused;
 use crate::cli::{ConfigArgs, runtime};
 use crate::config::Config;
 use crate::key::{KeyPurpose, UnixTime};
-use crate::ledger::entry::{
-    CaKey, RevocationReason, Revoked, UnixMillis, fingerprint, from_fingerprint, key_sha256,
-};
-use base64ct::{Base64, Encoding};
+use crate::ledger::entry::{CaKey, RevocationReason, Revoked, UnixMillis, from_fingerprint};
+
+mod before;
+mod next;
+
+use before::Before;
 
 /// How many certificates are shown before the question.
 const SHOWN: u64 = 20;
 
 /// Which certificates, and why.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options of the command line, each a word of its own")]
 pub(super) struct Revoke {
     #[command(flatten)]
     config: ConfigArgs,
@@ -52,6 +53,9 @@ pub(super) struct Revoke {
     /// Show what would be revoked, and revoke nothing
     #[arg(long)]
     dry_run: bool,
+    /// Record it even if all that is meant is revoked already, for this reason or a graver one
+    #[arg(long)]
+    again: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -111,19 +115,28 @@ impl Revoke {
                 record.origin
             ))?;
         }
-        let checked = client.revoke(request.clone()).await.map_err(refused)?;
+        let checked =
+            client.revoke(request.clone()).await.map_err(|error| self.hint(refused(error), &config))?;
         let (ca_key, what) = revoked(&checked.key.context("the signer named no key")?, what)?;
+        let before = Before::of(&record, &ca_key, self.reason).await?;
         let shown = if self.dry_run { u64::MAX } else { SHOWN };
-        let count = self.show(&record, &ca_key, &what, shown, out).await?;
+        let Shown { count, new } = self.show(&record, (&ca_key, &what, &before), shown, out).await?;
         if self.dry_run {
             return Ok(());
+        }
+        // What others of a fleet have is not known here.
+        let is_known = what.means_later() || record.others.is_empty();
+        if !self.again && is_known && before.has_all(&what, count, new) {
+            return self.nothing_new(count, out);
         }
         if !self.yes {
             confirm(count, &self.what, &self.key)?;
         }
         let answer = client.revoke(RevokeRequest { dry_run: false, ..request }).await.map_err(refused)?;
         let receipt = answer.receipt.context("the signer gave no receipt")?;
-        if !self.style.is_json() {
+        if self.style.is_json() {
+            writeln!(out, "{}", json!({ "entry": receipt.entry_index, "certificates": count }))?;
+        } else {
             writeln!(
                 out,
                 "revoked by entry {}; the ledger has {count} such certificates of key {}",
@@ -132,51 +145,75 @@ impl Revoke {
             writeln!(
                 out,
                 "nobody who verifies knows of it before you distribute a new list: {}",
-                next(&ca_key, &self.key, &config)
+                next::next(&ca_key, &self.key, &config)
             )?;
         }
         Ok(out.flush()?)
+    }
+
+    /// Says that nothing was recorded, since it would say nothing new.
+    fn nothing_new(&self, count: u64, out: &mut impl Write) -> anyhow::Result<()> {
+        if self.style.is_json() {
+            writeln!(out, "{}", json!({ "entry": null, "certificates": count }))?;
+        } else {
+            writeln!(
+                out,
+                "all {count} are revoked already; nothing was recorded. --again records it all the same"
+            )?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// A refusal; of a name without its kind, what it may have been.
+    fn hint(&self, error: anyhow::Error, config: &Config) -> anyhow::Error {
+        let section = config.keys.iter().find(|section| section.name.as_str() == self.key);
+        let is_x509 = section.is_some_and(|section| section.purpose.is_x509());
+        match &self.what.principal {
+            Some(name) if is_x509 && !name.contains([':', '=']) => {
+                let name = name.escape_debug();
+                anyhow!("{error:#}; a name of X.509 has its kind before it: --principal DNS:{name}")
+            }
+            _ => error,
+        }
     }
 
     /// Prints the certificates that are meant, up to so many; how many there are.
     async fn show(
         &self,
         record: &Record,
-        ca_key: &CaKey,
-        what: &Revoked,
+        (ca_key, what, before): (&CaKey, &Revoked, &Before),
         most: u64,
         out: &mut impl Write,
-    ) -> anyhow::Result<u64> {
-        let mut count = 0;
+    ) -> anyhow::Result<Shown> {
+        let mut shown = Shown { count: 0, new: 0 };
         record
             .certificates(ca_key, what, record.size, |found| {
-                count += 1;
-                if count <= most { Ok(self.style.print(found.index, &found.entry, out)?) } else { Ok(()) }
+                shown.count += 1;
+                let by = before.revocation_of(&found);
+                shown.new += u64::from(by.is_none());
+                if shown.count > most {
+                    return Ok(());
+                }
+                let by = by.map(|entry| format!("revoked by entry {entry}"));
+                Ok(self.style.print_with(found.index, &found.entry, by.as_deref(), out)?)
             })
             .await?;
+        let count = shown.count;
         if !self.style.is_json() && count > most {
             writeln!(out, "and {} more; --dry-run shows all", count - most)?;
         }
         if !self.style.is_json() && count == 0 {
             writeln!(out, "this ledger has no such certificate")?;
         }
-        Ok(count)
+        Ok(shown)
     }
 }
 
-/// What is to be done next, as a line to paste.
-fn next(ca_key: &CaKey, key: &str, config: &Config) -> String {
-    if ca_key.is_x509() {
-        let section = config.keys.iter().find(|section| section.name.as_str() == key);
-        let file = |path: Option<&PathBuf>| path.map_or("FILE".to_owned(), |path| path.display().to_string());
-        let certificate = file(section.and_then(|section| Some(&section.certificate.as_ref()?.own)));
-        let socket = file(config.server.unix_socket.as_ref());
-        format!(
-            "`countersign crl {key} --certificate {certificate} --output {key}.crl --server unix:{socket}`"
-        )
-    } else {
-        format!("`countersign ssh-krl {key} --output {key}.krl`, for the file that sshd's RevokedKeys names")
-    }
+/// How many certificates are meant.
+struct Shown {
+    count: u64,
+    /// Those that no revocation means yet.
+    new: u64,
 }
 
 /// Asks, if there is somebody to ask.
@@ -248,7 +285,7 @@ impl Selected {
             return Ok(what);
         }
         if let Some(subject) = subject {
-            return Ok(What::SubjectKey(subject_key(subject)?));
+            return Ok(What::SubjectKey(keys::subject(subject)?));
         }
         let since = millis(since.context(
             "select certificates: --serial, --key-id, --principal, --subject, --since or --entry",
@@ -257,50 +294,5 @@ impl Selected {
         let until_ms = until.map_or(now, millis);
         ensure!(since < until_ms, "--since must be before --until, or before now without it");
         Ok(What::Recorded(v1::TimeRange { since_ms: since, until_ms }))
-    }
-}
-
-/// The fingerprint itself, or that of the one key in a file.
-fn subject_key(text: &str) -> anyhow::Result<String> {
-    if text.starts_with("SHA256:") {
-        ensure!(
-            from_fingerprint(text).is_some(),
-            "{text} is no fingerprint; `ssh-keygen -l` prints SHA256 and 43 characters"
-        );
-        return Ok(text.to_owned());
-    }
-    let path = PathBuf::from(text);
-    let content = std::fs::read_to_string(&path).with_context(|| {
-        format!("cannot read {text}; --subject takes SHA256:… or a file with a public key or a certificate")
-    })?;
-    if let Some(key) = ssh_key(&content) {
-        return Ok(fingerprint(&key_sha256(&key)));
-    }
-    let found = one(&path)?;
-    Ok(found.fingerprint())
-}
-
-/// Of the one OpenSSH line: the key, or the key that a certificate is for. A security key is one, too.
-fn ssh_key(content: &str) -> Option<SubjectKey> {
-    let mut lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-    if let Ok(key) = SubjectKey::from_openssh_line(line) {
-        return Some(key);
-    }
-    let base64 = line.split_ascii_whitespace().nth(1)?;
-    let certificate = Certificate::parse(&Base64::decode_vec(base64).ok()?).ok()?;
-    Some(certificate.tbs().subject_key().clone())
-}
-
-fn one(path: &Path) -> anyhow::Result<PublicKey> {
-    let keys = keys::read(path)
-        .with_context(|| format!("{} is not one key or certificate; give one", path.display()))?;
-    match keys.as_slice() {
-        [key] => Ok(key.clone()),
-        _ => bail!(
-            "{} has {} keys; give one, or the fingerprint of the one that is meant",
-            path.display(),
-            keys.len()
-        ),
     }
 }

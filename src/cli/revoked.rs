@@ -3,14 +3,16 @@
 //! In: a ledger's file, or a signer whose ledger this caller may read. Out: revocations, oldest first, and the certificates that
 //! each means, as they were when it was opened. Nothing is written.
 
+use std::ops::Range;
+
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use countersign_proto::{Client, v1};
 use countersign_tbs::Tbs;
 
-use crate::cli::ledger::note;
 use crate::cli::ledger::source::{Opened, refused};
-use crate::ledger::entry::{CaKey, Revoked};
+use crate::cli::ledger::{note, short};
+use crate::ledger::entry::{CaKey, RevocationReason, Revoked};
 use crate::ledger::{Archive, Entry, Filter, Revocations, Search};
 
 mod fleet;
@@ -19,6 +21,9 @@ pub(super) use fleet::Fleet;
 
 /// How many entries of a file are looked at in one step.
 const STEP: u64 = 4096;
+
+/// How far after an intent its outcome is looked for, and again, and again: it comes within 20 ms, whatever else is recorded then.
+const SOON: [u64; 3] = [16, 256, 4096];
 
 /// A ledger, up to a size.
 pub(super) struct Record {
@@ -45,6 +50,7 @@ pub(super) struct Revocation {
     pub(super) ca_key: CaKey,
     pub(super) spki: Vec<u8>,
     pub(super) what: Revoked,
+    pub(super) reason: RevocationReason,
 }
 
 /// One certificate that the ledger recorded an intent for.
@@ -98,6 +104,47 @@ impl Record {
         }
     }
 
+    /// What became of the intent at `index`, in a word, as far as that is soon after it; nothing of any other entry.
+    pub(super) async fn outcome(&self, index: u64, entry: &Entry) -> anyhow::Result<Option<&'static str>> {
+        if !matches!(entry, Entry::Intent { .. }) {
+            return Ok(None);
+        }
+        let mut from = index + 1;
+        for more in SOON {
+            let until = from.saturating_add(more).min(self.size);
+            for (_, entry) in self.range(from..until).await? {
+                if let Entry::Outcome { intent, outcome, .. } = entry
+                    && intent == index
+                {
+                    return Ok(Some(short::outcome(&outcome)));
+                }
+            }
+            from = until;
+        }
+        Ok(Some("no outcome"))
+    }
+
+    /// The entries of a range, oldest first.
+    async fn range(&self, mut range: Range<u64>) -> anyhow::Result<Vec<(u64, Entry)>> {
+        let client = match &self.from {
+            From::File(archive) => return Ok(archive.reader().entries(range).collect::<Result<_, _>>()?),
+            From::Signer(client) => client,
+        };
+        let mut entries = Vec::new();
+        while !range.is_empty() {
+            let limit = u32::try_from(range.end - range.start)?;
+            let request = v1::ListEntriesRequest { from: range.start, limit };
+            let page = client.list_entries(request).await.map_err(refused)?.entries;
+            let next = page.last().context("the signer has not the entries that it had")?.index;
+            for entry in page {
+                entries.push((entry.index, Entry::decode(&entry.leaf)?));
+            }
+            ensure!(next >= range.start, "the signer sent other entries than were asked for");
+            range.start = next + 1;
+        }
+        Ok(entries)
+    }
+
     /// Shows `look` the entries below `before` that `filter` means, newest first, for as long as it wants more.
     pub(super) async fn each(
         &self,
@@ -144,8 +191,8 @@ impl Record {
         let filter = Filter { revocations: Some(of), ..Filter::default() };
         let mut found = Vec::new();
         self.each(filter, self.size, |index, entry| {
-            if let Entry::Revocation { key, ca_key, spki, what, .. } = entry {
-                found.push(Revocation { index, key, ca_key, spki, what });
+            if let Entry::Revocation { key, ca_key, spki, what, reason, .. } = entry {
+                found.push(Revocation { index, key, ca_key, spki, what, reason });
             }
             Ok(More::Yes)
         })

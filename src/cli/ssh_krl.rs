@@ -18,6 +18,7 @@ use crate::cli::ledger::source::Source;
 use crate::cli::revoked::{Fleet as Said, More, Record, Recorded, Revocation};
 use crate::cli::runtime;
 use crate::cli::sign::Unfinished;
+use crate::cli::turn::Turn;
 use crate::ledger::entry::{CaKey, Revoked, UnixMillis};
 use crate::ledger::{Entry, Filter, Revocations};
 
@@ -43,6 +44,9 @@ impl SshKrl {
     }
 
     async fn make(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let unfinished = Unfinished::beside(&self.output)?;
+        // Before the ledger is read: what another command writes meanwhile may have more.
+        let _turn = Turn::at(&self.output)?;
         let record = Record::open(self.source.open().await?).await?;
         let said = if record.others.is_empty() { of_one(&record).await? } else { record.fleet().await? };
         let (mut revoked, mut count) = (krl::Revoked::default(), 0_usize);
@@ -79,7 +83,7 @@ impl SshKrl {
             loses_nothing(&self.output, &list)?;
         }
         // For all to read: sshd does, whatever user it checks for.
-        Unfinished::beside(&self.output)?.for_all()?.finish(&list.encode())?;
+        unfinished.for_all()?.finish(&list.encode())?;
         writeln!(
             out,
             "{}: version {}, of {count} revocations: {} serials, key ids and keys",
@@ -228,6 +232,7 @@ fn loses_nothing(path: &Path, list: &Krl) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::entry::RevocationReason;
 
     #[test]
     fn a_list_is_of_ssh_keys_whatever_else_had_their_name() {
@@ -237,6 +242,7 @@ mod tests {
             ca_key: CaKey { purpose: purpose.to_owned(), scheme: String::new(), spki_sha256: [spki; 32] },
             spki: Vec::new(),
             what: Revoked::Serial(vec![1; 20]),
+            reason: RevocationReason::Unspecified,
         };
         let cases = [
             (revocation("ssh-user-ca", "ca", 1), true),

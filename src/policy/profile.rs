@@ -41,6 +41,11 @@ pub(crate) enum Bounds {
 }
 
 impl Profile {
+    /// Whether it is for CRLs.
+    pub(crate) const fn signs_lists(&self) -> bool {
+        matches!(self.bounds, Bounds::Crl(_))
+    }
+
     /// How the numbers of lists may go on; the least where no list is bounded.
     pub(crate) const fn numbering(&self) -> crl::Numbering {
         match &self.bounds {

@@ -133,8 +133,75 @@ async fn somebody_types_yes_and_nothing_less() {
     let mut terminal = Terminal::start(&site, &args);
     terminal.answer(question, "yes");
     let (ok, screen) = terminal.end();
-    assert!(ok && screen.contains("key id \"bob@desk\"") && screen.contains("revoked by entry "), "{screen}");
+    assert!(ok && screen.contains(" user-ca bob ") && screen.contains("revoked by entry "), "{screen}");
     assert_eq!(revocations(&site).len(), 1);
+    daemon.stop();
+}
+
+/// What is revoked stays so: saying it again adds nothing, unless it says more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_revoked_already_is_said_and_not_recorded_again() {
+    let (site, daemon, _, _) = signed().await;
+    let json = |args: &[&str]| -> Value {
+        let said = revoke(&site, &[args, &["--json"]].concat());
+        serde_json::from_str(said.lines().last().unwrap()).unwrap()
+    };
+    let alice = ["--principal", "alice"];
+    let receipt = json(&alice);
+    let entry = receipt["entry"].as_u64().unwrap();
+    assert!(matches!(&site.entries()[at(entry)], Entry::Revocation { .. }));
+    assert_eq!(receipt["certificates"], 1);
+    let shown = site.run_ok(&["revoke", "user-ca", "--dry-run", "--since", "2020-01-01T00:00:00Z"]);
+    assert_eq!(shown.matches(&format!("; revoked by entry {entry}\n")).count(), 1, "{shown}");
+    let said = revoke(&site, &alice);
+    assert!(
+        said.ends_with("all 1 are revoked already; nothing was recorded. --again records it all the same\n"),
+        "{said}"
+    );
+    assert_eq!(json(&alice), serde_json::json!({ "entry": null, "certificates": 1 }));
+    assert_eq!(revocations(&site).len(), 1);
+    for (new, more) in [
+        // Another reason, and what bars later certificates.
+        (2, &["--principal", "alice", "--reason", "key-compromise"][..]),
+        (3, &["--serial", "11"]),
+        (3, &["--serial", "11"]),
+        (4, &["--serial", "11", "--again"]),
+        (5, &["--since", "2020-01-01T00:00:00Z"]),
+        (5, &["--since", "2020-01-01T00:00:00Z"]),
+    ] {
+        revoke(&site, more);
+        assert_eq!(revocations(&site).len(), new, "{more:?}");
+    }
+    daemon.stop();
+}
+
+/// Everything that a terminal of 80 columns has room for, and nothing that it has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_gets_short_lines_and_pipes_all_of_them() {
+    let (site, daemon, _, _) = signed().await;
+    revoke(&site, &["--principal", "alice", "--reason", "privilege-withdrawn"]);
+    let screen = |args: &[&str]| {
+        let (ok, screen) = Terminal::start(&site, args).end();
+        assert!(ok, "{screen}");
+        screen
+    };
+    let lines = screen(&["ledger", "show"]);
+    assert!(lines.lines().count() > 8 && lines.lines().all(|line| line.len() <= 80), "{lines}");
+    assert!(
+        lines.contains(" self-test  user-ca\n") && lines.contains(" intent     user-ca alice until "),
+        "{lines}"
+    );
+    assert!(lines.contains(" revocation user-ca name \"alice\", privilege-withdrawn"), "{lines}");
+    let found = screen(&["ledger", "find", "--principal", "bob"]);
+    assert!(
+        found.contains(" intent     signed: user-ca bob until ") && found.lines().count() == 1,
+        "{found}"
+    );
+    let asked = screen(&["ledger", "find", "--principal", "bob", "--server", "unix:signer.sock"]);
+    assert_eq!(asked, found);
+    let long = site.run_ok(&["ledger", "show"]);
+    assert!(long.lines().any(|line| line.len() > 200), "{long}");
+    assert_eq!(screen(&["ledger", "show", "--long"]), long);
     daemon.stop();
 }
 

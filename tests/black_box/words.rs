@@ -374,6 +374,19 @@ fn a_running_ledger_is_found_by_the_configuration() {
     let nothing = site.run(&["ledger", "find", "--serial", "4711"]);
     assert_eq!((nothing.status.code(), text(&nothing.stdout)), (Some(0), String::new()));
     says(&text(&nothing.stderr), &["no entry matches"]);
+    // What can match nothing gets no all-clear.
+    for by in [&[][..], &["--server", "unix:signer.sock"]] {
+        let find = |question: &[&str], status| {
+            site.run_refused(&[&["ledger", "find"][..], question, by].concat(), status)
+        };
+        says(&find(&["--subject", "nofile"], 1), &["cannot read nofile", "SHA256:… or a file"]);
+        says(&find(&["--subject", "SHA256:short"], 1), &["is no fingerprint"]);
+        says(&find(&["--caller", "nobody"], 2), &["--caller: \"nobody\" is no caller", "uid:NUMBER"]);
+        let unknown = "no entry of a key usr-ca: name it as the signer's configuration does";
+        says(&find(&["--key", "usr-ca"], 1), &[unknown]);
+        let nothing = site.run(&[&["ledger", "find", "--key", "user-ca", "--revocations"][..], by].concat());
+        assert_eq!((nothing.status.code(), text(&nothing.stdout)), (Some(0), String::new()));
+    }
     daemon.stop();
 }
 

@@ -1,21 +1,24 @@
 //! `countersign ledger find`: the entries that a filter means, newest first.
 //!
 //! In: what to look for, and where. Out: lines or objects as `ledger show` has them. An index that is of no use costs time and
-//! nothing else: the log is read instead, and that is said.
+//! nothing else: the log is read instead, and that is said. Promised: what can match nothing is an error, as nobody should take a
+//! mistyped question for an answer.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use countersign_proto::{Client, v1};
+use anyhow::ensure;
 
-use crate::cli::ledger::source::{Opened, Source, refused};
-use crate::cli::ledger::{Style, note};
+use crate::caller::CallerName;
+use crate::cli::Usage;
+use crate::cli::ledger::source::Source;
+use crate::cli::ledger::{Style, keys, note};
+use crate::cli::revoked::{More, Record};
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::{Archive, Entry, Filter, Revocations, Search, Serial};
+use crate::ledger::{Entry, Filter, Revocations, Serial};
 
-/// How many entries are looked at, on a file, before what was found is printed.
-const STEP: u64 = 4096;
+/// How many entries are found before they are printed.
+const PAGE: u64 = 1000;
 
 /// What to look for: entries that are all of it.
 #[derive(Debug, clap::Args)]
@@ -47,13 +50,13 @@ struct Wanted {
     /// A principal, a subject alternative name (DNS:www.example.org) or a subject (CN=…), as `show --json` has it
     #[arg(long, visible_alias = "name", value_name = "NAME")]
     principal: Option<String>,
-    /// The fingerprint of the certified key: SHA256:…, as `ssh-keygen -l` prints it
-    #[arg(long, value_name = "FINGERPRINT")]
+    /// The certified key: SHA256:…, as `ssh-keygen -l` prints it, or a file with a public key or a certificate
+    #[arg(long, value_name = "FINGERPRINT|FILE")]
     subject: Option<String>,
     /// The CA key's name
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
-    /// Who asked
+    /// Who asked: spiffe://…, dns:…, cn:… or uid:…
     #[arg(long, value_name = "NAME")]
     caller: Option<String>,
     /// Revocations alone
@@ -72,90 +75,86 @@ struct Wanted {
 
 impl Find {
     pub(super) async fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        // Here, so that both ways say the same of a serial that is none.
+        // Here, so that both ways say the same of what can be found nowhere.
         let filter = self.wanted.filter()?;
-        match self.source.open().await? {
-            Opened::File(reader) => {
-                let (archive, unusable) = Archive::open(*reader)?;
-                if let Some(why) = unusable {
-                    note(&format!("the ledger's index cannot be used ({why}), so all of it is read"))?;
-                }
-                self.in_file(&archive, filter, out)
+        let record = Record::open(self.source.open().await?).await?;
+        let (mut left, mut before) = (self.limit, self.before.unwrap_or(record.size));
+        loop {
+            let page = self.page(&record, &filter, before, left).await?;
+            for (index, entry) in &page {
+                let outcome = if self.style.is_short() { record.outcome(*index, entry).await? } else { None };
+                self.style.print_with(*index, entry, outcome, out)?;
             }
-            Opened::Signer(client) => self.at_signer(&client, out).await,
-        }
-    }
-
-    fn in_file(&self, archive: &Archive, filter: Filter, out: &mut impl Write) -> anyhow::Result<()> {
-        let mut search = Search::new(archive, filter, self.before)?;
-        let mut left = self.limit;
-        while left > 0 && search.next().is_some() {
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(256);
-            for entry in search.step(archive, STEP, wanted)? {
-                self.style.print(entry.index, &Entry::decode(&entry.bytes)?, out)?;
-                left -= 1;
-            }
-        }
-        self.done(left, out)
-    }
-
-    async fn at_signer(&self, client: &Client, out: &mut impl Write) -> anyhow::Result<()> {
-        let (mut before, mut left) = (self.before, self.limit);
-        while left > 0 {
-            let limit = u32::try_from(left).unwrap_or(u32::MAX);
-            let request = v1::FindEntriesRequest { filter: Some(self.wanted.message()), before, limit };
-            let page = client.find_entries(request).await.map_err(refused)?;
-            for entry in page.entries {
-                self.style.print(entry.index, &Entry::decode(&entry.leaf)?, out)?;
-                left = left.saturating_sub(1);
-            }
-            match page.next {
-                Some(next) if before.is_none_or(|before| next < before) => before = Some(next),
+            let found = u64::try_from(page.len())?;
+            left -= found;
+            match page.last() {
+                Some((last, _)) if found == PAGE && left > 0 => before = *last,
                 _ => break,
             }
         }
-        self.done(left, out)
-    }
-
-    /// Says so if nothing was found.
-    fn done(&self, left: u64, out: &mut impl Write) -> anyhow::Result<()> {
         if left == self.limit {
-            note("no entry matches")?;
+            self.nothing(&record).await?;
         }
         Ok(out.flush()?)
+    }
+
+    /// The next that are found below `before`, newest first.
+    async fn page(
+        &self,
+        record: &Record,
+        filter: &Filter,
+        before: u64,
+        left: u64,
+    ) -> anyhow::Result<Vec<(u64, Entry)>> {
+        let (mut page, most) = (Vec::new(), usize::try_from(left.min(PAGE))?);
+        if most == 0 {
+            return Ok(page);
+        }
+        record
+            .each(filter.clone(), before, |index, entry| {
+                page.push((index, entry));
+                Ok(if page.len() < most { More::Yes } else { More::No })
+            })
+            .await?;
+        Ok(page)
+    }
+
+    /// Says that nothing was found, and not so if there is nothing to find: of a key that signs, its self-tests are there at least.
+    async fn nothing(&self, record: &Record) -> anyhow::Result<()> {
+        if let Some(key) = &self.wanted.key {
+            let (mut is_known, filter) = (false, Filter { key: Some(key.clone()), ..Filter::default() });
+            record
+                .each(filter, record.size, |_, _| {
+                    is_known = true;
+                    Ok(More::No)
+                })
+                .await?;
+            ensure!(
+                is_known,
+                "this ledger has no entry of a key {}: name it as the signer's configuration does, [key.NAME]",
+                key.escape_debug()
+            );
+        }
+        Ok(note("no entry matches")?)
     }
 }
 
 impl Wanted {
     fn filter(&self) -> anyhow::Result<Filter> {
+        let caller = self.caller.as_deref().map(CallerName::parse).transpose();
+        let caller = caller.map_err(|error| Usage(format!("--caller: {error}")))?;
         Ok(Filter {
             key: self.key.clone(),
-            caller: self.caller.clone(),
+            caller: caller.map(|caller| caller.as_str().to_owned()),
             serial: self.serial.as_deref().map(str::parse::<Serial>).transpose()?,
             key_id: self.key_id.clone(),
             name: self.principal.clone(),
-            subject_key: self.subject.clone(),
+            subject_key: self.subject.as_deref().map(keys::subject).transpose()?,
             revocations: self.revocations.then_some(Revocations::All),
             rotations: self.rotations,
             since: self.since.map(|time| UnixMillis(millis(time))),
             until: self.until.map(|time| UnixMillis(millis(time))),
         })
-    }
-
-    fn message(&self) -> v1::Filter {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        v1::Filter {
-            key: text(&self.key),
-            caller: text(&self.caller),
-            serial: text(&self.serial),
-            key_id: text(&self.key_id),
-            name: text(&self.principal),
-            subject_key: text(&self.subject),
-            since_ms: self.since.map(millis),
-            until_ms: self.until.map(millis),
-            revocations_of: self.revocations.then(Bytes::new),
-            rotations: self.rotations,
-        }
     }
 }
 

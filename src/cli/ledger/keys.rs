@@ -1,14 +1,16 @@
 //! Public keys from files, in the forms that people have them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use countersign_tbs::ssh::SubjectKey;
+use anyhow::{Context, bail, ensure};
+use base64ct::{Base64, Encoding};
+use countersign_tbs::ssh::{self, SubjectKey};
 use countersign_tbs::x509::Certificate;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 use crate::key::PublicKey;
+use crate::ledger::entry::{fingerprint, from_fingerprint, key_sha256};
 
 /// Every key of a file: PEM public keys and certificates, or lines as in OpenSSH's `.pub` files.
 pub(in crate::cli) fn read(path: &Path) -> anyhow::Result<Vec<PublicKey>> {
@@ -16,7 +18,7 @@ pub(in crate::cli) fn read(path: &Path) -> anyhow::Result<Vec<PublicKey>> {
     let keys =
         if bytes.windows(11).any(|window| window == b"-----BEGIN ") { pem(&bytes) } else { lines(&bytes) };
     let keys = keys.with_context(|| format!("{}", path.display()))?;
-    anyhow::ensure!(
+    ensure!(
         !keys.is_empty(),
         "{} has no public key: it should hold PEM public keys or certificates, or lines as in OpenSSH's .pub files",
         path.display()
@@ -41,10 +43,54 @@ fn lines(bytes: &[u8]) -> anyhow::Result<Vec<PublicKey>> {
     let key = |line| match SubjectKey::from_openssh_line(line)? {
         SubjectKey::Plain(key) => Ok(key),
         _ => {
-            anyhow::bail!("a security key signs no certificates")
+            bail!("a security key signs no certificates")
         }
     };
     lines.map(key).collect()
+}
+
+/// The fingerprint itself, or that of the one key in a file.
+pub(in crate::cli) fn subject(text: &str) -> anyhow::Result<String> {
+    if text.starts_with("SHA256:") {
+        ensure!(
+            from_fingerprint(text).is_some(),
+            "{text} is no fingerprint; `ssh-keygen -l` prints SHA256 and 43 characters"
+        );
+        return Ok(text.to_owned());
+    }
+    let path = PathBuf::from(text);
+    let content = std::fs::read_to_string(&path).with_context(|| {
+        format!("cannot read {text}; --subject takes SHA256:… or a file with a public key or a certificate")
+    })?;
+    if let Some(key) = ssh_key(&content) {
+        return Ok(fingerprint(&key_sha256(&key)));
+    }
+    Ok(one(&path)?.fingerprint())
+}
+
+/// Of the one OpenSSH line: the key, or the key that a certificate is for. A security key is one, too.
+fn ssh_key(content: &str) -> Option<SubjectKey> {
+    let mut lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    if let Ok(key) = SubjectKey::from_openssh_line(line) {
+        return Some(key);
+    }
+    let base64 = line.split_ascii_whitespace().nth(1)?;
+    let certificate = ssh::Certificate::parse(&Base64::decode_vec(base64).ok()?).ok()?;
+    Some(certificate.tbs().subject_key().clone())
+}
+
+fn one(path: &Path) -> anyhow::Result<PublicKey> {
+    let keys =
+        read(path).with_context(|| format!("{} is not one key or certificate; give one", path.display()))?;
+    match keys.as_slice() {
+        [key] => Ok(key.clone()),
+        _ => bail!(
+            "{} has {} keys; give one, or the fingerprint of the one that is meant",
+            path.display(),
+            keys.len()
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ struct Cli {
 fn show(fixture: &Fixture, args: &[&str]) -> String {
     let mut command = vec!["ledger", "show", "--ledger", fixture.config.path.to_str().unwrap()];
     command.extend(args);
+    // Whoever runs this may have a terminal.
+    command.extend((!args.contains(&"--json")).then_some("--long"));
     let mut out = Vec::new();
     Cli::try_parse_from(command).unwrap().command.run(&mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -353,7 +355,7 @@ async fn takes_the_file_from_the_configuration() {
     ledger.close().await;
     let path = fixture.directory().join("cs.toml");
     let run = || {
-        let args = ["ledger", "show", "--config", path.to_str().unwrap()];
+        let args = ["ledger", "show", "--long", "--config", path.to_str().unwrap()];
         let mut out = Vec::new();
         Cli::try_parse_from(args).unwrap().command.run(&mut out).map(|()| String::from_utf8(out).unwrap())
     };

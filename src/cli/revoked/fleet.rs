@@ -141,8 +141,8 @@ fn revocation(logged: &v1::LoggedRevocation) -> anyhow::Result<Revocation> {
     match Entry::decode(&logged.leaf)
         .with_context(|| format!("entry {index} of {log} cannot be read; `ledger verify` that ledger"))?
     {
-        Entry::Revocation { key, ca_key, spki, what, .. } => {
-            Ok(Revocation { index, key, ca_key, spki, what })
+        Entry::Revocation { key, ca_key, spki, what, reason, .. } => {
+            Ok(Revocation { index, key, ca_key, spki, what, reason })
         }
         _ => anyhow::bail!("entry {index} of {log} is no revocation; `ledger verify` that ledger"),
     }

@@ -11,15 +11,15 @@ use countersign_tbs::Tbs;
 use crate::ledger::claim::Serial;
 use crate::ledger::entry::{CaKey, RevocationReason, Revoked, subject_key};
 
-/// Why a subject key is barred, and by which entry.
-type Bar = (RevocationReason, u64);
+/// The place of a CA key, and the SHA-256 by which revocations name a subject key.
+type Subject = (usize, [u8; 32]);
 
 /// Which revocation bars what, by the place of the CA key.
 #[derive(Debug, Default)]
 pub(super) struct Barred {
     serials: HashMap<(usize, Vec<u8>), u64>,
     /// Of each reason the first.
-    subjects: HashMap<(usize, [u8; 32]), Vec<Bar>>,
+    subjects: HashMap<Subject, Vec<(RevocationReason, u64)>>,
 }
 
 impl Barred {

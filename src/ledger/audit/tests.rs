@@ -271,11 +271,64 @@ fn a_good_log_has_nothing_wrong_and_its_open_intents_are_named() {
     }
 }
 
+type Edit = fn(&mut Vec<Entry>);
+
+/// Of each edit of a good log, the entries that are wrong then.
+fn check(cases: &[(Edit, &[(u64, &str)])]) {
+    for (number, (edit, expected)) in cases.iter().enumerate() {
+        let mut entries = good();
+        edit(&mut entries);
+        let report = Log::of(&entries).audit(Log::options());
+        assert_eq!(&words(&report), expected, "case {number}: {:?}", report.findings.first());
+        assert_eq!(report.findings.total() > 0, !expected.is_empty());
+    }
+}
+
+#[test]
+fn names_what_hides_what_is_signed_and_checkpoints_that_do_not_hold() {
+    check(&[
+        // What is signed, and nobody could read.
+        (
+            |log| {
+                let hidden = certificate("ssh-ca", 4, "mallory");
+                log.push(self_test(110, hidden.clone()));
+                log.push(outcome(110, 22, signature("ssh-ca", &hidden)));
+            },
+            &[(22, "NOT_AN_ENTRY"), (23, "OUTCOME_OF_NOTHING")],
+        ),
+        (
+            |log| {
+                let digest = AskedTbs::Digest([2; 32], 40_000);
+                log.push(intent_of(110, "ssh-user-ca", "ssh-certificate", "ssh-ca", digest));
+            },
+            &[(22, "NOT_AN_ENTRY")],
+        ),
+        (
+            |log| log.push(intent_of(110, "x509-ca", "x509-crl", "ca", AskedTbs::Digest([2; 32], 32_768))),
+            &[(22, "NOT_AN_ENTRY")],
+        ),
+        // The checkpoints that it records itself.
+        (|log| log.push(checkpoint(110, log, 22)), &[]),
+        (|log| log.extend([checkpoint(110, log, 9), checkpoint(110, log, 9), checkpoint(110, log, 22)]), &[]),
+        (|log| log.extend([checkpoint(110, log, 22), checkpoint(110, log, 21)]), &[(23, "CHECKPOINT")]),
+        (|log| log.push(checkpoint_of(110, "test.example/log", 23, [0; 32])), &[(22, "CHECKPOINT")]),
+        (|log| log.push(checkpoint_of(110, "test.example/other", 22, [0; 32])), &[(22, "CHECKPOINT")]),
+        (|log| log.push(checkpoint_of(110, "test.example/log", 22, [0; 32])), &[(22, "OTHER_ROOT")]),
+        (
+            |log| {
+                log.extend([checkpoint(110, log, 9), checkpoint(110, log, 22), checkpoint(110, log, 22)]);
+                let Entry::Refusals { count, .. } = &mut log[10] else { panic!() };
+                *count = 4;
+            },
+            &[(23, "OTHER_ROOT")],
+        ),
+    ]);
+}
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn names_the_entry_that_is_wrong_and_says_why() {
-    type Edit = fn(&mut Vec<Entry>);
-    let cases: &[(Edit, &[(u64, &str)])] = &[
+    check(&[
         (|log| log[3] = signed(10, 2, &intent(10, 2, "alice")), &[(3, "SIGNATURE")]),
         (|log| log[1] = outcome(0, 0, signature("ssh-ca", b"another")), &[(1, "SIGNATURE")]),
         (
@@ -358,49 +411,7 @@ fn names_the_entry_that_is_wrong_and_says_why() {
             },
             &[(2, "SCHEME")],
         ),
-        // What is signed, and nobody could read.
-        (
-            |log| {
-                let hidden = certificate("ssh-ca", 4, "mallory");
-                log.push(self_test(110, hidden.clone()));
-                log.push(outcome(110, 22, signature("ssh-ca", &hidden)));
-            },
-            &[(22, "NOT_AN_ENTRY"), (23, "OUTCOME_OF_NOTHING")],
-        ),
-        (
-            |log| {
-                let digest = AskedTbs::Digest([2; 32], 40_000);
-                log.push(intent_of(110, "ssh-user-ca", "ssh-certificate", "ssh-ca", digest));
-            },
-            &[(22, "NOT_AN_ENTRY")],
-        ),
-        (
-            |log| log.push(intent_of(110, "x509-ca", "x509-crl", "ca", AskedTbs::Digest([2; 32], 32_768))),
-            &[(22, "NOT_AN_ENTRY")],
-        ),
-        // The checkpoints that it records itself.
-        (|log| log.push(checkpoint(110, log, 22)), &[]),
-        (|log| log.extend([checkpoint(110, log, 9), checkpoint(110, log, 9), checkpoint(110, log, 22)]), &[]),
-        (|log| log.extend([checkpoint(110, log, 22), checkpoint(110, log, 21)]), &[(23, "CHECKPOINT")]),
-        (|log| log.push(checkpoint_of(110, "test.example/log", 23, [0; 32])), &[(22, "CHECKPOINT")]),
-        (|log| log.push(checkpoint_of(110, "test.example/other", 22, [0; 32])), &[(22, "CHECKPOINT")]),
-        (|log| log.push(checkpoint_of(110, "test.example/log", 22, [0; 32])), &[(22, "OTHER_ROOT")]),
-        (
-            |log| {
-                log.extend([checkpoint(110, log, 9), checkpoint(110, log, 22), checkpoint(110, log, 22)]);
-                let Entry::Refusals { count, .. } = &mut log[10] else { panic!() };
-                *count = 4;
-            },
-            &[(23, "OTHER_ROOT")],
-        ),
-    ];
-    for (number, (edit, expected)) in cases.iter().enumerate() {
-        let mut entries = good();
-        edit(&mut entries);
-        let report = Log::of(&entries).audit(Log::options());
-        assert_eq!(&words(&report), expected, "case {number}: {:?}", report.findings.first());
-        assert_eq!(report.findings.total() > 0, !expected.is_empty());
-    }
+    ]);
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! CRLs of what the ledger says is revoked: made, signed and believed.
 
+use std::process::{Child, Stdio};
+
+use countersign_faulty::{Action, Call, Control, On, Script};
 use countersign_tbs::Tbs;
 use countersign_tbs::crl::{EntryExtension, Reason, RevokedEntry};
 
 use super::*;
 use crate::crl_ocsp::authority::{Authority, CRL_URL, time, try_openssl};
 use crate::crl_ocsp::{bytes, list, sign as sign_list};
+use crate::faulty::faulty;
+use crate::site::{Log, PATIENCE};
 
 /// An authority whose front-end may read the ledger.
 async fn authority() -> Authority {
@@ -17,7 +22,10 @@ async fn authority() -> Authority {
 }
 
 fn crl(site: &Site, daemon: &Daemon, more: &[&str]) -> std::process::Output {
-    let args = ["crl", "ca", "--certificate", "ca.pem", "--output", "ca.crl", "--pem", "--next-update", "1h"];
+    let mut args = vec!["crl", "ca", "--certificate", "ca.pem", "--pem", "--next-update", "1h"];
+    if !more.contains(&"--output") {
+        args.extend(["--output", "ca.crl"]);
+    }
     site.client_command(daemon, FRONT_END, &[&args, more].concat()).output().unwrap()
 }
 
@@ -64,7 +72,16 @@ async fn openssl_believes_the_list_that_is_made_of_the_ledger() {
     assert!(said.contains("CRL 0x01 of key ca, 1 certificates"), "{said}");
     assert!(!is_revoked(&authority, "lists", "good") && is_revoked(&authority, "lists", "revoked"));
 
-    site.run_ok(&["revoke", "ca", "--why", "a test", "--yes", "--principal", "DNS:good.example.org"]);
+    // Whoever revokes is no front-end, and may have no list signed.
+    let bare =
+        site.run_refused(&["revoke", "ca", "--why", "a test", "--yes", "--principal", "good.example.org"], 1);
+    assert!(
+        bare.contains("NOTHING_TO_REVOKE") && bare.contains("--principal DNS:good.example.org"),
+        "{bare}"
+    );
+    let said =
+        site.run_ok(&["revoke", "ca", "--why", "a test", "--yes", "--principal", "DNS:good.example.org"]);
+    assert!(said.contains("add \"uid:") && said.contains("to the callers of [key.ca.allow.lists]"), "{said}");
     made(site, &daemon, &["--number", "0x09"]);
     assert!(is_revoked(&authority, "ca", "good") && is_revoked(&authority, "ca", "revoked"));
     let list = listed(&authority);
@@ -180,6 +197,64 @@ async fn a_stolen_caller_has_no_list_signed_that_leaves_a_certificate_out() {
         assert!(matches!(site.entries().last(), Some(Entry::Refusal { .. })), "{what}");
     }
     made(site, &daemon, &["--number", "7"]);
+    daemon.stop();
+}
+
+fn begun(site: &Site, daemon: &Daemon) -> Child {
+    let args = ["crl", "ca", "--certificate", "ca.pem", "--output", "ca.crl", "--pem", "--next-update", "1h"];
+    let mut command = site.client_command(daemon, FRONT_END, &args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn number(authority: &Authority) -> String {
+    authority.openssl("crl -in ca.crl -noout -crlnumber").trim().to_owned()
+}
+
+/// Whoever begins later knows of more, whoever is done first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_takes_the_place_of_no_newer_one() {
+    let authority = authority().await;
+    let Authority { site, revoked, .. } = &authority;
+    std::fs::create_dir(site.path("script")).unwrap();
+    let control = Control::new(&site.path("script/script.toml")).unwrap();
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&faulty(&config, &control).replace("deadline = \"2s\"", "deadline = \"1m\""));
+    let daemon = site.serve();
+    let hang = || {
+        let on = vec![On { call: Call::Sign, action: Action::Hang, after: 0, times: Some(1) }];
+        let before = control.hangs(Call::Sign);
+        control.set(&Script { on, ..Script::default() }).unwrap();
+        let slow = begun(site, &daemon);
+        assert!(control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) > before));
+        slow
+    };
+
+    let slow = hang();
+    let revoke = ["revoke", "ca", "--why", "a test", "--yes", "--serial"];
+    site.run_ok(&[&revoke[..], &[&revoked.to_string()]].concat());
+    let mut next = begun(site, &daemon);
+    let mut said = Log::follow(next.stderr.take().unwrap());
+    said.wait_for("another command makes ca.crl; waiting for it");
+    control.clear().unwrap();
+    for command in [slow, next] {
+        let output = command.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    assert_eq!(number(&authority), "crlNumber=0x02");
+    assert!(is_revoked(&authority, "ca", "revoked"));
+
+    // From another directory or host, whose lock is another.
+    let slow = hang();
+    made(site, &daemon, &["--output", "other.crl"]);
+    std::fs::rename(site.path("other.crl"), site.path("ca.crl")).unwrap();
+    control.clear().unwrap();
+    let output = slow.wait_with_output().unwrap();
+    let message = text(&output.stderr);
+    assert!(
+        !output.status.success() && message.contains("is CRL 0x04 already, and this is 0x03"),
+        "{message}"
+    );
+    assert_eq!(number(&authority), "crlNumber=0x04");
     daemon.stop();
 }
 

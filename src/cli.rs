@@ -34,6 +34,7 @@ mod init;
 mod key;
 pub(crate) mod ledger;
 mod policy;
+mod restore;
 mod revoke;
 mod revoked;
 mod rotate;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use countersign_faulty::{Action, Call, Code, On, Script, Token};
+use rustix::process::Signal;
 
 use crate::faulty::Broken;
 use crate::site::{Daemon, Site, USER_CA, text};
@@ -98,6 +99,19 @@ fn somebody_types_the_pins_and_nobody_sees_them() {
     assert!(!ok && screen.contains("interrupted; nothing was changed"), "{screen}");
     assert!(opens(&site, "typed-4711"));
     leaves_nothing(&site);
+}
+
+#[test]
+fn a_signal_while_a_pin_is_typed_leaves_the_terminal_as_it_was() {
+    let site = Site::new(USER_CA);
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut terminal = Terminal::start(&site, &["token", "change-pin", "soft", ";", "stty", "-a"]);
+        terminal.wait_for("the new PIN: ");
+        terminal.signal(signal);
+        let (_, screen) = terminal.end();
+        let settings: Vec<_> = screen.split_whitespace().collect();
+        assert!(["echo", "icanon", "isig"].iter().all(|on| settings.contains(on)), "{signal:?}: {screen}");
+    }
 }
 
 #[test]

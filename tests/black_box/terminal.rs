@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
-use crate::site::{PATIENCE, Site, text};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::site::{PATIENCE, Site, children, text};
 
 pub struct Terminal {
     child: Child,
@@ -53,6 +55,17 @@ impl Terminal {
     pub fn close(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Sends a signal to `countersign` alone, which a shell in the terminal has started.
+    pub fn signal(&self, signal: Signal) {
+        let mut process = Pid::from_child(&self.child);
+        // The terminal, the shell, the command.
+        for _ in 0..2 {
+            let [child] = children(process)[..] else { panic!("one process runs in the terminal") };
+            process = child;
+        }
+        kill_process(process, signal).unwrap();
     }
 
     /// Waits for `prompt`, and types ^C.

@@ -1,7 +1,8 @@
 //! The terminal at which a ceremony is held.
 //!
 //! In: what to say and to ask. Out: the line that was typed, or that somebody wants to stop. What was typed before a question is no
-//! answer to it. ^C at a question means stop; while a command runs it ends the command, and never the ceremony.
+//! answer to it. ^C at a question means stop; while a command runs it ends the command, and never the ceremony. SIGTERM and SIGHUP end it,
+//! and leave the terminal as it was.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,6 +13,8 @@ use anyhow::Context;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
+use crate::cli::restore::Restore;
+
 /// The longest line that is an answer, in bytes.
 const LONGEST: usize = 1024;
 /// What ^C types.
@@ -20,6 +23,7 @@ const INTERRUPT: u8 = 0x03;
 /// The terminal of whoever started the command.
 pub(super) struct Terminal {
     tty: File,
+    restore: Restore,
 }
 
 /// That somebody wants the ceremony to stop, and why.
@@ -36,7 +40,7 @@ impl Terminal {
         for signal in [SIGINT, SIGQUIT] {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
         }
-        Ok(Self { tty })
+        Ok(Self { tty, restore: Restore::new()? })
     }
 
     /// What others write to, while a command runs.
@@ -67,9 +71,11 @@ impl Terminal {
         // ^C is typed like any other key, and ends the line.
         asking.local_modes.remove(LocalModes::ISIG);
         asking.special_codes[SpecialCodeIndex::VEOL] = INTERRUPT;
+        self.restore.hold(&self.tty, &before)?;
         tcsetattr(&self.tty, OptionalActions::Flush, &asking)?;
         let line = write!(self.tty, "{question} ").and_then(|()| self.typed());
         tcsetattr(&self.tty, OptionalActions::Now, &before)?;
+        self.restore.release();
         line
     }
 

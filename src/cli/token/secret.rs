@@ -1,8 +1,8 @@
 //! Secrets for an operator's commands: out of a file, out of a descriptor, or from a person at a terminal.
 //!
 //! In: which secret is wanted, and the file that the command line named for it. Out: a [`Pin`]. Promised: none comes out of an
-//! argument or a variable, which others can read; what is typed is not shown, and the terminal is as it was before, after ^C as
-//! well. Not done here: what the secret is good for.
+//! argument or a variable, which others can read; what is typed is not shown, and the terminal is as it was before, after ^C, SIGTERM
+//! and SIGHUP as well. Not done here: what the secret is good for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use crate::cli::restore::Restore;
 use crate::token::Pin;
 
 /// A secret that a command wants.
@@ -90,6 +91,7 @@ fn is_descriptor(path: &Path) -> bool {
 struct Terminal {
     tty: File,
     before: Termios,
+    restore: Restore,
 }
 
 impl Terminal {
@@ -101,9 +103,11 @@ impl Terminal {
         quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         quiet.special_codes[SpecialCodeIndex::VMIN] = 1;
         quiet.special_codes[SpecialCodeIndex::VTIME] = 0;
+        let restore = Restore::new()?;
+        restore.hold(&tty, &before)?;
         // What was typed before anybody asked is no answer.
         tcsetattr(&tty, OptionalActions::Flush, &quiet)?;
-        Ok(Self { tty, before })
+        Ok(Self { tty, before, restore })
     }
 
     fn ask(&mut self, what: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
@@ -138,6 +142,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         // It may be gone.
         let _ = tcsetattr(&self.tty, OptionalActions::Flush, &self.before);
+        self.restore.release();
     }
 }
 

@@ -95,6 +95,9 @@ enum Command {
     /// Be an SSH agent whose keys are a running service's CA keys: for `ssh-keygen -s CA.pub -U`
     Agent(Box<agent::AgentArgs>),
     /// Put load on a running service and measure it
+    ///
+    /// What it has signed are real certificates, which are in the ledger for good, and it spends the budget of the caller that it is: use a
+    /// caller of its own, whose profile has a large budget, and no other's. It stops as soon as the budget is used up.
     Bench(Box<bench::BenchArgs>),
     /// Initialise and list tokens
     #[command(subcommand)]

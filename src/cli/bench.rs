@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use countersign_tbs::TbsKind;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ mod raw;
 mod template;
 
 use cpu::CpuTime;
-use load::{Load, Shape, Tally};
+use load::{Load, Shape, Spent, Tally};
 use raw::Raw;
 use template::Template;
 
@@ -112,9 +112,10 @@ pub(super) async fn run(
     let next = Arc::new(AtomicU64::new(UnixTime::now().0 << 32));
     let kind = template.kind;
     let load = Load { clients, template, callers: args.callers, shape, next };
-    load.run(args.duration / 10, &mut |_| ()).await;
+    within_budget(&load.run(args.duration / 10, &mut |_| ()).await)?;
     let before = args.server_pid.map(CpuTime::of_tree).transpose()?;
     let tally = load.run(args.duration, &mut progress).await;
+    within_budget(&tally)?;
     let cpu = match (args.server_pid, before) {
         (Some(pid), Some(before)) => Some(CpuTime::of_tree(pid)?.since(before)),
         _ => None,
@@ -125,6 +126,23 @@ pub(super) async fn run(
     let raw = raw.map(|raw| raw.report(per_second)).transpose()?;
     print(&args, &report(&args, &Measured { kind, tally, per_second, cpu, raw }));
     Ok(())
+}
+
+/// # Errors
+/// That the caller's budget is used up: no figure of such a run says anything about the signer.
+fn within_budget(tally: &Tally) -> anyhow::Result<()> {
+    let why = match tally.spent {
+        None => return Ok(()),
+        Some(Spent::Exhausted) => "BUDGET_EXHAUSTED: the caller's profile allows no more for now",
+        Some(Spent::Frozen) => {
+            "FROZEN: the caller has gone on asking, and waits for `countersign policy thaw`"
+        }
+    };
+    bail!(
+        "stopped after {} signatures, for the budget is used up ({why}). A load wants a caller of its own, whose profile has a budget \
+         above what the signer can do, such as \"100000000/h\"; see docs/performance.md",
+        tally.signed()
+    )
 }
 
 /// Half of the raw runs, on this thread: nothing else is going on.

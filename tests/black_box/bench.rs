@@ -1,5 +1,7 @@
 //! `countersign bench` against a real daemon: what it counts, and what it leaves.
 
+use std::process::Stdio;
+
 use countersign::key::Scheme;
 use countersign::ledger::Entry;
 use serde_json::Value;
@@ -24,10 +26,78 @@ fn counts_what_the_ledger_has() {
     let site = Site::new(USER_CA);
     let (report, progress) = bench(&site, &[]);
     let signed = report["signed"].as_u64().unwrap();
-    let intents = site.entries().iter().filter(|entry| matches!(entry, Entry::Intent { .. })).count() as u64;
+    let intents = intents(&site);
     assert!(signed > 0 && intents >= signed, "{report}, {intents} intents");
     assert_eq!((&report["errors"], &report["raw"]), (&serde_json::json!({}), &Value::Null));
     assert!(progress.contains(" signed, 0 errors"), "progress while it runs: {progress}");
+}
+
+/// How many requests the ledger has.
+fn intents(site: &Site) -> u64 {
+    site.entries().iter().filter(|entry| matches!(entry, Entry::Intent { .. })).count() as u64
+}
+
+#[test]
+fn counts_what_streams_have_signed() {
+    let site = Site::new(USER_CA);
+    let (report, _) = bench(&site, &["--stream"]);
+    let signed = report["signed"].as_u64().unwrap();
+    // The ledger has those of the warm-up as well.
+    assert!(signed > 0 && intents(&site) > signed, "{report}");
+    assert_eq!(report["errors"], serde_json::json!({}), "{report}");
+    assert!(report["latency_us"]["p50"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
+fn asks_as_often_as_a_rate_says_and_no_oftener() {
+    let site = Site::new(USER_CA);
+    let (report, _) = bench(&site, &["--rate", "50"]);
+    assert_eq!(report["errors"], serde_json::json!({}));
+    // Two seconds of it, and a tenth of that before; less by what a busy machine takes to begin.
+    let signed = report["signed"].as_u64().unwrap();
+    assert!((75..=100).contains(&signed) && intents(&site) <= signed + 10, "{report}");
+}
+
+#[test]
+fn a_signer_that_ends_is_an_error_in_the_count() {
+    for shape in [&["--stream"][..], &["--rate", "200"], &[]] {
+        let site = Site::new(USER_CA);
+        let daemon = site.serve();
+        let args = [&SSH, &LOAD[..], shape].concat();
+        let mut command = site.client_command(&daemon, FRONT_END, &args);
+        let load = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while intents(&site) < 50 {
+            std::thread::yield_now();
+        }
+        daemon.kill();
+        let output = load.wait_with_output().unwrap();
+        assert!(output.status.success(), "{shape:?}: {}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let errors: u64 =
+            report["errors"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+        assert!(report["signed"].as_u64().unwrap() > 0 && errors >= 2, "{shape:?}: {report}");
+    }
+}
+
+#[test]
+fn stops_at_the_first_refusal_for_want_of_budget() {
+    for (shape, budget) in
+        [(&[][..], "3/h"), (&[], "40/h"), (&["--stream"], "3/h"), (&["--rate", "100"], "40/h")]
+    {
+        let site = Site::new(&USER_CA.replace("100000/h", budget));
+        let daemon = site.serve();
+        let args = [&SSH, &LOAD[..], shape].concat();
+        let output = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
+        assert!(
+            said.contains("the budget is used up (BUDGET_EXHAUSTED") && said.contains("a caller of its own"),
+            "{shape:?}: {said}"
+        );
+        daemon.stop();
+        let refused = site.entries().iter().filter(|entry| matches!(entry, Entry::Refusal { .. })).count();
+        assert!((1..50).contains(&refused), "{shape:?}: {refused} refusals");
+    }
 }
 
 #[test]

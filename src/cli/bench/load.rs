@@ -1,7 +1,8 @@
 //! The load itself: closed loop, open loop, or streams.
 //!
 //! Closed: each caller asks again when it has its answer. Open: requests start on a schedule whether or not the signer
-//! keeps up, and latency counts from the schedule, so that a stall shows (no coordinated omission).
+//! keeps up, and latency counts from the schedule, so that a stall shows (no coordinated omission). Every request that was asked and
+//! not signed is an error in the count. The first refusal for want of budget ends the load: what follows would measure refusals.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -42,10 +43,19 @@ pub(super) struct Tally {
     started: Instant,
     pub(super) latency: Histogram<u64>,
     pub(super) errors_by_reason: BTreeMap<String, u64>,
+    /// Why there was no budget left, as soon as there was none.
+    pub(super) spent: Option<Spent>,
 }
 
-/// One finished request: since when, and how it ended.
-type Done = (Instant, Result<(), CallError>);
+/// Why a caller may have nothing more for a while.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Spent {
+    Exhausted,
+    Frozen,
+}
+
+/// One finished request: since when, and why it was not signed if it was not.
+type Done = (Instant, Result<(), String>);
 
 impl Load {
     /// Loads the signer for `duration`, telling `progress` about once a second.
@@ -58,6 +68,10 @@ impl Load {
         let mut told = Instant::now();
         while let Some(result) = results.recv().await {
             tally.count(result);
+            if tally.spent.is_some() {
+                tasks.abort_all();
+                break;
+            }
             if told.elapsed() >= Duration::from_secs(1) {
                 told = Instant::now();
                 progress(&tally);
@@ -120,7 +134,7 @@ async fn closed(
             return;
         }
         let request = template.request(next.fetch_add(1, Ordering::Relaxed));
-        let result = client.sign(request).await.map(drop);
+        let result = client.sign(request).await.map(drop).map_err(word);
         if done.send((started, result)).await.is_err() {
             return;
         }
@@ -144,7 +158,7 @@ async fn open(
         let (client, request, done) =
             (client.clone(), template.request(next.fetch_add(1, Ordering::Relaxed)), done.clone());
         tokio::spawn(async move {
-            let result = client.sign(request).await.map(drop);
+            let result = client.sign(request).await.map(drop).map_err(word);
             // Nobody counts any more: the run is over.
             let _ = done.send((due, result)).await;
         });
@@ -159,36 +173,34 @@ async fn stream(
     (share, until): (usize, Instant),
     done: mpsc::Sender<Done>,
 ) {
-    let begun = Instant::now();
-    if let Err(error) = ask_and_count(client, template, next, (share, until), &done).await {
-        // Nobody counts any more, or it is one error, whatever was in flight.
-        let _ = done.send((begun, Err(error))).await;
-    }
-}
-
-/// # Errors
-/// Why the stream broke.
-async fn ask_and_count(
-    client: Client,
-    template: Template,
-    next: Arc<AtomicU64>,
-    (share, until): (usize, Instant),
-    done: &mpsc::Sender<Done>,
-) -> Result<(), CallError> {
     let (requests, receiver) = mpsc::channel(share);
-    let mut answers = client.sign_stream(ReceiverStream::new(receiver)).await?;
     let mut asking = Asking { requests: Some(requests), in_flight: HashMap::new(), template, next, until };
     for _ in 0..share {
         asking.once_more();
     }
-    while let Some(answer) = answers.next().await? {
-        let Some(started) = asking.in_flight.remove(&answer.request_id) else { break };
-        asking.once_more();
-        if done.send((started, answer.result.map(drop))).await.is_err() {
-            break;
+    let broken = match client.sign_stream(ReceiverStream::new(receiver)).await {
+        Err(error) => word(error),
+        Ok(mut answers) => loop {
+            match answers.next().await {
+                Ok(Some(answer)) => {
+                    let Some(started) = asking.in_flight.remove(&answer.request_id) else {
+                        break "an answer to nothing that was asked".to_owned();
+                    };
+                    asking.once_more();
+                    if done.send((started, answer.result.map(drop).map_err(word))).await.is_err() {
+                        return; // Nobody counts any more.
+                    }
+                }
+                Ok(None) => break "the stream ended before its answers".to_owned(),
+                Err(error) => break word(error),
+            }
+        },
+    };
+    for started in asking.in_flight.into_values() {
+        if done.send((started, Err(broken.clone()))).await.is_err() {
+            return;
         }
     }
-    Ok(())
 }
 
 /// The requests of one stream.
@@ -220,7 +232,7 @@ impl Asking {
 
 impl Tally {
     fn new() -> Self {
-        Self { started: Instant::now(), latency: histogram(), errors_by_reason: BTreeMap::new() }
+        Self { started: Instant::now(), latency: histogram(), errors_by_reason: BTreeMap::new(), spent: None }
     }
 
     fn count(&mut self, (started, result): Done) {
@@ -228,7 +240,10 @@ impl Tally {
             Ok(()) => self
                 .latency
                 .saturating_record(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)),
-            Err(error) => *self.errors_by_reason.entry(word(&error)).or_default() += 1,
+            Err(reason) => {
+                self.spent = self.spent.or(Spent::of(&reason));
+                *self.errors_by_reason.entry(reason).or_default() += 1;
+            }
         }
     }
 
@@ -257,8 +272,18 @@ impl Tally {
     }
 }
 
-fn word(error: &CallError) -> String {
-    if error.reason.is_empty() { error.to_string() } else { error.reason.clone() }
+impl Spent {
+    fn of(reason: &str) -> Option<Self> {
+        match reason {
+            "BUDGET_EXHAUSTED" => Some(Self::Exhausted),
+            "FROZEN" => Some(Self::Frozen),
+            _ => None,
+        }
+    }
+}
+
+fn word(error: CallError) -> String {
+    if error.reason.is_empty() { error.to_string() } else { error.reason }
 }
 
 fn count(callers: u32) -> usize {

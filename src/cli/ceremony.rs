@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 
 mod action;
+mod copies;
 mod inputs;
 mod markdown;
 mod operators;

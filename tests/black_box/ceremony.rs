@@ -13,6 +13,8 @@ use crate::site::{Daemon, Site, USER_CA, ssh_keygen, text};
 use crate::terminal::Terminal;
 use crate::transcript::Transcript;
 
+mod backup;
+mod broken;
 mod inputs;
 mod refusals;
 
@@ -148,7 +150,8 @@ fn user_ca() -> (Site, String) {
     terminal.answer("type 1 when it is done, or `stop`: ", "1");
     confirm(&mut terminal, 2..=5);
     terminal.answer("the number on the bag: ", "B-1704");
-    terminal.answer("type 6 if it is done, and that is right, or `stop`: ", "6");
+    let right = "type 6 if it is done, and that is right, or `again` to type it anew, or `stop`: ";
+    terminal.answer(right, "6");
     alice_and_bob(&mut terminal);
     let (ok, screen) = terminal.end();
     assert!(ok && screen.contains("The ceremony is complete."), "{screen}");
@@ -225,7 +228,8 @@ fn root_of_the_example_certifies_a_ca_below_it() {
     terminal.answer("type 1 when it is done, or `stop`: ", "1");
     confirm(&mut terminal, 2..=9);
     terminal.answer("the number on the bag: ", "B-1705");
-    terminal.answer("type 10 if it is done, and that is right, or `stop`: ", "10");
+    let right = "type 10 if it is done, and that is right, or `again` to type it anew, or `stop`: ";
+    terminal.answer(right, "10");
     // Bob had to leave.
     terminal.answer("signature 1 of at least 2, or `stop`: ", "carol");
     terminal.answer("signature 2 of at least 2, or `stop`: ", "alice");

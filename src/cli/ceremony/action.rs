@@ -1,10 +1,12 @@
 //! What a step may have this program do: a closed list, each kind with its own arguments, and never a shell.
 //!
 //! In: the `do` of a step. Out: the arguments of one command of this program, which its own parser has read; which files it is given and
-//! writes, and whether it asks a running signer.
+//! writes (`files.rs`), and whether it asks a running signer.
 
 use clap::Parser;
 use serde::Deserialize;
+
+mod files;
 
 /// One kind of step, and its arguments; paths are relative to the script.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +27,35 @@ pub(super) enum Action {
     KeyGenerate {
         key: String,
         rsa_bits: Option<u16>,
+        #[serde(default)]
+        backup: bool,
+        record: Option<String>,
+    },
+    KeyRecordVerify {
+        file: String,
+        fingerprint: Option<String>,
+    },
+    KeyWrappingKey {
+        token: String,
+        out: String,
+    },
+    KeyWrap {
+        key: String,
+        wrapping_key: String,
+        recipient: String,
+        why: String,
+        so_pin_file: Option<String>,
+        token: Option<String>,
+        out: String,
+    },
+    KeyUnwrap {
+        key: String,
+        from: String,
+        fingerprint: Option<String>,
+        token: Option<String>,
+        #[serde(default)]
+        backup: bool,
+        record: Option<String>,
     },
     KeyShow {
         key: String,
@@ -74,6 +105,29 @@ pub(super) enum Action {
         #[serde(default)]
         no_login: bool,
     },
+    RotateStage {
+        key: String,
+        why: String,
+    },
+    RotatePublish {
+        key: String,
+        why: String,
+    },
+    RotateActivate {
+        key: String,
+        at: String,
+        why: String,
+    },
+    RotateCancel {
+        key: String,
+        why: String,
+    },
+    RotateRetire {
+        key: String,
+        why: String,
+        #[serde(default)]
+        force: bool,
+    },
     LedgerVerify {
         #[serde(default)]
         keys: Vec<String>,
@@ -93,8 +147,27 @@ impl Action {
             }
             Self::TokenInfo { token } => _ = line.words(&["token", "info", token]),
             Self::TokenChangePin { token } => _ = line.words(&["token", "change-pin", token]),
-            Self::KeyGenerate { key, rsa_bits } => {
+            Self::KeyGenerate { key, rsa_bits, backup, record } => {
                 line.words(&["key", "generate", key]).options("rsa-bits", rsa_bits);
+                line.options("record", record).flag("backup", *backup);
+            }
+            Self::KeyRecordVerify { file, fingerprint } => {
+                line.words(&["key", "record", "verify"]).options("fingerprint", fingerprint);
+                line.value(file);
+            }
+            Self::KeyWrappingKey { .. } | Self::KeyWrap { .. } | Self::KeyUnwrap { .. } => {
+                self.carriage(&mut line);
+            }
+            Self::RotateStage { key, why } => _ = line.words(&["rotate", "stage", key]).option("why", why),
+            Self::RotatePublish { key, why } => {
+                line.words(&["rotate", "publish", key]).option("why", why);
+            }
+            Self::RotateActivate { key, at, why } => {
+                line.words(&["rotate", "activate", key]).option("at", at).option("why", why);
+            }
+            Self::RotateCancel { key, why } => _ = line.words(&["rotate", "cancel", key]).option("why", why),
+            Self::RotateRetire { key, why, force } => {
+                line.words(&["rotate", "retire", key]).option("why", why).flag("force", *force);
             }
             Self::KeyShow { key } => _ = line.words(&["key", "show", key]),
             Self::KeyExportPublic { key, format, hosts, comment, out: _ } => {
@@ -147,6 +220,25 @@ impl Action {
         line.options("crl-url", crl_urls).option("out", out);
     }
 
+    /// The command that takes a key from one token to another, which are three.
+    fn carriage(&self, line: &mut Line) {
+        match self {
+            Self::KeyWrappingKey { token, out } => {
+                line.words(&["key", "wrapping-key"]).option("token", token).option("out", out);
+            }
+            Self::KeyWrap { key, wrapping_key, recipient, why, so_pin_file, token, out } => {
+                line.words(&["key", "wrap", key]).option("for", wrapping_key).option("recipient", recipient);
+                line.option("why", why).options("so-pin-file", so_pin_file).options("token", token);
+                line.option("out", out);
+            }
+            Self::KeyUnwrap { key, from, fingerprint, token, backup, record } => {
+                line.words(&["key", "unwrap", key]).option("from", from).options("fingerprint", fingerprint);
+                line.options("token", token).options("record", record).flag("backup", *backup);
+            }
+            _ => {}
+        }
+    }
+
     /// What this program's own parser says of the arguments, if it does not take them.
     pub(super) fn fault(&self, config: &str) -> Option<String> {
         let words = std::iter::once("countersign".to_owned()).chain(self.arguments(config));
@@ -169,8 +261,17 @@ impl Action {
             | Self::KeyAttest { key, .. }
             | Self::KeyCsr { key, .. }
             | Self::KeySelfSign { key, .. }
-            | Self::KeySignIntermediate { key, .. } => Some(key),
-            Self::TokenInit { .. }
+            | Self::KeySignIntermediate { key, .. }
+            | Self::KeyWrap { key, .. }
+            | Self::KeyUnwrap { key, .. }
+            | Self::RotateStage { key, .. }
+            | Self::RotatePublish { key, .. }
+            | Self::RotateActivate { key, .. }
+            | Self::RotateCancel { key, .. }
+            | Self::RotateRetire { key, .. } => Some(key),
+            Self::KeyRecordVerify { .. }
+            | Self::KeyWrappingKey { .. }
+            | Self::TokenInit { .. }
             | Self::TokenInfo { .. }
             | Self::TokenChangePin { .. }
             | Self::Check {}
@@ -182,64 +283,29 @@ impl Action {
     /// The token in the configuration that it is about.
     pub(super) fn token(&self) -> Option<&str> {
         match self {
-            Self::TokenInit { token, .. } | Self::TokenInfo { token } | Self::TokenChangePin { token } => {
-                Some(token)
-            }
+            Self::TokenInit { token, .. }
+            | Self::TokenInfo { token }
+            | Self::TokenChangePin { token }
+            | Self::KeyWrappingKey { token, .. } => Some(token),
+            Self::KeyWrap { token, .. } | Self::KeyUnwrap { token, .. } => token.as_deref(),
             _ => None,
         }
     }
 
     /// Whether it goes through a running signer, its policy and its ledger.
     pub(super) fn asks_signer(&self) -> bool {
-        matches!(self, Self::KeyCsr { .. } | Self::KeySelfSign { .. } | Self::KeySignIntermediate { .. })
-    }
-
-    /// The file that it makes for others, whose digest the transcript has.
-    pub(super) fn out(&self) -> Option<&str> {
-        match self {
-            Self::KeyExportPublic { out, .. } => out.as_deref(),
-            Self::KeyCsr { out, .. }
-            | Self::KeySelfSign { out, .. }
-            | Self::KeySignIntermediate { out, .. } => Some(out),
-            _ => None,
-        }
-    }
-
-    /// Whether the file is made of what the command prints.
-    pub(super) fn out_is_printed(&self) -> bool {
-        matches!(self, Self::KeyExportPublic { .. })
-    }
-
-    /// Every file that must not be there before.
-    pub(super) fn makes_files(&self) -> impl Iterator<Item = &str> {
-        let secret = match self {
-            Self::TokenInit { so_pin_file, generate_pins: true, .. } => Some(so_pin_file.as_str()),
-            _ => None,
-        };
-        self.out().into_iter().chain(secret)
-    }
-
-    /// Every file that must be there, or come out of a step before.
-    pub(super) fn reads_files(&self) -> impl Iterator<Item = &str> {
-        let (one, more): (_, &[String]) = match self {
-            Self::TokenInit { so_pin_file, generate_pins: false, .. } => (vec![so_pin_file], &[]),
-            Self::KeyAttest { roots, .. } => (vec![roots], &[]),
-            Self::KeySignIntermediate { csr, public_key, .. } => {
-                (csr.iter().chain(public_key).collect(), &[])
-            }
-            Self::LedgerVerify { keys, .. } => (Vec::new(), keys),
-            _ => (Vec::new(), &[]),
-        };
-        one.into_iter().chain(more).map(String::as_str)
-    }
-
-    /// Those of them that are no secret, whose digests the operators agree to.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
-        let secret = match self {
-            Self::TokenInit { so_pin_file, .. } => Some(so_pin_file.as_str()),
-            _ => None,
-        };
-        self.reads_files().filter(move |file| Some(*file) != secret)
+        matches!(
+            self,
+            Self::KeyCsr { .. }
+                | Self::KeySelfSign { .. }
+                | Self::KeySignIntermediate { .. }
+                | Self::KeyWrap { .. }
+                | Self::RotateStage { .. }
+                | Self::RotatePublish { .. }
+                | Self::RotateActivate { .. }
+                | Self::RotateCancel { .. }
+                | Self::RotateRetire { .. }
+        )
     }
 }
 
@@ -247,11 +313,13 @@ impl Action {
 struct Line {
     words: Vec<String>,
     options: Vec<String>,
+    /// A file that is no option's value, after a sign that none follows.
+    file: Option<String>,
 }
 
 impl Line {
     fn new(config: &str) -> Self {
-        Self { words: Vec::new(), options: vec![format!("--config={config}")] }
+        Self { words: Vec::new(), options: vec![format!("--config={config}")], file: None }
     }
 
     fn words(&mut self, words: &[&str]) -> &mut Self {
@@ -269,11 +337,16 @@ impl Line {
         self
     }
 
+    fn value(&mut self, file: &str) {
+        self.file = Some(file.to_owned());
+    }
+
     fn flag(&mut self, name: &str, is_set: bool) {
         self.options.extend(is_set.then(|| format!("--{name}")));
     }
 
     fn done(self) -> Vec<String> {
-        [self.words, self.options].concat()
+        let file = self.file.into_iter().flat_map(|file| ["--".to_owned(), file]);
+        self.words.into_iter().chain(self.options).chain(file).collect()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: a plan, and the steps that were done. Out: the digest of each file that a step reads. Promised: a file that no step makes is in what
 //! the operators sign; one that a step makes is, right before another reads it, what the run that made it recorded. Secrets have no
-//! digests: what can be guessed could be found by one. What a command opens an instant later is not seen here.
+//! digests: what can be guessed could be found by one. What a command is given are copies (`copies.rs`).
 
 use std::path::{Path, PathBuf, absolute};
 
@@ -46,16 +46,16 @@ impl Plan {
         let mut read = Vec::new();
         for file in action.inputs() {
             let agreed = || self.inputs.iter().find(|input| input.what == "input" && input.path == file);
-            let known = match self.maker(Path::new(file)) {
-                Some(maker) => self.made(maker, steps)?,
+            let known = match self.maker(Path::new(&file)) {
+                Some((number, out)) => self.made((number, &out), steps)?,
                 None => agreed().cloned().with_context(|| format!("nobody agreed to {file}"))?,
             };
             read.push(known);
         }
         for file in self.configs.get(config).into_iter().flat_map(certificates) {
             // Until it is made, no step can read it.
-            if let Some(maker) = self.maker(file).filter(|_| file.exists()) {
-                read.push(self.made(maker, steps)?);
+            if let Some((number, out)) = self.maker(file).filter(|_| file.exists()) {
+                read.push(self.made((number, &out), steps)?);
             }
         }
         Ok(read)
@@ -64,7 +64,7 @@ impl Plan {
     /// The file that a step made, as it recorded it, if that is what it still is.
     fn made(&self, (number, out): (usize, &str), steps: &[Step]) -> anyhow::Result<FileDigest> {
         let runs = steps.iter().take(number).skip(number - 1).flat_map(|step| &step.runs);
-        let recorded = runs.flat_map(|run| &run.files).next_back();
+        let recorded = runs.flat_map(|run| &run.files).rfind(|file| file.path == out);
         let recorded = recorded.with_context(|| {
             format!("{out} is there, and step {number}, which makes it, is not done: move it away, or stop")
         })?;
@@ -78,12 +78,12 @@ impl Plan {
     }
 
     /// The number of the step that makes a file, and what the script calls the file there.
-    fn maker(&self, file: &Path) -> Option<(usize, &str)> {
+    fn maker(&self, file: &Path) -> Option<(usize, String)> {
         let whole = |file: &Path| absolute(self.directory().join(file)).ok();
         let wanted = whole(file)?;
-        let mut makes = self.script.steps.iter().zip(1..).filter_map(|(step, number)| match &step.work {
-            Work::Command { action, .. } => action.out().map(|out| (number, out)),
-            Work::ByHand | Work::WriteDown(_) => None,
+        let mut makes = self.script.steps.iter().zip(1..).flat_map(|(step, number)| match &step.work {
+            Work::Command { action, .. } => action.outs().into_iter().map(|out| (number, out)).collect(),
+            Work::ByHand | Work::WriteDown(_) => Vec::new(),
         });
         makes.find(|(_, out)| whole(Path::new(out)).as_ref() == Some(&wanted))
     }

@@ -84,7 +84,10 @@ fn step(out: &mut String, number: usize, step: &Step) -> std::fmt::Result {
 }
 
 fn run(out: &mut String, run: &Run) -> std::fmt::Result {
-    let status = run.status.as_deref().unwrap_or("not run");
+    let status = run.status.as_deref().unwrap_or(match run.problem {
+        Some(_) => "not run",
+        None => "not run again, for it had succeeded before",
+    });
     match &run.ended {
         Some(ended) => writeln!(out, "Began at {}, ended at {ended}: {}.\n", run.began, line(status))?,
         None => writeln!(out, "Began at {}, and was not seen to end.\n", run.began)?,

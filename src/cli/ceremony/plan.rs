@@ -87,15 +87,16 @@ impl Plan {
             let Work::Command { action, config } = &step.work else { continue };
             action.fault(config).map(&mut complain);
             for file in action.makes_files() {
-                if self.directory().join(file).symlink_metadata().is_ok() {
+                if self.directory().join(&file).symlink_metadata().is_ok() {
                     complain(format!("{file} is there already: move it away"));
                 }
-                if !made.insert(file) {
+                if made.contains(&file) {
                     complain(format!("another step makes {file}, too"));
                 }
+                made.insert(file);
             }
             for file in action.reads_files() {
-                if !made.contains(file) && !self.directory().join(file).is_file() {
+                if !made.contains(&file) && !self.directory().join(&file).is_file() {
                     complain(format!("{file} is not there, and no step before makes it"));
                 }
             }
@@ -239,7 +240,10 @@ impl Plan {
             Work::ByHand => writeln!(out, "     by hand")?,
             Work::WriteDown(what) => writeln!(out, "     by hand; to be written down: {}", shown(what))?,
             Work::Command { action, config } => {
-                writeln!(out, "     countersign {}", shown(&quoted(&action.arguments(config))))?;
+                let to = action.printed_to();
+                let to = to.map_or_else(String::new, |file| format!(" > {}", quoted(&[file.to_owned()])));
+                let command = quoted(&action.arguments(config)) + &to;
+                writeln!(out, "     countersign {}", shown(&command))?;
                 match (action.asks_signer(), self.script.signer) {
                     (true, Signer::Start) => {
                         writeln!(

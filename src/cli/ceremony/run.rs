@@ -143,8 +143,7 @@ impl Ceremony {
         match &step.work {
             Work::ByHand => self.confirm(number, "when it is done")?,
             Work::WriteDown(what) => {
-                let written = self.written(what)?;
-                self.confirm(number, "if it is done, and that is right")?;
+                let written = self.written(number, what)?;
                 self.entry(at, |entry| entry.written = Some(written))?;
             }
             Work::Command { action, config } => {
@@ -155,14 +154,17 @@ impl Ceremony {
         self.entry(at, |entry| entry.done = Some(now()))
     }
 
-    /// Runs a step's command until it succeeds, or somebody has had enough.
+    /// Runs a step's command until it succeeds and what it made is seen, or somebody has had enough.
     fn command(&mut self, at: usize, action: &Action, config: &str) -> Result<(), Halt> {
+        let mut printed = None;
         loop {
             self.entry(at, |entry| entry.runs.push(Run { began: now(), ..Run::default() }))?;
             let screen = self.terminal.writer().context("the terminal is gone")?;
             let mut run = Run { began: now(), ..Run::default() };
             let steps = &self.transcript.steps;
-            let made = Attempt { plan: &self.plan, action, config, steps, screen }.make(&mut run);
+            let (plan, directory, printed) = (&self.plan, self.directory.path(), &mut printed);
+            let attempt = Attempt { plan, action, config, directory, steps, screen, printed };
+            let made = attempt.make(&mut run);
             let problem = run.problem.clone();
             self.transcript.keys.extend(made);
             self.entry(at, |entry| {
@@ -182,11 +184,25 @@ impl Ceremony {
         Ok(())
     }
 
-    fn written(&mut self, what: &str) -> Result<String, Stop> {
+    /// What people type, once they have seen it and say that it is right.
+    fn written(&mut self, number: usize, what: &str) -> Result<String, Stop> {
         loop {
             let written = self.terminal.ask(&format!("{}:", shown(what)))?;
-            if super::script::is_line(&written) {
+            if super::script::is_line(&written) && self.is_right(number, &written)? {
                 return Ok(written);
+            }
+        }
+    }
+
+    fn is_right(&mut self, number: usize, written: &str) -> Result<bool, Stop> {
+        self.terminal.say(&format!("to be written down: {}", shown(written)));
+        let question =
+            format!("type {number} if it is done, and that is right, or `again` to type it anew, or `stop`:");
+        loop {
+            match self.terminal.ask(&question)? {
+                answer if answer == number.to_string() => return Ok(true),
+                answer if answer == "again" => return Ok(false),
+                _ => {}
             }
         }
     }

@@ -1,7 +1,8 @@
 //! A step that this program does: one run of one command, watched and written down.
 //!
 //! In: a command, and what was agreed to. Out: a [`Run`]. The command is this very program again, with the terminal for PINs, which it
-//! asks for there and shows nobody; what it prints is shown as it comes, and kept.
+//! asks for there and shows nobody; what it prints is shown as it comes, and kept. Promised: a command that has succeeded is not run again,
+//! for what it made is there; only what is done with that is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -13,6 +14,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::action::Action;
+use super::copies::Copies;
 use super::plan::{PROGRAM, Plan, digest_of};
 use super::script::Signer;
 use super::signer::RunningSigner;
@@ -23,10 +25,14 @@ pub(super) struct Attempt<'a> {
     pub(super) plan: &'a Plan,
     pub(super) action: &'a Action,
     pub(super) config: &'a str,
+    /// The ceremony's directory.
+    pub(super) directory: &'a Path,
     /// What was done before, which says what files were made.
     pub(super) steps: &'a [Step],
     /// The terminal.
     pub(super) screen: File,
+    /// What the command printed, once it has succeeded.
+    pub(super) printed: &'a mut Option<String>,
 }
 
 /// What a command printed, and how it ended.
@@ -37,8 +43,8 @@ struct Said {
 }
 
 impl Attempt<'_> {
-    /// Runs it, and fills in `run`; the key that was made, if one was.
-    pub(super) fn make(&self, run: &mut Run) -> Option<NewKey> {
+    /// Runs it unless it has succeeded before, and fills in `run`; the key that was made, if one was.
+    pub(super) fn make(mut self, run: &mut Run) -> Option<NewKey> {
         let made = self.try_make(run);
         run.ended = Some(now());
         made.unwrap_or_else(|error| {
@@ -47,23 +53,42 @@ impl Attempt<'_> {
         })
     }
 
-    fn try_make(&self, run: &mut Run) -> anyhow::Result<Option<NewKey>> {
+    fn try_make(&mut self, run: &mut Run) -> anyhow::Result<Option<NewKey>> {
         self.unchanged()?;
+        if self.printed.is_none() {
+            self.once(run)?;
+        }
+        if let Some(out) = self.action.printed_to() {
+            self.write(out)?;
+        }
+        for out in self.action.outs() {
+            let path = self.plan.directory().join(&out);
+            run.files.push(digest_of("output", &out, &path).map_err(anyhow::Error::msg)?);
+        }
+        self.action.makes().map(|name| self.new_key(name)).transpose()
+    }
+
+    /// The command itself, with a signer beside it if it asks one.
+    fn once(&mut self, run: &mut Run) -> anyhow::Result<()> {
         run.inputs = self.plan.read_by(self.action, self.config, self.steps)?;
         let starts = self.action.asks_signer() && self.plan.script.signer == Signer::Start;
         let signer = starts.then(|| RunningSigner::start(self.plan.directory(), self.config)).transpose()?;
-        let said = self.run(&self.action.arguments(self.config));
+        let copies = Copies::make(self.action, self.plan.directory(), &run.inputs, self.directory);
+        let said = copies.and_then(|copies| {
+            let action = self.action.reading(&|file| copies.path(file).display().to_string());
+            self.run(&action.arguments(self.config))
+        });
         // It is stopped whatever the command came to.
         let log = signer.map(RunningSigner::stop).transpose();
         let said = said?;
         run.status = Some(said.status.to_string());
         (run.output, run.errors) = (said.output, said.errors);
+        if said.status.success() {
+            *self.printed = Some(run.output.clone());
+        }
         run.signer_log = log?;
         ensure!(said.status.success(), "countersign {} ended with {}", self.command_words(), said.status);
-        if let Some(out) = self.action.out() {
-            self.keep(out, run)?;
-        }
-        self.action.makes().map(|name| self.new_key(name)).transpose()
+        Ok(())
     }
 
     /// Whether the program, the modules, the configurations and the files that no step makes are what the operators agreed to.
@@ -101,18 +126,19 @@ impl Attempt<'_> {
         Ok(Said { status: child.wait()?, output, errors })
     }
 
-    /// Makes the file of what was printed, if the command does not, and has its digest.
-    fn keep(&self, out: &str, run: &mut Run) -> anyhow::Result<()> {
+    /// Makes the file of what was printed, unless an earlier run of this step has.
+    fn write(&self, out: &str) -> anyhow::Result<()> {
         let path = self.plan.directory().join(out);
-        if self.action.out_is_printed() {
-            let made = OpenOptions::new().write(true).create_new(true).open(&path);
-            let written = made.and_then(|mut file| {
-                file.write_all(run.output.as_bytes())?;
-                file.sync_all()
-            });
-            written.with_context(|| format!("cannot make {out}"))?;
+        let printed = self.printed.as_deref().unwrap_or_default();
+        let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(_) if std::fs::read(&path).is_ok_and(|there| there == printed.as_bytes()) => return Ok(()),
+            made => made.with_context(|| format!("cannot make {out}"))?,
+        };
+        if let Err(error) = file.write_all(printed.as_bytes()).and_then(|()| file.sync_all()) {
+            // Half a file would be in the way of the next try.
+            let _ = std::fs::remove_file(&path);
+            return Err(error).with_context(|| format!("cannot write {out}"));
         }
-        run.files.push(digest_of("output", out, Path::new(&path)).map_err(anyhow::Error::msg)?);
         Ok(())
     }
 

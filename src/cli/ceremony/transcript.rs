@@ -114,7 +114,7 @@ pub(super) struct Run {
     pub(super) inputs: Vec<FileDigest>,
     /// Nothing if the ceremony was killed meanwhile.
     pub(super) ended: Option<String>,
-    /// How the command ended: `exit status: 0`; nothing if it was not run.
+    /// How the command ended: `exit status: 0`; nothing if it was not run, or not again, for it had succeeded before.
     pub(super) status: Option<String>,
     pub(super) output: String,
     pub(super) errors: String,

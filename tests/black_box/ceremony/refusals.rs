@@ -14,11 +14,11 @@ use super::{DIRECTORY, alice_and_bob, confirm, hold, recorded, short, site, tran
 use crate::site::{Site, USER_CA, text};
 use crate::terminal::Terminal;
 
-const BY_HAND: &str = "[[step]]\ntext = \"Do it.\"\n";
+pub(super) const BY_HAND: &str = "[[step]]\ntext = \"Do it.\"\n";
 const PRESENCE: &str = "presence@ceremony.countersign";
 
 /// A site with a token and a user CA beside the operators.
-fn served_site() -> Site {
+pub(super) fn served_site() -> Site {
     let site = site();
     site.configure(&format!("{}{USER_CA}", site.base_config()));
     let so_pin = site.path("so-pin");

@@ -20,23 +20,20 @@ use crate::v1::operator_client::OperatorClient;
 use crate::v1::sign_stream_response::Result as Outcome;
 use crate::v1::signer_client::SignerClient;
 use crate::v1::{
-    Bundle, ConsistencyProof, Entry, FindEntriesRequest, FindEntriesResponse, GetBundleRequest,
-    GetCheckpointRequest, GetCrlNumberRequest, GetKeyRequest, GetLinesRequest, GetTreeRequest,
-    InclusionProof, Key, Line, ListEntriesRequest, ListEntriesResponse, ListKeysRequest,
-    ListRevocationsRequest, ListRevocationsResponse, ListRevokedRequest, ListRevokedResponse,
-    ProveConsistencyRequest, ProveInclusionRequest, Receipt, RecordCeremonyRequest, RecordKeyDeletionRequest,
-    RecordKeyRequest, RecordKeyResponse, RecordKeyWrappingRequest, RevokeRequest, RevokeResponse,
-    RotateRequest, RotateResponse, SignRequest, SignResponse, SignStreamResponse, ThawRequest, Tree,
-    WatchRequest, WatchResponse,
+    Bundle, GetBundleRequest, GetKeyRequest, Key, ListKeysRequest, SignRequest, SignResponse,
+    SignStreamResponse,
 };
 
 mod error;
 mod health;
+mod ledger;
+mod operator;
 mod shown;
 mod tls;
 
 pub use error::{CallError, ConnectError};
 pub use health::{Health, HealthChanges, HealthOf};
+pub use ledger::NewEntries;
 pub use tls::{Input, Tls, TlsError};
 
 /// How long a connection may take to be made, TLS handshake included.
@@ -64,10 +61,6 @@ pub struct Answer {
     /// What became of it.
     pub result: Result<SignResponse, CallError>,
 }
-
-/// A ledger's entries, as they become durable.
-#[derive(Debug)]
-pub struct NewEntries(Streaming<WatchResponse>);
 
 /// A stream's answers, in the order in which they finish.
 #[derive(Debug)]
@@ -172,166 +165,6 @@ impl Client {
         Ok(self.inner.clone().get_bundle(request).await?.into_inner())
     }
 
-    /// As the signer's operator, over its Unix socket: lets a caller use a key again that it was frozen for. Where that is recorded.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `NOT_FROZEN` if there is nothing to thaw.
-    pub async fn thaw(&self, request: ThawRequest) -> Result<Receipt, CallError> {
-        let response = self.operator.clone().thaw(self.timed(request)).await?;
-        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
-    }
-
-    /// As the signer's operator, over its Unix socket: takes certificates back, for ever.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `NOTHING_TO_REVOKE` if the ledger has no such certificate.
-    pub async fn revoke(&self, request: RevokeRequest) -> Result<RevokeResponse, CallError> {
-        Ok(self.operator.clone().revoke(self.timed(request)).await?.into_inner())
-    }
-
-    /// As the signer's operator, over its Unix socket: has it recorded that a key is about to be deleted from its token. Where that
-    /// is recorded.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `KEY_IN_SERVICE` if the signer uses the key.
-    pub async fn record_key_deletion(&self, request: RecordKeyDeletionRequest) -> Result<Receipt, CallError> {
-        let response = self.operator.clone().record_key_deletion(self.timed(request)).await?;
-        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
-    }
-
-    /// As the signer's operator, over its Unix socket: takes a step by which one CA key takes the place of another.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `ROTATION_OUT_OF_ORDER` if another step is next.
-    pub async fn rotate(&self, request: RotateRequest) -> Result<RotateResponse, CallError> {
-        Ok(self.operator.clone().rotate(self.timed(request)).await?.into_inner())
-    }
-
-    /// As the signer's operator, over its Unix socket: how the line of this key stands, or each line if none is named.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `NO_SUCH_LINE` if the key is in no line.
-    pub async fn lines(&self, key: &str) -> Result<Vec<Line>, CallError> {
-        let request = self.timed(GetLinesRequest { key: key.to_owned() });
-        Ok(self.operator.clone().get_lines(request).await?.into_inner().lines)
-    }
-
-    /// As the signer's operator, over its Unix socket: has it recorded that a key ceremony was held. Where that is recorded.
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn record_ceremony(&self, request: RecordCeremonyRequest) -> Result<Receipt, CallError> {
-        let response = self.operator.clone().record_ceremony(self.timed(request)).await?;
-        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
-    }
-
-    /// As the operator of a signer on this host: has it record how a key came into its token.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `KEY_RECORD_INVALID` if the key did not sign that record.
-    pub async fn record_key(&self, request: RecordKeyRequest) -> Result<RecordKeyResponse, CallError> {
-        Ok(self.operator.clone().record_key(self.timed(request)).await?.into_inner())
-    }
-
-    /// As the signer's operator, over its Unix socket: has it recorded that a key is about to be wrapped for another token. Where that is
-    /// recorded.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `KEY_WRAPPING_INVALID` if the request says too little.
-    pub async fn record_key_wrapping(&self, request: RecordKeyWrappingRequest) -> Result<Receipt, CallError> {
-        let response = self.operator.clone().record_key_wrapping(self.timed(request)).await?;
-        response.into_inner().receipt.ok_or_else(CallError::empty_answer)
-    }
-
-    /// As a reader of the ledger: its size and root.
-    ///
-    /// # Errors
-    /// [`CallError`], with code UNIMPLEMENTED for somebody who is no reader.
-    pub async fn ledger_tree(&self, request: GetTreeRequest) -> Result<Tree, CallError> {
-        Ok(self.ledger.clone().get_tree(self.timed(request)).await?.into_inner())
-    }
-
-    /// As a reader of the ledger: its newest signed checkpoint, the bytes of a note. Nothing here verifies it.
-    ///
-    /// # Errors
-    /// [`CallError`], with reason `CHECKPOINTS_OFF` or `NO_CHECKPOINT_YET` if there is none.
-    pub async fn checkpoint(&self) -> Result<Vec<u8>, CallError> {
-        let response = self.ledger.clone().get_checkpoint(self.timed(GetCheckpointRequest {})).await?;
-        Ok(response.into_inner().note.into())
-    }
-
-    /// As a reader of the ledger: the number of the newest CRL of the key whose SPKI has this SHA-256, big-endian.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_tree`].
-    pub async fn crl_number(&self, spki_sha256: [u8; 32]) -> Result<Option<Vec<u8>>, CallError> {
-        let request = GetCrlNumberRequest { spki_sha256: spki_sha256.to_vec().into() };
-        let response = self.ledger.clone().get_crl_number(self.timed(request)).await?;
-        Ok(response.into_inner().number.map(Into::into))
-    }
-
-    /// As a reader of the ledger: some of the certificates that a CRL of now has to name.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_tree`].
-    pub async fn list_revoked(&self, request: ListRevokedRequest) -> Result<ListRevokedResponse, CallError> {
-        Ok(self.ledger.clone().list_revoked(self.timed(request)).await?.into_inner())
-    }
-
-    /// As a reader of the ledger: some of the revocations of all logs of its database.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_tree`].
-    pub async fn list_revocations(
-        &self,
-        request: ListRevocationsRequest,
-    ) -> Result<ListRevocationsResponse, CallError> {
-        Ok(self.ledger.clone().list_revocations(self.timed(request)).await?.into_inner())
-    }
-
-    /// As a reader of the ledger: entries from an index on.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_tree`].
-    pub async fn list_entries(&self, request: ListEntriesRequest) -> Result<ListEntriesResponse, CallError> {
-        Ok(self.ledger.clone().list_entries(self.timed(request)).await?.into_inner())
-    }
-
-    /// As a reader of the ledger: some of the entries that a filter lets pass, newest first.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_tree`].
-    pub async fn find_entries(&self, request: FindEntriesRequest) -> Result<FindEntriesResponse, CallError> {
-        Ok(self.ledger.clone().find_entries(self.timed(request)).await?.into_inner())
-    }
-
-    /// As a reader of the ledger: the proof that an entry is in it. Nothing is checked here.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_tree`], and with reason `NO_SUCH_ENTRY`.
-    pub async fn prove_inclusion(&self, request: ProveInclusionRequest) -> Result<InclusionProof, CallError> {
-        Ok(self.ledger.clone().prove_inclusion(self.timed(request)).await?.into_inner())
-    }
-
-    /// As a reader of the ledger: the proof that it continues what it was. Nothing is checked here.
-    ///
-    /// # Errors
-    /// As [`Self::prove_inclusion`].
-    pub async fn prove_consistency(
-        &self,
-        request: ProveConsistencyRequest,
-    ) -> Result<ConsistencyProof, CallError> {
-        Ok(self.ledger.clone().prove_consistency(self.timed(request)).await?.into_inner())
-    }
-
-    /// As a reader of the ledger: entries from `from` on, or the next to come, as they become durable; no deadline holds for it.
-    ///
-    /// # Errors
-    /// As [`Self::ledger_tree`].
-    pub async fn watch_ledger(&self, from: Option<u64>) -> Result<NewEntries, CallError> {
-        Ok(NewEntries(self.ledger.clone().watch(WatchRequest { from }).await?.into_inner()))
-    }
-
     fn timed<M>(&self, message: M) -> Request<M> {
         let mut request = message.into_request();
         if let Some(deadline) = self.deadline {
@@ -348,16 +181,6 @@ fn within(deadline: Option<Duration>, mut request: SignRequest) -> SignRequest {
         request.timeout_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX).max(1);
     }
     request
-}
-
-impl NewEntries {
-    /// The next entries, at least one; none once the signer stops.
-    ///
-    /// # Errors
-    /// [`CallError`] if the call broke.
-    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, CallError> {
-        Ok(self.0.message().await?.map(|response| response.entries))
-    }
 }
 
 impl Answers {

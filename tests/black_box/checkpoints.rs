@@ -69,17 +69,21 @@ fn newest(site: &Site, key: &VerifierKey) -> Checkpoint {
 
 /// Waits for one of `size` entries at least.
 fn wait_for(site: &Site, key: &VerifierKey, entries: u64) -> Checkpoint {
+    until_file(site, || Some(newest(site, key)).filter(|found| found.size() >= entries))
+}
+
+/// Waits until a file that is put into the site's directory has what is looked for.
+pub fn until_file<T>(site: &Site, found: impl Fn() -> Option<T>) -> T {
     let since = Instant::now();
     let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
     inotify::add_watch(&changes, site.dir(), inotify::WatchFlags::MOVED_TO).unwrap();
     loop {
-        let found = newest(site, key);
-        if found.size() >= entries {
+        if let Some(found) = found() {
             return found;
         }
         let patience = PATIENCE.saturating_sub(since.elapsed()).try_into().unwrap();
         let comes = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&patience)).unwrap();
-        assert_eq!(comes, 1, "{} of {entries} entries", found.size());
+        assert_eq!(comes, 1, "no file came that has it");
         // Whatever it was: the file is read again.
         rustix::io::read(&changes, &mut [0_u8; 4096]).unwrap();
     }

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
+use crate::checkpoints::until_file;
 use crate::site::{Daemon, FRONT_END, PATIENCE, Site, USER_CA, key_sections, now, request, text};
 
 #[path = "witness/server.rs"]
@@ -78,14 +79,7 @@ impl Seen {
 
     /// The checkpoint that has its quorum, once it is of so many entries at least.
     fn cosigned(&self, entries: u64) -> (Checkpoint, Note) {
-        let since = Instant::now();
-        loop {
-            if let Some(found) = self.newest_cosigned().filter(|(found, _)| found.size() >= entries) {
-                return found;
-            }
-            assert!(since.elapsed() < PATIENCE, "no checkpoint of {entries} entries is cosigned");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until_file(&self.site, || self.newest_cosigned().filter(|(found, _)| found.size() >= entries))
     }
 
     fn newest_cosigned(&self) -> Option<(Checkpoint, Note)> {

@@ -7,10 +7,14 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use countersign_tbs::TbsKind;
 use test_postgres::{Cut, Proxy, Server};
 
+use super::step::MOST_AHEAD;
 use super::*;
 use crate::caller::Caller;
 use crate::key::{OutOfTurn, PublicKey, Scheme};
+use crate::ledger::entry::{RotationStep, UnixMillis};
 use crate::ledger::fixture::{CONFIG, Fixture, use_database};
+use crate::ledger::rotation::Stage;
+use crate::ledger::{Receipt, Rotation};
 
 const CERTIFICATE: TbsKind = TbsKind::SshCertificate;
 
@@ -63,7 +67,7 @@ impl Desk {
 
 async fn step(rotations: &Rotations, key: &str, step: RotationStep) -> Result<Receipt, StepError> {
     let by = Caller::from_uid(0).name().clone();
-    let wanted = Wanted { key: key.to_owned(), step, by, why: "a test".to_owned() };
+    let wanted = StepRequest { key: key.to_owned(), step, by, why: "a test".to_owned() };
     rotations.step(wanted, async |_: &Arc<Key>| Ok::<(), StepError>(())).await
 }
 

@@ -14,7 +14,7 @@ use super::{Operator, is_line, who};
 use crate::caller::CallerName;
 use crate::key::{Key, UnixTime};
 use crate::ledger::entry::{RotationStep, UnixMillis};
-use crate::rotation::Wanted;
+use crate::rotation::StepRequest;
 
 impl Operator {
     pub(super) async fn rotated(
@@ -56,7 +56,7 @@ impl Operator {
     }
 }
 
-fn wanted(by: CallerName, request: v1::RotateRequest) -> Result<Wanted, RotationFault> {
+fn wanted(by: CallerName, request: v1::RotateRequest) -> Result<StepRequest, RotationFault> {
     let (step, at) = (request.step(), request.at_ms);
     let v1::RotateRequest { key, why, force, .. } = request;
     let step = match step {
@@ -72,7 +72,7 @@ fn wanted(by: CallerName, request: v1::RotateRequest) -> Result<Wanted, Rotation
     if misplaced || !is_line(&why) {
         return Err(RotationFault::Invalid);
     }
-    Ok(Wanted { key, step, by, why })
+    Ok(StepRequest { key, step, by, why })
 }
 
 #[cfg(test)]

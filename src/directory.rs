@@ -11,6 +11,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+pub(crate) mod whole_file;
+
 /// Makes one.
 ///
 /// # Errors

@@ -33,3 +33,4 @@ pub mod cli;
 
 mod causes;
 mod directory;
+mod secret_file;

@@ -4,12 +4,11 @@
 //! `NAME.trusted_user_ca_keys`, `NAME.known_hosts` or `NAME.pem`. Promised: a reader finds the old text or the new one, whole; what
 //! cannot be written is said once, in the log and by the health, and tried again; nobody who wants a signature waits for it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
+use crate::directory::whole_file::{self, Ownership};
 use crate::key::{KeyName, KeyPurpose, UnixTime};
 use crate::rotation::{Bundle, Line, Rotations, Writing};
 
@@ -82,25 +81,16 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     if fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    let (directory, name) = (path.parent().unwrap_or(Path::new(".")), path.file_name().unwrap_or_default());
-    let new = directory.join(format!(".{}.new", name.to_string_lossy()));
-    // One that a crash has left, or a link that somebody has put there, is not written through.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
-    // It is for everybody, whatever the umask says.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(directory)?.sync_all()
+    // It is for everybody.
+    whole_file::replace(path, text.as_bytes(), Ownership::Own(0o644))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs::File;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

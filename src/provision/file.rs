@@ -3,15 +3,16 @@
 //! In: a record, or paths. Out: files that are whole or not there; or a record whose signature was verified. No file is read further
 //! than the longest record, and nothing is waited for.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use super::{MAX_LEN, MAX_SIGNATURE, RecordError, SignedRecord};
 use crate::directory;
+use crate::directory::whole_file::{self, Ownership};
 use crate::ledger::entry::sha256;
 use crate::token::pkcs11::key::hex;
 
@@ -111,22 +112,6 @@ fn read_up_to(path: &Path, limit: usize) -> Result<Vec<u8>, RecordError> {
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let unfinished = PathBuf::from(unfinished);
-    let write = || -> io::Result<()> {
-        // No other user's link is followed: the directory may be the signer's, and this root's.
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.set_permissions(fs::Permissions::from_mode(0o644))?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(|source| RecordError::Io { path: path.to_owned(), source })
+    let written = whole_file::replace(path, bytes, Ownership::Own(0o644));
+    written.map_err(|source| RecordError::Io { path: path.to_owned(), source })
 }

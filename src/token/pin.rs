@@ -5,7 +5,7 @@
 //! whether somebody has changed it since.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::latch::PinMark;
+use crate::secret_file::{self, Unusable};
 
 pub(crate) mod source;
 pub(crate) mod stage;
@@ -93,25 +94,13 @@ impl Pin {
     }
 
     fn read_of_mode(path: &Path, allowed: u32) -> Result<Self, PinFileError> {
-        let open = |cause| PinFileError::Open { path: path.to_owned(), cause };
-        let content = || PinFileError::Content { path: path.to_owned() };
-        // Asked before opening, because opening a FIFO waits for somebody to write into it.
-        if !fs::metadata(path).map_err(open)?.is_file() {
-            return Err(content());
+        let path = || path.to_owned();
+        match secret_file::read(&path(), allowed, MAX_LEN) {
+            Ok(bytes) => Ok(Self::hold(bytes)),
+            Err(Unusable::Open(cause)) => Err(PinFileError::Open { path: path(), cause }),
+            Err(Unusable::Mode(mode)) => Err(PinFileError::Mode { path: path(), mode }),
+            Err(Unusable::Content) => Err(PinFileError::Content { path: path() }),
         }
-        let file = File::open(path).map_err(open)?;
-        let mode = file.metadata().map_err(open)?.mode() & 0o7777;
-        if mode & !allowed != 0 {
-            return Err(PinFileError::Mode { path: path.to_owned(), mode });
-        }
-        // Of such a capacity that reading does not move it and leave a copy behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-        file.take(MAX_LEN + 2).read_to_end(&mut bytes).map_err(open)?;
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        }
-        let fits = u64::try_from(bytes.len()).is_ok_and(|len| (1..=MAX_LEN).contains(&len));
-        if fits { Ok(Self::hold(bytes)) } else { Err(content()) }
     }
 
     /// Stands for one that somebody types at the token's own pad, and that nobody has here. No other PIN is empty.

@@ -18,9 +18,9 @@ use crate::caller::CallerName;
 use crate::cli::init::{Name, plan::note};
 use crate::cli::key::certify::section;
 use crate::cli::signing::{Signed, Signing};
-use crate::cli::token::set_pin_source::replace;
 use crate::cli::{Faults, Usage, fresh};
 use crate::config::Config;
+use crate::directory::whole_file::{self, Ownership};
 use crate::key::{KeyCertificate, KeyPurpose, read_certificate};
 
 /// Who is to call, and what they may have signed.
@@ -130,7 +130,8 @@ impl Addition {
         let written = make(&files.directory)
             .and_then(|()| files.write(subject, signed, &self.certificate))
             .and_then(|()| {
-                let replaced = replace(&existing.path, self.changed.text.as_bytes());
+                let replaced =
+                    whole_file::replace(&existing.path, self.changed.text.as_bytes(), Ownership::Kept);
                 replaced.with_context(|| format!("{path} cannot be replaced"))
             });
         written.with_context(|| {

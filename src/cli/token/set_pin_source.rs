@@ -3,11 +3,10 @@
 //! In: the configuration's text. Out: the same text with one value, or one key and its value, replaced; every other byte stays, comments
 //! too. What would be no configuration any more is not written. No PIN is tried and none is moved.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use toml::de::DeTable;
@@ -15,6 +14,7 @@ use toml::de::DeTable;
 use super::find;
 use crate::cli::Faults;
 use crate::config::Config;
+use crate::directory::whole_file::{self, Ownership};
 
 /// Which token, and where its PIN is from now on.
 #[derive(clap::Args)]
@@ -67,7 +67,8 @@ pub(super) fn run(args: &SetPinSourceArgs) -> anyhow::Result<()> {
     if source.own().is_some() || source.exists() {
         source.read().context("nothing was changed")?;
     }
-    replace(&path, changed.as_bytes()).with_context(|| format!("{} cannot be replaced", path.display()))?;
+    whole_file::replace(&path, changed.as_bytes(), Ownership::Kept)
+        .with_context(|| format!("{} cannot be replaced", path.display()))?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}: token {} has its PIN in {source}", path.display(), args.name)?;
     writeln!(
@@ -90,28 +91,4 @@ fn place(text: &str, token: &str) -> Option<Range<usize>> {
         ["pin_file", "pin_credential", "pin_pad"].into_iter().find_map(|key| section.get_key_value(key));
     let (key, value) = entry?;
     Some(key.span().start..value.span().end)
-}
-
-/// Puts a new file in the place of the old one, with its owner and mode.
-pub(in crate::cli) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let old = fs::metadata(path)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    let written = (|| {
-        let made = file.metadata()?;
-        if (old.uid(), old.gid()) != (made.uid(), made.gid()) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
 }

@@ -4,11 +4,11 @@
 //! and its bytes again. Not done here: verifying it; comparing it with the log.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::directory::whole_file::{self, Ownership};
 use crate::ledger::note::MAX_LEN;
 
 /// Where it is if the configuration does not say.
@@ -30,13 +30,7 @@ pub(in crate::ledger) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// Puts `note` in place of the file at `path`; returns once the disk has it. Everybody may read it: it is made to be given away.
 pub(in crate::ledger) fn write(path: &Path, note: &str) -> io::Result<()> {
-    let new = with_suffix(path, ".new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
-    file.write_all(note.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    let directory = path.parent().filter(|directory| *directory != Path::new(""));
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    whole_file::replace(path, note.as_bytes(), Ownership::Own(0o644))
 }
 
 /// The path with `suffix` after its name.

@@ -4,15 +4,15 @@
 //! for each connection, so that it can be changed. Over a network there is TLS, and the server's certificate is verified; and a
 //! password goes over no TCP without it, for on loopback any user of the host can wait for it.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use zeroize::Zeroizing;
+
+use crate::secret_file::{self, Unusable};
 
 /// The keys of `[ledger]` that are about PostgreSQL, checked.
 #[derive(Clone, Debug)]
@@ -187,30 +187,21 @@ fn is_local(host: &Host) -> bool {
 
 /// The bytes of a file of mode 0600 or stricter; one trailing newline is no part of the password.
 fn read_password(path: &Path) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
-    let open = |cause| PasswordError::Open { path: path.to_owned(), cause };
-    let content = || PasswordError::Content { path: path.to_owned() };
-    // Asked before opening, because opening a FIFO waits for somebody to write into it.
-    if !fs::metadata(path).map_err(open)?.is_file() {
-        return Err(content());
-    }
-    let file = File::open(path).map_err(open)?;
-    let mode = file.metadata().map_err(open)?.mode() & 0o7777;
-    if mode & !0o600 != 0 {
-        return Err(PasswordError::Mode { path: path.to_owned(), mode });
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-    file.take(MAX_PASSWORD + 2).read_to_end(&mut bytes).map_err(open)?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    let fits = u64::try_from(bytes.len()).is_ok_and(|len| (1..=MAX_PASSWORD).contains(&len));
-    if fits { Ok(bytes) } else { Err(content()) }
+    secret_file::read(path, 0o600, MAX_PASSWORD).map_err(|why| {
+        let path = path.to_owned();
+        match why {
+            Unusable::Open(cause) => PasswordError::Open { path, cause },
+            Unusable::Mode(mode) => PasswordError::Mode { path, mode },
+            Unusable::Content => PasswordError::Content { path },
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

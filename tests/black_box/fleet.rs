@@ -34,6 +34,13 @@ struct Load {
     stop: Arc<AtomicBool>,
 }
 
+/// Both signers under load, and all that their callers were given.
+struct Busy {
+    signers: [Daemon; 2],
+    loads: [Load; 2],
+    answers: Vec<v1::SignResponse>,
+}
+
 impl Fleet {
     fn new(connection: &str) -> Self {
         let fleet = Self { site: Site::new(USER_CA) };
@@ -115,6 +122,25 @@ impl Fleet {
         Load { answers, refused, stop }
     }
 
+    /// Starts both signers, and loads them.
+    async fn busy(&self) -> Busy {
+        let signers = [self.serve(0), self.serve(1)];
+        let loads = [self.load(&signers[0], 1).await, self.load(&signers[1], 2).await];
+        Busy { signers, loads, answers: Vec::new() }
+    }
+
+    /// Has callers finish, stops both signers, and looks at what was answered.
+    async fn finish(&self, busy: Busy) {
+        let Busy { signers, loads, mut answers } = busy;
+        for load in loads {
+            load.end(&mut answers).await;
+        }
+        for signer in signers {
+            assert_eq!(signer.stop().0.code(), Some(0));
+        }
+        self.check(&answers);
+    }
+
     /// Every answer has its intent in the log that its receipt names, no index is given twice, and each log verifies.
     fn check(&self, answers: &[v1::SignResponse]) {
         let logs: BTreeMap<&str, Vec<Entry>> =
@@ -129,6 +155,29 @@ impl Fleet {
         }
         for signer in 0..2 {
             self.run_ok(signer, &["ledger", "verify", "--accept-uncovered"]);
+        }
+    }
+}
+
+impl Busy {
+    /// So many answers more of each.
+    async fn wait_for(&mut self, count: usize) {
+        for load in &mut self.loads {
+            load.wait_for(count, &mut self.answers).await;
+        }
+    }
+
+    /// Until each refuses somebody.
+    async fn wait_for_refusals(&mut self) {
+        for load in &mut self.loads {
+            load.wait_for_refusal(&mut self.answers).await;
+        }
+    }
+
+    /// What has come until now: whoever waits then waits for what comes later.
+    fn drain(&mut self) {
+        for load in &mut self.loads {
+            load.drain(&mut self.answers);
         }
     }
 }
@@ -169,23 +218,19 @@ impl Load {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_signer_leaves_the_other_at_work_and_comes_back_whole() {
     let fleet = Fleet::new(&Server::shared().database().connection());
-    let (one, two) = (fleet.serve(0), fleet.serve(1));
-    let (mut first, mut second) = (fleet.load(&one, 1).await, fleet.load(&two, 2).await);
-    let mut answers = Vec::new();
-    first.wait_for(100, &mut answers).await;
-    second.wait_for(100, &mut answers).await;
+    let mut busy = fleet.busy().await;
+    busy.wait_for(100).await;
+    let [one, two] = busy.signers;
+    let [first, mut second] = busy.loads;
     one.kill();
-    second.drain(&mut answers);
-    second.wait_for(200, &mut answers).await;
-    first.end(&mut answers).await;
+    second.drain(&mut busy.answers);
+    second.wait_for(200, &mut busy.answers).await;
+    first.end(&mut busy.answers).await;
     let one = fleet.serve(0);
-    let mut first = fleet.load(&one, 3).await;
-    first.wait_for(100, &mut answers).await;
-    second.wait_for(100, &mut answers).await;
-    first.end(&mut answers).await;
-    second.end(&mut answers).await;
-    assert_eq!((one.stop().0.code(), two.stop().0.code()), (Some(0), Some(0)));
-    fleet.check(&answers);
+    let first = fleet.load(&one, 3).await;
+    let mut busy = Busy { signers: [one, two], loads: [first, second], ..busy };
+    busy.wait_for(100).await;
+    fleet.finish(busy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,25 +345,16 @@ async fn a_krl_has_what_either_signer_revoked_of_what_either_signed() {
 async fn a_database_that_restarts_under_load_releases_nothing_and_service_returns() {
     let server = Server::start(&[]);
     let fleet = Fleet::new(&server.database().connection());
-    let (one, two) = (fleet.serve(0), fleet.serve(1));
-    let (mut first, mut second) = (fleet.load(&one, 1).await, fleet.load(&two, 2).await);
-    let mut answers = Vec::new();
+    let mut busy = fleet.busy().await;
     for stop in [Stop::Immediate, Stop::Fast] {
-        first.wait_for(100, &mut answers).await;
-        second.wait_for(100, &mut answers).await;
+        busy.wait_for(100).await;
         server.stop(stop);
-        first.wait_for_refusal(&mut answers).await;
-        second.wait_for_refusal(&mut answers).await;
-        first.drain(&mut answers);
-        second.drain(&mut answers);
+        busy.wait_for_refusals().await;
+        busy.drain();
         server.run();
     }
-    first.wait_for(100, &mut answers).await;
-    second.wait_for(100, &mut answers).await;
-    first.end(&mut answers).await;
-    second.end(&mut answers).await;
-    assert_eq!((one.stop().0.code(), two.stop().0.code()), (Some(0), Some(0)));
-    fleet.check(&answers);
+    busy.wait_for(100).await;
+    fleet.finish(busy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,23 +376,14 @@ async fn a_stand_by_that_is_promoted_has_what_was_released_and_signers_find_it()
         database.name()
     );
     let fleet = Fleet::new(&connection);
-    let (one, two) = (fleet.serve(0), fleet.serve(1));
-    let (mut first, mut second) = (fleet.load(&one, 1).await, fleet.load(&two, 2).await);
-    let mut answers = Vec::new();
-    first.wait_for(100, &mut answers).await;
-    second.wait_for(100, &mut answers).await;
+    let mut busy = fleet.busy().await;
+    busy.wait_for(100).await;
     server.stop(Stop::Immediate);
-    first.wait_for_refusal(&mut answers).await;
-    second.wait_for_refusal(&mut answers).await;
+    busy.wait_for_refusals().await;
     standby.promote();
-    first.drain(&mut answers);
-    second.drain(&mut answers);
-    first.wait_for(100, &mut answers).await;
-    second.wait_for(100, &mut answers).await;
-    first.end(&mut answers).await;
-    second.end(&mut answers).await;
-    assert_eq!((one.stop().0.code(), two.stop().0.code()), (Some(0), Some(0)));
-    fleet.check(&answers);
+    busy.drain();
+    busy.wait_for(100).await;
+    fleet.finish(busy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

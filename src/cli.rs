@@ -48,6 +48,7 @@ mod subprocess;
 mod token;
 mod token_process;
 mod turn;
+mod value;
 mod x509;
 
 /// Keeps CA keys in a token, reads every certificate before it signs it, and records all of it.
@@ -99,10 +100,10 @@ enum Command {
     /// What it has signed are real certificates, which are in the ledger for good, and it spends the budget of the caller that it is: use a
     /// caller of its own, whose profile has a large budget, and no other's. It stops as soon as the budget is used up.
     Bench(Box<bench::BenchArgs>),
-    /// Initialise and list tokens
+    /// Initialise, list and show tokens, and change their PINs
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Generate, list and show keys on tokens
+    /// Make, import, show, move and delete keys on tokens, and certify CA keys
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Hold a key ceremony by a script, before witnesses, and check the transcript of one

@@ -158,11 +158,17 @@ impl Config {
     /// # Errors
     /// Every [`Fault`], in the order of the file.
     pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
+        Self::load_named(path, "--config, or COUNTERSIGN_CONFIG")
+    }
+
+    /// As [`Self::load`], of a file that something else names: what to correct if it cannot be read.
+    pub(crate) fn load_named(path: &Path, named_by: &str) -> Result<Self, Vec<Fault>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let fix = match error.kind() {
-                io::ErrorKind::NotFound => "correct --config, or COUNTERSIGN_CONFIG",
-                io::ErrorKind::PermissionDenied => "run this as the daemon's user, or let it read the file",
-                _ => "name the file with --config, or in COUNTERSIGN_CONFIG",
+                io::ErrorKind::PermissionDenied => {
+                    "run this as the daemon's user, or let it read the file".to_owned()
+                }
+                _ => format!("correct {named_by}"),
             };
             vec![Fault {
                 file: Some(path.to_owned()),

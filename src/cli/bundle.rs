@@ -28,7 +28,7 @@ pub(super) struct BundleArgs {
     #[arg(long, value_name = "FORM")]
     format: Format,
     /// The hosts that host CAs are trusted for: patterns as known_hosts has them, for --format known-hosts
-    #[arg(long, value_name = "PATTERN", required_if_eq("format", "known-hosts"), value_delimiter = ',')]
+    #[arg(long, value_name = "PATTERN", required_if_eq_any([("format", "known-hosts"), ("format", "cert-authority")]), value_delimiter = ',')]
     hosts: Vec<String>,
     /// Where to write it, in one step; `-` for standard output, which is the default
     #[arg(long, value_name = "FILE")]
@@ -40,7 +40,8 @@ pub(super) struct BundleArgs {
 enum Format {
     /// Lines of sshd's TrustedUserCAKeys: of a user CA
     Openssh,
-    /// Lines of known_hosts: of a host CA
+    /// Lines of known_hosts: of a host CA; `cert-authority`, as `key export-public` calls it, is the same
+    #[value(alias = "cert-authority")]
     KnownHosts,
     /// The CA certificates of X.509 CAs; of SSH CAs, their SubjectPublicKeyInfo
     Pem,

@@ -53,7 +53,7 @@ pub(super) struct Crl {
     #[arg(long, value_name = "FILE", requires = "signer")]
     signer_certificate: Option<PathBuf>,
     /// The list
-    #[arg(long, value_name = "FILE")]
+    #[arg(long = "out", visible_alias = "output", value_name = "FILE")]
     output: PathBuf,
     /// Write PEM
     #[arg(long)]

@@ -50,7 +50,7 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = answer::variable)]
     environment: Vec<(String, String)>,
     /// Where the signer listens
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = crate::cli::value::address)]
     listen: Option<std::net::SocketAddr>,
     /// What callers call the signer: DNS names and addresses, with commas
     #[arg(long, value_name = "LIST", value_parser = ServerNames::parse)]

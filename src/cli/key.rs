@@ -360,13 +360,13 @@ fn print_attributes(out: &mut impl Write, facts: &KeyFacts) -> io::Result<()> {
     Ok(())
 }
 
-/// RFC 7468 §13.
 /// A line of `authorized_keys`, or PEM for a key that SSH does not have.
 fn public_line(key: &key::Config, public_key: &PublicKey) -> String {
     let line = public_key.to_openssh_line(key.name.as_str());
     line.unwrap_or_else(|| spki_pem(public_key).trim_end().to_owned())
 }
 
+/// RFC 7468 §13.
 fn spki_pem(key: &PublicKey) -> String {
     pem("PUBLIC KEY", &key.to_spki_der())
 }

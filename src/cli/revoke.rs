@@ -80,10 +80,10 @@ struct Selected {
     #[arg(long, value_name = "FINGERPRINT|FILE", group = "one")]
     subject: Option<String>,
     /// Those that the ledger recorded at this time or later, until now or --until
-    #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339_weak, group = "one")]
+    #[arg(long, value_name = "RFC3339", value_parser = crate::cli::value::time, group = "one")]
     since: Option<SystemTime>,
     /// With --since: before this time
-    #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339_weak, requires = "since")]
+    #[arg(long, value_name = "RFC3339", value_parser = crate::cli::value::time, requires = "since")]
     until: Option<SystemTime>,
     /// The certificate of this entry of the ledger
     #[arg(long, value_name = "INDEX", group = "one")]

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cli::ledger::find::millis;
 use crate::cli::ledger::table::{text, word};
 use crate::cli::sign::refused;
-use crate::cli::{ConfigArgs, runtime};
+use crate::cli::{ConfigArgs, runtime, value};
 use crate::key::UnixTime;
 
 /// The steps, in their order.
@@ -99,34 +99,33 @@ struct Said {
 
 impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let step = |key, step, said: &Said| RotateRequest {
-            key,
-            step: i32::from(step),
-            why: said.why.clone(),
-            ..RotateRequest::default()
-        };
         match self {
             Self::Status(args) => args.run(out),
-            Self::Stage(args) => {
-                take(&args.config, step(args.key, RotationStep::Stage, &args.said), &args.said, out)
-            }
-            Self::Publish(args) => {
-                take(&args.config, step(args.key, RotationStep::Publish, &args.said), &args.said, out)
-            }
-            Self::Cancel(args) => {
-                take(&args.config, step(args.key, RotationStep::Cancel, &args.said), &args.said, out)
-            }
+            Self::Stage(args) => args.take(RotationStep::Stage, out),
+            Self::Publish(args) => args.take(RotationStep::Publish, out),
+            Self::Cancel(args) => args.take(RotationStep::Cancel, out),
             Self::Activate(args) => {
                 let at_ms = millis(args.at).div_ceil(1000).saturating_mul(1000);
-                let request = RotateRequest { at_ms, ..step(args.key, RotationStep::Activate, &args.said) };
-                take(&args.config, request, &args.said, out)
+                let request = args.said.request(args.key, RotationStep::Activate);
+                take(&args.config, RotateRequest { at_ms, ..request }, &args.said, out)
             }
             Self::Retire(args) => {
-                let request =
-                    RotateRequest { force: args.force, ..step(args.key, RotationStep::Retire, &args.said) };
-                take(&args.config, request, &args.said, out)
+                let request = args.said.request(args.key, RotationStep::Retire);
+                take(&args.config, RotateRequest { force: args.force, ..request }, &args.said, out)
             }
         }
+    }
+}
+
+impl StepArgs {
+    fn take(self, step: RotationStep, out: &mut impl Write) -> anyhow::Result<()> {
+        take(&self.config, self.said.request(self.key, step), &self.said, out)
+    }
+}
+
+impl Said {
+    fn request(&self, key: String, step: RotationStep) -> RotateRequest {
+        RotateRequest { key, step: step.into(), why: self.why.clone(), ..RotateRequest::default() }
     }
 }
 
@@ -243,6 +242,6 @@ fn moment(text: &str) -> anyhow::Result<SystemTime> {
     if let Some(at) = humantime::parse_duration(text).ok().and_then(from_now) {
         return Ok(at);
     }
-    humantime::parse_rfc3339_weak(text)
+    value::time(text)
         .map_err(|_| anyhow!("is no time such as 2027-01-31T08:00:00Z, and no duration such as 7days"))
 }

@@ -411,7 +411,8 @@ fn comment(line: &str) -> &str {
 
 pub(super) fn random_id() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| anyhow!("no random bytes for a request id; give --request-id"))?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| {
+        anyhow!("the system gives no random bytes for an id; see that /dev/urandom can be read here")
+    })?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

@@ -29,7 +29,7 @@ pub(super) struct SshKrl {
     #[arg(required = true, value_name = "KEY")]
     keys: Vec<String>,
     /// The list
-    #[arg(long, value_name = "FILE")]
+    #[arg(long = "out", visible_alias = "output", value_name = "FILE")]
     output: PathBuf,
     /// Replace what is there even if it is newer, revokes more, or cannot be read
     #[arg(long)]

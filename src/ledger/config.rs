@@ -31,7 +31,11 @@ impl Config {
     pub(super) fn reader(&self) -> Result<Option<Reader>, LedgerError> {
         let place = Place::from(self);
         let exists = match place.database() {
-            None => self.path.exists(),
+            None => self.path.try_exists().map_err(|source| LedgerError::Io {
+                doing: "looking for",
+                path: self.path.clone(),
+                source: Arc::new(source),
+            })?,
             Some(database) => postgres::Select::find(&database.config, &database.origin)?.is_some(),
         };
         if exists { Reader::open(place).map(Some) } else { Ok(None) }

@@ -68,6 +68,7 @@ fn a_line_that_makes_somebody_trust_a_key_is_for_its_purpose_alone() {
             &["user-ca", "--format", "cert-authority", "--hosts", "*"][..],
             "is for keys of purpose ssh-host-ca; user-ca is of ssh-user-ca",
         ),
+        (&["user-ca", "--format", "known-hosts", "--hosts", "*"], "is for keys of purpose ssh-host-ca"),
         (&["host-ca", "--format", "trusted-user-ca"], "is for keys of purpose ssh-user-ca"),
         (&["host-ca", "--format", "cert-authority", "--hosts", "*.example.org ssh-rsa"], "wants patterns"),
         (&["host-ca", "--format", "cert-authority", "--hosts", ""], "wants patterns"),
@@ -77,7 +78,10 @@ fn a_line_that_makes_somebody_trust_a_key_is_for_its_purpose_alone() {
         let said = site.run_refused(&[&["key", "export-public"], args].concat(), 1);
         assert!(said.contains(problem), "{args:?}: {said}");
     }
-    site.run_refused(&["key", "export-public", "host-ca", "--format", "cert-authority"], 2);
+    // `bundle` calls it by the other name.
+    for form in ["cert-authority", "known-hosts"] {
+        site.run_refused(&["key", "export-public", "host-ca", "--format", form], 2);
+    }
 }
 
 #[test]

@@ -379,12 +379,12 @@ async fn a_bundle_is_for_whoever_may_use_a_key_of_it_and_steps_are_the_operators
     assert_eq!(text(&print(&["user-ca", "--format", "pem"]).stdout), bundle.pem);
     let json: Value = serde_json::from_slice(&print(&["user-ca", "--format", "json"]).stdout).unwrap();
     assert_eq!((&json["active"], &json["keys"][1]["at"]), (&"user-ca".into(), &time.as_str().into()));
-    let wrong = print(&["user-ca", "--format", "known-hosts", "--hosts", "*.example.org"]);
-    assert!(
-        !wrong.status.success() && text(&wrong.stderr).contains("is not for key user-ca"),
-        "{}",
-        text(&wrong.stderr)
-    );
+    for form in ["known-hosts", "cert-authority"] {
+        let wrong = print(&["user-ca", "--format", form, "--hosts", "*.example.org"]);
+        let said = text(&wrong.stderr);
+        assert!(!wrong.status.success() && said.contains("is not for key user-ca"), "{said}");
+        assert_eq!(print(&["user-ca", "--format", form]).status.code(), Some(2), "without --hosts");
+    }
     assert!(print(&["user-ca", "--format", "openssh", "--out", "cas"]).status.success());
     assert_eq!(std::fs::read_to_string(site.path("cas")).unwrap(), bundle.openssh);
 }

@@ -64,13 +64,15 @@ impl Plan {
 
     fn load_configs(&mut self) -> Vec<Fault> {
         let steps = self.script.steps.iter().filter_map(|step| match &step.work {
-            Work::Command { config, .. } => Some(config),
+            Work::Command { config, .. } => Some((config.clone(), "the script's `config`")),
             Work::ByHand | Work::WriteDown(_) => None,
         });
-        let names: BTreeSet<_> = steps.chain(&self.script.record_in).cloned().collect();
+        let record_in = self.script.record_in.iter().map(|name| (name.clone(), "the script's `record_in`"));
+        // What the steps name comes last, and stays where both name one.
+        let names: BTreeMap<_, _> = record_in.chain(steps).collect();
         let mut faults = Vec::new();
-        for name in names {
-            match Config::load(&self.directory().join(&name)) {
+        for (name, named_by) in names {
+            match Config::load_named(&self.directory().join(&name), named_by) {
                 Ok(config) => _ = self.configs.insert(name, config),
                 Err(found) => faults.extend(found),
             }

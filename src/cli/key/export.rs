@@ -6,6 +6,7 @@ use anyhow::ensure;
 
 use super::{open_public, spki_pem};
 use crate::cli::ConfigArgs;
+use crate::config::bundles::is_host_pattern;
 use crate::key::{self, KeyPurpose, PublicKey, art, jwk};
 
 /// Which key, and for whom.
@@ -19,7 +20,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FORM", default_value = "openssh")]
     format: Format,
     /// The hosts that a host CA is trusted for: patterns as known_hosts has them, for --format cert-authority
-    #[arg(long, value_name = "PATTERN", required_if_eq("format", "cert-authority"), value_delimiter = ',')]
+    #[arg(long, value_name = "PATTERN", required_if_eq_any([("format", "cert-authority"), ("format", "known-hosts")]), value_delimiter = ',')]
     hosts: Vec<String>,
     /// What is written after the key, instead of its name
     #[arg(long, value_name = "TEXT")]
@@ -35,7 +36,8 @@ enum Format {
     Pem,
     /// A JSON Web Key, with its thumbprint (RFC 7638) as kid
     Jwk,
-    /// A line of known_hosts that has clients trust a host CA
+    /// A line of known_hosts that has clients trust a host CA; `known-hosts`, as `bundle` calls it, is the same
+    #[value(alias = "known-hosts")]
     CertAuthority,
     /// A line of sshd's TrustedUserCAKeys, which has hosts trust a user CA
     TrustedUserCa,
@@ -79,14 +81,8 @@ impl ExportArgs {
             key.name,
             key.purpose
         );
-        let is_pattern = |host: &String| {
-            !host.is_empty()
-                && host
-                    .chars()
-                    .all(|letter| letter.is_ascii_graphic() && !matches!(letter, '#' | ',' | '@' | '|'))
-        };
         ensure!(
-            self.hosts.iter().all(is_pattern),
+            self.hosts.iter().all(|host| is_host_pattern(host)),
             "--hosts wants patterns such as \"*.example.org\", with commas between them"
         );
         Ok(())

@@ -66,10 +66,10 @@ struct Wanted {
     #[arg(long)]
     rotations: bool,
     /// Entries of this time and later
-    #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339_weak)]
+    #[arg(long, value_name = "RFC3339", value_parser = crate::cli::value::time)]
     since: Option<SystemTime>,
     /// Entries before this time
-    #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339_weak)]
+    #[arg(long, value_name = "RFC3339", value_parser = crate::cli::value::time)]
     until: Option<SystemTime>,
 }
 

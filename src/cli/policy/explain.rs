@@ -17,9 +17,9 @@ use countersign_tbs::{ParseError, Tbs, TbsKind};
 use super::source::Sources;
 use super::{ConfigArgs, recorded};
 use crate::caller::CallerName;
-use crate::cli::Usage;
 use crate::cli::ledger::ascii;
 use crate::cli::sign::{SubjectArgs, read_public_key};
+use crate::cli::{Usage, value};
 use crate::config::Config;
 use crate::key::{KeyCertificate, KeyName, PublicKey, UnixTime};
 use crate::ledger::{self, Entry, Reader};
@@ -49,7 +49,7 @@ pub(in crate::cli) struct Explain {
     #[arg(long, value_name = "KIND", value_parser = kind, requires = "tbs")]
     kind: Option<TbsKind>,
     /// The time to decide at [default: now, or when the entry was recorded]
-    #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339)]
+    #[arg(long, value_name = "RFC3339", value_parser = value::time)]
     at: Option<SystemTime>,
     /// Print JSON
     #[arg(long)]

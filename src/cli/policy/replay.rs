@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::recorded::{self, NoRequest};
 use super::source::Sources;
 use crate::cli::ledger::ascii;
-use crate::cli::{ConfigArgs, Faults, NoAnswer};
+use crate::cli::{ConfigArgs, Faults, NoAnswer, value};
 use crate::config::Config;
 use crate::key::{KeyCertificate, KeyName};
 use crate::ledger::{Entry, Place, Reader};
@@ -40,7 +40,7 @@ pub(in crate::cli) struct Replay {
     #[arg(long, value_name = "N")]
     last: Option<u64>,
     /// Entries of this time and later only
-    #[arg(long, value_name = "RFC3339", value_parser = humantime::parse_rfc3339)]
+    #[arg(long, value_name = "RFC3339", value_parser = value::time)]
     since: Option<SystemTime>,
     /// Requests for the key of this name only
     #[arg(long, value_name = "NAME")]

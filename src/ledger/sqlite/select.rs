@@ -25,7 +25,8 @@ pub(in crate::ledger) struct Select {
 impl Select {
     /// Opens the file; it, and whose log it is.
     pub(in crate::ledger) fn open(path: &Path) -> Result<(Self, String), LedgerError> {
-        if !path.exists() {
+        // Below a directory that may not be entered nobody knows.
+        if !path.try_exists().map_err(|source| io_error("looking for", path, source))? {
             return Err(LedgerError::Missing { path: path.to_owned() });
         }
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

@@ -357,3 +357,14 @@ async fn a_log_of_another_name_is_not_read_for_the_configured_one() {
     let error = Reader::open(&other).unwrap_err();
     assert!(matches!(error, LedgerError::OtherOrigin { .. }), "{error}");
 }
+
+#[test]
+fn a_file_that_may_not_be_looked_for_is_not_called_missing() {
+    let fixture = Fixture::in_file();
+    let (file, missing) = (fixture.directory().join("file"), fixture.directory().join("missing.sqlite"));
+    fs::write(&file, "").unwrap();
+    // The system's answer is another one below a directory that may not be entered, but root may enter any.
+    let error = Reader::open(file.join("ledger.sqlite")).unwrap_err();
+    assert!(matches!(error, LedgerError::Io { doing: "looking for", .. }), "{error:?}");
+    assert!(matches!(Reader::open(missing).unwrap_err(), LedgerError::Missing { .. }));
+}

@@ -169,9 +169,9 @@ impl SignCsrArgs {
                 .basic_constraints(BasicConstraints::Leaf)
                 .key_usage(self.end.key_usage(key))
                 .ext_key_usage(self.end.purposes());
-        let named =
+        let builder =
             if names.alternative.is_empty() { builder } else { builder.subject_alt_names(names.alternative) };
-        Ok(named.subject_key_id(key_id(key)?).authority_key_id(ca_key_id.clone()).build()?)
+        Ok(builder.subject_key_id(key_id(key)?).authority_key_id(ca_key_id.clone()).build()?)
     }
 
     /// From a little before `now`, within the CA's own.

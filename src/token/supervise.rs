@@ -112,8 +112,8 @@ impl Supervisor {
             status = process.ended() => self.report_exit(status, &mut sessions).await,
             () = stopped(&mut stop) => {
                 self.give_up(&self.unavailable());
-                let last = async { while sessions.join_next().await.is_some() {} };
-                if tokio::time::timeout(LAST_CALL, last).await.is_ok() {
+                let answered = async { while sessions.join_next().await.is_some() {} };
+                if tokio::time::timeout(LAST_CALL, answered).await.is_ok() {
                     process.finish().await;
                 } else {
                     // Its callers have had the shutdown's grace already: a call that has not returned by now is stuck.

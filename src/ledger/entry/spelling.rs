@@ -74,7 +74,7 @@ fn unescaped(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text);
     while let Some((before, after)) = rest.split_once('\\') {
         bytes.extend(before.bytes());
-        rest = match (character(after), after.get(..2).and_then(|pair| octet(pair))) {
+        rest = match (character(after), after.get(..2).and_then(octet)) {
             (Some((character, rest)), _) => {
                 bytes.extend(character.to_string().bytes());
                 rest

@@ -20,15 +20,19 @@ fn wrapped() -> WrappedKey {
     }
 }
 
+fn write(path: &Path) -> Result<(), TransportError> {
+    Reserved::at(path)?.write(wrapped())
+}
+
 #[test]
 fn what_was_written_is_read_and_no_file_is_overwritten() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("key.json");
-    write(&path, wrapped()).unwrap();
+    write(&path).unwrap();
     let found: WrappedKey = read(&path).unwrap();
     assert!(found == wrapped());
     assert_eq!((found.id(), found.scheme()), (Some(vec![0xA1, 0x0B]), Some(Scheme::Ed25519)));
-    assert!(matches!(write(&path, wrapped()), Err(TransportError::Write { .. })));
+    assert!(matches!(write(&path), Err(TransportError::Write { .. })));
     assert!(matches!(read::<WrappingKey>(&path), Err(TransportError::Form { .. })));
     for id in ["", "a1b", "g0"] {
         assert_eq!(WrappedKey { id: id.to_owned(), ..wrapped() }.id(), None, "{id}");
@@ -40,7 +44,7 @@ fn what_was_written_is_read_and_no_file_is_overwritten() {
 fn a_file_that_was_changed_is_refused() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("key.json");
-    write(&path, wrapped()).unwrap();
+    write(&path).unwrap();
     let text = std::fs::read(&path).unwrap();
     let end = text.len() - 1;
     for at in 0..end {

@@ -93,10 +93,14 @@ impl Daemon {
         if ledger.is_none() && doors == Doors::All {
             keep(server::check(&config.server), &mut faults);
         }
-        let started = keep(
-            Tokens::start(&config.tokens, &config.keys, config.state(), Absent::Tolerated).await,
-            &mut faults,
-        );
+        // Nothing could be signed without the ledger, and a login may cost a try of the token's PIN.
+        let started = match &ledger {
+            Some(_) => keep(
+                Tokens::start(&config.tokens, &config.keys, config.state(), Absent::Tolerated).await,
+                &mut faults,
+            ),
+            None => None,
+        };
         let (listener, ledger, (tokens, keys)) = match (listener, ledger, started) {
             (Some(listener), Some(ledger), Some(started)) => (listener, ledger, started),
             (_, ledger, started) => {
@@ -203,10 +207,14 @@ impl Daemon {
 /// Every fault that was found.
 pub async fn check(config: &Config) -> Result<Keys, Vec<Fault>> {
     let mut faults = Vec::new();
-    keep(Ledger::check(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
+    let ledger = keep(Ledger::check(&config.ledger).map_err(|error| vec![ledger_fault(&error)]), &mut faults);
     keep(server::check(&config.server), &mut faults);
     if let Some(checkpoints) = &config.ledger.checkpoints {
         keep(witnesses::check(checkpoints), &mut faults);
+    }
+    if ledger.is_none() {
+        // As at a start.
+        return Err(faults);
     }
     let started =
         keep(Tokens::start(&config.tokens, &config.keys, config.state(), Absent::Fault).await, &mut faults);

@@ -189,3 +189,16 @@ async fn the_daemon_never_maps_the_module_nor_holds_the_pin_file_open() {
     }
     tokens.shutdown().await;
 }
+
+#[test]
+fn one_whose_daemon_is_gone_before_it_is_tied_to_it_ends_at_once() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(ours);
+    // The shell stands for whoever inherits an orphan: it has not made the socket.
+    let mut command = Command::new("sh");
+    command.args(["-c", "\"$0\" token-process; exit $?", env!("CARGO_BIN_EXE_countersign")]);
+    let output =
+        command.stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(theirs))).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("that started this token process is gone"), "{said}");
+}

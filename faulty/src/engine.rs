@@ -63,11 +63,27 @@ pub(crate) enum Damage {
     Short,
 }
 
+/// What happens after the real module has returned.
+#[derive(Clone, Copy)]
+enum Aftermath {
+    Crash,
+    Hang,
+    Mask(Code),
+}
+
 /// Leave to call the real module.
 pub(crate) struct Entered {
     pub(crate) plan: Arc<Plan>,
     pub(crate) busy: Option<Busy>,
     pub(crate) damage: Option<Damage>,
+    aftermath: Option<Aftermath>,
+}
+
+/// What the script has for a call that it lets go on.
+struct Struck {
+    plan: Arc<Plan>,
+    damage: Option<Damage>,
+    aftermath: Option<Aftermath>,
 }
 
 /// The engine, made at the first call.
@@ -108,8 +124,30 @@ impl Engine {
     /// What is to be answered instead.
     pub(crate) fn enter(&self, call: Call, session: Option<CK_SESSION_HANDLE>) -> Result<Entered, CK_RV> {
         let entered = self.admit(call, session)?;
-        let (plan, damage) = self.strike(call, session)?;
-        Ok(Entered { plan, damage, ..entered })
+        let Struck { plan, damage, aftermath } = self.strike(call, session)?;
+        Ok(Entered { plan, damage, aftermath, ..entered })
+    }
+
+    /// Lets the script have its way with a call that was made.
+    ///
+    /// # Errors
+    /// What is to be answered.
+    pub(crate) fn leave(
+        &self,
+        call: Call,
+        entered: &Entered,
+        result: Result<(), CK_RV>,
+    ) -> Result<(), CK_RV> {
+        match entered.aftermath {
+            None => result,
+            Some(Aftermath::Crash) => crash(),
+            Some(Aftermath::Hang) => {
+                self.board.count_hang(call);
+                self.wait_for_another(&entered.plan);
+                result
+            }
+            Some(Aftermath::Mask(code)) => result.map_err(|_| code.value()),
+        }
     }
 
     /// Counts a call, and asks only whether session and token are alive.
@@ -128,16 +166,12 @@ impl Engine {
                 return Err(code.value());
             }
         }
-        Ok(Entered { plan, busy, damage: None })
+        Ok(Entered { plan, busy, damage: None, aftermath: None })
     }
 
-    fn strike(
-        &self,
-        call: Call,
-        session: Option<CK_SESSION_HANDLE>,
-    ) -> Result<(Arc<Plan>, Option<Damage>), CK_RV> {
+    fn strike(&self, call: Call, session: Option<CK_SESSION_HANDLE>) -> Result<Struck, CK_RV> {
         'script: loop {
-            let (plan, mut damage) = (self.plan(), None);
+            let (plan, mut damage, mut aftermath) = (self.plan(), None, None);
             for (slot, on) in plan.script.on.iter().enumerate().filter(|(_, on)| on.call == call) {
                 if !self.board.strikes(plan.generation, slot, on) {
                     continue;
@@ -150,6 +184,9 @@ impl Engine {
                         continue 'script;
                     }
                     Action::Crash => crash(),
+                    Action::CrashAfter => aftermath = Some(Aftermath::Crash),
+                    Action::HangAfter => aftermath = Some(Aftermath::Hang),
+                    Action::Mask(code) => aftermath = Some(Aftermath::Mask(code)),
                     Action::Fail(code) => return Err(code.value()),
                     Action::Die { heals, code } => {
                         self.kill(heals, code, session);
@@ -159,7 +196,7 @@ impl Engine {
                     Action::ShortSignature => damage = Some(Damage::Short),
                 }
             }
-            return Ok((plan, damage));
+            return Ok(Struck { plan, damage, aftermath });
         }
     }
 

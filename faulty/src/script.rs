@@ -52,6 +52,12 @@ pub enum Action {
     Hang,
     /// The process dies of SIGSEGV.
     Crash,
+    /// `C_Login` is made, and the token learns from it; then the process dies before anybody is told.
+    CrashAfter,
+    /// The same, and it does not return until the script changes.
+    HangAfter,
+    /// `C_Login` is made, and the token learns from it; what failed is answered by this code.
+    Mask(Code),
     /// It fails. `C_Sign`, `C_SignFinal` and `C_FindObjectsFinal` end their operation, others do not reach the real module.
     Fail(Code),
     /// It fails, and so does what follows until the caller has done what heals.

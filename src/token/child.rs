@@ -1,13 +1,15 @@
 //! The daemon's hold on one token process: spawn, introduce, hand over sockets, end.
 //!
 //! In: a [`Launch`] and a [`Setup`]. Out: a process that has reported what it found, or why it could not. Promised: it has
-//! no environment but the token's, no descriptor but its control socket, and it does not outlive this handle.
+//! no environment but the token's, no descriptor but its control socket and the one to the gate of logins, and it does not outlive
+//! this handle; unless the kernel does not let go of it, which nobody here waits for.
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -16,16 +18,19 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::frame::{self, MAX_SESSIONS, PinRefusal, Refusal, Report, Setup, StartFault, Started};
-use super::pin::source::PinFile;
-use super::{Config, process, stderr};
+use super::gatekeeper::Gatekeeper;
+use super::{Config, TokenName, process, stderr};
 use crate::config::Fault;
 
 /// How long a token may take to load, log in and find keys: network HSMs take seconds.
 const START: Duration = Duration::from_secs(60);
 /// How long an ending token process may take before it is killed: above its own bounds.
 const END: Duration = Duration::from_secs(5);
+/// How long the kernel may take to end a process that was killed; one that is in a call which does not return takes for ever.
+const KILLED: Duration = Duration::from_secs(2);
 
 /// How long the last words of a process that is gone may take: whoever it made may hold its standard error open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -71,6 +76,8 @@ pub(super) enum StartError {
     Faults(Vec<StartFault>),
     /// The process could not be made, ended, hung, or did not speak as expected.
     Process(String),
+    /// The same, and it cannot be killed.
+    Undead(Undead),
 }
 
 /// Makes every token process from one thread that lives as long as this does. The kernel sends a process its parent's
@@ -108,10 +115,22 @@ impl Spawner {
 
 /// A running token process. Dropped, it is killed.
 pub(super) struct TokenProcess {
-    child: Child,
+    body: Body,
     control: UnixStream,
     started: Started,
 }
+
+/// The process itself, and what answers it at the gate.
+#[derive(Debug)]
+struct Body {
+    token: TokenName,
+    child: Child,
+    attended: JoinHandle<()>,
+}
+
+/// A process that was killed and is not gone: it is in a call of the kernel that does not return, and may still be at its token.
+#[derive(Debug)]
+pub(super) struct Undead(Box<Body>);
 
 impl TokenProcess {
     /// Starts a process and waits for its report.
@@ -123,10 +142,11 @@ impl TokenProcess {
         launch: &Launch,
         config: &Config,
         setup: &Setup,
+        keeper: &Arc<Gatekeeper>,
     ) -> Result<Self, StartError> {
         let process = |error: io::Error| StartError::Process(error.to_string());
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(process)?;
-        ours.set_nonblocking(true).map_err(process)?;
+        let (control, theirs) = pair().map_err(process)?;
+        let (gate, door) = pair().map_err(process)?;
         let mut command = Command::new(&launch.program);
         command
             .arg0("countersign")
@@ -137,28 +157,29 @@ impl TokenProcess {
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = spawner.spawn(command).await.map_err(process)?;
         let said = child.stderr.take().map(|pipe| stderr::follow(config.name.clone(), pipe));
-        let mut control = UnixStream::from_std(ours).map_err(process)?;
-        if setup.pin_file == PinFile::Pad && setup.refused.is_none() {
-            tracing::warn!(token = %config.name, "TYPE THE PIN at the token's own pad now: it is waited for, for up to {START:?}");
-        }
-        let report = tokio::time::timeout(START, introduce(&mut control, setup)).await;
+        let attended = tokio::spawn(keeper.clone().attend(gate));
+        let mut body = Body { token: config.name.clone(), child, attended };
+        let mut control = control;
+        let report = tokio::time::timeout(START, introduce(&mut control, door, setup)).await;
         let error = match report {
-            Ok(Ok(Report::Started(started))) => return Ok(Self { child, control, started }),
+            Ok(Ok(Report::Started(started))) => return Ok(Self { body, control, started }),
             Ok(Ok(Report::Refused(Refusal::Faults(faults)))) => StartError::Faults(faults),
             Ok(Ok(Report::Refused(Refusal::PinRefused(refusal)))) => StartError::PinRefused(refusal),
-            Ok(Err(error)) => StartError::Process(explain(&mut child, &error).await),
+            Ok(Err(error)) => StartError::Process(explain(&mut body.child, &error).await),
             Err(_) => {
-                let _ = child.kill().await;
+                // It has had its time.
+                let _ = body.child.start_kill();
                 StartError::Process(format!(
                     "the token process did not report within {START:?}; does the module reach its token?"
                 ))
             }
         };
-        end(child, control).await;
+        let ended = body.end(control).await;
         // Its last words say why, and are logged before anybody acts on the error.
         if let Some(said) = said {
             let _ = tokio::time::timeout(LAST_WORDS, said).await;
         }
+        ended.map_err(StartError::Undead)?;
         Err(error)
     }
 
@@ -174,42 +195,104 @@ impl TokenProcess {
     pub(super) async fn open_sessions(&mut self) -> io::Result<Vec<UnixStream>> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..self.started.sessions.min(MAX_SESSIONS) {
-            let (left, right) = std::os::unix::net::UnixStream::pair()?;
-            left.set_nonblocking(true)?;
-            ours.push(UnixStream::from_std(left)?);
+            let (left, right) = pair()?;
+            ours.push(left);
             theirs.push(right);
         }
         let fds: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
-        let control = &self.control;
-        control.async_io(Interest::WRITABLE, || frame::send_sockets(control, &fds)).await?;
+        send(&self.control, &fds).await?;
         Ok(ours)
     }
 
     /// Returns once the process has ended by itself, with how.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        self.body.child.wait().await
     }
 
     /// Hangs up, waits for it to let go of the token, and kills it if it does not.
-    pub(super) async fn finish(self) {
-        end(self.child, self.control).await;
+    ///
+    /// # Errors
+    /// As [`Self::kill`].
+    pub(super) async fn finish(self) -> Result<(), Undead> {
+        self.body.end(self.control).await
     }
 
-    /// Kills it, and returns once it is gone.
-    pub(super) async fn kill(mut self) {
-        let _ = self.child.kill().await;
-    }
-}
-
-async fn end(mut child: Child, control: UnixStream) {
-    drop(control);
-    if tokio::time::timeout(END, child.wait()).await.is_err() {
-        tracing::warn!("a token process did not end within {END:?}; it is killed");
-        let _ = child.kill().await;
+    /// Kills it, and returns once it is gone, and what it did at the gate is noted.
+    ///
+    /// # Errors
+    /// [`Undead`] if it is not gone within [`KILLED`].
+    pub(super) async fn kill(self) -> Result<(), Undead> {
+        self.body.kill().await
     }
 }
 
-async fn introduce(control: &mut UnixStream, setup: &Setup) -> io::Result<Report> {
+impl Body {
+    async fn end(mut self, control: UnixStream) -> Result<(), Undead> {
+        drop(control);
+        if tokio::time::timeout(END, self.child.wait()).await.is_err() {
+            tracing::warn!(token = %self.token, "a token process did not end within {END:?}; it is killed");
+        }
+        self.kill().await
+    }
+
+    async fn kill(mut self) -> Result<(), Undead> {
+        // An error is that it is gone.
+        let _ = self.child.start_kill();
+        if tokio::time::timeout(KILLED, self.gone()).await.is_ok() {
+            return Ok(());
+        }
+        tracing::error!(
+            token = %self.token, pid = self.child.id(),
+            "THE TOKEN PROCESS CANNOT BE KILLED: the kernel does not let go of it. No other is started before it is gone; see what \
+             it waits for (`/proc/PID/stack`, `/proc/PID/wchan`), and that the token's device and file systems answer"
+        );
+        Err(Undead(Box::new(self)))
+    }
+
+    /// Its child may have left the gate to another, which says nothing there.
+    async fn gone(&mut self) {
+        let _ = self.child.wait().await;
+        if tokio::time::timeout(LAST_WORDS, &mut self.attended).await.is_err() {
+            self.attended.abort();
+        }
+    }
+}
+
+impl Undead {
+    /// Returns once it is gone after all.
+    pub(super) async fn gone(mut self) {
+        self.0.gone().await;
+        tracing::warn!(token = %self.0.token, "the token process that could not be killed is gone");
+    }
+
+    /// What to do, for people.
+    pub(super) fn message(&self) -> String {
+        let pid = self.0.child.id().unwrap_or_default();
+        format!(
+            "its process {pid} cannot be killed, for the kernel does not let go of it; see what it waits for (/proc/{pid}/stack), and that \
+             the token's device and file systems answer"
+        )
+    }
+}
+
+/// Our end, and the one that a token process gets.
+fn pair() -> io::Result<(UnixStream, std::os::unix::net::UnixStream)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs))
+}
+
+async fn send(control: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    control.async_io(Interest::WRITABLE, || frame::send_sockets(control, sockets)).await
+}
+
+async fn introduce(
+    control: &mut UnixStream,
+    door: std::os::unix::net::UnixStream,
+    setup: &Setup,
+) -> io::Result<Report> {
+    send(control, &[door.as_fd()]).await?;
+    drop(door);
     let mut bytes = Vec::new();
     frame::encode(setup, &mut bytes)?;
     control.write_all(&bytes).await?;

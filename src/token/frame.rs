@@ -1,6 +1,6 @@
 //! What the daemon and a token process say to each other: a little-endian `u32` length, then postcard.
 //!
-//! On the control socket: one [`Setup`] down, one [`Report`] up, then the session sockets down. On each session socket:
+//! On the control socket: the socket of the gate (`gate`) and one [`Setup`] down, one [`Report`] up, then the session sockets down. On each session socket:
 //! [`Ask`] down, [`Reply`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
 //! key has a place in any of these types. What goes up comes from a process with a vendor's module in it: its texts are cut and
 //! escaped as they are decoded, before anybody can log them or pass them on.
@@ -42,8 +42,6 @@ const MAX_FAULTS: usize = 256;
 pub(super) struct Setup {
     pub device: Device,
     pub pin_file: PinFile,
-    /// The PIN not to try, because the token refused it before.
-    pub refused: Option<PinMark>,
     pub sessions: usize,
     pub limits: Limits,
     pub keys: Vec<WantedKey>,
@@ -87,7 +85,7 @@ pub(super) enum Refusal {
 pub(crate) struct PinRefusal {
     #[serde(deserialize_with = "text")]
     pub message: String,
-    /// Tells the refused PIN from others; none if none was tried.
+    /// Tells the refused PIN from others; none if none was tried, or it is noted already.
     pub mark: Option<PinMark>,
 }
 

@@ -1,7 +1,8 @@
 //! A PIN that a token refused is not tried again: not by the next process, and not by the next daemon (field-notes R9).
 //!
-//! In: the token process's word that the PIN was refused, with a [`PinMark`] of it. Out: a file beside the ledger that tells
-//! every later token process which PIN not to try, until the PIN file holds another or an operator has the latch removed.
+//! In: a token process's word that it is about to try a PIN, with a [`PinMark`] of it, and what became of that. Out: a file beside
+//! the ledger that tells every later token process which PINs not to try, until the PIN file holds another or an operator has the
+//! latch removed. It is written before the PIN is tried, so that a login that nobody lives to tell of is known as well.
 //! The daemon never sees the PIN: the mark is a salted and slow hash, made and compared in the token process.
 
 use std::fs::{self, OpenOptions};
@@ -9,7 +10,7 @@ use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::{pbkdf2, rand};
 use serde::{Deserialize, Serialize};
@@ -49,18 +50,129 @@ impl PinMark {
     }
 }
 
+/// How many PINs are remembered. With more than these nobody knows any longer what was tried, and nothing is.
+const MOST: usize = 8;
+/// How many logins with one PIN may end without an answer.
+const UNANSWERED: u8 = 2;
+
+/// A PIN that was tried, and that the token did not take.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Tried {
+    mark: PinMark,
+    answer: Answer,
+}
+
+/// What the token said to a PIN.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+enum Answer {
+    /// That it is wrong.
+    Refused,
+    /// Nothing, so many times: the process died or was killed in the login, or it is under way.
+    Unknown(u8),
+}
+
+/// What is known of the logins since the last one that the token took.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Past {
+    /// Why the last login was refused, or not tried.
+    held: Option<String>,
+    tried: Vec<Tried>,
+}
+
+/// What the past says of a PIN.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// Nothing: it may be tried.
+    Untried,
+    /// A login with it did not come back, and nobody knows why. It may be tried once more if the token counts no wrong PIN.
+    Doubtful(PinMark),
+    /// It may not be tried; why, and what to do.
+    Barred(&'static str),
+}
+
+const REFUSED: &str = "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch NAME` if this is it";
+const NO_ANSWER: &str = "two logins with the PIN in `pin_file` never came back, and each may have cost a try; see why the token's process died or hung in `C_Login`, then run `countersign token unlatch NAME`, and it is tried once more";
+const TOO_MANY: &str = "eight PINs were tried since the token took one, and no other is; find the right one, put it into `pin_file`, and run `countersign token unlatch NAME`";
+
+impl Past {
+    /// Whether `pin` may be tried on the token of this serial number. Slow: about 50 ms for each PIN that is remembered.
+    pub(crate) fn judge(&self, pin: &Pin, serial: &str) -> Verdict {
+        if pin.is_at_pad() {
+            // Nobody knows what will be typed, and whether anybody stands there.
+            let is_held = self.held.is_some() || !self.tried.is_empty();
+            return if is_held { Verdict::Barred(super::pkcs11::NOBODY_AT_PAD) } else { Verdict::Untried };
+        }
+        match self.tried.iter().find(|tried| pin.is_marked(&tried.mark, serial)) {
+            Some(Tried { answer: Answer::Refused, .. }) => Verdict::Barred(REFUSED),
+            Some(Tried { answer: Answer::Unknown(times), .. }) if *times >= UNANSWERED => {
+                Verdict::Barred(NO_ANSWER)
+            }
+            Some(Tried { mark, answer: Answer::Unknown(_) }) => Verdict::Doubtful(mark.clone()),
+            None if self.tried.len() >= MOST => Verdict::Barred(TOO_MANY),
+            None => Verdict::Untried,
+        }
+    }
+
+    /// Whether a note of it would keep this PIN from being tried: one of no PIN keeps nobody from trying his.
+    pub(crate) fn tells_of(&self, pin: &Pin, serial: &str) -> bool {
+        self.tried.is_empty() || self.tried.iter().any(|tried| pin.is_marked(&tried.mark, serial))
+    }
+
+    /// The PINs that it knows of; equal as long as nothing was tried.
+    pub(super) fn tried(&self) -> &[Tried] {
+        &self.tried
+    }
+
+    /// One more login with this PIN begins.
+    fn begin(&mut self, mark: &PinMark) {
+        match self.tried.iter_mut().find(|tried| tried.mark == *mark) {
+            Some(Tried { answer: Answer::Unknown(times), .. }) => *times = times.saturating_add(1),
+            Some(_) => {}
+            None => self.tried.push(Tried { mark: mark.clone(), answer: Answer::Unknown(1) }),
+        }
+    }
+
+    /// The login that began last has not shown the token the PIN.
+    fn undo(&mut self, mark: &PinMark) {
+        for tried in &mut self.tried {
+            if let Tried { answer: Answer::Unknown(times), .. } = tried
+                && tried.mark == *mark
+            {
+                *times = times.saturating_sub(1);
+            }
+        }
+        self.tried.retain(|tried| tried.answer != Answer::Unknown(0));
+    }
+
+    fn refuse(&mut self, mark: &PinMark) {
+        match self.tried.iter_mut().find(|tried| tried.mark == *mark) {
+            Some(tried) => tried.answer = Answer::Refused,
+            None => self.tried.push(Tried { mark: mark.clone(), answer: Answer::Refused }),
+        }
+    }
+}
+
 /// One token's latch.
 pub(crate) struct Latch {
     path: PathBuf,
     /// What could not be written, which then lasts as long as the daemon.
-    unwritten: Mutex<Option<PinRefusal>>,
+    unwritten: Mutex<Option<Unwritten>>,
 }
 
-/// The file.
+struct Unwritten {
+    past: Past,
+    /// Whether there is a file of before: who removes it means this as well.
+    over_file: bool,
+}
+
+/// The file. What a daemon wrote that remembered one PIN is read as well.
 #[derive(Deserialize, Serialize)]
 struct Note {
-    message: String,
+    message: Option<String>,
+    #[serde(default, skip_serializing)]
     mark: Option<PinMark>,
+    #[serde(default)]
+    tried: Vec<Tried>,
 }
 
 impl Latch {
@@ -71,13 +183,10 @@ impl Latch {
 
     /// Notes a refusal, durably.
     pub(super) fn set(&self, refusal: &PinRefusal) {
-        if let Err(error) = self.write(refusal) {
-            tracing::error!(
-                path = %self.path.display(), %error,
-                "that the PIN was refused cannot be noted: a restart of the daemon may try the PIN again, and tries are few"
-            );
-            *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
-        }
+        self.remember(|past| {
+            past.held = Some(refusal.message.clone());
+            refusal.mark.iter().for_each(|mark| past.refuse(mark));
+        });
     }
 
     /// Notes what was refused to an operator's command, if a PIN was tried at all.
@@ -92,8 +201,45 @@ impl Latch {
         self.set(&PinRefusal { message, mark: pin.mark(serial) });
     }
 
-    fn write(&self, refusal: &PinRefusal) -> io::Result<()> {
-        let note = Note { message: refusal.message.clone(), mark: refusal.mark.clone() };
+    /// Notes, durably, that the PIN of this mark is about to be tried: whatever happens from here on, it was.
+    ///
+    /// # Errors
+    /// If that cannot be noted: then it must not be tried.
+    pub(super) fn begin(&self, mark: &PinMark) -> io::Result<()> {
+        let mut unwritten = self.unwritten();
+        let mut past = self.load(&mut unwritten)?;
+        past.begin(mark);
+        self.write(&past)?;
+        *unwritten = None;
+        Ok(())
+    }
+
+    /// Notes that a login with this PIN ended with its process, and nobody knows how.
+    pub(super) fn lost(&self, mark: &PinMark) {
+        self.remember(|past| past.begin(mark));
+    }
+
+    /// Takes back what [`Self::begin`] noted: the PIN was not tried.
+    pub(super) fn undo(&self, mark: &PinMark) {
+        self.remember(|past| past.undo(mark));
+    }
+
+    fn remember(&self, edit: impl FnOnce(&mut Past)) {
+        let mut unwritten = self.unwritten();
+        let mut past = self.load(&mut unwritten).unwrap_or_default();
+        edit(&mut past);
+        let kept = if past == Past::default() { self.remove().map(|_| ()) } else { self.write(&past) };
+        *unwritten = kept.err().map(|error| {
+            tracing::error!(
+                path = %self.path.display(), %error,
+                "what became of a login cannot be noted: a restart of the daemon may try the PIN again, and tries are few"
+            );
+            Unwritten { past, over_file: self.path.exists() }
+        });
+    }
+
+    fn write(&self, past: &Past) -> io::Result<()> {
+        let note = Note { message: past.held.clone(), mark: None, tried: past.tried.clone() };
         let new = self.path.with_extension("pin-refused.new");
         // Never what is there, be it left over or a link to another file: an operator's command may be root's, and whoever is the
         // daemon's user may put things into this directory.
@@ -114,38 +260,56 @@ impl Latch {
         fs::File::open(directory)?.sync_all()
     }
 
-    /// The PIN not to try, if there is one.
+    /// What is known of the logins since the last one that the token took.
     ///
     /// # Errors
     /// If the file cannot be read: then no PIN may be tried.
-    pub(crate) fn mark(&self) -> io::Result<Option<PinMark>> {
-        match fs::read(&self.path) {
-            Ok(bytes) => {
-                let note: Note = serde_json::from_slice(&bytes)?;
-                Ok(note.mark)
+    pub(crate) fn past(&self) -> io::Result<Past> {
+        self.load(&mut self.unwritten())
+    }
+
+    fn load(&self, unwritten: &mut Option<Unwritten>) -> io::Result<Past> {
+        match (fs::read(&self.path), unwritten.as_ref()) {
+            (Ok(_), Some(unwritten)) => Ok(unwritten.past.clone()),
+            (Ok(bytes), None) => {
+                let Note { message, mark, mut tried } = serde_json::from_slice(&bytes)?;
+                tried.extend(mark.map(|mark| Tried { mark, answer: Answer::Refused }));
+                Ok(Past { held: message, tried })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(unwritten.as_ref().and_then(|refusal| refusal.mark.clone()))
+            (Err(error), known) if error.kind() == io::ErrorKind::NotFound => {
+                let known = known.filter(|known| !known.over_file).map(|known| known.past.clone());
+                if known.is_none() {
+                    *unwritten = None;
+                }
+                Ok(known.unwrap_or_default())
             }
-            Err(error) => Err(error),
+            (Err(error), _) => Err(error),
         }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Option<Unwritten>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a refusal is noted that nobody has removed.
     pub(super) fn is_set(&self) -> bool {
-        self.path.exists() || self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.past().map_or(true, |past| past.held.is_some())
     }
 
-    /// Forgets the refusal: the PIN may be tried. Whether there was one.
+    /// Forgets all refusals: every PIN may be tried. Whether there was one.
     ///
     /// # Errors
     /// If the file is there and cannot be removed.
     pub(crate) fn clear(&self) -> io::Result<bool> {
-        let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
+        let mut unwritten = self.unwritten();
+        Ok(self.remove()? | unwritten.take().is_some())
+    }
+
+    /// Whether there was a file.
+    fn remove(&self) -> io::Result<bool> {
         match fs::remove_file(&self.path) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(unwritten),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -157,68 +321,4 @@ impl Latch {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn refusal(pin: &[u8]) -> PinRefusal {
-        PinRefusal { message: "no".to_owned(), mark: PinMark::of(pin) }
-    }
-
-    #[test]
-    fn a_later_daemon_knows_the_pin_that_was_refused_and_no_other() {
-        let dir = tempfile::tempdir().unwrap();
-        let name = TokenName::new("t").unwrap();
-        Latch::new(dir.path(), &name).set(&refusal(b"0000"));
-        let later = Latch::new(dir.path(), &name);
-        let mark = later.mark().unwrap().unwrap();
-        assert!(mark.is_of(b"0000"));
-        assert!(!mark.is_of(b"1111"));
-        assert!(later.clear().unwrap());
-        assert!(!later.is_set());
-        assert_eq!(later.mark().unwrap(), None);
-        assert!(!later.clear().unwrap(), "there was none");
-    }
-
-    #[test]
-    fn the_file_shows_no_pin_and_is_nobody_elses() {
-        let dir = tempfile::tempdir().unwrap();
-        let latch = Latch::new(dir.path(), &TokenName::new("t").unwrap());
-        latch.set(&refusal(b"canary-pin"));
-        assert!(!fs::read_to_string(latch.path()).unwrap().contains("canary"));
-        assert_eq!(latch.path().metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_ne!(PinMark::of(b"0000"), PinMark::of(b"0000"), "the salt differs");
-    }
-
-    #[test]
-    fn a_link_in_its_way_is_not_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let latch = Latch::new(dir.path(), &TokenName::new("t").unwrap());
-        let victim = dir.path().join("victim");
-        fs::write(&victim, "precious").unwrap();
-        std::os::unix::fs::symlink(&victim, dir.path().join("t.pin-refused.new")).unwrap();
-        latch.set(&refusal(b"0000"));
-        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
-        assert!(fs::symlink_metadata(latch.path()).unwrap().is_file());
-        assert!(latch.mark().unwrap().unwrap().is_of(b"0000"));
-    }
-
-    #[test]
-    fn without_a_place_to_note_it_the_daemon_remembers() {
-        let latch = Latch::new(Path::new("/nonexistent"), &TokenName::new("t").unwrap());
-        latch.set(&refusal(b"0000"));
-        assert!(latch.is_set());
-        assert!(latch.mark().unwrap().unwrap().is_of(b"0000"));
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_lets_no_pin_be_tried() {
-        let dir = tempfile::tempdir().unwrap();
-        let latch = Latch::new(dir.path(), &TokenName::new("t").unwrap());
-        fs::write(latch.path(), "{").unwrap();
-        assert!(latch.mark().is_err());
-    }
-}
+mod tests;

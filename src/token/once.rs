@@ -5,6 +5,7 @@
 
 use super::device::Device;
 use super::frame::{CallFailure, Refusal};
+use super::gate::Gate;
 use super::input::Input;
 use super::latch::Latch;
 use super::session::{Opened, Session, SignError};
@@ -23,12 +24,12 @@ pub(crate) fn sign(
     latch: &Latch,
     message: &[u8],
 ) -> anyhow::Result<(PublicKey, Vec<u8>)> {
-    let mark = latch.mark().map_err(|error| anyhow::anyhow!(unreadable(latch, &error)))?;
-    let mut setup = setup(token, std::slice::from_ref(key), mark);
+    let past = latch.past().map_err(|error| anyhow::anyhow!(unreadable(latch, &error)))?;
+    let mut setup = setup(token, std::slice::from_ref(key));
     setup.sessions = 1;
     let opened = match &setup.device {
-        Device::Pkcs11(device) => pkcs11::open(device, &setup),
-        Device::YubiKey(device) => piv::open(*device, &setup),
+        Device::Pkcs11(device) => pkcs11::open(device, &setup, Gate::Own(past)),
+        Device::YubiKey(device) => piv::open(*device, &setup, Gate::Own(past)),
     };
     let Opened { keys, sessions, finish, .. } = opened.map_err(|refusal| refused(latch, refusal))?;
     let signed = signature(sessions, &Input::of(key.scheme, message), latch);

@@ -11,6 +11,7 @@ use self::login::Login;
 use self::session::PivSession;
 use super::device::YubiKey;
 use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
+use super::gate::Gate;
 use super::latch::Latch;
 use super::session::Opened;
 use super::{Config, once};
@@ -39,8 +40,8 @@ pub(super) mod tlv;
 ///
 /// # Errors
 /// The [`Refusal`] to report: every fault that can be found without the step that failed.
-pub(super) fn open(device: YubiKey, setup: &Setup) -> Result<Opened, Refusal> {
-    let mut login = Login::read(setup, device.serial).map_err(refusal)?;
+pub(super) fn open(device: YubiKey, setup: &Setup, gate: Gate) -> Result<Opened, Refusal> {
+    let mut login = Login::read(setup, device.serial, gate).map_err(refusal)?;
     let mut card = Card::open(device.serial).map_err(refusal)?;
     let keys = card.talk(|talk| Ok(key::find_all(talk, setup, device.touch))).map_err(refusal)?;
     let keys: Vec<FoundKey> = keys.map_err(Refusal::Faults)?;

@@ -14,8 +14,8 @@ use self::module::Module;
 use self::session::Pkcs11Session;
 use self::shared::{First, Shared};
 use super::device::Pkcs11;
-use super::frame::{At, PinRefusal, Refusal, Setup, StartFault, TokenDescription};
-use super::latch::PinMark;
+use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
+use super::gate::{Barred, Candidate, Doubt, Gate, Login, Said};
 use super::pin::{Pin, PinFileError};
 use super::process::scheme;
 use super::session::{Opened, Session};
@@ -46,7 +46,7 @@ pub(crate) mod trusted;
 pub(crate) mod uri;
 
 /// Why no login is tried at a token's own pad.
-const NOBODY_AT_PAD: &str = "somebody has to type the PIN at the token's own pad, and nobody may be there: stand at it and run `countersign token unlatch`, \
+pub(super) const NOBODY_AT_PAD: &str = "somebody has to type the PIN at the token's own pad, and nobody may be there: stand at it and run `countersign token unlatch`, \
                              and it is asked for there, once";
 const STAND_THERE: &str = "stand at it, and run `countersign token unlatch`";
 
@@ -54,9 +54,9 @@ const STAND_THERE: &str = "stand at it, and run `countersign token unlatch`";
 ///
 /// # Errors
 /// The [`Refusal`] to report: every fault that can be found without the step that failed.
-pub(super) fn open(device: &Pkcs11, setup: &Setup) -> Result<Opened, Refusal> {
+pub(super) fn open(device: &Pkcs11, setup: &Setup, gate: Gate) -> Result<Opened, Refusal> {
     let module = Module::load(&device.module).map_err(token_fault)?;
-    let First { shared, info, pin } = Shared::open(module, device, setup)?;
+    let First { shared, info, pin } = Shared::open(module, device, setup, gate)?;
     let shared = Arc::new(shared);
     let session = |index| -> Box<dyn Session> { Box::new(Pkcs11Session::new(shared.clone(), index)) };
     Ok(Opened {
@@ -68,16 +68,20 @@ pub(super) fn open(device: &Pkcs11, setup: &Setup) -> Result<Opened, Refusal> {
     })
 }
 
+/// A session, and the token that it is on.
+#[derive(Clone, Copy)]
+pub(super) struct On<'a> {
+    pub(super) module: &'a Module,
+    pub(super) slot: Slot,
+    pub(super) session: &'a cryptoki::session::Session,
+}
+
 /// Logs in, once. A PIN that may be wrong is never tried twice, and a token's last try is left to a person.
 ///
 /// # Errors
 /// [`Refusal::PinRefused`] if the PIN was refused or would have spent the last try; [`Refusal::Faults`] otherwise.
-pub(super) fn log_in(
-    session: &cryptoki::session::Session,
-    info: &TokenInfo,
-    pin: &Pin,
-    refused: Option<&PinMark>,
-) -> Result<(), Refusal> {
+pub(super) fn log_in(on: On<'_>, pin: &Pin, gate: &Gate) -> Result<(), Refusal> {
+    let info = on.info().map_err(call_fault)?;
     if !info.login_required() {
         return Ok(());
     }
@@ -86,57 +90,70 @@ pub(super) fn log_in(
             "the token has no PIN pad of its own; name `pin_file` or `pin_credential` instead of `pin_pad`",
         ));
     }
-    let refuse = |message: &str| {
-        Err(Refusal::PinRefused(PinRefusal { message: message.to_owned(), mark: refused.cloned() }))
-    };
-    if refused.is_some_and(|mark| pin.is_marked(mark, info.serial_number())) {
-        return refuse(if pin.is_at_pad() {
-            NOBODY_AT_PAD
+    let who = Candidate { pin, serial: info.serial_number(), login: Login::First };
+    gate.log_in(who, |doubt| on.try_once(UserType::User, pin, doubt)).map_err(|barred| match barred {
+        Barred::Pin(refusal) => Refusal::PinRefused(refusal),
+        Barred::Fault(why) => token_fault(why),
+        Barred::Failed(error) => call_fault(error),
+    })
+}
+
+impl On<'_> {
+    fn info(self) -> Result<TokenInfo, Error> {
+        self.module.context().get_token_info(self.slot)
+    }
+
+    /// Shows the token the PIN, unless its flags say that it should not be.
+    fn try_once(self, user: UserType, pin: &Pin, doubt: Doubt) -> Result<(), Said<Error>> {
+        // Read in our turn: who had it before may have spent a try.
+        let before = self.info().map_err(Said::Failed)?;
+        spare(&before, doubt)?;
+        let login = if pin.is_at_pad() {
+            self.session.login(user, None)
         } else {
-            "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch NAME` if this is it"
-        });
-    }
-    if info.user_pin_locked() {
-        return refuse(
-            "the token's user PIN is locked; set it anew with the SO PIN: `countersign token unlock NAME`",
-        );
-    }
-    if info.user_pin_final_try() {
-        return refuse(
-            "the token has one try left for the user PIN, which is not spent here; log in once by hand with the right PIN",
-        );
-    }
-    if !info.user_pin_initialized() {
-        return refuse(
-            "the token has no user PIN yet; run `countersign token unlock NAME`, with the security officer's PIN",
-        );
-    }
-    let login = if pin.is_at_pad() {
-        session.login(UserType::User, None)
-    } else {
-        session.login_with_raw(UserType::User, &pin.for_login())
-    };
-    match login {
-        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        // Whatever it was: somebody was asked, and is not asked again behind their back.
-        Err(error) if pin.is_at_pad() || classify::concerns_pin(&error) => {
-            Err(Refusal::PinRefused(pin_refusal(&error, pin, info.serial_number())))
+            self.session.login_with_raw(user, &pin.for_login())
+        };
+        match login {
+            Ok(()) => Ok(()),
+            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Err(Said::Unchecked),
+            // Whatever it was: somebody was asked, and is not asked again behind their back.
+            Err(error) if pin.is_at_pad() => Err(Said::Refused(format!(
+                "the token took no PIN at its own pad ({}), and nobody is asked there again: {STAND_THERE}",
+                classify::code(&error)
+            ))),
+            Err(error) if classify::concerns_pin(&error) || self.has_counted(&before) => {
+                Err(Said::Refused(format!(
+                    "the token refused the PIN ({}); put the right PIN into `pin_file`",
+                    classify::code(&error)
+                )))
+            }
+            Err(error) => Err(Said::Failed(error)),
         }
-        Err(error) => Err(call_fault(error)),
+    }
+
+    /// Whether the token says that a login failed for its PIN, whatever code it answered.
+    fn has_counted(self, before: &TokenInfo) -> bool {
+        let counts =
+            |info: &TokenInfo| [info.user_pin_count_low(), info.user_pin_final_try(), info.user_pin_locked()];
+        self.info().is_ok_and(|after| counts(&after) != counts(before))
     }
 }
 
-/// What is to be remembered of a PIN that the token refused.
-fn pin_refusal(error: &Error, pin: &Pin, serial: &str) -> PinRefusal {
-    let code = classify::code(error);
-    let message = if pin.is_at_pad() {
-        format!(
-            "the token took no PIN at its own pad ({code}), and nobody is asked there again: {STAND_THERE}"
-        )
+/// # Errors
+/// [`Said::Spared`] where the token says that no PIN should be tried.
+fn spare(info: &TokenInfo, doubt: Doubt) -> Result<(), Said<Error>> {
+    let message = if info.user_pin_locked() {
+        "the token's user PIN is locked; set it anew with the SO PIN: `countersign token unlock NAME`"
+    } else if info.user_pin_final_try() {
+        "the token has one try left for the user PIN, which is not spent here; log in once by hand with the right PIN"
+    } else if !info.user_pin_initialized() {
+        "the token has no user PIN yet; run `countersign token unlock NAME`, with the security officer's PIN"
+    } else if doubt == Doubt::Tried && info.user_pin_count_low() {
+        "a login with the PIN in `pin_file` never came back, and the token has counted a wrong PIN since; put the right one there, or run `countersign token unlatch NAME` if this is it"
     } else {
-        format!("the token refused the PIN ({code}); put the right PIN into `pin_file`")
+        return Ok(());
     };
-    PinRefusal { message, mark: pin.mark(serial) }
+    Err(Said::Spared(message.to_owned()))
 }
 
 /// Why not every key was found.

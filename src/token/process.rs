@@ -19,6 +19,7 @@ use super::device::Device;
 use super::frame::{
     self, Answer, Ask, At, CallFailure, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
 };
+use super::gate::Gate;
 use super::input::Input;
 use super::isolate::{self, Held};
 use super::session::{Opened, Session, SignError};
@@ -43,9 +44,11 @@ pub(crate) fn run() -> io::Result<()> {
     close_inherited()?;
     confine()?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let Some(door) = frame::receive_sockets(&control)?.pop() else { return Ok(()) };
     let Some(body) = frame::read(&control)? else { return Ok(()) };
     let setup: Setup = frame::decode(&body)?;
-    match hold(&setup).and_then(|held| Ok((held, open(&setup)?))) {
+    let gate = Gate::daemon(UnixStream::from(door));
+    match hold(&setup).and_then(|held| Ok((held, open(&setup, gate)?))) {
         Ok((held, opened)) => serve(&control, &setup, held, opened),
         Err(refusal) => frame::write(&control, &Report::Refused(refusal)),
     }
@@ -88,6 +91,7 @@ fn close_inherited() -> io::Result<()> {
 fn confine() -> io::Result<()> {
     seal()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    orphaned()?;
     // A terminal's ^C and a service manager's SIGTERM go to every process at once. Requests may be in flight: the daemon
     // decides, and hangs up when it is done.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
@@ -96,16 +100,25 @@ fn confine() -> io::Result<()> {
     Ok(())
 }
 
+/// Ends who was tied too late: the daemon was gone by then, and whoever is the parent now is not who made the control socket.
+fn orphaned() -> io::Result<()> {
+    let daemon = rustix::net::sockopt::socket_peercred(io::stdin())?.pid;
+    if rustix::process::getppid() == Some(daemon) {
+        return Ok(());
+    }
+    Err(io::Error::other("the daemon that started this token process is gone"))
+}
+
 /// Before the module is loaded: no code of its vendor runs in a process that is not held.
 fn hold(setup: &Setup) -> Result<Held, Refusal> {
     isolate::isolate(&setup.limits)
         .map_err(|error| Refusal::Faults(vec![StartFault { at: At::Token, message: error.to_string() }]))
 }
 
-fn open(setup: &Setup) -> Result<Opened, Refusal> {
+fn open(setup: &Setup, gate: Gate) -> Result<Opened, Refusal> {
     match &setup.device {
-        Device::Pkcs11(device) => pkcs11::open(device, setup),
-        Device::YubiKey(device) => piv::open(*device, setup),
+        Device::Pkcs11(device) => pkcs11::open(device, setup, gate),
+        Device::YubiKey(device) => piv::open(*device, setup, gate),
     }
 }
 

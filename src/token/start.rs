@@ -12,8 +12,9 @@ use tokio::sync::watch;
 
 use super::child::{Launch, Spawner, StartError, TokenProcess};
 use super::frame::{At, Setup, StartFault, Started, WantedKey};
+use super::gatekeeper::Gatekeeper;
 use super::isolate::Held;
-use super::latch::{Latch, PinMark};
+use super::latch::Latch;
 use super::pin::InMemory;
 use super::pool::Pool;
 use super::route::{Member, Route};
@@ -36,7 +37,7 @@ struct Candidate {
     config: Config,
     keys: Vec<key::Config>,
     setup: Setup,
-    latch: Latch,
+    keeper: Arc<Gatekeeper>,
     /// Its processes, or why there are none.
     processes: Result<Vec<TokenProcess>, Vec<Fault>>,
 }
@@ -79,22 +80,19 @@ async fn start_one(
     let keys: Vec<_> = keys.iter().filter(holds).cloned().collect();
     let at = format!("token.{}", config.name);
     let latch = Latch::new(state, &config.name);
-    let (refused, unread) = match latch.mark() {
-        Ok(refused) => (refused, None),
-        Err(error) => (None, Some(Fault::new(&at, unreadable(&latch, &error)))),
-    };
-    let setup = setup(config, &keys, refused);
+    let setup = setup(config, &keys);
+    let unread = latch.past().err().map(|error| Fault::new(&at, unreadable(&latch, &error)));
+    let keeper = Arc::new(Gatekeeper::new(config.name.clone(), latch));
     let processes = match unread {
         Some(fault) => Err(vec![fault]),
-        None => start_processes(spawner, launch, config, &setup)
+        None => start_processes(spawner, launch, config, &setup, &keeper)
             .await
-            .map_err(|error| explain(error, config, &keys, &latch)),
+            .map_err(|error| explain(error, config, &keys, keeper.latch())),
     };
     if processes.is_ok() {
-        released(&latch);
         keys.iter().for_each(accepted);
     }
-    Candidate { config: config.clone(), keys, setup, latch, processes }
+    Candidate { config: config.clone(), keys, setup, keeper, processes }
 }
 
 /// All of a token's processes, or none.
@@ -103,14 +101,16 @@ async fn start_processes(
     launch: &Launch,
     config: &Config,
     setup: &Setup,
+    keeper: &Arc<Gatekeeper>,
 ) -> Result<Vec<TokenProcess>, StartError> {
     let mut processes: Vec<TokenProcess> = Vec::new();
     for place in 0..config.processes {
         let setup = Setup { sessions: config.sessions_of(place), ..setup.clone() };
-        let started = TokenProcess::start(spawner, launch, config, &setup).await.and_then(|process| {
-            let is_same = |first: &TokenProcess| first.started().keys == process.started().keys;
-            if processes.first().is_none_or(is_same) { Ok(process) } else { Err(other_keys()) }
-        });
+        let started =
+            TokenProcess::start(spawner, launch, config, &setup, keeper).await.and_then(|process| {
+                let is_same = |first: &TokenProcess| first.started().keys == process.started().keys;
+                if processes.first().is_none_or(is_same) { Ok(process) } else { Err(other_keys()) }
+            });
         match started {
             Ok(process) => {
                 report(config, setup.sessions, process.started());
@@ -131,7 +131,8 @@ fn other_keys() -> StartError {
 
 async fn finish(processes: Vec<TokenProcess>) {
     for process in processes {
-        process.finish().await;
+        // One that cannot be killed is not waited for.
+        let _ = process.finish().await;
     }
 }
 
@@ -143,6 +144,7 @@ fn explain(error: StartError, config: &Config, keys: &[key::Config], latch: &Lat
             vec![Fault::new(format!("{at}.{}", config.pin_file.option()), refusal.message)]
         }
         StartError::Process(message) => vec![Fault::new(&at, message)],
+        StartError::Undead(undead) => vec![Fault::new(&at, undead.message())],
         StartError::Faults(faults) => {
             let place = |place: At| match place {
                 At::Token => at.clone(),
@@ -180,7 +182,7 @@ impl Candidate {
     }
 }
 
-pub(super) fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMark>) -> Setup {
+pub(super) fn setup(config: &Config, keys: &[key::Config]) -> Setup {
     let wanted = |key: &key::Config| WantedKey {
         name: key.name.as_str().to_owned(),
         label: key.label.clone(),
@@ -192,7 +194,6 @@ pub(super) fn setup(config: &Config, keys: &[key::Config], refused: Option<PinMa
     Setup {
         device: config.device.clone(),
         pin_file: config.pin_file.clone(),
-        refused,
         sessions: config.sessions,
         limits: config.limits.clone(),
         keys: keys.iter().map(wanted).collect(),
@@ -206,13 +207,6 @@ pub(super) fn unreadable(latch: &Latch, error: &std::io::Error) -> String {
         latch.path().display(),
         latch.path().file_stem().unwrap_or_default().display()
     )
-}
-
-/// The PIN was right: nothing is to be remembered of one that was not.
-pub(super) fn released(latch: &Latch) {
-    if let Err(error) = latch.clear() {
-        tracing::warn!(path = %latch.path().display(), %error, "a note about a refused PIN cannot be removed");
-    }
 }
 
 fn report(config: &Config, sessions: usize, started: &Started) {
@@ -337,8 +331,8 @@ fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>, found: &K
     let (stop, stopped) = watch::channel(false);
     let mut members: BTreeMap<KeyName, Vec<Member>> = BTreeMap::new();
     let mut supervisors = Vec::new();
-    for Candidate { config, keys, setup, latch, processes } in candidates {
-        let (pool, latch) = (Arc::new(Pool::new(config)), Arc::new(latch));
+    for Candidate { config, keys, setup, keeper, processes } in candidates {
+        let pool = Arc::new(Pool::new(config));
         let public = |key: &key::Config| found.get(&key.name).map(|key| key.public_key.to_spki_der());
         let pinned: Vec<_> = keys.iter().filter_map(public).collect();
         for (index, key) in (0..).zip(keys) {
@@ -357,7 +351,7 @@ fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>, found: &K
                 launch: launch.clone(),
                 spawner: spawner.clone(),
                 setup,
-                latch: latch.clone(),
+                keeper: keeper.clone(),
                 pinned: pinned.clone(),
                 stop: stopped.clone(),
             };

@@ -14,15 +14,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::TokenError;
-use super::child::{Launch, Spawner, StartError, TokenProcess};
+use super::child::{Launch, Spawner, StartError, TokenProcess, Undead};
 use super::frame::{PinRefusal, Setup};
-use super::latch::{Latch, PinMark};
+use super::gatekeeper::Gatekeeper;
+use super::latch::PinMark;
 use super::link::{End, Link};
 use super::pin::Stamp;
 use super::pin::source::PinFile;
 use super::pool::Pool;
 use super::process::PIN_REFUSED;
-use super::start::{released, unreadable};
+use super::start::unreadable;
 
 /// How long a call into the module may still take once the tokens are to stop.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -41,7 +42,7 @@ pub(super) struct Supervisor {
     pub(super) launch: Launch,
     pub(super) spawner: Spawner,
     pub(super) setup: Setup,
-    pub(super) latch: Arc<Latch>,
+    pub(super) keeper: Arc<Gatekeeper>,
     /// The public keys that the first process found, and that every later one must find.
     pub(super) pinned: Vec<Vec<u8>>,
     pub(super) stop: watch::Receiver<bool>,
@@ -53,6 +54,8 @@ enum Service {
     Stopped,
     /// The process is gone and must be replaced.
     Lost,
+    /// It must be replaced, and cannot be killed.
+    Stuck(Undead),
 }
 
 impl Supervisor {
@@ -66,8 +69,16 @@ impl Supervisor {
         loop {
             if let Some(process) = process {
                 let since = Instant::now();
-                if matches!(self.serve(process).await, Service::Stopped) {
-                    return;
+                match self.serve(process).await {
+                    Service::Stopped => return,
+                    Service::Lost => {}
+                    Service::Stuck(undead) => {
+                        self.give_up(&self.unavailable());
+                        tokio::select! {
+                            () = undead.gone() => {}
+                            () = stopped(&mut stop) => return,
+                        }
+                    }
                 }
                 if since.elapsed() >= HEALTHY {
                     back_off = BACK_OFF.0;
@@ -113,22 +124,25 @@ impl Supervisor {
             () = stopped(&mut stop) => {
                 self.give_up(&self.unavailable());
                 let answered = async { while sessions.join_next().await.is_some() {} };
-                if tokio::time::timeout(LAST_CALL, answered).await.is_ok() {
-                    process.finish().await;
+                let ended = if tokio::time::timeout(LAST_CALL, answered).await.is_ok() {
+                    process.finish().await
                 } else {
                     // Its callers have had the shutdown's grace already: a call that has not returned by now is stuck.
-                    process.kill().await;
+                    let killed = process.kill().await;
                     sessions.shutdown().await;
-                }
+                    killed
+                };
+                // One that cannot be killed outlives the daemon, which has said so.
+                drop(ended);
                 return Service::Stopped;
             }
         }
         self.pool.restart(self.place);
         // A call into a module cannot be cancelled; a process can be killed. Its jobs in flight fail.
-        process.kill().await;
+        let killed = process.kill().await;
         sessions.shutdown().await;
         self.hold_at_pad();
-        Service::Lost
+        killed.map_or_else(Service::Stuck, |()| Service::Lost)
     }
 
     /// Where the PIN is typed at the token's own pad, no login is tried before an operator says that somebody is there.
@@ -140,11 +154,11 @@ impl Supervisor {
         tracing::error!(
             %token, "SOMEBODY HAS TO TYPE THE PIN at the token's own pad: stand there, and run `countersign token unlatch {token}`"
         );
-        if self.latch.is_set() {
+        if self.keeper.latch().is_set() {
             return;
         }
         let message = format!("token {token} was lost, and nobody may stand at its pad");
-        self.latch.set(&PinRefusal { message, mark: Some(PinMark::at_pad()) });
+        self.keeper.latch().set(&PinRefusal { message, mark: Some(PinMark::at_pad()) });
     }
 
     /// That the PIN was refused may still be in a session's socket, and nothing else keeps it from being tried again.
@@ -178,7 +192,7 @@ impl Supervisor {
             }
             Ok(End::PinRefused(refusal)) => {
                 tracing::error!(%token, refusal.message, "the token refused the PIN; it is not tried again");
-                self.latch.set(&refusal);
+                self.keeper.latch().set(&refusal);
             }
             Ok(End::Closed) => tracing::error!(%token, "a session ended without being asked to"),
             Err(error) => tracing::error!(%token, %error, "a session's task failed"),
@@ -220,6 +234,10 @@ impl Supervisor {
                     self.give_up(&reason);
                 }
                 Err(NotReplaced::Failed) => self.give_up(&self.unavailable()),
+                Err(NotReplaced::Stuck(undead)) => {
+                    self.give_up(&self.unavailable());
+                    undead.gone().await;
+                }
             }
         }
     }
@@ -227,21 +245,18 @@ impl Supervisor {
     /// One try, whose failure is logged here.
     async fn start(&self) -> Result<TokenProcess, NotReplaced> {
         let token = &self.pool.config.name;
-        let refused = match self.latch.mark() {
-            Ok(refused) => refused,
-            Err(error) => {
-                tracing::error!(%token, "{}", unreadable(&self.latch, &error));
-                return Err(NotReplaced::Pin);
-            }
-        };
-        let setup = Setup { refused, ..self.setup.clone() };
-        let started = TokenProcess::start(&self.spawner, &self.launch, &self.pool.config, &setup).await;
+        let latch = self.keeper.latch();
+        if let Err(error) = latch.past() {
+            tracing::error!(%token, "{}", unreadable(latch, &error));
+            return Err(NotReplaced::Pin);
+        }
+        let (config, setup) = (&self.pool.config, &self.setup);
+        let started = TokenProcess::start(&self.spawner, &self.launch, config, setup, &self.keeper).await;
         if started.is_err() {
             self.hold_at_pad();
         }
         match started {
             Ok(process) if process.started().keys == self.pinned => {
-                released(&self.latch);
                 tracing::info!(%token, "the token process is replaced; its keys are those pinned at start-up");
                 Ok(process)
             }
@@ -250,7 +265,7 @@ impl Supervisor {
                     %token, serial = process.started().token.serial,
                     "THE TOKEN HOLDS OTHER KEYS than those pinned at start-up; it signs nothing until they are back"
                 );
-                process.finish().await;
+                process.finish().await.map_err(NotReplaced::Stuck)?;
                 Err(NotReplaced::KeyChanged)
             }
             Err(StartError::PinRefused(refusal)) => {
@@ -259,9 +274,10 @@ impl Supervisor {
                 tracing::error!(
                     %token, refusal.message, "the PIN is not tried again until {file}`countersign token unlatch {token}` is run"
                 );
-                self.latch.set(&refusal);
+                latch.set(&refusal);
                 Err(NotReplaced::Pin)
             }
+            Err(StartError::Undead(undead)) => Err(NotReplaced::Stuck(undead)),
             Err(error) if self.setup.pin_file == PinFile::Pad => {
                 tracing::error!(%token, ?error, "the token does not come up");
                 Err(NotReplaced::Pin)
@@ -281,7 +297,7 @@ impl Supervisor {
 
     /// Returns once the PIN file was touched, or an operator has taken the latch away.
     async fn pin_change(&self, stamp: Option<Stamp>) {
-        while self.setup.pin_file.stamp() == stamp && self.latch.is_set() {
+        while self.setup.pin_file.stamp() == stamp && self.keeper.latch().is_set() {
             tokio::time::sleep(PIN_POLL).await;
         }
     }
@@ -305,4 +321,5 @@ enum NotReplaced {
     Pin,
     KeyChanged,
     Failed,
+    Stuck(Undead),
 }

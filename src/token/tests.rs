@@ -15,8 +15,10 @@ use crate::sign::Priority;
 
 mod faulty;
 mod fixture;
+mod pins;
 mod processes;
 mod several;
+mod undead;
 
 use fixture::{Fixture, signal};
 

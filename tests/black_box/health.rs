@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use countersign::ledger::Entry;
-use countersign_faulty::{Action, Call, On, Script};
+use countersign_faulty::{Action, Call, On, Script, Token};
 use countersign_proto::Client;
 use countersign_proto::client::{Health, HealthChanges};
 use countersign_tbs::ssh::SubjectKey;
@@ -177,6 +177,27 @@ async fn a_ledger_that_takes_nothing_is_not_serving_until_it_does_again_by_itsel
     assert_eq!(told(&mut changes).await, Some(Health::Serving), "nobody has asked for a signature");
     let tests = site.entries().iter().filter(|entry| matches!(entry, Entry::SelfTest { .. })).count();
     assert_eq!(tests, 2, "one at start, and one that the ledger took at last");
+}
+
+/// A file size limit stands for a full disk, as above; of nothing here.
+#[test]
+fn on_a_full_disk_a_wrong_pin_costs_no_try_at_every_start() {
+    let Broken { site, control } = Broken::new();
+    let pin = std::fs::read(site.path("pin")).unwrap();
+    std::fs::write(site.path("pin"), "wrong-4711\n").unwrap();
+    control.set(&Script::token(Token { pin_tries: Some(10), ..Token::default() })).unwrap();
+    let logins = control.calls(Call::Login);
+    for _ in 0..2 {
+        let mut limited = Command::new("sh");
+        let exe = env!("CARGO_BIN_EXE_countersign");
+        limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" serve", exe]);
+        limited.current_dir(site.dir()).env("COUNTERSIGN_CONFIG", site.path("countersign.toml"));
+        let output = limited.output().unwrap();
+        assert!(!output.status.success(), "{}", text(&output.stderr));
+    }
+    assert_eq!(control.calls(Call::Login), logins, "nothing could be noted");
+    std::fs::write(site.path("pin"), pin).unwrap();
+    drop(site.serve());
 }
 
 #[tokio::test(flavor = "multi_thread")]

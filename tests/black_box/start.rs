@@ -32,7 +32,13 @@ fn every_fault_of_every_stage_is_reported_at_once() {
         .replace("[key.user-ca]\n", "[key.user-ca]\nlabel = \"no-such-key\"\n");
     site.configure(&broken);
     let message = site.run_refused(&["serve"], 2);
-    for wanted in ["server.tls_certificate", "ledger.path", "key.user-ca", "no-such-key"] {
+    for wanted in ["server.tls_certificate", "ledger.path"] {
+        assert!(message.contains(wanted), "{wanted} is not in:\n{message}");
+    }
+    assert!(!message.contains("key.user-ca"), "without a ledger nobody logs in:\n{message}");
+    site.configure(&broken.replace("no-such-directory/", ""));
+    let message = site.run_refused(&["serve"], 2);
+    for wanted in ["server.tls_certificate", "key.user-ca", "no-such-key"] {
         assert!(message.contains(wanted), "{wanted} is not in:\n{message}");
     }
 }

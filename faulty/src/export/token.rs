@@ -163,7 +163,7 @@ pub(super) unsafe extern "C" fn C_Login(
         if is_users {
             remember(engine, result, hash);
         }
-        result
+        engine.leave(Call::Login, &entered, result)
     })
 }
 

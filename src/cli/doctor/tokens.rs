@@ -12,7 +12,7 @@ use super::softhsm;
 use crate::cli::subprocess;
 use crate::config::Config;
 use crate::key;
-use crate::token::latch::{Latch, PinMark};
+use crate::token::latch::{Latch, Verdict};
 use crate::token::pkcs11::state::State;
 use crate::token::{self, Device, PinFile, TokenName};
 
@@ -72,8 +72,8 @@ fn pin(token: &token::Config, state: &Path, serial: Option<&Value>) -> Option<Fi
         return None;
     }
     let serial = serial.map(|serial| serial.as_str().map_or_else(|| serial.to_string(), str::to_owned));
-    let is_other = |(mark, serial): (PinMark, String)| !pin.is_marked(&mark, &serial);
-    if latch.mark().ok().flatten().zip(serial).is_some_and(is_other) {
+    let verdict = latch.past().ok().zip(serial).map(|(past, serial)| past.judge(&pin, &serial));
+    if matches!(verdict, Some(Verdict::Untried | Verdict::Doubtful(_))) {
         // The next login takes the note away, or says that this one is wrong as well.
         return None;
     }
@@ -198,6 +198,7 @@ fn card(name: &TokenName, info: &Value) -> Vec<Finding> {
             format!("run `countersign token change-pin {name}`"),
         ));
     }
+    findings.extend(factory_secrets(name, info));
     if info.get("eucleak") == Some(&Value::Bool(true)) {
         let cause =
             "this firmware has EUCLEAK (YSA-2024-03): who has the card in hand can work out its ECDSA keys";
@@ -205,6 +206,30 @@ fn card(name: &TokenName, info: &Value) -> Vec<Finding> {
             format!("{what}.firmware"),
             cause,
             "take RSA keys, or a card of firmware 5.7",
+        ));
+    }
+    findings
+}
+
+/// With them, who has the card in hand sets another PIN, or puts other keys into its slots.
+fn factory_secrets(name: &TokenName, info: &Value) -> Vec<Finding> {
+    let is_factory =
+        |key: &str| info.get(key).and_then(|secret| secret.get("factory")) == Some(&Value::Bool(true));
+    let mut findings = Vec::new();
+    if is_factory("puk") {
+        findings.push(Finding::warning(
+            format!("token.{name}.puk"),
+            "the PUK is the factory's: whoever has the card sets another PIN with it",
+            format!("run `countersign token change-puk {name}`"),
+        ));
+    }
+    if is_factory("management_key") {
+        findings.push(Finding::warning(
+            format!("token.{name}.management-key"),
+            "the management key is the factory's: whoever has the card puts other keys into its slots with it",
+            format!(
+                "run `countersign token change-management-key {name} --new-management-key-file management-key --generate`"
+            ),
         ));
     }
     findings

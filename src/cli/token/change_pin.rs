@@ -12,6 +12,8 @@ use anyhow::{Context, ensure};
 use super::pin;
 use super::secret::Secret;
 use super::select::{Chosen, Kind, TokenArgs};
+use crate::token::PinRefusal;
+use crate::token::gate::Gate;
 use crate::token::latch::Latch;
 use crate::token::pkcs11::change::{self, ChangeError};
 use crate::token::pkcs11::operator::Modules;
@@ -76,14 +78,15 @@ pub(super) fn run(args: &ChangePinArgs) -> anyhow::Result<()> {
     let old = args.old(&chosen)?;
     let home = args.new.home(chosen.pin_home());
     let new = args.new.read(home, token.info.max_pin_length())?;
-    let mark = latch.as_ref().map(Latch::mark).transpose().context("what PIN not to try cannot be read")?;
+    let past = latch.as_ref().map(Latch::past).transpose().context("what PIN not to try cannot be read")?;
     let staged = home.map(|home| Staged::prepare(home, &new)).transpose()?;
-    let changed = change::change(module, &token, (&old, &new), mark.flatten().as_ref());
+    let changed = change::change(module, &token, (&old, &new), &Gate::Own(past.unwrap_or_default()));
     if let (Err(ChangeError::Refused(refusal)), Some(latch)) = (&changed, &latch)
         && chosen.is_in_service(&old)
     {
         latch.note(refusal);
     }
+    let changed = changed.map_err(|error| args.named(error, &chosen));
     finish(&chosen, staged, latch.as_ref(), changed)
 }
 
@@ -113,6 +116,17 @@ pub(super) fn unlock(args: &UnlockArgs) -> anyhow::Result<()> {
 }
 
 impl ChangePinArgs {
+    /// A refusal speaks of the section's `pin_file`; whoever named another file is told of that one.
+    fn named(&self, error: ChangeError, chosen: &Chosen) -> ChangeError {
+        match (error, self.pin_file.as_deref().or(chosen.pin_file.as_deref())) {
+            (ChangeError::Refused(refusal), Some(file)) => {
+                let message = refusal.message.replace("`pin_file`", &file.display().to_string());
+                ChangeError::Refused(PinRefusal { message, ..refusal })
+            }
+            (error, _) => error,
+        }
+    }
+
     /// The PIN as it is: out of the file of the command line, else of the URI, else of the configuration, else typed.
     fn old(&self, chosen: &Chosen) -> anyhow::Result<Pin> {
         let credential = chosen.section.as_ref().map(|(section, _)| &section.pin_file);

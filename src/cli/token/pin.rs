@@ -13,7 +13,7 @@ use super::secret::Secret;
 use super::select::Card;
 use super::{environment, find, yubikey};
 use crate::cli::ConfigArgs;
-use crate::token::latch::Latch;
+use crate::token::latch::{Latch, Verdict};
 use crate::token::piv::reference::{Change, ChangeError};
 use crate::token::{Pin, Staged};
 
@@ -127,8 +127,8 @@ impl Setting<'_> {
 
     /// What the token refused to the daemon it would refuse here as well.
     fn want_untried(&self, pin: &Pin, latch: &Latch, serial: &str) -> anyhow::Result<()> {
-        let mark = latch.mark().with_context(|| format!("{} cannot be read", latch.path().display()))?;
-        if mark.is_some_and(|mark| pin.is_marked(&mark, serial)) {
+        let past = latch.past().with_context(|| format!("{} cannot be read", latch.path().display()))?;
+        if matches!(past.judge(pin, serial), Verdict::Barred(_)) {
             let name = &self.card.section.name;
             bail!(
                 "the token refused this PIN before, and it is not tried again; name the right one with --pin-file, set another with `countersign token unlock {name}`, or run `countersign token unlatch {name}` if this is it"
@@ -148,10 +148,8 @@ impl Setting<'_> {
 
     /// The new PIN is right, whatever was noted before.
     fn release(&self, new: &Pin, latch: &Latch, serial: &str) -> anyhow::Result<()> {
-        let is_noted = || {
-            let mark = latch.mark().ok().flatten();
-            mark.is_none_or(|mark| new.is_marked(&mark, serial))
-        };
+        // Also where nothing is noted but that the card refused something.
+        let is_noted = || latch.past().map_or(true, |past| past.tells_of(new, serial));
         let is_kept = self.new.home(self.card.section.pin_file.own()).is_none();
         if !is_kept || is_noted() {
             latch.clear().map_err(|error| {

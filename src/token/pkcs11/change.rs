@@ -8,12 +8,12 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::TokenInfo;
 
 use super::classify::{self, Remedy, remedy};
-use super::log_in;
 use super::module::{FoundToken, Module};
 use super::operator::{call, refused};
+use super::{On, log_in};
 use crate::token::Pin;
 use crate::token::frame::{PinRefusal, Refusal};
-use crate::token::latch::PinMark;
+use crate::token::gate::Gate;
 
 /// Why a PIN was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +37,18 @@ pub(crate) fn change(
     module: &Module,
     token: &FoundToken,
     (old, new): (&Pin, &Pin),
-    mark: Option<&PinMark>,
+    gate: &Gate,
 ) -> Result<(), ChangeError> {
     let unchanged = |error: anyhow::Error| ChangeError::Unchanged(error.to_string());
     let (old_text, new_text) = (text(old)?, text(new)?);
     no_pad(&token.info)?;
     let session = module.context().open_rw_session(token.slot).map_err(call).map_err(unchanged)?;
-    log_in(&session, &token.info, old, mark).map_err(|refusal| match refusal {
-        Refusal::PinRefused(refusal) => ChangeError::Refused(refusal),
-        faults @ Refusal::Faults(_) => unchanged(refused(faults)),
-    })?;
+    log_in(On { module, slot: token.slot, session: &session }, old, gate).map_err(
+        |refusal| match refusal {
+            Refusal::PinRefused(refusal) => ChangeError::Refused(refusal),
+            faults @ Refusal::Faults(_) => unchanged(refused(faults)),
+        },
+    )?;
     let set = session.set_pin(&old_text, &new_text).map_err(|error| failed(&error, &token.info));
     let _ = session.logout();
     set

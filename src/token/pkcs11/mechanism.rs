@@ -8,13 +8,11 @@ use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::Session;
 use cryptoki::types::Ulong;
 
 use super::key::{FoundKey, KeyProblem};
 use super::ladder::Trouble;
-use super::shared::KeptPin;
-use super::{classify, pin_refusal};
 use crate::key::Scheme;
 use crate::token::input::Input;
 
@@ -27,7 +25,7 @@ pub(super) fn sign(session: &Session, key: &FoundKey, input: &Input) -> Result<V
     Ok(session.sign(&mechanism(key.scheme), key.private, &input.block())?)
 }
 
-/// Signs with a key that wants a login of its own after `C_SignInit` (R42). In parts, because `cryptoki` does `C_SignInit`
+/// Signs with a key that wants a login of its own after `C_SignInit` (R42), which is `log_in`. In parts, because `cryptoki` does `C_SignInit`
 /// and `C_Sign` in one; tokens that have such keys take that (ykcs11, OpenSC), SoftHSM does not.
 ///
 /// # Errors
@@ -36,16 +34,10 @@ pub(super) fn sign_authenticated(
     session: &Session,
     key: &FoundKey,
     input: &Input,
-    kept: &KeptPin,
+    log_in: impl FnOnce(&Session) -> Result<(), Trouble>,
 ) -> Result<Vec<u8>, Trouble> {
     session.sign_init(&mechanism(key.scheme), key.private)?;
-    session.login_with_raw(UserType::ContextSpecific, &kept.pin.for_login()).map_err(|error| {
-        if classify::concerns_pin(&error) {
-            Trouble::Pin(pin_refusal(&error, &kept.pin, &kept.serial))
-        } else {
-            Trouble::Call(error)
-        }
-    })?;
+    log_in(session)?;
     session.sign_update(&input.block()).map_err(|error| match error {
         // What SoftHSM says where it does not sign in parts. The operation is over, and the session is well.
         Error::Pkcs11(RvError::OperationNotInitialized, Function::SignUpdate) => {

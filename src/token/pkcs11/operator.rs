@@ -17,11 +17,12 @@ use cryptoki::slot::TokenInfo;
 use super::attribute::Object;
 use super::key::{self, FoundKey, KeyProblem, hex};
 use super::module::{Module, ModuleError};
-use super::{classify, log_in, mechanism};
+use super::{On, classify, log_in, mechanism};
 use crate::key::PublicKey;
 use crate::token::Config;
 use crate::token::frame::Refusal;
-use crate::token::latch::Latch;
+use crate::token::gate::Gate;
+use crate::token::latch::{Latch, Past};
 use crate::token::start::unreadable;
 
 /// The modules that a command has loaded, each once.
@@ -130,7 +131,7 @@ impl Console {
         access: Access,
         before: impl FnOnce(&Session, &TokenInfo) -> anyhow::Result<T>,
     ) -> anyhow::Result<(Self, T)> {
-        let mark = latch.mark().map_err(|error| anyhow::anyhow!(unreadable(latch, &error)))?;
+        let past = latch.past().map_err(|error| anyhow::anyhow!(unreadable(latch, &error)))?;
         let device = config.pkcs11()?;
         let module = modules.load(&device.module)?;
         let token = module.token(&device.label, device.serial.as_deref())?;
@@ -141,10 +142,11 @@ impl Console {
         }
         .map_err(call)?;
         let done = before(&session, &token.info)?;
-        if pin.is_at_pad() && mark.is_none() {
+        if pin.is_at_pad() && past == Past::default() {
             writeln!(io::stderr(), "type the PIN of token {} at its own pad now", config.name)?;
         }
-        log_in(&session, &token.info, &pin, mark.as_ref()).map_err(|refusal| {
+        let on = On { module, slot: token.slot, session: &session };
+        log_in(on, &pin, &Gate::Own(past)).map_err(|refusal| {
             if let Refusal::PinRefused(refusal) = &refusal {
                 latch.note(refusal);
             }

@@ -10,16 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use cryptoki::error::{Error, RvError};
-use cryptoki::session::Session;
+use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Limit, Slot, TokenInfo};
 
 use super::key::FoundKey;
 use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
-use super::{NOBODY_AT_PAD, call_fault, log_in, pin_fault, search, token_fault};
+use super::{NOBODY_AT_PAD, On, call_fault, log_in, pin_fault, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, PinRefusal, Refusal, Setup, StartFault};
+use crate::token::gate::{Barred, Candidate, Gate, Login};
 use crate::token::pin::{InMemory, Pin};
 
 /// The login of handles that were never found.
@@ -29,6 +30,7 @@ const NEVER: u64 = u64::MAX;
 pub(super) struct Shared {
     device: Pkcs11,
     setup: Setup,
+    gate: Gate,
     /// The public keys that were found first.
     pinned: Vec<PublicKey>,
     /// Read while a session works, written while none does.
@@ -54,8 +56,8 @@ pub(super) struct Loaded {
 
 /// A PIN, and the serial number of the token that took it.
 pub(super) struct KeptPin {
-    pub(super) pin: Pin,
-    pub(super) serial: String,
+    pin: Pin,
+    serial: String,
 }
 
 impl KeptPin {
@@ -83,11 +85,11 @@ impl Shared {
     ///
     /// # Errors
     /// Every fault that can be found without the step that failed.
-    pub(super) fn open(module: Module, device: &Pkcs11, setup: &Setup) -> Result<First, Refusal> {
+    pub(super) fn open(module: Module, device: &Pkcs11, setup: &Setup, gate: Gate) -> Result<First, Refusal> {
         let token = module.token(&device.label, device.serial.as_deref()).map_err(token_fault)?;
         let pin = setup.pin_file.read().map_err(pin_fault)?;
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
-        log_in(&session, &token.info, &pin, setup.refused.as_ref())?;
+        log_in(On { module: &module, slot: token.slot, session: &session }, &pin, &gate)?;
         let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
         if pin.is_at_pad() {
             none_wants_it_each_time(&keys)?;
@@ -117,6 +119,7 @@ impl Shared {
         let shared = Self {
             device: device.clone(),
             setup: setup.clone(),
+            gate,
             pinned,
             loaded: RwLock::new(loaded),
             allowance: Mutex::default(),
@@ -242,13 +245,32 @@ impl Shared {
             let mark = pin.mark(info.serial_number());
             return Err(Trouble::Pin(PinRefusal { message: NOBODY_AT_PAD.to_owned(), mark }));
         }
-        log_in(session, &info, &pin, self.setup.refused.as_ref()).map_err(trouble)?;
+        log_in(loaded.on(session), &pin, &self.gate).map_err(trouble)?;
         loaded.logins.fetch_add(1, Ordering::SeqCst);
         let mut kept = lock(&loaded.pin);
         if kept.is_some() {
             *kept = Some(KeptPin::new(pin, &info));
         }
         Ok(())
+    }
+
+    /// The login that a key wants after each `C_SignInit` (R42), with the PIN that the user logged in with.
+    ///
+    /// # Errors
+    /// [`Trouble`]
+    pub(super) fn log_in_to_sign(
+        &self,
+        loaded: &Loaded,
+        session: &Session,
+        kept: &KeptPin,
+    ) -> Result<(), Trouble> {
+        let who = Candidate { pin: &kept.pin, serial: &kept.serial, login: Login::Again };
+        let login = |doubt| loaded.on(session).try_once(UserType::ContextSpecific, &kept.pin, doubt);
+        self.gate.log_in(who, login).map_err(|barred| match barred {
+            Barred::Pin(refusal) => Trouble::Pin(refusal),
+            Barred::Fault(why) => Trouble::Keys(why),
+            Barred::Failed(error) => Trouble::Call(error),
+        })
     }
 
     /// Finds the keys in a session, which must be those that were there first (R20).
@@ -279,6 +301,10 @@ impl Loaded {
     /// The PIN, where a key wants it for each signature.
     pub(super) fn pin(&self) -> Option<Arc<KeptPin>> {
         lock(&self.pin).clone()
+    }
+
+    fn on<'a>(&'a self, session: &'a Session) -> On<'a> {
+        On { module: &self.module, slot: self.slot, session }
     }
 
     /// A session in which no key was found yet.

@@ -1,0 +1,247 @@
+//! What every login goes through: one at a time of a token, whatever the number of its sessions and processes, and none with a
+//! PIN that the token may have refused.
+//!
+//! In: a PIN, and the call that shows it to the token. Out: the call's result, or why it was not made. In a token process the daemon
+//! keeps the gate (`gatekeeper`): it lets one in at a time, and has noted which PIN is tried before it is. A command of an operator's
+//! has no daemon, tries once, and says itself what became of it.
+
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{self, PinRefusal};
+use super::latch::{Past, PinMark, Tried, Verdict};
+use super::pin::Pin;
+
+/// What logins go through.
+pub(crate) enum Gate {
+    /// The daemon's, which all processes of a token share.
+    Daemon(Mutex<Door>),
+    /// A command's own, with what was tried before it.
+    Own(Past),
+}
+
+/// This process's way to the daemon's gate.
+pub(crate) struct Door {
+    daemon: UnixStream,
+    /// What the PIN of the last login is known not to be: to compare is slow.
+    compared: Option<Vec<Tried>>,
+}
+
+/// Who wants to log in.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) pin: &'a Pin,
+    /// The token's serial number.
+    pub(crate) serial: &'a str,
+    pub(crate) login: Login,
+}
+
+/// Which login.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Login {
+    /// The PIN may be wrong.
+    First,
+    /// For one signature, with the PIN that the first login of this process was made with.
+    Again,
+}
+
+/// Whether the PIN may have been tried before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Doubt {
+    None,
+    /// It was, and nobody knows with what result: only where the token counts no wrong PIN may it be tried.
+    Tried,
+}
+
+/// Why a call did not log in.
+pub(crate) enum Said<E> {
+    /// The token refused the PIN.
+    Refused(String),
+    /// The token was not asked, and should not be.
+    Spared(String),
+    /// The token did not look at the PIN, for somebody is logged in.
+    Unchecked,
+    /// Something else, which has cost no try.
+    Failed(E),
+}
+
+/// Why nobody is logged in.
+pub(crate) enum Barred<E> {
+    /// The PIN must not be tried again.
+    Pin(PinRefusal),
+    /// It cannot be said whether it may be tried.
+    Fault(String),
+    /// The call failed.
+    Failed(E),
+}
+
+/// What a token process says at the gate.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Knock {
+    /// It wants to log in, and waits for its turn. Answered by a [`Leave`].
+    Asks,
+    /// It does not log in after all.
+    Passes,
+    /// It is about to try the PIN of this mark. Answered.
+    Tries(PinMark),
+    /// It is about to try the PIN of its last login, which was right then.
+    TriesAgain,
+    /// The token took the PIN, which was tried as it said last. Answered unless that was [`Self::TriesAgain`].
+    Accepted,
+    /// The token refused it. Answered.
+    Refused(String),
+    /// The token has not looked at it. Answered.
+    Unchecked,
+}
+
+/// What the daemon answers.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Leave {
+    /// It is this process's turn; what was tried before.
+    Past(Past),
+    /// What was said is noted, durably.
+    Noted,
+    /// Nobody may log in: why.
+    No(String),
+}
+
+impl Gate {
+    /// The gate of a token process.
+    pub(super) fn daemon(daemon: UnixStream) -> Self {
+        Self::Daemon(Mutex::new(Door { daemon, compared: None }))
+    }
+
+    /// Calls `login`, unless the PIN must not be tried; nobody else logs in to this token meanwhile.
+    ///
+    /// # Errors
+    /// [`Barred`]
+    pub(crate) fn log_in<E>(
+        &self,
+        who: Candidate<'_>,
+        login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
+    ) -> Result<(), Barred<E>> {
+        match self {
+            Self::Daemon(door) => door.lock().unwrap_or_else(PoisonError::into_inner).log_in(who, login),
+            Self::Own(past) => {
+                let doubt = match past.judge(who.pin, who.serial) {
+                    Verdict::Barred(why) => return Err(barred(why.to_owned())),
+                    Verdict::Doubtful(_) => Doubt::Tried,
+                    Verdict::Untried => Doubt::None,
+                };
+                passed(login(doubt), || who.pin.mark(who.serial))
+            }
+        }
+    }
+}
+
+impl Door {
+    fn log_in<E>(
+        &mut self,
+        who: Candidate<'_>,
+        login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
+    ) -> Result<(), Barred<E>> {
+        let past = match self.ask(&Knock::Asks)? {
+            Leave::Past(past) => past,
+            Leave::No(why) => return Err(Barred::Fault(why)),
+            Leave::Noted => return Err(nonsense()),
+        };
+        let (mark, doubt) = match self.look(who, &past) {
+            Ok(Try::Marked(mark, doubt)) => (Some(mark), doubt),
+            Ok(Try::Again) => (None, Doubt::None),
+            Err(barred) => {
+                self.tell(&Knock::Passes)?;
+                return Err(barred);
+            }
+        };
+        let is_again = mark.is_none();
+        match mark {
+            None => self.tell(&Knock::TriesAgain)?,
+            Some(mark) => match self.ask(&Knock::Tries(mark))? {
+                Leave::Noted => self.compared = None,
+                Leave::No(why) => return Err(Barred::Fault(why)),
+                Leave::Past(_) => return Err(nonsense()),
+            },
+        }
+        let result = login(doubt);
+        match &result {
+            Ok(()) if is_again => self.tell(&Knock::Accepted)?,
+            Ok(()) => self.settle(&Knock::Accepted)?,
+            Err(Said::Refused(message)) => self.settle(&Knock::Refused(message.clone()))?,
+            Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => self.settle(&Knock::Unchecked)?,
+        }
+        // The daemon has noted what was refused.
+        passed(result, || None)
+    }
+
+    /// Whether the PIN may be tried, and how.
+    fn look<E>(&mut self, who: Candidate<'_>, past: &Past) -> Result<Try, Barred<E>> {
+        let is_again = who.login == Login::Again;
+        let is_compared = past.tried().is_empty() || self.compared.as_deref() == Some(past.tried());
+        if is_again && is_compared {
+            return Ok(Try::Again);
+        }
+        match past.judge(who.pin, who.serial) {
+            Verdict::Barred(why) => Err(barred(why.to_owned())),
+            Verdict::Doubtful(mark) => Ok(Try::Marked(mark, Doubt::Tried)),
+            Verdict::Untried if is_again => {
+                self.compared = Some(past.tried().to_vec());
+                Ok(Try::Again)
+            }
+            Verdict::Untried => {
+                let mark = who.pin.mark(who.serial);
+                let mark = mark.ok_or_else(|| Barred::Fault("the random source failed".to_owned()))?;
+                Ok(Try::Marked(mark, Doubt::None))
+            }
+        }
+    }
+
+    fn tell<E>(&self, knock: &Knock) -> Result<(), Barred<E>> {
+        frame::write(&self.daemon, knock).map_err(|error| gone(&error))
+    }
+
+    fn ask<E>(&self, knock: &Knock) -> Result<Leave, Barred<E>> {
+        self.tell(knock)?;
+        let answer = frame::read(&self.daemon).and_then(|body| match body {
+            Some(body) => frame::decode(&body),
+            None => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        });
+        answer.map_err(|error| gone(&error))
+    }
+
+    /// What became of the login is known to the daemon before anybody acts on it.
+    fn settle<E>(&self, knock: &Knock) -> Result<(), Barred<E>> {
+        match self.ask(knock)? {
+            Leave::Noted => Ok(()),
+            Leave::No(_) | Leave::Past(_) => Err(nonsense()),
+        }
+    }
+}
+
+/// How a PIN is tried.
+enum Try {
+    Marked(PinMark, Doubt),
+    Again,
+}
+
+fn passed<E>(result: Result<(), Said<E>>, mark: impl FnOnce() -> Option<PinMark>) -> Result<(), Barred<E>> {
+    match result {
+        Ok(()) | Err(Said::Unchecked) => Ok(()),
+        Err(Said::Refused(message)) => Err(Barred::Pin(PinRefusal { message, mark: mark() })),
+        Err(Said::Spared(message)) => Err(barred(message)),
+        Err(Said::Failed(error)) => Err(Barred::Failed(error)),
+    }
+}
+
+fn barred<E>(message: String) -> Barred<E> {
+    Barred::Pin(PinRefusal { message, mark: None })
+}
+
+fn gone<E>(error: &std::io::Error) -> Barred<E> {
+    Barred::Fault(format!("the daemon, which is asked before each login, is gone: {error}"))
+}
+
+fn nonsense<E>() -> Barred<E> {
+    Barred::Fault("the daemon, which is asked before each login, does not speak as expected".to_owned())
+}

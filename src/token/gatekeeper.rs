@@ -1,0 +1,154 @@
+//! The daemon's side of the gate that every login of a token goes through.
+//!
+//! In: what the token's processes say at it (`gate`). Out: leave to try a PIN, to one session of one process at a time, and not before
+//! a note says which PIN that is. Promised: a wrong PIN costs one try of the token, however many sessions and processes want to log in,
+//! and whether or not the one that tries lives to tell; where nothing can be noted, no PIN is tried.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::TokenName;
+use super::frame::{self, PinRefusal};
+use super::gate::{Knock, Leave};
+use super::latch::{Latch, PinMark};
+use super::start::unreadable;
+
+/// One token's.
+pub(super) struct Gatekeeper {
+    token: TokenName,
+    latch: Latch,
+    /// Held from the question whether a PIN may be tried until its answer is noted.
+    turn: Mutex<()>,
+}
+
+/// A login that was let in.
+enum Way {
+    /// With the PIN of this mark, which is noted.
+    Noted(PinMark),
+    /// For one signature, with the PIN that the process logged in with.
+    Again,
+}
+
+impl Gatekeeper {
+    pub(super) fn new(token: TokenName, latch: Latch) -> Self {
+        Self { token, latch, turn: Mutex::default() }
+    }
+
+    /// What is noted.
+    pub(super) fn latch(&self) -> &Latch {
+        &self.latch
+    }
+
+    /// Serves one token process until it hangs up. What it was doing then has an unknown end.
+    pub(super) async fn attend(self: Arc<Self>, mut gate: UnixStream) {
+        let mut current = None;
+        while let Ok(Knock::Asks) = knock(&mut gate).await {
+            let turn = self.turn.lock().await;
+            if let Err(error) = self.one(&mut gate, &mut current).await {
+                tracing::debug!(token = %self.token, %error, "a token process hung up at a login");
+                return;
+            }
+            drop(turn);
+        }
+    }
+
+    /// One login, from question to answer. `current` is the PIN that the process logged in with last.
+    async fn one(self: &Arc<Self>, gate: &mut UnixStream, current: &mut Option<PinMark>) -> io::Result<()> {
+        match self.latch.past() {
+            Ok(past) => answer(gate, &Leave::Past(past)).await?,
+            Err(error) => return answer(gate, &Leave::No(unreadable(&self.latch, &error))).await,
+        }
+        let way = match knock(gate).await? {
+            Knock::Passes => return Ok(()),
+            Knock::TriesAgain => Way::Again,
+            Knock::Tries(mark) => {
+                if let Err(error) = self.begin(mark.clone()).await {
+                    return answer(gate, &Leave::No(self.unnoted(&error))).await;
+                }
+                *current = Some(mark.clone());
+                answer(gate, &Leave::Noted).await?;
+                Way::Noted(mark)
+            }
+            _ => return Err(unexpected()),
+        };
+        let end = knock(gate).await;
+        if end.is_err()
+            && let (Way::Again, Some(mark)) = (&way, &*current)
+        {
+            let mark = mark.clone();
+            self.blocking(move |latch| latch.lost(&mark)).await?;
+        }
+        self.settle(gate, way, end?, current.clone()).await
+    }
+
+    async fn begin(self: &Arc<Self>, mark: PinMark) -> io::Result<()> {
+        if mark == PinMark::at_pad() {
+            tracing::warn!(token = %self.token, "TYPE THE PIN at the token's own pad now: it is waited for");
+        }
+        self.blocking(move |latch| latch.begin(&mark)).await?
+    }
+
+    async fn settle(
+        self: &Arc<Self>,
+        gate: &mut UnixStream,
+        way: Way,
+        end: Knock,
+        current: Option<PinMark>,
+    ) -> io::Result<()> {
+        match (end, way) {
+            (Knock::Accepted, Way::Again) => return Ok(()),
+            (Knock::Accepted, Way::Noted(_)) => self.blocking(forget).await?,
+            (Knock::Refused(message), _) => {
+                let refusal = PinRefusal { message, mark: current };
+                self.blocking(move |latch| latch.set(&refusal)).await?;
+            }
+            (Knock::Unchecked, Way::Noted(mark)) => self.blocking(move |latch| latch.undo(&mark)).await?,
+            (Knock::Unchecked, Way::Again) => {}
+            _ => return Err(unexpected()),
+        }
+        answer(gate, &Leave::Noted).await
+    }
+
+    /// Writes to a disk that may be slow.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Latch) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let keeper = self.clone();
+        spawn_blocking(move || work(&keeper.latch)).await.map_err(io::Error::other)
+    }
+
+    fn unnoted(&self, error: &io::Error) -> String {
+        format!(
+            "{} cannot be written ({error}), and no PIN is tried that could not be told from another after a crash; \
+             make room on the disk, and see that the directory is the daemon's",
+            self.latch.path().display()
+        )
+    }
+}
+
+/// The PIN was right: nothing is to be remembered of those that were not.
+fn forget(latch: &Latch) {
+    if let Err(error) = latch.clear() {
+        tracing::warn!(path = %latch.path().display(), %error, "a note about a refused PIN cannot be removed");
+    }
+}
+
+async fn knock(gate: &mut UnixStream) -> io::Result<Knock> {
+    frame::decode(&frame::read_async(gate).await?)
+}
+
+async fn answer(gate: &mut UnixStream, leave: &Leave) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    frame::encode(leave, &mut bytes)?;
+    gate.write_all(&bytes).await
+}
+
+fn unexpected() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it does not speak as expected")
+}

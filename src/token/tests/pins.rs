@@ -1,0 +1,183 @@
+//! A wrong PIN costs one try of the token: whatever the number of sessions, processes and restarts, and however a login ends.
+
+use countersign_faulty::{Action, Call, Code, Heals, On, Script, Token};
+
+use super::faulty::Broken;
+use super::fixture::{PIN, signal};
+use super::*;
+
+/// Enough tries that a token which loses more than one of them says how many.
+const TRIES: u32 = 10;
+
+fn counting() -> Token {
+    Token { pin_tries: Some(TRIES), ..Token::default() }
+}
+
+fn with(token: Token, on: impl IntoIterator<Item = On>) -> Script {
+    Script { token, on: on.into_iter().collect() }
+}
+
+/// The user is logged out, and a signature finds out.
+fn logged_out() -> On {
+    On::call(Call::Sign, Action::Die { heals: Heals::Login, code: Code::CKR_USER_NOT_LOGGED_IN })
+}
+
+/// So many at once, each of whom asks once, whatever comes of it.
+async fn all_ask(tokens: &Tokens, callers: usize) {
+    let asking = |tokens: Tokens| async move { sign(&tokens, "ca", P256).await.is_ok() };
+    for caller in (0..callers).map(|_| tokio::spawn(asking(tokens.clone()))).collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+}
+
+/// Waits until a refusal is noted.
+async fn latched(broken: &Broken) {
+    let is_set = async {
+        while !broken.latch().is_set() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_set).await.expect("it is tried again and again");
+}
+
+fn health(tokens: &Tokens) -> watch::Receiver<Health> {
+    tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_that_goes_wrong_between_two_signatures_is_refused_once() {
+    for processes in [1, 2] {
+        let always = Token { always_authenticate: true, ..Token::default() };
+        let mut broken = Broken::with(always.clone());
+        (broken.fixture.config.processes, broken.fixture.config.sessions) = (processes, 4);
+        let (tokens, _) = broken.fixture.start().await.unwrap();
+        let mut health = health(&tokens);
+        let wrong = On::call(Call::Login, Action::Fail(Code::CKR_PIN_INCORRECT));
+        broken.set(&with(always, [wrong]));
+        let before = broken.logins();
+        all_ask(&tokens, 8).await;
+        // Whoever has not asked yet asks now.
+        while *health.borrow_and_update() != Health::Down {
+            all_ask(&tokens, 8).await;
+        }
+        tokens.shutdown().await;
+        assert_eq!(broken.logins() - before, 1, "{processes} processes");
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_wants_the_pin_does_not_spend_the_last_try() {
+    let always = Token { always_authenticate: true, ..Token::default() };
+    let broken = Broken::with(always.clone());
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    broken.set(&Script::token(Token { pin_tries: Some(1), ..always }));
+    let before = broken.logins();
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
+    assert_eq!(broken.logins(), before);
+    tokens.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_pin_at_a_login_that_all_sessions_need_is_refused_once() {
+    for processes in [1, 3] {
+        let mut broken = Broken::with(counting());
+        (broken.fixture.config.processes, broken.fixture.config.sessions) = (processes, 4);
+        let (tokens, _) = broken.fixture.start().await.unwrap();
+        let mut health = health(&tokens);
+        for round in 1..=3 {
+            broken.fixture.write_pin("0000");
+            broken.set(&with(counting(), [logged_out()]));
+            while *health.borrow_and_update() != Health::Down {
+                all_ask(&tokens, 64).await;
+            }
+            assert_eq!(broken.control.wrong_pins(), 1, "{processes} processes, round {round}");
+            broken.set(&Script::token(counting()));
+            broken.fixture.write_pin(PIN);
+            reaches(&mut health, |health| health == Health::Ready).await;
+            assert_eq!(broken.control.wrong_pins(), 0, "the right one was taken");
+        }
+        tokens.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_kills_its_process_is_tried_twice_and_then_by_nobody() {
+    let broken = Broken::new();
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    let mut health = health(&tokens);
+    broken.set(&Script::on(On::call(Call::Login, Action::Crash)));
+    let before = broken.logins();
+    signal(broken.fixture.processes()[0], Signal::KILL);
+    reaches(&mut health, |health| health == Health::Down).await;
+    latched(&broken).await;
+    tokens.shutdown().await;
+    assert!(mentions(&faults(&broken.fixture).await, &["never came back", "countersign token unlatch"]));
+    assert_eq!(broken.logins() - before, 2, "and no restart has it tried again");
+    broken.set(&Script::default());
+    assert!(broken.latch().clear().unwrap());
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    assert!(!broken.latch().path().exists());
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_wrong_pin_whose_refusal_nobody_was_told_of_is_not_tried_again() {
+    for action in [Action::CrashAfter, Action::HangAfter] {
+        let mut broken = Broken::with(counting());
+        broken.fixture.config.deadline = Duration::from_millis(500);
+        let (tokens, _) = broken.fixture.start().await.unwrap();
+        let mut health = health(&tokens);
+        broken.fixture.write_pin("0000");
+        let before = broken.logins();
+        broken.set(&with(counting(), [logged_out().times(1), On::call(Call::Login, action)]));
+        assert!(sign(&tokens, "ca", P256).await.is_err());
+        reaches(&mut health, |health| health == Health::Down).await;
+        latched(&broken).await;
+        tokens.shutdown().await;
+        assert!(mentions(&faults(&broken.fixture).await, &["has counted a wrong PIN since"]));
+        assert_eq!((broken.logins() - before, broken.control.wrong_pins()), (1, 1), "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_by_which_the_token_counts_a_wrong_pin_is_a_refusal() {
+    let broken = Broken::with(counting());
+    broken.fixture.write_pin("0000");
+    // The real module counts it, and this one answers what says nothing of a PIN.
+    broken.set(&with(counting(), [On::call(Call::Login, Action::Mask(Code::CKR_FUNCTION_FAILED))]));
+    for _ in 0..3 {
+        assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_file", "refused"]));
+    }
+    assert_eq!(broken.control.wrong_pins(), 1);
+}
+
+#[tokio::test]
+async fn pins_that_take_turns_cost_one_try_each() {
+    let broken = Broken::with(counting());
+    for pin in ["0000", "1111", "0000", "1111"] {
+        broken.fixture.write_pin(pin);
+        assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_file"]));
+    }
+    assert_eq!(broken.control.wrong_pins(), 2);
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_noted_no_pin_is_tried_and_service_comes_back_by_itself() {
+    let broken = Broken::with(counting());
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    let mut health = health(&tokens);
+    let before = broken.logins();
+    // As on a full disk: no new file is to be had.
+    let in_the_way = broken.fixture.path("t.pin-refused.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    signal(broken.fixture.processes()[0], Signal::KILL);
+    reaches(&mut health, |health| health == Health::Down).await;
+    assert_eq!(broken.logins(), before);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    reaches(&mut health, |health| health == Health::Ready).await;
+    tokens.shutdown().await;
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert!(mentions(&faults(&broken.fixture).await, &["t.pin-refused cannot be written", "make room"]));
+    assert_eq!(broken.logins(), before + 1);
+}

@@ -228,7 +228,8 @@ fn a_pin_that_was_refused_to_a_command_is_tried_by_nobody_again() {
     write(&site.path("pin"), &right);
     write(&site.path("wrong"), "wrong-4713");
     let by_hand = ["token", "change-pin", "soft", "--pin-file", "wrong", "--new-pin-file", "chosen"];
-    assert!(site.run_refused(&by_hand, 1).contains("CKR_PIN_INCORRECT"));
+    let said = site.run_refused(&by_hand, 1);
+    assert!(said.contains("CKR_PIN_INCORRECT") && said.contains("put the right PIN into wrong;"), "{said}");
     write(&site.path("pin"), "wrong-4712");
     untried(&list, 1);
     write(&site.path("pin"), &right);

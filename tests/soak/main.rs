@@ -46,7 +46,7 @@ const SOAK: Duration = Duration::from_secs(30);
 /// The variable that says otherwise, in seconds.
 const SOAK_VARIABLE: &str = "COUNTERSIGN_SOAK_SECONDS";
 /// How long a fault lasts: longer than the token's deadline.
-const FAULT: Duration = Duration::from_secs(4);
+const FAULT: Duration = Duration::from_secs(3);
 const DEADLINE: &str = "deadline = \"1s\"";
 /// Callers on each of as many connections.
 const SQUARE: usize = 8;
@@ -56,12 +56,20 @@ const HEALED: Duration = Duration::from_secs(2);
 /// And after one that may cost the process: that long is the pause before another is started, after many.
 const REPLACED: Duration = Duration::from_secs(5);
 
+/// Faults that may leave the PIN latched, until an operator says that it is right.
+const REFUSED: &str = "the PIN is refused";
+const HANGS: &str = "C_Login hangs";
+
 /// What breaks, in the order of a round, and how long service may take to come back.
 fn faults() -> Vec<(&'static str, Script, Duration)> {
     let sign = |action| Script::on(On::call(Call::Sign, action));
     let die = |heals, code| sign(Action::Die { heals, code });
     let crash = |after| On::call(Call::Sign, Action::Crash).after(after).times(1);
     let expiry = Faults { expire_idle_millis: Some(2), ..Faults::default() };
+    let logged_out = || die(Heals::Login, Code::CKR_USER_NOT_LOGGED_IN);
+    let refused = On::call(Call::Login, Action::Fail(Code::CKR_PIN_INCORRECT)).times(1);
+    let mut capped = die(Heals::Reopen, Code::CKR_SESSION_CLOSED);
+    capped.token.max_sessions = Some(1);
     vec![
         ("C_Sign hangs", sign(Action::Hang), REPLACED),
         ("CKR_DEVICE_ERROR", sign(Action::Fail(Code::CKR_DEVICE_ERROR)), REPLACED),
@@ -70,7 +78,10 @@ fn faults() -> Vec<(&'static str, Script, Duration)> {
         ("crashes", Script::on(crash(0)).and(crash(100)).and(crash(200)), REPLACED),
         ("20 ms of latency", sign(Action::DelayMicros(20_000)), HEALED),
         ("sessions expire", Script::token(expiry), REPLACED),
-        ("logged out", die(Heals::Login, Code::CKR_USER_NOT_LOGGED_IN), HEALED),
+        ("logged out", logged_out(), HEALED),
+        (REFUSED, logged_out().and(refused), REPLACED),
+        (HANGS, logged_out().and(On::call(Call::Login, Action::Hang)), REPLACED),
+        ("one session is left", capped, REPLACED),
         ("device rebooted", die(Heals::Initialize, Code::CKR_DEVICE_REMOVED), HEALED),
     ]
 }
@@ -116,6 +127,9 @@ async fn soak_with(settings: &str) {
             control.set(&script).unwrap();
             tokio::time::sleep(FAULT).await;
             control.clear().unwrap();
+            if [REFUSED, HANGS].contains(&fault) {
+                token.site.run_ok(&["token", "unlatch", "soft"]);
+            }
             let (all, first) = tokio::join!(load.progress(1), probe.sign_at_last());
             seen.push(Seen { fault, within, first, all });
         }
@@ -140,6 +154,7 @@ async fn soak_with(settings: &str) {
         "signatures that were released, and entries that say so"
     );
     assert!(log.contains("A SIGNATURE THAT DOES NOT VERIFY"), "the faults broke something: {settled:?}");
+    assert!(log.contains("the token refused the PIN"), "a login was refused while others signed");
     assert_eq!(control.violations(), 0, "a session had two calls at once");
 }
 

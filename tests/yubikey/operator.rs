@@ -36,6 +36,21 @@ fn info_tells_firmware_tries_and_policies_without_a_pin() {
 }
 
 #[test]
+fn a_card_is_listed_and_whatever_is_still_the_factorys_is_found() {
+    let place = Place::new();
+    let said = place.site.run_ok(&["token", "list"]);
+    assert!(said.contains("YubiKey 12345678 [token.yubi]: `countersign token info yubi` shows it"), "{said}");
+    let listed: Value = serde_json::from_str(&place.site.run_ok(&["token", "list", "--json"])).unwrap();
+    let is_card = |row: &&Value| row["token"] == "yubi" && row["yubikey"] == 12_345_678;
+    assert_eq!(listed.as_array().unwrap().iter().filter(is_card).count(), 1, "{listed}");
+    let said = String::from_utf8(place.site.run(&["doctor", "--no-login"]).stdout).unwrap();
+    for command in ["change-pin yubi", "change-puk yubi", "change-management-key yubi"] {
+        assert!(said.contains(&format!("countersign token {command}")), "{command}: {said}");
+    }
+    assert_eq!(place.desk.card.counts().pins, 0);
+}
+
+#[test]
 fn info_warns_of_firmware_with_eucleak() {
     let said = old_card().site.run_ok(&["token", "info", "yubi"]);
     assert!(said.contains("firmware 5.4.3\nWARNING: this firmware has EUCLEAK"), "{said}");

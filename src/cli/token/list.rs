@@ -1,7 +1,7 @@
 //! `countersign token list`: the tokens of a module, or of every module in the configuration, without a PIN.
 //!
 //! Each configured module is loaded by a process of its own, in the environment that it has in service: one that crashes, hangs
-//! or cannot be loaded is shown with its error, and hides no other.
+//! or cannot be loaded is shown with its error, and hides no other. A YubiKey has no module: its row says who shows it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use crate::token::pkcs11::module::SlotState;
 use crate::token::pkcs11::operator::Modules;
 use crate::token::pkcs11::state::State;
 use crate::token::pkcs11::survey::Identity;
-use crate::token::{Config, Pkcs11};
+use crate::token::{Config, Device, Pkcs11, YubiKey};
 
 /// Where to look.
 #[derive(clap::Args)]
@@ -53,7 +53,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<()> {
     } else {
         print(&mut out, &rows)?;
     }
-    let failed = rows.iter().filter(|row| row.get("slot").is_none()).count();
+    let failed = rows.iter().filter(|row| row.get("error").is_some() && row.get("slot").is_none()).count();
     anyhow::ensure!(failed == 0, "{failed} of the modules cannot be listed: see there");
     Ok(())
 }
@@ -90,7 +90,14 @@ fn configured(tokens: &[Config]) -> anyhow::Result<Vec<Value>> {
             })),
         }
     }
+    rows.extend(tokens.iter().filter_map(card));
     Ok(rows)
+}
+
+/// The row of a YubiKey, which is not asked.
+fn card(token: &Config) -> Option<Value> {
+    let Device::YubiKey(YubiKey { serial, .. }) = &token.device else { return None };
+    Some(json!({ "token": token.name.as_str(), "yubikey": serial }))
 }
 
 impl Group<'_> {
@@ -141,6 +148,11 @@ fn print(out: &mut impl Write, rows: &[Value]) -> io::Result<()> {
     let mut module = None;
     for row in rows {
         let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
+        if let Some(serial) = row.get("yubikey") {
+            let name = text("token");
+            writeln!(out, "YubiKey {serial} [token.{name}]: `countersign token info {name}` shows it")?;
+            continue;
+        }
         if row.get("slot").is_none() {
             module = None;
             writeln!(out, "module {}: {}", text("module"), text("error"))?;

@@ -106,13 +106,15 @@ impl Supervisor {
         // Before the sessions: one that looks at a closed queue has nothing more to do, and ends.
         self.pool.serve(self.place);
         let mut sessions = JoinSet::new();
-        let lost = watch::Sender::new(false);
+        let is_lost = watch::Sender::new(false);
         for socket in sockets {
-            let (pool, lost) = (self.pool.clone(), lost.clone());
+            let (pool, is_lost) = (self.pool.clone(), is_lost.clone());
             let count = process.started().sessions.saturating_mul(pool.config.processes);
             sessions.spawn(async move {
                 let (token, deadline) = (&pool.config.name, pool.config.deadline);
-                Link { token, queue: &pool.queue, deadline, sessions: count, lost: &lost }.serve(socket).await
+                Link { token, queue: &pool.queue, deadline, sessions: count, lost: &is_lost }
+                    .serve(socket)
+                    .await
             });
         }
         tokio::select! {

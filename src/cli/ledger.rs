@@ -57,7 +57,7 @@ pub(super) enum Command {
     /// Print the SQL that makes the schema of a PostgreSQL ledger, for the database's owner
     Schema {
         /// Print what brings a schema of this version up to date
-        #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(1..=1))]
+        #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u8).range(1..=2))]
         since: Option<u8>,
     },
 }
@@ -161,7 +161,8 @@ impl Command {
             Self::Checkpoint(checkpoint) => runtime()?.block_on(checkpoint.run(out)),
             Self::Stats(stats) => stats.run(out),
             Self::Schema { since: None } => Ok(out.write_all(postgres::SCHEMA.as_bytes())?),
-            Self::Schema { since: Some(_) } => Ok(out.write_all(postgres::SCHEMA_2.as_bytes())?),
+            Self::Schema { since: Some(1) } => Ok(out.write_all(postgres::SINCE_1.as_bytes())?),
+            Self::Schema { since: Some(_) } => Ok(out.write_all(postgres::SINCE_2.as_bytes())?),
             Self::Prove(prove) => runtime()?.block_on(prove.run(out)),
         }
     }

@@ -42,10 +42,18 @@ use open::Entries;
 use sql::Statements;
 
 /// What makes the schema, for the database's owner: `countersign ledger schema` prints it.
-pub const SCHEMA: &str = concat!(include_str!("postgres/schema.sql"), include_str!("postgres/schema_2.sql"));
+pub const SCHEMA: &str = concat!(
+    include_str!("postgres/schema.sql"),
+    include_str!("postgres/schema_2.sql"),
+    include_str!("postgres/schema_3.sql")
+);
 
-/// What makes schema 2 of schema 1.
-pub const SCHEMA_2: &str = include_str!("postgres/schema_2.sql");
+/// What makes the same of schema 1.
+pub const SINCE_1: &str =
+    concat!(include_str!("postgres/schema_2.sql"), include_str!("postgres/schema_3.sql"));
+
+/// What makes the same of schema 2.
+pub const SINCE_2: &str = include_str!("postgres/schema_3.sql");
 
 /// After a connection failed, how long the next one is not tried: who asks meanwhile is told at once.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -65,10 +65,15 @@ pub enum DatabaseError {
     NoSchema(String),
     /// Made by an older version of this program, and this role may not change it.
     #[error(
-        "its schema is 1, and this role may not make 2 of it; have the database's owner run `countersign ledger schema --since 1 | \
-         psql --single-transaction`, and grant the role what docs/ledger.md says"
+        "its schema is {found}, and this role may not make {known} of it; have the database's owner run `countersign ledger schema \
+         --since {found} | psql --single-transaction`, and grant the role what docs/ledger.md says"
     )]
-    OlderSchema,
+    OlderSchema {
+        /// Its version.
+        found: i32,
+        /// The one that is known here.
+        known: i32,
+    },
     /// Written for a newer version of this program.
     #[error("its schema is {found}, this countersign knows {known}; use a newer countersign")]
     NewerSchema {

@@ -18,12 +18,12 @@ use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
 use crate::ledger::postgres::error::DatabaseError;
 use crate::ledger::postgres::link::{Link, Session};
 use crate::ledger::postgres::sql::{BEGIN, LOCKS, Statements};
-use crate::ledger::postgres::{Backend, Connected, SCHEMA, SCHEMA_2, Signer, Store, number};
+use crate::ledger::postgres::{Backend, Connected, SCHEMA, SINCE_1, SINCE_2, Signer, Store, number};
 use crate::ledger::store::Stored;
 use crate::ledger::{Config, Entry, LedgerError};
 
-/// The schema of `schema.sql` with what `schema_2.sql` adds.
-pub(super) const SCHEMA_VERSION: i32 = 2;
+/// The schema of `schema.sql` with what `schema_2.sql` and `schema_3.sql` add.
+pub(super) const SCHEMA_VERSION: i32 = 3;
 
 /// How many of the newest entries opening counts.
 const TAIL: u64 = 65_536;
@@ -119,8 +119,8 @@ pub(super) fn schema(link: &Link, session: &Session, make: Make) -> Result<(), D
     let client = Arc::clone(&session.client);
     let found = link.wait("looking for the schema", async move {
         match version(&client).await? {
-            found @ (None | Some(1)) if make == Make::IfMissing => match begin_schema(&client).await {
-                Err(error) if found == Some(1) && error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            found @ (None | Some(1 | 2)) if make == Make::IfMissing => match begin_schema(&client).await {
+                Err(error) if found.is_some() && error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                     Ok(found)
                 }
                 begun => begun.and(version(&client).await),
@@ -130,7 +130,7 @@ pub(super) fn schema(link: &Link, session: &Session, make: Make) -> Result<(), D
     });
     match found {
         Ok(Some(SCHEMA_VERSION)) => Ok(()),
-        Ok(Some(1)) => Err(DatabaseError::OlderSchema),
+        Ok(Some(found @ (1 | 2))) => Err(DatabaseError::OlderSchema { found, known: SCHEMA_VERSION }),
         Ok(Some(found)) => Err(DatabaseError::NewerSchema { found, known: SCHEMA_VERSION }),
         Ok(None) => Err(DatabaseError::NoSchema("it is missing".to_owned())),
         Err(DatabaseError::Failed { source, .. })
@@ -160,7 +160,8 @@ async fn begin_schema(client: &Client) -> Result<(), Error> {
         client.execute("SELECT pg_advisory_xact_lock($1, 0)", &[&LOCKS]).await?;
         match version(client).await? {
             None => client.batch_execute(SCHEMA).await,
-            Some(1) => client.batch_execute(SCHEMA_2).await,
+            Some(1) => client.batch_execute(SINCE_1).await,
+            Some(2) => client.batch_execute(SINCE_2).await,
             Some(_) => Ok(()),
         }
     };

@@ -641,18 +641,52 @@ async fn a_schema_1_is_brought_up_to_date_with_what_it_bars() {
         hex(subject)
     ));
     let one = fleet.fixture.open();
-    assert_eq!(fleet.database.sql("SELECT schema FROM countersign.meta"), "2");
+    assert_eq!(fleet.database.sql("SELECT schema FROM countersign.meta"), "3");
     assert_eq!(fleet.word(&one, request).await, "SUBJECT_KEY_REVOKED");
+}
+
+#[tokio::test]
+async fn a_member_writes_no_reason_that_a_list_cannot_give() {
+    let schema_2 = concat!(include_str!("../postgres/schema.sql"), include_str!("../postgres/schema_2.sql"));
+    for begun in [postgres::SCHEMA, schema_2] {
+        let fleet = Fleet::new();
+        fleet.database.sql(begun);
+        fleet.fixture.open().close().await;
+        assert_eq!(fleet.database.sql("SELECT schema FROM countersign.meta"), "3");
+        let known = "unspecified key-compromise ca-compromise affiliation-changed superseded cessation-of-operation \
+                     privilege-withdrawn";
+        for (word, is_known) in
+            known.split(' ').map(|word| (word, true)).chain([("certificate-hold", false), ("", false)])
+        {
+            assert_eq!(word.parse::<entry::RevocationReason>().is_ok(), is_known, "{word}");
+            for row in [
+                format!("revoked (ca_key, serial, reason, since, signer) VALUES ('a', 'b', '{word}', 0, 1)"),
+                format!("revoked_subject VALUES ('a', 'b', '{word}', 1)"),
+            ] {
+                let insert = format!("INSERT INTO countersign.{row}");
+                if is_known {
+                    fleet.database.sql(&insert);
+                } else {
+                    let said = fleet.database.sql_error("postgres", &insert);
+                    assert!(said.contains("reason_is_known"), "{said}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
 fn a_role_that_may_not_bring_a_schema_up_to_date_is_told_what_to_do() {
     let mut fleet = Fleet::new();
     let _roles = fleet.use_roles();
-    fleet.database.sql("UPDATE countersign.meta SET schema = 1");
-    for error in [Ledger::open(&fleet.fixture.config).unwrap_err(), Reader::open(&fleet.other).unwrap_err()] {
-        let said = std::error::Error::source(&error).unwrap().to_string();
-        assert!(said.contains("countersign ledger schema --since 1 | psql"), "{said}");
+    for schema in [1, 2] {
+        fleet.database.sql(&format!("UPDATE countersign.meta SET schema = {schema}"));
+        for error in
+            [Ledger::open(&fleet.fixture.config).unwrap_err(), Reader::open(&fleet.other).unwrap_err()]
+        {
+            let said = std::error::Error::source(&error).unwrap().to_string();
+            assert!(said.contains(&format!("countersign ledger schema --since {schema} | psql")), "{said}");
+        }
     }
 }
 

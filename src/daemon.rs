@@ -31,6 +31,7 @@ use witnesses::Witnesses;
 mod attest;
 pub mod bundles;
 mod checkpoints;
+pub(crate) mod lists;
 mod records;
 mod rotations;
 mod witnesses;
@@ -158,6 +159,7 @@ impl Daemon {
         records::record_waiting(&signer.ledger, &signer.keys, &config.records())
             .await
             .map_err(|fault| vec![fault])?;
+        warn_of_lists(config, &signer.keys).await;
         let Some((checkpoints, config)) = checkpoints else { return Ok((None, None)) };
         let mut checkpointer = Checkpointer::new(checkpoints, signer.tokens.clone(), config);
         checkpointer.sign().await;
@@ -241,6 +243,15 @@ async fn open_checkpoints(config: &Config, signer: &Signer) -> Result<Option<Che
     match opened {
         Ok(opened) => opened.map(Some).map_err(|error| ledger_fault(&error)),
         Err(error) => Err(Fault::new("ledger.checkpoint_file", format!("cannot be compared: {error}"))),
+    }
+}
+
+/// Says which lists are about to have too many entries. What cannot be read is for whoever asks for a list.
+async fn warn_of_lists(config: &Config, keys: &Keys) {
+    let (ledger, limits) = (config.ledger.clone(), lists::limits(config, keys));
+    let tight = tokio::task::spawn_blocking(move || lists::tight(&ledger, limits)).await;
+    for fault in tight.unwrap_or(Ok(Vec::new())).unwrap_or_default() {
+        tracing::warn!("{fault}");
     }
 }
 

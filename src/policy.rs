@@ -185,6 +185,21 @@ impl Policy {
         })
     }
 
+    /// Of each profile of lists of all certificates: the key, the profile's place in the configuration, and how many entries it allows.
+    pub(crate) fn list_limits(&self) -> Vec<(&KeyName, String, usize)> {
+        let mut limits = Vec::new();
+        for (key, rules) in &*self.keys {
+            for profile in &rules.profiles {
+                if let Bounds::Crl(bounds) = &profile.bounds
+                    && bounds.scopes.contains("all")
+                {
+                    limits.push((key, profile.path.clone(), bounds.max_entries));
+                }
+            }
+        }
+        limits
+    }
+
     /// Decides one request.
     #[must_use]
     pub fn decide(

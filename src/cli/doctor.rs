@@ -91,6 +91,9 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
     findings.extend(runtime.block_on(tokens::examine(path, &config)));
     if !args.no_login {
         let found = runtime.block_on(daemon::check(&config));
+        if let Ok(keys) = &found {
+            findings.extend(ledger::lists(&config, keys));
+        }
         let faults = found.err().unwrap_or_default();
         let news: Vec<_> =
             faults.iter().map(Finding::of_fault).filter(|new| is_news(new, &findings)).collect();

@@ -28,7 +28,7 @@ pub struct Config {
 
 impl Config {
     /// Reads the log, if there is one.
-    pub(super) fn reader(&self) -> Result<Option<Reader>, LedgerError> {
+    pub(crate) fn reader(&self) -> Result<Option<Reader>, LedgerError> {
         let place = Place::from(self);
         let exists = match place.database() {
             None => self.path.try_exists().map_err(|source| LedgerError::Io {

@@ -7,6 +7,8 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use super::finding::Finding;
 use crate::config::Fault;
+use crate::daemon::lists;
+use crate::key::Keys;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::{Config, Entry, Ledger, LedgerError, Reader};
 
@@ -31,6 +33,17 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         findings.push(newest(config).unwrap_or_else(|error| unusable(&error)));
     }
     findings
+}
+
+/// Which lists are about to have too many entries.
+pub(super) fn lists(config: &crate::config::Config, keys: &Keys) -> Vec<Finding> {
+    match lists::tight(&config.ledger, lists::limits(config, keys)) {
+        Ok(tight) => tight
+            .into_iter()
+            .map(|Fault { at, cause, fix, .. }| Finding::warning(at, cause, fix.unwrap_or_default()))
+            .collect(),
+        Err(error) => vec![unusable(&error)],
+    }
 }
 
 fn unusable(error: &LedgerError) -> Finding {

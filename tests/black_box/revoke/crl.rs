@@ -90,6 +90,14 @@ async fn openssl_believes_the_list_that_is_made_of_the_ledger() {
     assert_eq!(number.trim(), "crlNumber=0x09");
     assert_ne!(good, revoked);
     daemon.stop();
+
+    // The key for lists may name no more: said before one more is refused.
+    let tight = "a list has to name 2 certificates now, and may have 2 entries";
+    let (_, log) = site.serve().stop();
+    assert!(log.contains(&format!("key.lists.allow.all.max_entries: {tight}")), "{log}");
+    assert!(!log.contains("key.ca.allow.lists.max_entries"), "{log}");
+    let found = text(&site.run(&["doctor"]).stdout);
+    assert!(found.contains("key.lists.allow.all.max_entries") && found.contains(tight), "{found}");
 }
 
 /// A list has serials alone, so nothing is signed that would make it longer.

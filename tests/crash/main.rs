@@ -45,8 +45,8 @@ use crate::moments::{Moment, Moments};
 const KILLS: u64 = 200;
 const KILLS_VARIABLE: &str = "COUNTERSIGN_CRASH_KILLS";
 
-/// How soon a killed signer is to serve again. All starts are printed, and the quickest tenth of those on the longest logs is
-/// judged: a machine that is busy with something else makes some starts late, a start that has too much to do makes all so.
+/// How soon a killed signer is to serve again. All starts are printed, and the median of those on the longest logs is judged: a machine
+/// that is busy with something else makes some starts late, a start that has too much to do makes most so.
 const RESTART: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,6 +110,6 @@ fn judge(starts: &[Duration]) {
     };
     let line = [0, 10, 50, 90, 100].map(|percent| format!("{percent} % {:.0?}", at(starts, percent)));
     println!("{} starts until it listened: {}", starts.len(), line.join(", "));
-    let quick = at(&starts[starts.len() / 2..], 10);
-    assert!(quick < RESTART, "even the quickest of the later starts take {quick:?}");
+    let median = at(&starts[starts.len() / 2..], 50);
+    assert!(median < RESTART, "half of the later starts take longer than {median:?}");
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_tbs::crl::CrlNumber;
 use tokio::sync::watch;
@@ -101,6 +101,8 @@ pub struct Ledger {
     readers: Arc<BTreeSet<CallerName>>,
     /// Whether the newest record was taken.
     writable: watch::Sender<bool>,
+    /// Why the newest record that was not taken was not.
+    refused: Arc<Mutex<Option<LedgerError>>>,
     origin: Arc<str>,
     /// Which log of its store it is.
     log: i32,
@@ -172,6 +174,7 @@ impl Ledger {
             live,
             readers,
             writable,
+            refused: Arc::default(),
             origin,
             log,
             place,
@@ -278,8 +281,20 @@ impl Ledger {
         *self.writable.borrow()
     }
 
+    /// Why it takes nothing now, if it does not.
+    #[must_use]
+    pub fn refuses(&self) -> Option<LedgerError> {
+        if self.is_writable() {
+            return None;
+        }
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes note of what became of a record.
     fn noted<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if let Err(error) = &result {
+            self.refuses_for(error);
+        }
         self.writable.send_if_modified(|writable| {
             // Looked at here, so that none who was before `condemn` has the last word.
             let takes = result.is_ok() && !self.queue.is_condemned();
@@ -288,8 +303,13 @@ impl Ledger {
         result
     }
 
+    fn refuses_for(&self, error: &LedgerError) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+
     /// Takes no entries any more but outcomes, and says why to all who have one.
     fn condemn(&self, error: LedgerError) {
+        self.refuses_for(&error);
         if !self.queue.is_condemned() {
             tracing::error!("THE SIGNER SIGNS NOTHING ANY MORE: {error}");
         }

@@ -44,6 +44,7 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transport;
+mod trouble;
 
 pub use child::Launch;
 pub use device::{Device, InvalidSlot, NoModule, Pkcs11, Slot, Touch, YubiKey};

@@ -1,12 +1,13 @@
 //! `countersign health`: whether a running service, or one key of it, can sign now.
 //!
 //! In: where the signer is, and perhaps a key or other work of it. Out: one word, and an exit status for scripts; with `--watch` a
-//! word whenever it changes. Nothing is signed, and nothing is recorded.
+//! word whenever it changes; and why, if the signer's operator asks over its Unix socket. Nothing is signed, and nothing is recorded.
 
 use std::io::Write;
 
 use anyhow::{anyhow, bail};
-use countersign_proto::client::{CallError, Health, HealthOf};
+use countersign_proto::client::{CallError, Client, Health, HealthOf};
+use countersign_proto::v1::Trouble;
 
 use super::NoAnswer;
 use super::sign::ServerArgs;
@@ -57,7 +58,7 @@ pub(super) async fn run(args: HealthArgs) -> anyhow::Result<()> {
     print(health)?;
     match health {
         Health::Serving => Ok(()),
-        Health::NotServing | Health::Unknown => Err(not_serving(of)),
+        Health::NotServing | Health::Unknown => Err(not_serving(of, &args.why(&client).await)),
     }
 }
 
@@ -73,6 +74,15 @@ impl HealthArgs {
         } else {
             self.key.as_deref().into()
         }
+    }
+
+    /// What the signer tells its operator of it; nobody else is told more than where to look.
+    async fn why(&self, client: &Client) -> String {
+        let troubles = if self.server.is_local() { client.troubles().await } else { Ok(Vec::new()) };
+        let line =
+            |Trouble { subject, reason, message }: Trouble| format!("\n  {subject}: {reason}: {message}");
+        let why: Vec<_> = troubles.unwrap_or_default().into_iter().map(line).collect();
+        if why.is_empty() { "; its log says why".to_owned() } else { why.concat() }
     }
 
     fn no_answer(&self, error: CallError) -> NoAnswer {
@@ -92,11 +102,11 @@ impl HealthArgs {
     }
 }
 
-/// What the signer cannot do now.
-fn not_serving(of: HealthOf<'_>) -> anyhow::Error {
+/// What the signer cannot do now, and why it signs nothing.
+fn not_serving(of: HealthOf<'_>, why: &str) -> anyhow::Error {
     match of {
-        HealthOf::Signer => anyhow!("the signer cannot sign now; its log says why"),
-        HealthOf::Key(key) => anyhow!("the signer cannot sign with key {key} now; its log says why"),
+        HealthOf::Signer => anyhow!("the signer cannot sign now{why}"),
+        HealthOf::Key(key) => anyhow!("the signer cannot sign with key {key} now{why}"),
         HealthOf::Checkpoints => anyhow!("no checkpoint can be signed now; the signer's log says why"),
         HealthOf::Witnesses => {
             anyhow!("the newest checkpoint has no quorum of witnesses; the signer's log says why")

@@ -218,6 +218,11 @@ impl ServerArgs {
         Ok(Upstream::new(address, self.timeout))
     }
 
+    /// Whether it is asked over its Unix socket, by which it knows its operator.
+    pub(super) fn is_local(&self) -> bool {
+        self.server.starts_with("unix:")
+    }
+
     /// What the signer calls this caller, as far as that can be told from here.
     pub(super) fn caller(&self) -> Option<CallerName> {
         if self.server.starts_with("unix:") {

@@ -25,6 +25,7 @@ use crate::token::TokenName;
 mod ceremony;
 mod record_key;
 mod rotate;
+mod status;
 mod wrapping;
 
 /// The longest reason, and the longest name of a place, in bytes.
@@ -153,6 +154,13 @@ impl operator_server::Operator for Operator {
         request: Request<v1::RecordKeyRequest>,
     ) -> Result<Response<v1::RecordKeyResponse>, Status> {
         Ok(Response::new(self.key_recorded(request).await?))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        Ok(Response::new(self.status(&request).map_err(Rejection::from)?))
     }
 
     async fn record_key_wrapping(

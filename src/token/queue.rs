@@ -141,6 +141,11 @@ impl Queue {
         self.capacity.saturating_sub(self.capacity.div_ceil(KEPT)).max(1)
     }
 
+    /// Why it is closed, if it is.
+    pub(super) fn closed(&self) -> Option<TokenError> {
+        self.lanes().closed.clone()
+    }
+
     /// Waits for work: up to `most` jobs, but no more than this session's share of `sessions`. `None` once closed.
     pub(super) async fn take(&self, most: usize, sessions: usize) -> Option<Vec<Job>> {
         loop {

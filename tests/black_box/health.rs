@@ -1,5 +1,6 @@
 //! `grpc.health.v1`: what it says, to whom, and that nothing which breaks keeps it from answering.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -171,10 +172,16 @@ async fn a_ledger_that_takes_nothing_is_not_serving_until_it_does_again_by_itsel
     refused.expect("the limit was never met");
     assert_eq!(told(&mut changes).await, Some(Health::NotServing));
     assert_eq!(asked(&client, Some("user-ca")).await, Health::NotServing);
+    let why = site.run_refused(&["health", "--server", &unix(&site)], 1);
+    let what = "\n  ledger: LEDGER_UNAVAILABLE: ledger ledger.sqlite takes no entries";
+    assert!(why.contains(what) && why.contains("; check the space and health of its disk"), "{why}");
+    let output = site.client_command(&daemon, FRONT_END, &["health"]).output().unwrap();
+    assert!(text(&output.stderr).contains("now; its log says why"), "callers are not told what is inside");
     let pid = daemon.pid().as_raw_nonzero().to_string();
     let lifted = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &pid]).output().unwrap();
     assert!(lifted.status.success(), "{}", text(&lifted.stderr));
     assert_eq!(told(&mut changes).await, Some(Health::Serving), "nobody has asked for a signature");
+    assert_eq!(site.run_ok(&["health", "--server", &unix(&site)]), "serving\n");
     let tests = site.entries().iter().filter(|entry| matches!(entry, Entry::SelfTest { .. })).count();
     assert_eq!(tests, 2, "one at start, and one that the ledger took at last");
 }
@@ -198,6 +205,33 @@ fn on_a_full_disk_a_wrong_pin_costs_no_try_at_every_start() {
     assert_eq!(control.calls(Call::Login), logins, "nothing could be noted");
     std::fs::write(site.path("pin"), pin).unwrap();
     drop(site.serve());
+}
+
+fn unix(site: &Site) -> String {
+    format!("unix:{}", site.path("signer.sock").display())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_is_told_what_is_wrong_with_a_token() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await;
+    let mut changes = client.watch_health(None).await.unwrap();
+    assert_eq!(told(&mut changes).await, Some(Health::Serving));
+    std::fs::rename(site.path("pin"), site.path("no-pin")).unwrap();
+    kill_process(daemon.token_processes()[0], Signal::KILL).unwrap();
+    assert_eq!(told(&mut changes).await, Some(Health::NotServing));
+    let why = || site.run_refused(&["health", "user-ca", "--server", &unix(&site)], 1);
+    assert!(why().contains("\n  token/soft: TOKEN_UNAVAILABLE: "), "{}", why());
+    std::fs::write(site.path("pin"), "4711").unwrap();
+    std::fs::set_permissions(site.path("pin"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let since = Instant::now();
+    while !why().contains("\n  token/soft: TOKEN_PIN_REFUSED: token soft refused the PIN") {
+        assert!(since.elapsed() < PATIENCE, "{}", why());
+    }
+    std::fs::rename(site.path("no-pin"), site.path("pin")).unwrap();
+    assert_eq!(told(&mut changes).await, Some(Health::Serving));
+    assert_eq!(site.run_ok(&["health", "user-ca", "--server", &unix(&site)]), "serving\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

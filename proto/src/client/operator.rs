@@ -4,9 +4,9 @@
 
 use super::{CallError, Client};
 use crate::v1::{
-    GetLinesRequest, Line, Receipt, RecordCeremonyRequest, RecordKeyDeletionRequest, RecordKeyRequest,
-    RecordKeyResponse, RecordKeyWrappingRequest, RevokeRequest, RevokeResponse, RotateRequest,
-    RotateResponse, ThawRequest,
+    GetLinesRequest, GetStatusRequest, Line, Receipt, RecordCeremonyRequest, RecordKeyDeletionRequest,
+    RecordKeyRequest, RecordKeyResponse, RecordKeyWrappingRequest, RevokeRequest, RevokeResponse,
+    RotateRequest, RotateResponse, ThawRequest, Trouble,
 };
 
 impl Client {
@@ -52,6 +52,15 @@ impl Client {
     pub async fn lines(&self, key: &str) -> Result<Vec<Line>, CallError> {
         let request = self.timed(GetLinesRequest { key: key.to_owned() });
         Ok(self.operator.clone().get_lines(request).await?.into_inner().lines)
+    }
+
+    /// As the signer's operator, over its Unix socket: what keeps it from signing now.
+    ///
+    /// # Errors
+    /// [`CallError`], with reason `OPERATOR_ONLY` for anybody else.
+    pub async fn troubles(&self) -> Result<Vec<Trouble>, CallError> {
+        let request = self.timed(GetStatusRequest {});
+        Ok(self.operator.clone().get_status(request).await?.into_inner().troubles)
     }
 
     /// As the signer's operator, over its Unix socket: has it recorded that a key ceremony was held. Where that is recorded.

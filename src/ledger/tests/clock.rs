@@ -27,12 +27,14 @@ async fn a_clock_that_is_set_back_signs_nothing_until_it_is_right_again() {
         assert!(error.to_string().contains("behind the newest entry"), "{error}");
     }
     assert!(ledger.record_self_test(fixture.key()).await.is_err());
+    assert!(matches!(ledger.refuses(), Some(LedgerError::ClockBehind { .. })), "health says why");
     // What was signed before is recorded, and does not pull the log's time back.
     let signature = fixture.sign(&first);
     ledger.settle(first, signature).unwrap();
     assert!(ledger.record_self_test(fixture.key()).await.is_err());
     SHIFT.store(-4_000, Ordering::Relaxed);
     drop(intent(fixture.record(&ledger, fixture.request("alice")).await));
+    assert!(ledger.refuses().is_none(), "and no more once it is over");
     ledger.close().await;
     let entries = fixture.entries();
     assert_eq!(entries.len(), 4);

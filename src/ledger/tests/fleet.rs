@@ -396,6 +396,8 @@ async fn a_database_that_is_gone_fails_requests_and_service_returns_by_itself() 
             let error = ledger.record(decision).await.unwrap_err();
             assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
             assert!(!ledger.is_writable());
+            let why = ledger.refuses();
+            assert!(matches!(why, Some(LedgerError::DatabaseUnavailable { .. })), "{why:?}");
         }
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
         server.run();
@@ -405,7 +407,7 @@ async fn a_database_that_is_gone_fails_requests_and_service_returns_by_itself() 
             while recorded().await.is_none() {
                 tokio::task::yield_now().await;
             }
-            assert!(ledger.is_writable());
+            assert!(ledger.is_writable() && ledger.refuses().is_none());
         }
     }
     for (ledger, config) in [(one, &fleet.fixture.config), (other, &fleet.other)] {

@@ -28,7 +28,6 @@ pub use root::RootCertificate;
 pub use serial::SerialNumber;
 
 pub(crate) use algorithm::{same, signed};
-pub(crate) use name::has_duplicates;
 pub(crate) use serial::Digits;
 
 use crate::der::{Oid, Reader, Time, Writer, tag};

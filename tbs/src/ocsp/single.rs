@@ -101,6 +101,18 @@ impl CertId {
         Self { issuer, parameters: HashParameters::Null, serial }
     }
 
+    /// Whether both may be about one certificate. However the parameters are written is one; and nobody can tell two issuers apart by
+    /// hashes of two kinds.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        let same_kind = matches!(
+            (&self.issuer, &other.issuer),
+            (IssuerHashes::Sha1 { .. }, IssuerHashes::Sha1 { .. })
+                | (IssuerHashes::Sha256 { .. }, IssuerHashes::Sha256 { .. })
+        );
+        self.serial == other.serial && (!same_kind || self.issuer == other.issuer)
+    }
+
     fn parse(r: &mut Reader<'_>) -> Result<Self, ParseError> {
         r.nested(tag::SEQUENCE, "certID", |r| {
             let start = *r;

@@ -163,6 +163,21 @@ fn refuses_no_responses_and_a_certificate_twice() {
     assert_eq!(rule(many.response(single(9, CertStatus::Good))), "DER_LIST_TOO_LONG");
 }
 
+/// Each client looks for its own spelling, and would find another answer.
+#[test]
+fn refuses_a_certificate_twice_however_its_issuer_is_written() {
+    let spelt = |issuer, parameters| {
+        let mut other = single(1, CertStatus::Unknown);
+        (other.cert_id.issuer, other.cert_id.parameters) = (issuer, parameters);
+        good().response(other)
+    };
+    let sha1 = |octet| IssuerHashes::Sha1 { name: [octet; 20], key: [2; 20] };
+    let sha256 = IssuerHashes::Sha256 { name: [1; 32], key: [2; 32] };
+    assert_eq!(rule(spelt(sha1(1), HashParameters::Absent)), "ITEM_DUPLICATE");
+    assert_eq!(rule(spelt(sha256, HashParameters::Null)), "ITEM_DUPLICATE");
+    assert!(spelt(sha1(9), HashParameters::Null).build().is_ok(), "of another CA");
+}
+
 #[test]
 fn refuses_other_hashes_of_the_issuer() {
     let sha1 = [&[6, 5][..], oids::SHA1].concat();

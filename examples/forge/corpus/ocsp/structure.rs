@@ -1,8 +1,11 @@
 //! DER: lengths, ends, tags, and the fields of a ResponseData that are missing, doubled or out of place.
 
-use super::{Case, Forgery, Signer, Single, case, forged};
+use super::{
+    Case, Forgery, SERIAL, SHA256, Signer, Single, by_sha1, case, forged, sha1_of_name, sha256_of_name,
+};
 use crate::corpus::Row;
-use crate::corpus::x509::der::{der, int, seq};
+use crate::corpus::signers::{SHA1_OF_OCSP_CA, SHA256_OF_OCSP_CA};
+use crate::corpus::x509::der::{der, int, octets, oid, seq};
 
 pub fn cases() -> Vec<Case> {
     let bytes = WHOLE.iter().map(|&(name, attack, reason, make)| {
@@ -66,6 +69,29 @@ const RESPONSES: &[Row<Forgery>] = &[
         let again = tbs.single().clone();
         tbs.responses.push(again);
     }),
+    (
+        "twice-other-parameters",
+        "good and unknown, the issuer's hash written in two ways",
+        "RFC 4055 §2.1",
+        "ITEM_DUPLICATE",
+        |tbs| {
+            let hashes = [octets(&sha256_of_name(Signer::OcspCa)), octets(SHA256_OF_OCSP_CA)].concat();
+            let cert_id = seq(&[&seq(&[&oid(SHA256)]), &hashes, &int(SERIAL)]);
+            let unknown = Single { cert_id, status: vec![0x82, 0], ..tbs.single().clone() };
+            tbs.responses.push(unknown);
+        },
+    ),
+    (
+        "twice-other-hash",
+        "good for who asks by SHA-256, and unknown for who asks by SHA-1",
+        "RFC 6960 §4.1.1",
+        "ITEM_DUPLICATE",
+        |tbs| {
+            let cert_id = by_sha1(&sha1_of_name(Signer::OcspCa), SHA1_OF_OCSP_CA);
+            let unknown = Single { cert_id, status: vec![0x82, 0], ..tbs.single().clone() };
+            tbs.responses.push(unknown);
+        },
+    ),
     ("twice-unlike", "good and unknown, one for each reader", "RFC 6960 §4.2.1", "ITEM_DUPLICATE", |tbs| {
         let unknown = Single { status: vec![0x82, 0], ..tbs.single().clone() };
         tbs.responses.push(unknown);

@@ -32,7 +32,7 @@ async fn an_index_that_is_missing_or_of_no_use_is_made_anew() {
         &|| fixture.remove_index(),
         &|| fs::remove_file(fixture.index().join("manifest.json")).unwrap(),
         &|| spoilt("manifest.json", b"{"),
-        &|| of_another("format", json!(3)),
+        &|| of_another("format", json!(2)),
         &|| of_another("origin", json!("other.example/log")),
         &|| spoilt(&run("claims"), b"too short"),
         &|| changed(&run("claims")),

@@ -213,14 +213,14 @@ async fn of_a_revocation_and_its_list() {
     transcript.shown(&["revoke", "ca", "--why", "lost", "--serial", &serial], &terminal.end().1);
     transcript.run(&site, &[&revoke[..], &["--yes"]].concat());
     transcript.run(&site, &["revoke", "ca", "--why", "it was lost", "--serial", "4711", "--dry-run"]);
-    let crl = ["crl", "ca", "--certificate", "ca.pem", "--output", "ca.crl", "--next-update", "1h"];
+    let crl = ["crl", "ca", "--certificate", "ca.pem", "--out", "ca.crl", "--next-update", "1h"];
     call(&mut transcript, &site, &daemon, &crl);
     call(&mut transcript, &site, &daemon, &[&crl[..], &["--number", "0x01"]].concat());
     call(
         &mut transcript,
         &site,
         &daemon,
-        &["crl", "ca", "--certificate", "none.pem", "--output", "ca.crl", "--next-update", "1h"],
+        &["crl", "ca", "--certificate", "none.pem", "--out", "ca.crl", "--next-update", "1h"],
     );
     transcript.run(&site, &["ledger", "find", "--revocations"]);
     daemon.stop();

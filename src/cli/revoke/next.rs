@@ -13,16 +13,15 @@ use crate::policy::Policy;
 pub(super) fn next(ca_key: &CaKey, key: &str, config: &Config) -> String {
     if !ca_key.is_x509() {
         return format!(
-            "`countersign ssh-krl {key} --output {key}.krl`, for the file that sshd's RevokedKeys names"
+            "`countersign ssh-krl {key} --out {key}.krl`, for the file that sshd's RevokedKeys names"
         );
     }
     let section = config.keys.iter().find(|section| section.name.as_str() == key);
     let file = |path: Option<&PathBuf>| path.map_or("FILE".to_owned(), |path| path.display().to_string());
     let certificate = file(section.and_then(|section| Some(&section.certificate.as_ref()?.own)));
     let socket = file(config.server.unix_socket.as_ref());
-    let command = format!(
-        "`countersign crl {key} --certificate {certificate} --output {key}.crl --server unix:{socket}`"
-    );
+    let command =
+        format!("`countersign crl {key} --certificate {certificate} --out {key}.crl --server unix:{socket}`");
     let operator = Caller::from_uid(rustix::process::geteuid().as_raw());
     format!("{command}{}", first(&config.policy, key, operator.name()))
 }

@@ -214,7 +214,7 @@ fn revokes_what_it_signed_and_openssl_sees_it_in_the_list() {
             "export COUNTERSIGN_CONFIG=signer/countersign.toml COUNTERSIGN_SERVER=unix:signer/signer.sock"
                 .to_owned(),
             "countersign revoke tls-ca --principal DNS:www.example.org --reason key-compromise --why lost --yes".to_owned(),
-            "countersign crl tls-ca --certificate signer/tls-ca.pem --output tls-ca.crl --pem".to_owned(),
+            "countersign crl tls-ca --certificate signer/tls-ca.pem --out tls-ca.crl --pem".to_owned(),
         ],
     );
     assert!(made.contains("1 certificates"), "{made}");
@@ -227,7 +227,7 @@ fn revokes_what_it_signed_and_openssl_sees_it_in_the_list() {
     let revoked = verify("www");
     assert!(!revoked.status.success() && text(&revoked.stderr).contains("certificate revoked"));
     // Front-ends have no say in it.
-    let line = "countersign crl tls-ca --certificate signer/tls-ca.pem --output other.crl";
+    let line = "countersign crl tls-ca --certificate signer/tls-ca.pem --out other.crl";
     refused(&start, &exports, line, 1);
 }
 

@@ -191,7 +191,7 @@ async fn a_terminal_gets_short_lines_and_pipes_all_of_them() {
         lines.contains(" self-test  user-ca\n") && lines.contains(" intent     user-ca alice until "),
         "{lines}"
     );
-    assert!(lines.contains(" revocation user-ca name \"alice\", privilege-withdrawn"), "{lines}");
+    assert!(lines.contains(" revocation user-ca name \"alice\", privilege-withdraw..\n"), "{lines}");
     let found = screen(&["ledger", "find", "--principal", "bob"]);
     assert!(
         found.contains(" intent     signed: user-ca bob until ") && found.lines().count() == 1,

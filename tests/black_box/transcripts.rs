@@ -208,9 +208,10 @@ async fn of_a_revocation_and_its_list() {
     let revoke = ["revoke", "ca", "--why", "it was lost", "--reason", "key-compromise", "--serial", &serial];
     transcript.run(&site, &[&revoke[..], &["--dry-run"]].concat());
     transcript.run(&site, &revoke);
-    let mut terminal = Terminal::start(&site, &["revoke", "ca", "--why", "lost", "--serial", &serial]);
+    let asked = ["revoke", "ca", "--why", "lost", "--serial", &serial, "--long"];
+    let mut terminal = Terminal::start(&site, &asked);
     terminal.answer("yes", "no");
-    transcript.shown(&["revoke", "ca", "--why", "lost", "--serial", &serial], &terminal.end().1);
+    transcript.shown(&asked, &terminal.end().1);
     transcript.run(&site, &[&revoke[..], &["--yes"]].concat());
     transcript.run(&site, &["revoke", "ca", "--why", "it was lost", "--serial", "4711", "--dry-run"]);
     let crl = ["crl", "ca", "--certificate", "ca.pem", "--out", "ca.crl", "--next-update", "1h"];

@@ -14,6 +14,9 @@ use crate::ledger::entry::{Asked, Outcome, UnixMillis};
 /// What stands for the rest of a line.
 const CUT: &str = "..";
 
+/// How long a name may be, so that there is room for what comes after it.
+const NAME: usize = 24;
+
 /// The line of one entry, for a terminal of so many columns.
 pub(super) fn line(index: u64, entry: &Entry, outcome: Option<&str>, columns: usize) -> String {
     let (kind, what) = of(entry);
@@ -34,11 +37,11 @@ fn of(entry: &Entry) -> (&'static str, String) {
         }
         Entry::SelfTest { key, .. } => ("self-test", word(key.as_bytes())),
         Entry::Refusals { caller, count, .. } => {
-            ("refusals", format!("{count} more, {}", short_caller(caller)))
+            ("refusals", format!("{count} more, {}", short_name(caller)))
         }
-        Entry::Freeze { caller, key, .. } => ("freeze", format!("{}, {}", word(key), short_caller(caller))),
+        Entry::Freeze { caller, key, .. } => ("freeze", format!("{}, {}", word(key), short_name(caller))),
         Entry::Thaw { caller, key, by, .. } => {
-            ("thaw", format!("{}, {}, by {}", word(key), short_caller(caller), short_caller(by)))
+            ("thaw", format!("{}, {}, by {}", word(key), short_name(caller), short_name(by)))
         }
         Entry::Checkpoint { text, .. } => {
             let size = Checkpoint::parse(text).map_or(0, |checkpoint| checkpoint.size());
@@ -46,31 +49,31 @@ fn of(entry: &Entry) -> (&'static str, String) {
         }
         Entry::Revocation { key, ca_key, what, reason, by, .. } => (
             "revocation",
-            format!("{} {}, {reason}, by {}", word(key), revoked(ca_key, what), short_caller(by)),
+            format!("{} {}, {reason}, by {}", word(key), revoked(ca_key, what), short_name(by)),
         ),
         Entry::KeyRecord { key, token, .. } => {
             ("key-record", format!("{} on token {}", word(key), word(token)))
         }
         Entry::KeyDeletion { token, place, by, .. } => (
             "key-deletion",
-            format!("{} of token {}, by {}", place.escape_ascii(), word(token), short_caller(by)),
+            format!("{} of token {}, by {}", place.escape_ascii(), word(token), short_name(by)),
         ),
         Entry::KeyWrapping { token, place, by, .. } => (
             "key-wrapping",
-            format!("{} of token {}, by {}", place.escape_ascii(), word(token), short_caller(by)),
+            format!("{} of token {}, by {}", place.escape_ascii(), word(token), short_name(by)),
         ),
         Entry::Rotation { key, old, step, by, .. } => {
-            ("rotation", format!("{} {} for {}, by {}", step.word(), word(key), word(old), short_caller(by)))
+            ("rotation", format!("{} {} for {}, by {}", step.word(), word(key), word(old), short_name(by)))
         }
         Entry::Ceremony { title, by, .. } => {
-            ("ceremony", format!("\"{}\", by {}", title.escape_ascii(), short_caller(by)))
+            ("ceremony", format!("\"{}\", by {}", title.escape_ascii(), short_name(by)))
         }
     }
 }
 
 /// The key, for whom or what, until when, who asked.
 fn asked_for(asked: &Asked, now: UnixMillis) -> String {
-    let (key, caller) = (word(&asked.key), short_caller(&asked.caller));
+    let (key, caller) = (word(&asked.key), short_name(&asked.caller));
     match parsed(asked).and_then(|tbs| named(&tbs)) {
         Some((name, until)) => format!("{key} {name} {}, {caller}", short_until(until, now)),
         None => format!("{key} {}, {caller}", text(&asked.kind)),
@@ -102,7 +105,8 @@ fn named(tbs: &Tbs) -> Option<(String, u64)> {
 
 /// The first of several names, and how many others there are.
 fn several<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
-    let first = names.next().map_or_else(|| "nobody".to_owned(), |name| word(name.as_bytes()));
+    let first =
+        names.next().map_or_else(|| "nobody".to_owned(), |name| cut(&short_name(name.as_bytes()), NAME));
     match names.count() {
         0 => first,
         others => format!("{first} +{others}"),
@@ -129,7 +133,7 @@ pub(in crate::cli) fn outcome(outcome: &Outcome) -> &'static str {
 }
 
 /// The end of a long name: of a SPIFFE ID the last of its path.
-fn short_caller(name: &[u8]) -> String {
+fn short_name(name: &[u8]) -> String {
     let name = word(name);
     match name.rsplit_once('/') {
         Some((_, last)) => format!("{CUT}/{last}"),
@@ -169,8 +173,8 @@ mod tests {
     fn a_line_is_no_wider_than_the_terminal() {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdefg", 6), "abcd..");
-        assert_eq!(short_caller(b"spiffe://example.org/front-end"), "../front-end");
-        assert_eq!(short_caller(b"uid:0"), "uid:0");
+        assert_eq!(short_name(b"spiffe://example.org/front-end"), "../front-end");
+        assert_eq!(short_name(b"uid:0"), "uid:0");
         assert_eq!(short_time(UnixMillis(1_700_000_000_123)), "2023-11-14 22:13:20");
         assert_eq!(short_until(1_700_000_100, UnixMillis(1_700_000_000_000)), "until 22:15");
         assert_eq!(short_until(1_700_100_000, UnixMillis(1_700_000_000_000)), "until 2023-11-16 02:00");

@@ -326,7 +326,6 @@ fn names_what_hides_what_is_signed_and_checkpoints_that_do_not_hold() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn names_the_entry_that_is_wrong_and_says_why() {
     check(&[
         (|log| log[3] = signed(10, 2, &intent(10, 2, "alice")), &[(3, "SIGNATURE")]),

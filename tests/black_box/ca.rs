@@ -107,7 +107,19 @@ pub fn certify_for(
     between: [i64; 2],
     key_usages: Vec<KeyUsagePurpose>,
 ) {
-    let mut params = params(name, between);
+    certify_as(site, name, name, key_id, between, key_usages);
+}
+
+/// The same for the name of another key.
+pub fn certify_as(
+    site: &Site,
+    name: &str,
+    subject: &str,
+    key_id: &[u8],
+    between: [i64; 2],
+    key_usages: Vec<KeyUsagePurpose>,
+) {
+    let mut params = params(subject, between);
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     params.key_usages = key_usages;
     params.key_identifier_method = KeyIdMethod::PreSpecified(key_id.to_vec());

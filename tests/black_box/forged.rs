@@ -12,7 +12,7 @@ use countersign_tbs::key::PublicKey;
 use countersign_tbs::signature::Scheme;
 use rcgen::KeyUsagePurpose;
 
-use crate::ca::{self, certify_between, certify_for, certify_responder, generate};
+use crate::ca::{self, certify_as, certify_between, certify_for, certify_responder, generate};
 use crate::corpus::own::Own;
 use crate::corpus::signers::Signer;
 use crate::corpus::x509::Kind;
@@ -93,6 +93,9 @@ subject = { CN = ["subordinate"] }"#
     }
 }
 
+/// The CA whose lists [`Signer::CrlKey`] signs, by its name.
+const LISTED_CA: &str = "crl-key-ca";
+
 /// What is beside the token in the section of each key for lists and answers, and its one profile.
 const fn signer_profile(signer: Signer) -> [&'static str; 2] {
     match signer {
@@ -164,7 +167,9 @@ fn x509_keys() -> String {
         );
         section + &allow(key, profile)
     });
-    [cas.concat(), signers.concat(), Own::ALL.map(own_section).concat()].concat()
+    let listed = ca::key(LISTED_CA, Scheme::EcdsaP256Sha256);
+    let listed = listed + &allow(LISTED_CA, "signs = \"ocsp-response\"\nmax_next_update = \"1h\"");
+    [cas.concat(), signers.concat(), listed, Own::ALL.map(own_section).concat()].concat()
 }
 
 /// Every key of the corpus, certified as it says: each since two hours ago, and for two days.
@@ -182,7 +187,11 @@ fn site() -> Site {
         let (key, key_id) = (signer.key(), signer.key_id());
         match signer {
             Signer::CrlCa => certify_between(&site, key, &key_id, between),
-            Signer::CrlKey => certify_for(&site, key, &key_id, between, vec![KeyUsagePurpose::CrlSign]),
+            Signer::CrlKey => {
+                certify_for(&site, key, &key_id, between, vec![KeyUsagePurpose::CrlSign]);
+                let usages = vec![KeyUsagePurpose::KeyCertSign];
+                certify_as(&site, LISTED_CA, key, &[0xb4; 20], between, usages);
+            }
             Signer::OcspCa => {
                 let usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
                 certify_for(&site, key, &key_id, between, usages);

@@ -19,7 +19,7 @@ const VARIABLE: &str = "COUNTERSIGN_TRANSCRIPTS";
 
 /// What differs, and what stands in its place: `<NAME>`, or `<NAME 1>`, `<NAME 2>`, … where it matters which one it is.
 /// Whatever is longer comes first.
-const MASKS: [(&str, &str, Which); 17] = [
+const MASKS: [(&str, &str, Which); 18] = [
     (r"-----BEGIN ([A-Z ]+)-----\n(?s:.+?)-----END [A-Z ]+-----", "PEM", Which::Any),
     (r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z| UTC)?", "time", Which::Any),
     (r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b", "date", Which::Any),
@@ -37,6 +37,8 @@ const MASKS: [(&str, &str, Which); 17] = [
     (r"\bslot [0-9]{4,}\b", "slot", Which::Told),
     (r"\buid:[0-9]+|\buid [0-9]+", "uid", Which::Any),
     (r"\b[0-9]+(\.[0-9]+)? ?(ns|us|µs|ms|days|MiB|GiB|TiB)\b", "amount", Which::Any),
+    // A second may end between what is asked for and what is decided.
+    (r"\bused for [0-9]+d( [0-9]+[hms])*", "used for some days", Which::Any),
 ];
 
 /// Whether it matters which of its kind a value is.

@@ -47,8 +47,9 @@ async fn held() -> (Fixture, Tokens, Hold) {
     fixture.config.deadline = Duration::from_millis(300);
     let (tokens, _) = fixture.start().await.unwrap();
     let process = fixture.processes()[0];
-    let hold = Hold::on(process);
+    // Before it is traced: a tracer that never looks would have the signal stop one thread alone.
     signal(process, Signal::STOP);
+    let hold = Hold::on(process);
     (fixture, tokens, hold)
 }
 

@@ -157,7 +157,7 @@ async fn answers_of_streams_that_nobody_reads_do_not_pile_up() {
                 ..v1::SignRequest::default()
             };
             let asked = (0..256).flat_map(|n| frame(&asked(n))).collect();
-            streams.push(raw.call(SIGN_STREAM, endless(asked)).await);
+            streams.push(raw.call(SIGN_STREAM, whole(asked)).await);
         }
         connections.push(raw);
     }

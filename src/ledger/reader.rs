@@ -11,7 +11,9 @@ use std::{iter, vec};
 use countersign_tbs::x509::SerialNumber;
 
 use crate::ledger::archive::{Page, RawEntry};
+use crate::ledger::clock::LastTime;
 use crate::ledger::entry::UnixMillis;
+use crate::ledger::index::Next;
 use crate::ledger::meant::{Sizes, unreadable};
 use crate::ledger::place::{Database, Place};
 use crate::ledger::revoked::{Due, Interval, due};
@@ -263,6 +265,22 @@ impl Reader {
             failed = matches!(next, Some(Err(_)));
             next
         })
+    }
+
+    /// The time that no later entry may be before, as a start reads it: an outcome that is last does not hide it. `None` of a log
+    /// without entries.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if an entry cannot be read.
+    pub fn newest_time(&self) -> Result<Option<UnixMillis>, LedgerError> {
+        let (len, mut newest) = (self.len()?, LastTime::default());
+        for index in (0..len).rev() {
+            let entry = self.entries(index..index + 1).next().transpose()?;
+            if entry.is_none_or(|(_, entry)| matches!(newest.goes_back_to(&entry), Next::Enough)) {
+                break;
+            }
+        }
+        Ok((len > 0).then(|| newest.time()))
     }
 
     /// The bytes of the entries of `range`, as far as there are any, each with its index, whatever they are. The first error

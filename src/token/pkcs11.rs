@@ -105,9 +105,16 @@ impl On<'_> {
 
     /// Shows the token the PIN, unless its flags say that it should not be.
     fn try_once(self, user: UserType, pin: &Pin, doubt: Doubt) -> Result<(), Said<Error>> {
-        // Read in our turn: who had it before may have spent a try.
-        let before = self.info().map_err(Said::Failed)?;
-        spare(&before, doubt)?;
+        // Read in our turn: who had it before may have spent a try. A PIN that was right before is shown to a token that does not
+        // tell: SoftHSM2 fails here after a login for which it could not write its flags, as behind Landlock.
+        let before = match self.info() {
+            Ok(info) => Some(info),
+            Err(_) if matches!((user, doubt), (UserType::ContextSpecific, Doubt::None)) => None,
+            Err(error) => return Err(Said::Failed(error)),
+        };
+        if let Some(before) = &before {
+            spare(before, doubt)?;
+        }
         let login = if pin.is_at_pad() {
             self.session.login(user, None)
         } else {
@@ -121,7 +128,10 @@ impl On<'_> {
                 "the token took no PIN at its own pad ({}), and nobody is asked there again: {STAND_THERE}",
                 classify::code(&error)
             ))),
-            Err(error) if classify::concerns_pin(&error) || self.has_counted(&before) => {
+            Err(error)
+                if classify::concerns_pin(&error)
+                    || before.as_ref().is_some_and(|before| self.has_counted(before)) =>
+            {
                 Err(Said::Refused(format!(
                     "the token refused the PIN ({}); put the right PIN into `pin_file`",
                     classify::code(&error)

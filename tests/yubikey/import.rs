@@ -179,6 +179,6 @@ fn a_key_that_cannot_be_shown_to_sign_is_said_to_be_there() {
     assert!(message.contains("the key is in slot 9c, but that it signs there is not shown"), "{message}");
     assert!(message.contains("the YubiKey refused the PIN"), "{message}");
     assert_eq!(fingerprint(&place), made);
-    assert!(place.site.run_refused(&["check"], 2).contains("is the one that the YubiKey refused before"));
+    assert!(place.site.run_refused(&["check"], 2).contains("is the one that the token refused before"));
     assert_eq!(place.desk.card.counts().wrong_pins, 1);
 }

@@ -76,7 +76,7 @@ fn a_wrong_pin_costs_one_try_and_leaves_everything_as_it_was() {
     let message = place.site.run_refused(&change_pin(), 1);
     assert!(message.contains("the token refused this PIN before, and it is not tried again"), "{message}");
     let message = place.site.run_refused(&["check"], 2);
-    assert!(message.contains("is the one that the YubiKey refused before"), "{message}");
+    assert!(message.contains("is the one that the token refused before"), "{message}");
     assert_eq!((place.desk.card.tries_left().0, pin_file(&place)), (2, "000000".to_owned()));
     assert!(nothing_is_left(&place));
     // Somebody who knows the right one needs no `token unlatch`.

@@ -10,7 +10,7 @@ use crate::config::Fault;
 use crate::daemon::lists;
 use crate::key::Keys;
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::{Config, Entry, Ledger, LedgerError, Reader};
+use crate::ledger::{Config, Ledger, LedgerError, Reader};
 
 /// With less room the next entries are not written, and nothing is signed: a day of refusals at worst, and the log's index.
 const NO_ROOM: u64 = 64 << 20;
@@ -89,8 +89,7 @@ fn writable(path: &Path, directory: &Path) -> Option<Finding> {
 fn newest(config: &Config) -> Result<Finding, LedgerError> {
     let reader = Reader::open(&config.path)?;
     let entries = reader.len()?;
-    let last = reader.entries(entries.saturating_sub(1)..entries).next().transpose()?;
-    let Some(newest) = last.map(|(_, entry): (u64, Entry)| entry.time()) else {
+    let Some(newest) = reader.newest_time()? else {
         return Ok(Finding::well("ledger", "it opens, and has no entry yet".to_owned()));
     };
     let now = UnixMillis::now();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::index::Limits;
-use crate::ledger::{Config, Entry, Ledger, LedgerError, Reader};
+use crate::ledger::{Config, Entry, Ledger, LedgerError};
 
 fn shifted(millis: i64) -> UnixMillis {
     UnixMillis(UnixMillis::now().0.saturating_add_signed(millis))
@@ -78,7 +78,7 @@ async fn a_clock_that_was_set_ahead_is_remembered_though_an_old_outcome_is_last(
     let entries = fixture.entries();
     let [.., ahead, _, last] = &entries[..] else { panic!("{entries:?}") };
     assert!(matches!(last, Entry::Outcome { intent: 0, .. }) && last.time().0 + 3_000_000 < ahead.time().0);
-    let newest = Reader::open(&fixture.config.path).unwrap().newest_time().unwrap();
+    let newest = fixture.config.reader().unwrap().unwrap().newest_time().unwrap();
     assert!(newest >= Some(ahead.time()), "what `doctor` goes by: {newest:?}");
     let error = Ledger::open(&fixture.config).unwrap_err();
     assert!(matches!(error, LedgerError::ClockBehind { .. }), "{error}");

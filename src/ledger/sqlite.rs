@@ -2,7 +2,7 @@
 //!
 //! In: a path. Out: the [`Store`], and of it one [`Batch`] after another, which is on the disk or not at all. Opening checks
 //! that the file is this log. The schema refuses change and removal of rows; what somebody does who drops its triggers,
-//! readers and checkpoints find out. What finds entries again is beside it, in the
+//! or has REPLACE remove a row that no trigger sees go, readers and checkpoints find out. What finds entries again is beside it, in the
 //! [index](super::index). Not done here: threads, queues, retries.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -26,7 +26,7 @@ use crate::ledger::{Config, Entry, LedgerError};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"csgn");
 
 /// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date.
-const SCHEMA_VERSION: u32 = 6;
+const SCHEMA_VERSION: u32 = 7;
 
 const SCHEMA: &str = "
     CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
@@ -46,13 +46,6 @@ const SCHEMA_2: &str = "
     CREATE TABLE tally (caller BLOB PRIMARY KEY, whole INTEGER NOT NULL, whole_at INTEGER NOT NULL,
                         count INTEGER NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX tally_open ON tally (caller) WHERE count > 0;
-";
-
-/// What schemas before 6 did not have: REPLACE removes a row without a trigger that sees it go. An index that is not given is -1 here.
-const NEVER_REPLACED: &str = "
-    CREATE TRIGGER IF NOT EXISTS entry_is_never_replaced BEFORE INSERT ON entry
-        WHEN NEW.idx <= (SELECT max(idx) FROM entry)
-        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 ";
 
 /// How many of the newest entries opening counts: some 50 ms on a log of any length.
@@ -225,7 +218,6 @@ fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result
     if tables == 0 && application_id(&transaction)? == 0 {
         transaction.execute_batch(SCHEMA)?;
         transaction.execute_batch(SCHEMA_2)?;
-        transaction.execute_batch(NEVER_REPLACED)?;
         let meta = "INSERT INTO meta (name, value) VALUES ('origin', ?1), ('schema', ?2)";
         transaction.execute(meta, (origin, SCHEMA_VERSION.to_string()))?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

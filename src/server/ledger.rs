@@ -18,7 +18,7 @@ use super::connection::stopped;
 use super::held::hold;
 use super::message::log as message;
 use super::share::{Share, ShareLimits, Shares};
-use super::status::{Fault, Rejection};
+use super::status::{Fault, ReadingFault, Rejection};
 use crate::key::{KeyName, Keys};
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::{Archive, ArchiveError, Checkpointing, Interval, Ledger, Live, Page, RawEntry, Search};
@@ -181,8 +181,8 @@ impl ledger_server::Ledger for Reading {
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
         let share = self.admit(&request).map_err(Rejection::from)?;
         let absent = match *self.ledger.watch_checkpointing().borrow() {
-            Checkpointing::Off => Fault::CheckpointsOff,
-            Checkpointing::Current | Checkpointing::Failing => Fault::NoCheckpointYet,
+            Checkpointing::Off => ReadingFault::CheckpointsOff,
+            Checkpointing::Current | Checkpointing::Failing => ReadingFault::NoCheckpointYet,
         };
         let signed = self.ledger.latest_checkpoint().ok_or(absent).map_err(Rejection::from)?;
         let note = Bytes::copy_from_slice(signed.note().as_bytes());
@@ -195,7 +195,7 @@ impl ledger_server::Ledger for Reading {
     ) -> Result<Response<v1::GetCrlNumberResponse>, Status> {
         let share = self.admit(&request).map_err(Rejection::from)?;
         let asked = <[u8; 32]>::try_from(&*request.get_ref().spki_sha256);
-        let spki_sha256 = asked.map_err(|_| Fault::FilterInvalid).map_err(Rejection::from)?;
+        let spki_sha256 = asked.map_err(|_| ReadingFault::FilterInvalid).map_err(Rejection::from)?;
         let newest = self.ledger.newest_crl_number(spki_sha256).await;
         let newest = newest.map_err(Failure::from).map_err(Rejection::from)?;
         let number = newest.map(|number| Bytes::copy_from_slice(number.as_bytes()));
@@ -208,7 +208,7 @@ impl ledger_server::Ledger for Reading {
     ) -> Result<Response<v1::ListRevokedResponse>, Status> {
         let asked = request.get_ref();
         let ca = <[u8; 32]>::try_from(&*asked.spki_sha256);
-        let mut cas = vec![ca.map_err(|_| Fault::FilterInvalid).map_err(Rejection::from)?];
+        let mut cas = vec![ca.map_err(|_| ReadingFault::FilterInvalid).map_err(Rejection::from)?];
         let signer = KeyName::new(&asked.signer).ok().and_then(|name| self.keys.get(&name));
         cas.extend(signer.into_iter().flat_map(|signer| self.keys.listed_by(signer)));
         cas.sort_unstable();

@@ -11,16 +11,20 @@ use countersign_proto::{ERROR_DOMAIN, v1};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::ledger::{ArchiveError, LedgerError, NoSerial, Refused};
+use crate::ledger::{LedgerError, Refused};
 use crate::policy::ReasonClass;
 use crate::sign::{Failure, InvalidRequestId};
 use crate::token::TokenErrorClass;
 
+mod operator;
+mod reading;
 mod revocation;
 mod rotation;
 #[cfg(test)]
 mod tests;
 
+pub(super) use operator::OperatorFault;
+pub(super) use reading::ReadingFault;
 pub(super) use revocation::RevocationFault;
 pub(super) use rotation::RotationFault;
 
@@ -70,30 +74,6 @@ pub(super) enum Fault {
     ShuttingDown,
     /// A call of the operator's, by somebody else.
     OperatorOnly,
-    /// A thaw of what is no key, of nobody, or without a reason.
-    ThawInvalid,
-    /// A thaw of a caller that is not frozen for the key.
-    NotFrozen,
-    /// A deletion of what is no key, from nowhere, or without a reason.
-    KeyDeletionInvalid,
-    /// A ceremony without a title, a transcript's digest, or anybody.
-    CeremonyInvalid,
-    /// A deletion of a key that this signer uses.
-    KeyInService,
-    /// A provisioning record that the key did not sign.
-    KeyRecordInvalid,
-    /// A wrapping of what is no key, for what is no RSA key, from nowhere, or without a reason.
-    KeyWrappingInvalid,
-    /// A search for what cannot be.
-    FilterInvalid,
-    /// An entry or a size that the ledger does not have.
-    NoSuchEntry,
-    /// The ledger cannot be read.
-    LedgerUnreadable,
-    /// The newest checkpoint of a signer that signs none.
-    CheckpointsOff,
-    /// The newest checkpoint before the first is signed.
-    NoCheckpointYet,
     /// A bug.
     Internal,
 }
@@ -101,7 +81,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Every fault.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::CallerExpired,
         Self::TbsMissing,
         Self::RequestIdInvalid,
@@ -116,18 +96,6 @@ impl Fault {
         Self::TooManyWatches,
         Self::ShuttingDown,
         Self::OperatorOnly,
-        Self::ThawInvalid,
-        Self::NotFrozen,
-        Self::KeyDeletionInvalid,
-        Self::CeremonyInvalid,
-        Self::KeyInService,
-        Self::KeyRecordInvalid,
-        Self::KeyWrappingInvalid,
-        Self::FilterInvalid,
-        Self::NoSuchEntry,
-        Self::LedgerUnreadable,
-        Self::CheckpointsOff,
-        Self::NoCheckpointYet,
         Self::Internal,
     ];
 }
@@ -206,86 +174,7 @@ impl From<Fault> for Rejection {
                 "OPERATOR_ONLY",
                 "this is for root and the signer's own user, over its Unix socket",
             ),
-            Fault::ThawInvalid => Self::new(
-                Code::InvalidArgument,
-                "THAW_INVALID",
-                "a thaw has a key's name, a caller's name, and a reason of 1 to 1024 bytes without control characters",
-            ),
-            Fault::NotFrozen => Self::new(
-                Code::NotFound,
-                "NOT_FROZEN",
-                "this caller is not frozen for this key; `countersign ledger show` has each freeze",
-            ),
-            Fault::KeyDeletionInvalid => Self::new(
-                Code::InvalidArgument,
-                "KEY_DELETION_INVALID",
-                "a deletion has a token's name, a public key, and a place and a reason of 1 to 1024 bytes without control characters",
-            ),
-            Fault::CeremonyInvalid => Self::new(
-                Code::InvalidArgument,
-                "CEREMONY_INVALID",
-                "a ceremony has a title of 1 to 1024 bytes without control characters, a SHA-256 of 32 bytes, and 1 to 32 names of participants",
-            ),
-            Fault::KeyInService => Self::new(
-                Code::PermissionDenied,
-                "KEY_IN_SERVICE",
-                "this signer has the key in service; take its section out of the configuration, restart the signer, and delete it then",
-            ),
-            Fault::KeyRecordInvalid => Self::new(
-                Code::InvalidArgument,
-                "KEY_RECORD_INVALID",
-                "this is no provisioning record that its own key has signed; `countersign key record verify FILE` says what is wrong with it",
-            ),
-            Fault::KeyWrappingInvalid => Self::new(
-                Code::InvalidArgument,
-                "KEY_WRAPPING_INVALID",
-                "a wrapping has a token's name, a public key, an RSA key that it is for, and a place and a reason of 1 to 1024 bytes without control characters",
-            ),
-            Fault::FilterInvalid => Self::new(
-                Code::InvalidArgument,
-                "FILTER_INVALID",
-                &format!("the filter's serial is none, or `revocations_of` is not 32 bytes: {NoSerial}"),
-            ),
-            Fault::NoSuchEntry => Self::new(
-                Code::OutOfRange,
-                "NO_SUCH_ENTRY",
-                "the ledger has no such entry, or no such size, yet; GetTree says how many entries it has",
-            ),
-            Fault::LedgerUnreadable => Self::new(
-                Code::Unavailable,
-                "LEDGER_UNREADABLE",
-                "the ledger or its index cannot be read; the signer's log says why",
-            )
-            .retry_after(Duration::from_secs(5)),
-            Fault::CheckpointsOff => Self::new(
-                Code::NotFound,
-                "CHECKPOINTS_OFF",
-                "this signer signs no checkpoints; set `ledger.checkpoint_key` in its configuration",
-            ),
-            Fault::NoCheckpointYet => Self::new(
-                Code::NotFound,
-                "NO_CHECKPOINT_YET",
-                "no checkpoint has been signed with this key yet; ask again once the ledger's token is in service",
-            ),
             Fault::Internal => Self::new(Code::Internal, "INTERNAL", "the signer failed; its log says how"),
-        }
-    }
-}
-
-/// Logs what a reader is not told.
-impl From<ArchiveError> for Rejection {
-    fn from(error: ArchiveError) -> Self {
-        match error {
-            ArchiveError::NoSuchEntry { .. } | ArchiveError::NoSuchSize { .. } => Fault::NoSuchEntry.into(),
-            ArchiveError::Closed => Fault::ShuttingDown.into(),
-            ArchiveError::Ledger(_)
-            | ArchiveError::Index(_)
-            | ArchiveError::Damaged(_)
-            | ArchiveError::Disagree { .. } => {
-                let cause = std::error::Error::source(&error).map(crate::causes::in_one_line);
-                tracing::error!(cause, "{error}");
-                Fault::LedgerUnreadable.into()
-            }
         }
     }
 }

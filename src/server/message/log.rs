@@ -6,7 +6,7 @@ use bytes::Bytes;
 use countersign_proto::v1;
 use countersign_tbs::x509::SerialNumber;
 
-use super::super::status::Fault;
+use super::super::status::ReadingFault;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::merkle::Hash;
 use crate::ledger::{Consistency, Due, Filter, Inclusion, LogState, LoggedRevocation, RawEntry, Revocations};
@@ -14,8 +14,8 @@ use crate::ledger::{Consistency, Due, Filter, Inclusion, LogState, LoggedRevocat
 /// Reads a filter; what is empty is not asked for.
 ///
 /// # Errors
-/// [`Fault::FilterInvalid`] if its serial is none, or a hash is not one.
-pub(in crate::server) fn filter(filter: v1::Filter) -> Result<Filter, Fault> {
+/// [`ReadingFault::FilterInvalid`] if its serial is none, or a hash is not one.
+pub(in crate::server) fn filter(filter: v1::Filter) -> Result<Filter, ReadingFault> {
     let v1::Filter {
         key,
         caller,
@@ -29,11 +29,12 @@ pub(in crate::server) fn filter(filter: v1::Filter) -> Result<Filter, Fault> {
         rotations,
     } = filter;
     let given = |text: String| if text.is_empty() { None } else { Some(text) };
-    let serial = given(serial).map(|text| text.parse().map_err(|_| Fault::FilterInvalid)).transpose()?;
+    let serial =
+        given(serial).map(|text| text.parse().map_err(|_| ReadingFault::FilterInvalid)).transpose()?;
     let of = |of: Bytes| match (of.is_empty(), <[u8; 32]>::try_from(&*of)) {
         (true, _) => Ok(Revocations::All),
         (false, Ok(spki_sha256)) => Ok(Revocations::Of(spki_sha256)),
-        (false, Err(_)) => Err(Fault::FilterInvalid),
+        (false, Err(_)) => Err(ReadingFault::FilterInvalid),
     };
     Ok(Filter {
         revocations: revocations_of.map(of).transpose()?,

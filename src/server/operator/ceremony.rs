@@ -6,8 +6,7 @@ use tonic::Request;
 use super::{Operator, is_line, who};
 use crate::caller::CallerName;
 use crate::ledger::Ceremony;
-use crate::server::message;
-use crate::server::status::{Fault, Rejection};
+use crate::server::status::{OperatorFault, Rejection};
 use crate::sign::Failure;
 
 /// Those who signed a transcript are at most so many.
@@ -22,23 +21,22 @@ impl Operator {
         let (by, title) = (ceremony.by.clone(), ceremony.title.clone());
         let receipt = self.signer.ledger.record_ceremony(ceremony).await.map_err(Failure::from)?;
         tracing::warn!(entry = receipt.index, title, "{by} had a key ceremony recorded");
-        let receipt = Some(message::receipt(receipt, self.signer.ledger.origin()));
-        Ok(v1::RecordCeremonyResponse { receipt })
+        Ok(v1::RecordCeremonyResponse { receipt: self.told(receipt) })
     }
 }
 
-fn checked(by: CallerName, request: v1::RecordCeremonyRequest) -> Result<Ceremony, Fault> {
+fn checked(by: CallerName, request: v1::RecordCeremonyRequest) -> Result<Ceremony, OperatorFault> {
     let v1::RecordCeremonyRequest { title, transcript_sha256, participants } = request;
     let transcript_sha256 = transcript_sha256
         .as_ref()
         .try_into()
-        .map_err(|_: std::array::TryFromSliceError| Fault::CeremonyInvalid)?;
+        .map_err(|_: std::array::TryFromSliceError| OperatorFault::CeremonyInvalid)?;
     let is_name = |name: &String| crate::key::KeyName::new(name).is_ok();
     let has_names = (1..=MAX_PARTICIPANTS).contains(&participants.len()) && participants.iter().all(is_name);
     if is_line(&title) && has_names {
         Ok(Ceremony { title, transcript_sha256, participants, by })
     } else {
-        Err(Fault::CeremonyInvalid)
+        Err(OperatorFault::CeremonyInvalid)
     }
 }
 
@@ -70,7 +68,7 @@ mod tests {
         for change in bad {
             let mut ceremony = good.clone();
             change(&mut ceremony);
-            assert_eq!(checked(by(), ceremony).unwrap_err(), Fault::CeremonyInvalid);
+            assert_eq!(checked(by(), ceremony).unwrap_err(), OperatorFault::CeremonyInvalid);
         }
     }
 }

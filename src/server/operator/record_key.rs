@@ -3,10 +3,10 @@
 use countersign_proto::v1;
 use tonic::Request;
 
-use super::{Operator, message, who};
+use super::{Operator, who};
 use crate::ledger::{KeyRecorded, Unrecorded};
 use crate::provision::SignedRecord;
-use crate::server::status::{Fault, Rejection};
+use crate::server::status::{OperatorFault, Rejection};
 use crate::sign::Failure;
 
 impl Operator {
@@ -17,7 +17,7 @@ impl Operator {
         let (by, request) = (who(&request)?, request.into_inner());
         let signed = SignedRecord::check(request.record.to_vec(), request.signature).map_err(|error| {
             tracing::warn!("{by} sent no provisioning record: {error}");
-            Fault::KeyRecordInvalid
+            OperatorFault::KeyRecordInvalid
         })?;
         let _alone = self.recording.lock().await;
         let KeyRecorded { receipt, already } = self.signer.ledger.record_key(&signed, &by).await?;
@@ -31,8 +31,7 @@ impl Operator {
                 "{by} recorded that key {fingerprint} was {how}"
             );
         }
-        let receipt = Some(message::receipt(receipt, self.signer.ledger.origin()));
-        Ok(v1::RecordKeyResponse { receipt, already })
+        Ok(v1::RecordKeyResponse { receipt: self.told(receipt), already })
     }
 }
 

@@ -3,14 +3,12 @@
 use countersign_proto::v1;
 use tonic::Request;
 
-use super::super::message;
-use super::super::status::{Fault, Rejection};
-use super::{Operator, is_line, who};
+use super::{Operator, on_token, who};
 use crate::caller::CallerName;
 use crate::key::PublicKey;
 use crate::ledger::KeyWrapping;
+use crate::server::status::{OperatorFault, Rejection};
 use crate::sign::Failure;
-use crate::token::TokenName;
 
 impl Operator {
     pub(super) async fn key_wrapping_recorded(
@@ -30,21 +28,18 @@ impl Operator {
             wrapping.recipient.fingerprint(),
             wrapping.place
         );
-        let receipt = message::receipt(receipt, self.signer.ledger.origin());
-        Ok(v1::RecordKeyWrappingResponse { receipt: Some(receipt) })
+        Ok(v1::RecordKeyWrappingResponse { receipt: self.told(receipt) })
     }
 }
 
-fn checked(by: CallerName, request: v1::RecordKeyWrappingRequest) -> Result<KeyWrapping, Fault> {
+fn checked(by: CallerName, request: v1::RecordKeyWrappingRequest) -> Result<KeyWrapping, OperatorFault> {
     let v1::RecordKeyWrappingRequest { token, spki, recipient_spki, place, why } = request;
-    let invalid = Fault::KeyWrappingInvalid;
-    let token = TokenName::new(token).map_err(|_| invalid)?;
-    let public_key = PublicKey::from_spki_der(&spki).map_err(|_| invalid)?;
+    let invalid = OperatorFault::KeyWrappingInvalid;
+    let (token, public_key) = on_token(token, &spki, &place, &why).ok_or(invalid)?;
     let recipient = PublicKey::from_spki_der(&recipient_spki).map_err(|_| invalid)?;
-    if is_line(&place) && is_line(&why) && matches!(recipient, PublicKey::Rsa(_)) {
-        Ok(KeyWrapping { token, public_key, recipient, place, by, why })
-    } else {
-        Err(invalid)
+    match recipient {
+        PublicKey::Rsa(_) => Ok(KeyWrapping { token, public_key, recipient, place, by, why }),
+        _ => Err(invalid),
     }
 }
 
@@ -80,7 +75,7 @@ mod tests {
         for change in bad {
             let mut wrapping = good.clone();
             change(&mut wrapping);
-            assert_eq!(checked(by(), wrapping).unwrap_err(), Fault::KeyWrappingInvalid);
+            assert_eq!(checked(by(), wrapping).unwrap_err(), OperatorFault::KeyWrappingInvalid);
         }
     }
 }

@@ -67,7 +67,10 @@ fn steps() -> impl Iterator<Item = StepError> {
 fn rejections() -> Vec<Rejection> {
     let revocations = RevocationFault::ALL.into_iter().map(Rejection::from);
     let rotations = RotationFault::ALL.into_iter().map(Rejection::from).chain(steps().map(Rejection::from));
-    let faults = Fault::ALL.into_iter().map(Rejection::from).chain(revocations).chain(rotations);
+    let operators = OperatorFault::ALL.into_iter().map(Rejection::from);
+    let readers = ReadingFault::ALL.into_iter().map(Rejection::from);
+    let faults = Fault::ALL.into_iter().map(Rejection::from);
+    let faults = faults.chain(operators).chain(readers).chain(revocations).chain(rotations);
     let refusals = Reason::ALL.iter().map(|reason| refused(*reason, "no").into());
     let failures = failures().into_iter().map(Rejection::from);
     faults.chain(refusals).chain(failures).chain(CLASSES.map(Rejection::from)).collect()

@@ -101,7 +101,6 @@ impl Fault {
 }
 
 impl From<Fault> for Rejection {
-    #[expect(clippy::too_many_lines, reason = "one table, a row for each fault")]
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::CallerExpired => Self::new(

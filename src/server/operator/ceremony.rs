@@ -21,7 +21,7 @@ impl Operator {
         let (by, title) = (ceremony.by.clone(), ceremony.title.clone());
         let receipt = self.signer.ledger.record_ceremony(ceremony).await.map_err(Failure::from)?;
         tracing::warn!(entry = receipt.index, title, "{by} had a key ceremony recorded");
-        Ok(v1::RecordCeremonyResponse { receipt: self.told(receipt) })
+        Ok(v1::RecordCeremonyResponse { receipt: Some(self.told(receipt)) })
     }
 }
 

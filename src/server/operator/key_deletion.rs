@@ -30,7 +30,7 @@ impl Operator {
             deletion.token,
             deletion.place
         );
-        Ok(v1::RecordKeyDeletionResponse { receipt: self.told(receipt) })
+        Ok(v1::RecordKeyDeletionResponse { receipt: Some(self.told(receipt)) })
     }
 }
 

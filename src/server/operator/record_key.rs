@@ -31,7 +31,7 @@ impl Operator {
                 "{by} recorded that key {fingerprint} was {how}"
             );
         }
-        Ok(v1::RecordKeyResponse { receipt: self.told(receipt), already })
+        Ok(v1::RecordKeyResponse { receipt: Some(self.told(receipt)), already })
     }
 }
 

@@ -39,7 +39,7 @@ impl Operator {
         let revocation = Revocation { key, what, reason, in_ledger, by: by.clone(), why };
         let receipt = self.signer.ledger.revoke(revocation).await?;
         tracing::warn!(entry = receipt.index, why = said, %reason, "{by} revoked certificates of key {name}");
-        Ok(v1::RevokeResponse { receipt: self.told(receipt), key: described, in_ledger })
+        Ok(v1::RevokeResponse { receipt: Some(self.told(receipt)), key: described, in_ledger })
     }
 }
 

@@ -34,7 +34,7 @@ impl Operator {
         // So that whoever reads a file after this finds what the step has made of it.
         self.signer.rotations.followed().await;
         let line = self.signer.rotations.line(&key, UnixTime::now());
-        Ok(v1::RotateResponse { receipt: self.told(receipt), line: line.as_ref().map(message::line) })
+        Ok(v1::RotateResponse { receipt: Some(self.told(receipt)), line: line.as_ref().map(message::line) })
     }
 
     pub(super) fn lines(

@@ -26,7 +26,7 @@ impl Operator {
             thaw.caller,
             thaw.key
         );
-        Ok(v1::ThawResponse { receipt: self.told(receipt) })
+        Ok(v1::ThawResponse { receipt: Some(self.told(receipt)) })
     }
 }
 

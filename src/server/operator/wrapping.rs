@@ -28,7 +28,7 @@ impl Operator {
             wrapping.recipient.fingerprint(),
             wrapping.place
         );
-        Ok(v1::RecordKeyWrappingResponse { receipt: self.told(receipt) })
+        Ok(v1::RecordKeyWrappingResponse { receipt: Some(self.told(receipt)) })
     }
 }
 

@@ -36,7 +36,7 @@ const BEFORE_SCHEMA_4: &str = "
     DROP TABLE one_crl_number;
 ";
 
-/// What cost every insert a third of its time, and kept nobody out who can drop it.
+/// It cost each insert, and kept nobody out: who can write the file can drop it.
 const ONLY_IN_SCHEMA_6: &str = "DROP TRIGGER IF EXISTS entry_is_never_replaced;";
 
 /// What schemas before 3 had, and the index has now.

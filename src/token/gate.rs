@@ -65,6 +65,8 @@ pub(crate) enum Said<E> {
     Unchecked,
     /// Something else, which has cost no try.
     Failed(E),
+    /// Something else, and nobody can tell whether it has cost a try.
+    Unknown(E),
 }
 
 /// Why nobody is logged in.
@@ -94,6 +96,8 @@ pub(super) enum Knock {
     Refused(String),
     /// The token has not looked at it. Answered.
     Unchecked,
+    /// The login failed, and whether the token has looked at it cannot be told. Answered.
+    Unknown,
 }
 
 /// What the daemon answers.
@@ -170,6 +174,7 @@ impl Door {
             Ok(()) => self.settle(&Knock::Accepted)?,
             Err(Said::Refused(message)) => self.settle(&Knock::Refused(message.clone()))?,
             Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => self.settle(&Knock::Unchecked)?,
+            Err(Said::Unknown(_)) => self.settle(&Knock::Unknown)?,
         }
         // The daemon has noted what was refused.
         passed(result, || None)
@@ -230,7 +235,7 @@ fn passed<E>(result: Result<(), Said<E>>, mark: impl FnOnce() -> Option<PinMark>
         Ok(()) | Err(Said::Unchecked) => Ok(()),
         Err(Said::Refused(message)) => Err(Barred::Pin(PinRefusal { message, mark: mark() })),
         Err(Said::Spared(message)) => Err(barred(message)),
-        Err(Said::Failed(error)) => Err(Barred::Failed(error)),
+        Err(Said::Failed(error) | Said::Unknown(error)) => Err(Barred::Failed(error)),
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Gatekeeper {
 enum Way {
     /// With the PIN of this mark, which is noted.
     Noted(PinMark),
-    /// For one signature, with the PIN that the process logged in with.
-    Again,
+    /// For one signature, with the PIN of this mark, which the process logged in with.
+    Again(PinMark),
 }
 
 impl Gatekeeper {
@@ -65,7 +65,8 @@ impl Gatekeeper {
         }
         let way = match knock(gate).await? {
             Knock::Passes => return Ok(()),
-            Knock::TriesAgain => Way::Again,
+            // Of a PIN that nobody has told of nothing could be noted.
+            Knock::TriesAgain => Way::Again(current.clone().ok_or_else(unexpected)?),
             Knock::Tries(mark) => {
                 if let Err(error) = self.begin(mark.clone()).await {
                     return answer(gate, &Leave::No(self.unnoted(&error))).await;
@@ -78,12 +79,12 @@ impl Gatekeeper {
         };
         let end = knock(gate).await;
         if end.is_err()
-            && let (Way::Again, Some(mark)) = (&way, &*current)
+            && let Way::Again(mark) = &way
         {
             let mark = mark.clone();
             self.blocking(move |latch| latch.lost(&mark)).await?;
         }
-        self.settle(gate, way, end?, current.clone()).await
+        self.settle(gate, way, end?).await
     }
 
     async fn begin(self: &Arc<Self>, mark: PinMark) -> io::Result<()> {
@@ -93,22 +94,18 @@ impl Gatekeeper {
         self.blocking(move |latch| latch.begin(&mark)).await?
     }
 
-    async fn settle(
-        self: &Arc<Self>,
-        gate: &mut UnixStream,
-        way: Way,
-        end: Knock,
-        current: Option<PinMark>,
-    ) -> io::Result<()> {
+    async fn settle(self: &Arc<Self>, gate: &mut UnixStream, way: Way, end: Knock) -> io::Result<()> {
         match (end, way) {
-            (Knock::Accepted, Way::Again) => return Ok(()),
+            (Knock::Accepted, Way::Again(_)) => return Ok(()),
             (Knock::Accepted, Way::Noted(_)) => self.blocking(forget).await?,
-            (Knock::Refused(message), _) => {
-                let refusal = PinRefusal { message, mark: current };
+            (Knock::Refused(message), Way::Noted(mark) | Way::Again(mark)) => {
+                let refusal = PinRefusal { message, mark: Some(mark) };
                 self.blocking(move |latch| latch.set(&refusal)).await?;
             }
             (Knock::Unchecked, Way::Noted(mark)) => self.blocking(move |latch| latch.undo(&mark)).await?,
-            (Knock::Unchecked, Way::Again) => {}
+            (Knock::Unknown, Way::Again(mark)) => self.blocking(move |latch| latch.lost(&mark)).await?,
+            // As it is noted, or not.
+            (Knock::Unchecked, Way::Again(_)) | (Knock::Unknown, Way::Noted(_)) => {}
             _ => return Err(unexpected()),
         }
         answer(gate, &Leave::Noted).await

@@ -67,7 +67,7 @@ pub(crate) struct Tried {
 enum Answer {
     /// That it is wrong.
     Refused,
-    /// Nothing, so many times: the process died or was killed in the login, or it is under way.
+    /// Nothing, so many times: the process died or was killed in the login, or it failed for what need not be the PIN, or is under way.
     Unknown(u8),
 }
 
@@ -91,7 +91,7 @@ pub(crate) enum Verdict {
 }
 
 const REFUSED: &str = "the PIN in `pin_file` is the one that the token refused before, and is not tried again; put the right one there, or run `countersign token unlatch NAME` if this is it";
-const NO_ANSWER: &str = "two logins with the PIN in `pin_file` never came back, and each may have cost a try; see why the token's process died or hung in `C_Login`, then run `countersign token unlatch NAME`, and it is tried once more";
+const NO_ANSWER: &str = "two logins with the PIN in `pin_file` never came back, or failed without a word about it, and each may have cost a try; see why the token's process died, hung or failed in `C_Login`, then run `countersign token unlatch NAME`, and it is tried once more";
 const TOO_MANY: &str = "eight PINs were tried since the token took one, and no other is; find the right one, put it into `pin_file`, and run `countersign token unlatch NAME`";
 
 impl Past {
@@ -214,7 +214,7 @@ impl Latch {
         Ok(())
     }
 
-    /// Notes that a login with this PIN ended with its process, and nobody knows how.
+    /// Notes that a login with this PIN ended, and nobody knows how.
     pub(super) fn lost(&self, mark: &PinMark) {
         self.remember(|past| past.begin(mark));
     }

@@ -128,25 +128,43 @@ impl On<'_> {
                 "the token took no PIN at its own pad ({}), and nobody is asked there again: {STAND_THERE}",
                 classify::code(&error)
             ))),
-            Err(error)
-                if classify::concerns_pin(&error)
-                    || before.as_ref().is_some_and(|before| self.has_counted(before)) =>
-            {
-                Err(Said::Refused(format!(
-                    "the token refused the PIN ({}); put the right PIN into `pin_file`",
-                    classify::code(&error)
-                )))
-            }
-            Err(error) => Err(Said::Failed(error)),
+            Err(error) if classify::concerns_pin(&error) => Err(refused(&error)),
+            Err(error) => Err(match self.has_counted(before.as_ref()) {
+                Counted::Yes => refused(&error),
+                Counted::No => Said::Failed(error),
+                Counted::Unknown => Said::Unknown(error),
+            }),
         }
     }
 
     /// Whether the token says that a login failed for its PIN, whatever code it answered.
-    fn has_counted(self, before: &TokenInfo) -> bool {
-        let counts =
+    fn has_counted(self, before: Option<&TokenInfo>) -> Counted {
+        let (Some(before), Ok(after)) = (before, self.info()) else { return Counted::Unknown };
+        let flags =
             |info: &TokenInfo| [info.user_pin_count_low(), info.user_pin_final_try(), info.user_pin_locked()];
-        self.info().is_ok_and(|after| counts(&after) != counts(before))
+        if flags(before) != flags(&after) {
+            Counted::Yes
+        } else if before.user_pin_count_low() {
+            // It was set, and another wrong PIN does not set it again.
+            Counted::Unknown
+        } else {
+            Counted::No
+        }
     }
+}
+
+/// Whether a token has counted a wrong PIN, as far as its flags tell.
+enum Counted {
+    Yes,
+    No,
+    Unknown,
+}
+
+fn refused(error: &Error) -> Said<Error> {
+    Said::Refused(format!(
+        "the token refused the PIN ({}); put the right PIN into `pin_file`",
+        classify::code(error)
+    ))
 }
 
 /// # Errors

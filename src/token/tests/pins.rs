@@ -153,6 +153,39 @@ async fn a_failure_by_which_the_token_counts_a_wrong_pin_is_a_refusal() {
 }
 
 #[tokio::test]
+async fn a_failure_that_hides_whether_a_try_was_counted_is_not_followed_by_another() {
+    let masked = On::call(Call::Login, Action::Mask(Code::CKR_DEVICE_REMOVED));
+    let thrice = async |broken: &Broken| {
+        for _ in 0..3 {
+            assert!(mentions(&faults(&broken.fixture).await, &["token.t"]));
+        }
+        assert!(mentions(&faults(&broken.fixture).await, &["has counted a wrong PIN since"]));
+    };
+
+    // A flag that is set already is not set again.
+    let broken = Broken::with(counting());
+    broken.fixture.write_pin("1111");
+    assert!(mentions(&faults(&broken.fixture).await, &["CKR_PIN_INCORRECT"]));
+    broken.fixture.write_pin("0000");
+    broken.set(&with(counting(), [masked.clone()]));
+    thrice(&broken).await;
+    assert_eq!(broken.control.wrong_pins(), 2, "one for each");
+
+    // A token that is gone tells no flags.
+    let broken = Broken::with(counting());
+    let before = broken.control.calls(Call::GetTokenInfo);
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    let looks = broken.control.calls(Call::GetTokenInfo) - before;
+    tokens.shutdown().await;
+    broken.fixture.write_pin("0000");
+    let gone = On::call(Call::GetTokenInfo, Action::Fail(Code::CKR_DEVICE_REMOVED));
+    let after_login = gone.after(u32::try_from(looks).unwrap()).times(1);
+    broken.set(&with(counting(), [masked, after_login]));
+    thrice(&broken).await;
+    assert_eq!(broken.control.wrong_pins(), 1);
+}
+
+#[tokio::test]
 async fn pins_that_take_turns_cost_one_try_each() {
     let broken = Broken::with(counting());
     for pin in ["0000", "1111", "0000", "1111"] {

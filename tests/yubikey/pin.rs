@@ -72,6 +72,23 @@ async fn a_pin_that_changes_without_its_file_costs_one_try() {
     assert!(daemon.stop().0.success());
 }
 
+/// Whatever a card answers it, and whoever tries it next.
+#[test]
+fn a_wrong_pin_of_which_nothing_is_said_costs_one_try() {
+    let place = Place::new();
+    place.desk.card.hide_wrong_pins();
+    place.write_pin("000000");
+    let message = place.site.run_refused(&["check"], 2);
+    assert!(message.contains("VERIFY failed: status 6f00"), "{message}");
+    for _ in 0..2 {
+        let message = place.site.run_refused(&["check"], 2);
+        assert!(message.contains("the YubiKey has counted a wrong PIN since"), "{message}");
+    }
+    assert_eq!(place.desk.card.counts().wrong_pins, 1);
+    place.write_pin(PIN);
+    place.site.run_ok(&["check"]);
+}
+
 #[test]
 fn a_pin_of_another_length_is_not_tried() {
     let place = Place::new();

@@ -33,6 +33,8 @@ pub(crate) struct Card {
     pub(crate) counts: Counts,
     pub(crate) unlocked: Unlocked,
     pub(crate) pin_complexity: bool,
+    /// A wrong PIN is counted, and answered with what says nothing of it.
+    pub(crate) hides_wrong_pins: bool,
     applet: Option<Applet>,
     channel: Channel,
 }
@@ -70,8 +72,20 @@ const SHORTEST_AID: usize = 5;
 impl Card {
     pub(crate) fn new(state: State, path: PathBuf, sign_delay: Duration, touch: Arc<Touch>) -> Self {
         let (counts, unlocked) = (Counts::default(), Unlocked::default());
-        let (pin_complexity, applet, channel) = (false, None, Channel::default());
-        Self { state, path, sign_delay, touch, counts, unlocked, pin_complexity, applet, channel }
+        let (pin_complexity, hides_wrong_pins) = (false, false);
+        let (applet, channel) = (None, Channel::default());
+        Self {
+            state,
+            path,
+            sign_delay,
+            touch,
+            counts,
+            unlocked,
+            pin_complexity,
+            hides_wrong_pins,
+            applet,
+            channel,
+        }
     }
 
     /// The power went, or came: nothing is selected and nothing is unlocked.

@@ -184,6 +184,11 @@ impl VirtualYubiKey {
         self.shared.card().reset();
     }
 
+    /// From here on a wrong PIN is counted, and answered with what says nothing of it.
+    pub fn hide_wrong_pins(&self) {
+        self.shared.card().hides_wrong_pins = true;
+    }
+
     /// Touches it.
     pub fn touch(&self) {
         self.touch.give();

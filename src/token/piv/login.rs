@@ -3,7 +3,7 @@
 //! In: the PIN file, and the gate that every login goes through. Out: a card that is unlocked until its transaction ends. The file is
 //! read again when it has changed: whoever changed the PIN has changed the file.
 
-use super::apdu::Command;
+use super::apdu::{Command, Response};
 use super::card::{Talk, Trouble};
 use super::classify::{Said, said};
 use crate::token::PinFile;
@@ -20,7 +20,7 @@ pub(super) struct Login {
     gate: Gate,
     /// Whether the card has taken `pin`.
     taken: bool,
-    /// How many tries there were before a VERIFY whose answer was lost.
+    /// How many tries there were before a VERIFY that was not answered, or with what says nothing of the PIN.
     unanswered: Option<u8>,
 }
 
@@ -81,13 +81,15 @@ fn try_once(
     unanswered: &mut Option<u8>,
 ) -> Result<(), gate::Said<Trouble>> {
     let left = tries(talk)?;
-    if unanswered.take().is_some_and(|before| left.is_some_and(|left| left < before)) {
+    let before = unanswered.take();
+    if before.is_some_and(|before| left.is_some_and(|left| left < before)) {
         return Err(gate::Said::Refused(
             "the YubiKey has counted a wrong PIN, though its answer was lost; put the right PIN into `pin_file`"
                 .to_owned(),
         ));
     }
-    if doubt == Doubt::Tried && left.is_some_and(|left| left < ALL_TRIES) {
+    // Who knows how many there were does not guess.
+    if doubt == Doubt::Tried && before.is_none() && left.is_some_and(|left| left < ALL_TRIES) {
         return Err(gate::Said::Spared(
             "a login with the PIN in `pin_file` never came back, and the YubiKey has counted a wrong PIN since; put the right one there, or run `countersign token unlatch NAME` if this is it"
                 .to_owned(),
@@ -96,22 +98,24 @@ fn try_once(
     let command = Command::new("VERIFY", 0x20, 0, PIN, padded);
     // Also if the answer is lost.
     talk.unlocks();
-    let status = match talk.send(&command) {
-        Ok(response) => response.status,
-        Err(trouble) => {
-            *unanswered = left;
-            return Err(gate::Said::Failed(trouble));
-        }
+    let trouble = match talk.send(&command) {
+        Err(trouble) => trouble,
+        Ok(Response { status, .. }) => match said(status) {
+            Said::Done => return Ok(()),
+            Said::Tries(_) | Said::Blocked | Said::NoSuchKey => {
+                return Err(gate::Said::Refused(format!(
+                    "the YubiKey refused the PIN (status {status:04x}); put the right PIN into `pin_file`"
+                )));
+            }
+            Said::Forbidden | Said::Unknown | Said::Broken => {
+                Trouble::Refused { command: command.name, status }
+            }
+        },
     };
-    match said(status) {
-        Said::Done => Ok(()),
-        Said::Tries(_) | Said::Blocked | Said::NoSuchKey => Err(gate::Said::Refused(format!(
-            "the YubiKey refused the PIN (status {status:04x}); put the right PIN into `pin_file`"
-        ))),
-        Said::Forbidden | Said::Unknown | Said::Broken => {
-            Err(gate::Said::Failed(Trouble::Refused { command: command.name, status }))
-        }
-    }
+    *unanswered = left;
+    // The one before has cost nothing: its note stands for this one, and is enough.
+    let is_noted = doubt == Doubt::Tried && before.is_some();
+    Err(if is_noted { gate::Said::Failed(trouble) } else { gate::Said::Unknown(trouble) })
 }
 
 /// How many tries the PIN has; none while somebody's is still good, for then all are there. The last one is a person's.

@@ -34,7 +34,7 @@ impl Card {
         if tried.is_err() {
             self.counts.wrong_pins += 1;
         }
-        tried?;
+        tried.map_err(|status| if self.hides_wrong_pins { Status::INTERNAL } else { status })?;
         self.unlocked.pin = true;
         self.unlocked.pin_fresh = true;
         Ok(Vec::new())

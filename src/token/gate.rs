@@ -5,6 +5,7 @@
 //! keeps the gate (`gatekeeper`): it lets one in at a time, and has noted which PIN is tried before it is. A command of an operator's
 //! has no daemon, tries once, and says itself what became of it.
 
+use std::convert::Infallible;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
@@ -25,6 +26,8 @@ pub(crate) enum Gate {
 /// This process's way to the daemon's gate.
 pub(crate) struct Door {
     daemon: UnixStream,
+    /// Whether the daemon knows of a PIN that this process has logged in with.
+    noted: bool,
     /// What the PIN of the last login is known not to be: to compare is slow.
     compared: Option<Vec<Tried>>,
 }
@@ -114,7 +117,7 @@ pub(super) enum Leave {
 impl Gate {
     /// The gate of a token process.
     pub(super) fn daemon(daemon: UnixStream) -> Self {
-        Self::Daemon(Mutex::new(Door { daemon, compared: None }))
+        Self::Daemon(Mutex::new(Door { daemon, noted: false, compared: None }))
     }
 
     /// Calls `login`, unless the PIN must not be tried; nobody else logs in to this token meanwhile.
@@ -137,6 +140,22 @@ impl Gate {
                 passed(login(doubt), || who.pin.mark(who.serial))
             }
         }
+    }
+
+    /// Notes that the token refused, in another call than a login, the PIN of this process's last one. None if there was none. A
+    /// command notes nothing: it has tried once, and ends.
+    ///
+    /// # Errors
+    /// Why that cannot be noted.
+    pub(crate) fn refuse(&self, message: String) -> Result<Option<PinRefusal>, String> {
+        if let Self::Daemon(door) = self {
+            let door = door.lock().unwrap_or_else(PoisonError::into_inner);
+            if !door.noted {
+                return Ok(None);
+            }
+            door.refuse(&message)?;
+        }
+        Ok(Some(PinRefusal { message, mark: None }))
     }
 }
 
@@ -163,7 +182,7 @@ impl Door {
         match mark {
             None => self.tell(&Knock::TriesAgain)?,
             Some(mark) => match self.ask(&Knock::Tries(mark))? {
-                Leave::Noted => self.compared = None,
+                Leave::Noted => (self.noted, self.compared) = (true, None),
                 Leave::No(why) => return Err(Barred::Fault(why)),
                 Leave::Past(_) => return Err(nonsense()),
             },
@@ -178,6 +197,23 @@ impl Door {
         }
         // The daemon has noted what was refused.
         passed(result, || None)
+    }
+
+    /// As after a login that has just been refused.
+    fn refuse(&self, message: &str) -> Result<(), String> {
+        let refuse = || {
+            match self.ask(&Knock::Asks)? {
+                Leave::Past(_) => {}
+                Leave::No(why) => return Err(Barred::Fault(why)),
+                Leave::Noted => return Err(nonsense()),
+            }
+            self.tell(&Knock::TriesAgain)?;
+            self.settle(&Knock::Refused(message.to_owned()))
+        };
+        refuse().map_err(|barred: Barred<Infallible>| match barred {
+            Barred::Fault(why) => why,
+            Barred::Pin(refusal) => refusal.message,
+        })
     }
 
     /// Whether the PIN may be tried, and how.

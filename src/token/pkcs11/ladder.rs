@@ -1,9 +1,9 @@
 //! The ladder: what is tried after a call failed, the lowest rung that may help first (field-notes R1, R2).
 //!
 //! In: a [`Climber`], which tries to sign and can climb. Out: a signature, or why only a fresh process can help, which is
-//! the rung above all of these. Promised: no rung is skipped that may help, none is climbed that cannot, and a token that
-//! stays broken does not have them climbed for ever. A try again is safe: the same bytes for the same ledger entry, and
-//! what the failed call may have signed has reached nobody (R37).
+//! the rung above all of these. Promised: no rung is skipped that may help, none is climbed that cannot, none at all once the
+//! PIN is refused, and a token that stays broken does not have them climbed for ever. A try again is safe: the same bytes for the
+//! same ledger entry, and what the failed call may have signed has reached nobody (R37).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -104,8 +104,13 @@ impl Trouble {
         }
     }
 
+    /// Whether a call failed for the PIN, which is not that of a login: that is [`Self::Pin`].
+    fn concerns_pin(&self) -> bool {
+        matches!(self, Self::Call(error) if classify::concerns_pin(error))
+    }
+
     /// The lowest rung that may help, or the answer where none can.
-    fn lowest(self) -> Result<(Rung, Self), SignError> {
+    fn lowest(self, session: &mut impl Climber) -> Result<(Rung, Self), SignError> {
         let rung = match &self {
             Self::Call(error) => match classify::remedy(error) {
                 Remedy::Answer => return Err(SignError::Request(self.describe())),
@@ -113,7 +118,8 @@ impl Trouble {
                 Remedy::Reopen => Rung::Reopen,
                 Remedy::LogIn => Rung::LogIn,
                 Remedy::Reinitialize => Rung::Reinitialize,
-                Remedy::Restart | Remedy::Pin => return Err(SignError::Process(self.describe())),
+                Remedy::Restart => return Err(SignError::Process(self.describe())),
+                Remedy::Pin => return Err(session.refused(self.describe())),
             },
             // Private keys are not even shown to who is not logged in.
             Self::Keys(_) => Rung::LogIn,
@@ -144,6 +150,9 @@ pub(super) trait Climber {
     /// # Errors
     /// [`Trouble`]
     fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble>;
+
+    /// Notes that this call refused the PIN that a login took, so that nobody logs in with it again; what that comes to.
+    fn refused(&mut self, failure: CallFailure) -> SignError;
 }
 
 /// Signs, with as many rungs as it takes; `heal` is told of the one that helped.
@@ -156,7 +165,7 @@ pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -
         Err(trouble) => trouble,
     };
     let failure = trouble.describe();
-    let (mut rung, mut trouble) = trouble.lowest()?;
+    let (mut rung, mut trouble) = trouble.lowest(session)?;
     loop {
         let next = match session.climb(rung) {
             Ok(Climbed::TooOften) => rung.above(),
@@ -168,7 +177,7 @@ pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -
                     return Ok(signature);
                 }
                 Err(again) => {
-                    let (lowest, again) = again.lowest()?;
+                    let (lowest, again) = again.lowest(session)?;
                     trouble = again;
                     // What another session did is no rung of this one: it may begin anew.
                     let from = if climbed == Climbed::Already { Some(lowest) } else { rung.above() };
@@ -176,6 +185,7 @@ pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -
                 }
             },
             Err(pin @ Trouble::Pin(_)) => return Err(pin.end()),
+            Err(other) if other.concerns_pin() => return Err(session.refused(other.describe())),
             Err(higher) => {
                 trouble = higher;
                 rung.above()

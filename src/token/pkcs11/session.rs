@@ -84,6 +84,10 @@ impl Climber for Signing<'_> {
             Rung::LogIn | Rung::Reinitialize => shared.log_in(&loaded, &mut place, self.seen.1),
         }
     }
+
+    fn refused(&mut self, failure: CallFailure) -> SignError {
+        self.session.shared.refused(failure)
+    }
 }
 
 fn no_place() -> Trouble {

@@ -19,9 +19,10 @@ use super::module::Module;
 use super::{NOBODY_AT_PAD, On, call_fault, log_in, pin_fault, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
-use crate::token::frame::{At, PinRefusal, Refusal, Setup, StartFault};
+use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
 use crate::token::gate::{Barred, Candidate, Gate, Login};
 use crate::token::pin::{InMemory, Pin};
+use crate::token::session::SignError;
 
 /// The login of handles that were never found.
 const NEVER: u64 = u64::MAX;
@@ -271,6 +272,20 @@ impl Shared {
             Barred::Fault(why) => Trouble::Keys(why),
             Barred::Failed(error) => Trouble::Call(error),
         })
+    }
+
+    /// A call refused the PIN that the token took at the login, as one that shows it the PIN again does.
+    pub(super) fn refused(&self, failure: CallFailure) -> SignError {
+        let CallFailure { call, code } = &failure;
+        let message = format!(
+            "{call} failed: {code}; the token no longer takes the PIN that it took at the login: put the right PIN into `pin_file`"
+        );
+        match self.gate.refuse(message) {
+            Ok(Some(refusal)) => SignError::Pin(refusal),
+            // No PIN was shown to it, and another login would not help.
+            Ok(None) => SignError::Request(failure),
+            Err(why) => SignError::Process(CallFailure { call: "noting a refused PIN".to_owned(), code: why }),
+        }
     }
 
     /// Finds the keys in a session, which must be those that were there first (R20).

@@ -186,6 +186,28 @@ async fn a_failure_that_hides_whether_a_try_was_counted_is_not_followed_by_anoth
 }
 
 #[tokio::test]
+async fn a_pin_that_another_call_than_a_login_refuses_is_not_tried_again() {
+    let wrong = Action::Fail(Code::CKR_PIN_INCORRECT);
+    let die = Action::Die { heals: Heals::Reopen, code: Code::CKR_SESSION_HANDLE_INVALID };
+    let at_once = vec![On::call(Call::Sign, wrong)];
+    let on_the_ladder = vec![On::call(Call::Sign, die).times(1), On::call(Call::FindObjectsInit, wrong)];
+    for on in [at_once, on_the_ladder] {
+        let broken = Broken::new();
+        let (tokens, _) = broken.fixture.start().await.unwrap();
+        let mut health = health(&tokens);
+        broken.set(&with(Token::default(), on));
+        let before = broken.logins();
+        let error = sign(&tokens, "ca", P256).await.err().unwrap();
+        assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
+        reaches(&mut health, |health| health == Health::Down).await;
+        all_ask(&tokens, 100).await;
+        tokens.shutdown().await;
+        assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_file", "refused before"]));
+        assert_eq!(broken.logins(), before);
+    }
+}
+
+#[tokio::test]
 async fn pins_that_take_turns_cost_one_try_each() {
     let broken = Broken::with(counting());
     for pin in ["0000", "1111", "0000", "1111"] {

@@ -14,6 +14,8 @@ struct Token {
     /// Another session has just climbed this rung, for a trouble of before.
     already: Option<Rung>,
     refuses_pin: bool,
+    /// What climbing a rung is answered.
+    fails: Option<RvError>,
     allowance: Allowance,
 }
 
@@ -25,6 +27,7 @@ fn token(code: RvError, heals: Option<Rung>) -> Token {
         climbed: Vec::new(),
         already: None,
         refuses_pin: false,
+        fails: None,
         allowance: Allowance::default(),
     }
 }
@@ -42,11 +45,18 @@ impl Climber for Token {
         if rung == Rung::LogIn && self.refuses_pin {
             return Err(Trouble::Pin(PinRefusal { message: "no".to_owned(), mark: None }));
         }
+        if let Some(code) = self.fails {
+            return Err(Error::Pkcs11(code, Function::FindObjectsInit).into());
+        }
         if self.already.take_if(|already| *already == rung).is_some() {
             return Ok(Climbed::Already);
         }
         self.whole = self.heals.is_some_and(|heals| heals <= rung);
         Ok(Climbed::Done)
+    }
+
+    fn refused(&mut self, failure: CallFailure) -> SignError {
+        SignError::Pin(PinRefusal { message: failure.call, mark: None })
     }
 }
 
@@ -96,6 +106,19 @@ fn a_refused_pin_ends_the_climb_at_once() {
     token.refuses_pin = true;
     assert!(matches!(healed(&mut token).1, Err(SignError::Pin(_))));
     assert_eq!(token.climbed, [Rung::LogIn]);
+}
+
+#[test]
+fn a_pin_that_another_call_than_a_login_refuses_ends_the_climb_at_once() {
+    let mut direct = token(RvError::PinIncorrect, None);
+    assert!(matches!(healed(&mut direct).1, Err(SignError::Pin(refusal)) if refusal.message == "C_Sign"));
+    assert_eq!(direct.climbed, []);
+    let mut late = token(RvError::DeviceError, None);
+    late.fails = Some(RvError::PinExpired);
+    assert!(
+        matches!(healed(&mut late).1, Err(SignError::Pin(refusal)) if refusal.message == "C_FindObjectsInit")
+    );
+    assert_eq!(late.climbed, [Rung::Reopen]);
 }
 
 #[test]

@@ -64,7 +64,9 @@ impl Climber for Signing<'_> {
         let late = || Trouble::Keys("a key has begun to want the PIN for each signature".to_owned());
         let kept = loaded.pin().ok_or_else(late)?;
         mechanism::sign_authenticated(&open.session, key, self.input, |session| {
-            shared.log_in_to_sign(&loaded, session, &kept)
+            let login = shared.log_in_to_sign(&loaded, session, &kept);
+            open.is_begun = login.is_err();
+            login
         })
     }
 

@@ -71,6 +71,8 @@ impl KeptPin {
 pub(super) struct Place {
     pub(super) session: Session,
     pub(super) keys: Arc<[FoundKey]>,
+    /// Whether a signature was begun in it that is not going to end.
+    pub(super) is_begun: bool,
     logins: u64,
 }
 
@@ -95,7 +97,9 @@ impl Shared {
         if pin.is_at_pad() {
             none_wants_it_each_time(&keys)?;
         }
-        let place = |session| Mutex::new(Some(Place { session, keys: keys.clone(), logins: 0 }));
+        let place = |session| {
+            Mutex::new(Some(Place { session, keys: keys.clone(), is_begun: false, logins: 0 }))
+        };
         let mut places = vec![place(session)];
         while places.len() < session_count(setup.sessions, &token.info) {
             match module.context().open_ro_session(token.slot) {
@@ -149,7 +153,7 @@ impl Shared {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is in `place`, after making sure that its session is open and its handles are of the last login.
+    /// What is in `place`, after making sure that its session is open and at rest, and its handles are of the last login.
     ///
     /// # Errors
     /// [`Trouble`]
@@ -158,6 +162,10 @@ impl Shared {
         loaded: &Loaded,
         place: &'a mut Option<Place>,
     ) -> Result<&'a mut Place, Trouble> {
+        if place.as_ref().is_some_and(|open| open.is_begun) {
+            // The standard of before 3.0 has no other way to end it.
+            self.reopen(loaded, place)?;
+        }
         let open = match place {
             Some(open) => open,
             None => place.insert(loaded.open_session()?),
@@ -325,7 +333,7 @@ impl Loaded {
     /// A session in which no key was found yet.
     fn open_session(&self) -> Result<Place, Error> {
         let session = self.module.context().open_ro_session(self.slot)?;
-        Ok(Place { session, keys: Arc::default(), logins: NEVER })
+        Ok(Place { session, keys: Arc::default(), is_begun: false, logins: NEVER })
     }
 
     fn close_all(&mut self) {

@@ -253,6 +253,34 @@ async fn a_key_that_wants_the_pin_for_each_signature_gets_it() {
     tokens.shutdown().await;
 }
 
+// SoftHSM2 itself has such keys and their logins, but signs in one part only, and `cryptoki` leaves no room for a login before that:
+// there every signature with one ends in `CKR_FUNCTION_NOT_SUPPORTED`. Here the faulty module plays the login, and joins the parts.
+#[tokio::test]
+async fn a_login_for_a_signature_that_fails_leaves_nothing_half_done() {
+    for sessions in [1, 2] {
+        let always = Token { always_authenticate: true, ..Token::default() };
+        let mut broken = Broken::with(always.clone());
+        broken.fixture.config.sessions = sessions;
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        let mut script = Script::on(On::call(Call::Login, Action::Fail(Code::CKR_USER_TYPE_INVALID)));
+        script.token = always.clone();
+        broken.set(&script);
+        let before = broken.logins();
+        for _ in 0..20 {
+            let error = sign(&tokens, "ca", P256).await.err().unwrap();
+            let is_plain = matches!(&error, TokenError::Failed { call, code, .. }
+                if call == "C_Login" && code == "CKR_USER_TYPE_INVALID");
+            assert!(is_plain, "{error}");
+        }
+        assert_eq!(broken.logins() - before, 20, "none but the signatures' own");
+        broken.set(&Script::token(always));
+        signs(&tokens, &keys).await;
+        assert_eq!(broken.control.violations(), 0);
+        assert_eq!(broken.fixture.processes().len(), 1);
+        tokens.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn a_pin_that_is_refused_for_a_signature_is_latched_until_an_operator_says_so() {
     let broken = Broken::with(Token { always_authenticate: true, ..Token::default() });

@@ -107,6 +107,9 @@ pub struct Token {
     /// How many sessions a process may have open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
+    /// It needs no login, and says so: whoever opens a session has one in which the user is logged in, with this PIN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_no_login: Option<String>,
     /// It has a PIN pad, and says so: a login without a PIN takes what somebody types there, which is this. Where it is empty nobody
     /// comes, and the login is `CKR_FUNCTION_CANCELED`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -46,7 +46,7 @@ pub(crate) struct Candidate<'a> {
 pub(crate) enum Login {
     /// The PIN may be wrong.
     First,
-    /// For one signature, with the PIN that the first login of this process was made with.
+    /// For one signature, with the PIN that the last login of this process was made with.
     Again,
 }
 
@@ -131,14 +131,22 @@ impl Gate {
     ) -> Result<(), Barred<E>> {
         match self {
             Self::Daemon(door) => door.lock().unwrap_or_else(PoisonError::into_inner).log_in(who, login),
-            Self::Own(past) => {
-                let doubt = match past.judge(who.pin, who.serial) {
-                    Verdict::Barred(why) => return Err(barred(why.to_owned())),
-                    Verdict::Doubtful(_) => Doubt::Tried,
-                    Verdict::Untried => Doubt::None,
-                };
-                passed(login(doubt), || who.pin.mark(who.serial))
+            Self::Own(past) => passed(login(doubt(past, who)?), || who.pin.mark(who.serial)),
+        }
+    }
+
+    /// Whether [`Self::log_in`] would make the call; it is not made here.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn admits<E>(&self, who: Candidate<'_>) -> Result<(), Barred<E>> {
+        match self {
+            Self::Daemon(door) => {
+                let mut door = door.lock().unwrap_or_else(PoisonError::into_inner);
+                door.enter(who)?;
+                door.tell(&Knock::Passes)
             }
+            Self::Own(past) => doubt(past, who).map(|_| ()),
         }
     }
 
@@ -165,18 +173,9 @@ impl Door {
         who: Candidate<'_>,
         login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
     ) -> Result<(), Barred<E>> {
-        let past = match self.ask(&Knock::Asks)? {
-            Leave::Past(past) => past,
-            Leave::No(why) => return Err(Barred::Fault(why)),
-            Leave::Noted => return Err(nonsense()),
-        };
-        let (mark, doubt) = match self.look(who, &past) {
-            Ok(Try::Marked(mark, doubt)) => (Some(mark), doubt),
-            Ok(Try::Again) => (None, Doubt::None),
-            Err(barred) => {
-                self.tell(&Knock::Passes)?;
-                return Err(barred);
-            }
+        let (mark, doubt) = match self.enter(who)? {
+            Try::Marked(mark, doubt) => (Some(mark), doubt),
+            Try::Again => (None, Doubt::None),
         };
         let is_again = mark.is_none();
         match mark {
@@ -199,14 +198,29 @@ impl Door {
         passed(result, || None)
     }
 
+    /// Takes this process's turn, if the PIN may be tried: how.
+    fn enter<E>(&mut self, who: Candidate<'_>) -> Result<Try, Barred<E>> {
+        let past = self.wait_for_turn()?;
+        let may = self.look(who, &past);
+        if may.is_err() {
+            self.tell(&Knock::Passes)?;
+        }
+        may
+    }
+
+    /// What was tried before.
+    fn wait_for_turn<E>(&self) -> Result<Past, Barred<E>> {
+        match self.ask(&Knock::Asks)? {
+            Leave::Past(past) => Ok(past),
+            Leave::No(why) => Err(Barred::Fault(why)),
+            Leave::Noted => Err(nonsense()),
+        }
+    }
+
     /// As after a login that has just been refused.
     fn refuse(&self, message: &str) -> Result<(), String> {
         let refuse = || {
-            match self.ask(&Knock::Asks)? {
-                Leave::Past(_) => {}
-                Leave::No(why) => return Err(Barred::Fault(why)),
-                Leave::Noted => return Err(nonsense()),
-            }
+            self.wait_for_turn()?;
             self.tell(&Knock::TriesAgain)?;
             self.settle(&Knock::Refused(message.to_owned()))
         };
@@ -257,6 +271,14 @@ impl Door {
             Leave::Noted => Ok(()),
             Leave::No(_) | Leave::Past(_) => Err(nonsense()),
         }
+    }
+}
+
+fn doubt<E>(past: &Past, who: Candidate<'_>) -> Result<Doubt, Barred<E>> {
+    match past.judge(who.pin, who.serial) {
+        Verdict::Barred(why) => Err(barred(why.to_owned())),
+        Verdict::Doubtful(_) => Ok(Doubt::Tried),
+        Verdict::Untried => Ok(Doubt::None),
     }
 }
 

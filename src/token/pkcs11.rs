@@ -91,11 +91,15 @@ pub(super) fn log_in(on: On<'_>, pin: &Pin, gate: &Gate) -> Result<(), Refusal> 
         ));
     }
     let who = Candidate { pin, serial: info.serial_number(), login: Login::First };
-    gate.log_in(who, |doubt| on.try_once(UserType::User, pin, doubt)).map_err(|barred| match barred {
+    gate.log_in(who, |doubt| on.try_once(UserType::User, pin, doubt)).map_err(not_let_in)
+}
+
+fn not_let_in(barred: Barred<Error>) -> Refusal {
+    match barred {
         Barred::Pin(refusal) => Refusal::PinRefused(refusal),
         Barred::Fault(why) => token_fault(why),
         Barred::Failed(error) => call_fault(error),
-    })
+    }
 }
 
 impl On<'_> {

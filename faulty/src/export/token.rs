@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hasher};
 
 use cryptoki_sys::{
     CK_FLAGS, CK_NOTIFY, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_TOKEN_INFO, CK_ULONG, CK_USER_TYPE,
-    CK_UTF8CHAR, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY,
-    CKF_USER_PIN_LOCKED, CKR_FUNCTION_CANCELED, CKR_OPERATION_NOT_INITIALIZED, CKR_PIN_INCORRECT,
-    CKR_PIN_LOCKED, CKR_SESSION_COUNT, CKU_CONTEXT_SPECIFIC, CKU_USER,
+    CK_UTF8CHAR, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_USER_PIN_COUNT_LOW,
+    CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED, CKR_FUNCTION_CANCELED, CKR_OPERATION_NOT_INITIALIZED,
+    CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_SESSION_COUNT, CKU_CONTEXT_SPECIFIC, CKU_USER,
 };
 
 use super::answer;
@@ -45,6 +45,9 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
             (info.ulMaxSessionCount, info.ulMaxRwSessionCount) = (most.into(), most.into());
             info.ulSessionCount = engine.sessions.alive(slot);
         }
+        if token.needs_no_login.is_some() {
+            info.flags &= !CKF_LOGIN_REQUIRED;
+        }
         if token.pad.is_some() {
             info.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
         }
@@ -79,7 +82,11 @@ pub(super) unsafe extern "C" fn C_OpenSession(
         }
         call!(engine.real, C_OpenSession(slot, flags, application, notify, session))?;
         // SAFETY: the real module has just written the handle there.
-        engine.sessions.opened(unsafe { *session }, slot);
+        let session = unsafe { *session };
+        engine.sessions.opened(session, slot);
+        if let Some(pin) = &entered.plan.script.token.needs_no_login {
+            log_in_unasked(engine, session, pin.clone().into_bytes());
+        }
         Ok(())
     })
 }
@@ -165,6 +172,14 @@ pub(super) unsafe extern "C" fn C_Login(
         }
         engine.leave(Call::Login, &entered, result)
     })
+}
+
+/// Without which the real module would show no private key. One that is logged in already is so.
+fn log_in_unasked(engine: &Engine, session: CK_SESSION_HANDLE, mut pin: Vec<u8>) {
+    let length = CK_ULONG::try_from(pin.len()).unwrap_or_default();
+    let _ = call!(engine.real, C_Login(session, CKU_USER, pin.as_mut_ptr(), length));
+    // SAFETY: the PIN has this length.
+    *lock(&engine.pin) = Some(unsafe { hash(pin.as_ptr(), pin.len()) });
 }
 
 /// The login for one signature, which was begun: the PIN must be the one that the user logged in with.

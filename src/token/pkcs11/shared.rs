@@ -5,7 +5,7 @@
 //! any rung the keys are found again and are those that were there first, or nothing signs; and a session of before
 //! `C_Finalize` is never used or closed after it, for its number may be another's by then.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use cryptoki::slot::{Limit, Slot, TokenInfo};
 use super::key::FoundKey;
 use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
-use super::{NOBODY_AT_PAD, On, call_fault, log_in, pin_fault, search, token_fault};
+use super::{NOBODY_AT_PAD, On, call_fault, log_in, not_let_in, pin_fault, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
@@ -55,15 +55,33 @@ pub(super) struct Loaded {
     places: Vec<Mutex<Option<Place>>>,
 }
 
-/// A PIN, and the serial number of the token that took it.
+/// A PIN, and the serial number of the token that it is for.
 pub(super) struct KeptPin {
     pin: Pin,
     serial: String,
+    /// Whether this process has logged in with it; it has not where the token needs no login but a signature's.
+    is_taken: AtomicBool,
 }
 
 impl KeptPin {
     fn new(pin: Pin, info: &TokenInfo) -> Arc<Self> {
-        Arc::new(Self { pin, serial: info.serial_number().to_owned() })
+        let is_taken = AtomicBool::new(info.login_required());
+        Arc::new(Self { pin, serial: info.serial_number().to_owned(), is_taken })
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        let login = if self.is_taken.load(Ordering::SeqCst) { Login::Again } else { Login::First };
+        Candidate { pin: &self.pin, serial: &self.serial, login }
+    }
+
+    /// # Errors
+    /// If the PIN was refused for a signature before: nothing could be signed.
+    fn is_admitted(&self, gate: &Gate) -> Result<(), Refusal> {
+        if self.is_taken.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            gate.admits(self.candidate()).map_err(not_let_in)
+        }
     }
 }
 
@@ -97,9 +115,8 @@ impl Shared {
         if pin.is_at_pad() {
             none_wants_it_each_time(&keys)?;
         }
-        let place = |session| {
-            Mutex::new(Some(Place { session, keys: keys.clone(), is_begun: false, logins: 0 }))
-        };
+        let place =
+            |session| Mutex::new(Some(Place { session, keys: keys.clone(), is_begun: false, logins: 0 }));
         let mut places = vec![place(session)];
         while places.len() < session_count(setup.sessions, &token.info) {
             match module.context().open_ro_session(token.slot) {
@@ -110,15 +127,15 @@ impl Shared {
             }
         }
         let (in_memory, pinned) = (pin.in_memory(), keys.iter().map(|key| key.public_key.clone()).collect());
+        let kept = keys.iter().any(|key| key.always_authenticate).then(|| KeptPin::new(pin, &token.info));
+        kept.iter().try_for_each(|kept| kept.is_admitted(&gate))?;
         let loaded = Loaded {
             module,
             slot: token.slot,
             generation: 0,
             logins: AtomicU64::new(0),
             logging_in: Mutex::default(),
-            pin: Mutex::new(
-                keys.iter().any(|key| key.always_authenticate).then(|| KeptPin::new(pin, &token.info)),
-            ),
+            pin: Mutex::new(kept),
             places,
         };
         let shared = Self {
@@ -273,13 +290,14 @@ impl Shared {
         session: &Session,
         kept: &KeptPin,
     ) -> Result<(), Trouble> {
-        let who = Candidate { pin: &kept.pin, serial: &kept.serial, login: Login::Again };
         let login = |doubt| loaded.on(session).try_once(UserType::ContextSpecific, &kept.pin, doubt);
-        self.gate.log_in(who, login).map_err(|barred| match barred {
+        self.gate.log_in(kept.candidate(), login).map_err(|barred| match barred {
             Barred::Pin(refusal) => Trouble::Pin(refusal),
             Barred::Fault(why) => Trouble::Keys(why),
             Barred::Failed(error) => Trouble::Call(error),
-        })
+        })?;
+        kept.is_taken.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     /// A call refused the PIN that the token took at the login, as one that shows it the PIN again does.
@@ -292,7 +310,9 @@ impl Shared {
             Ok(Some(refusal)) => SignError::Pin(refusal),
             // No PIN was shown to it, and another login would not help.
             Ok(None) => SignError::Request(failure),
-            Err(why) => SignError::Process(CallFailure { call: "noting a refused PIN".to_owned(), code: why }),
+            Err(why) => {
+                SignError::Process(CallFailure { call: "noting a refused PIN".to_owned(), code: why })
+            }
         }
     }
 

@@ -66,6 +66,30 @@ async fn a_pin_that_goes_wrong_between_two_signatures_is_refused_once() {
 }
 
 #[tokio::test]
+async fn a_wrong_pin_costs_one_try_where_only_signatures_want_it() {
+    let open = Token { always_authenticate: true, needs_no_login: Some(PIN.to_owned()), ..counting() };
+    let broken = Broken::with(open);
+    broken.fixture.write_pin("0000");
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    let mut health = health(&tokens);
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Down).await;
+    all_ask(&tokens, 100).await;
+    tokens.shutdown().await;
+    assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_file", "refused before"]));
+    assert_eq!((broken.control.wrong_pins(), broken.logins()), (1, 1));
+
+    broken.fixture.write_pin(PIN);
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    for _ in 0..3 {
+        sign(&tokens, "ca", P256).await.unwrap();
+    }
+    assert!(!broken.latch().path().exists());
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_signature_that_wants_the_pin_does_not_spend_the_last_try() {
     let always = Token { always_authenticate: true, ..Token::default() };
     let broken = Broken::with(always.clone());

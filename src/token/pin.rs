@@ -189,13 +189,17 @@ impl Pin {
         RawAuthPin::new(Box::new(copy))
     }
 
-    /// For PIV's VERIFY: filled up with FF (SP 800-73-4 part 2 §2.4.3). `None` if it has not 6 to 8 bytes. The caller wipes it.
-    pub(crate) fn for_piv(&self) -> Option<Vec<u8>> {
-        let mut padded = Vec::with_capacity(8);
+    /// For PIV's VERIFY: filled up with FF (SP 800-73-4 part 2 §2.4.3). `None` if it has not 6 to 8 bytes. Wiped when dropped.
+    pub(crate) fn for_piv(&self) -> Option<Zeroizing<Vec<u8>>> {
+        // First of all: a longer one would have the copy grow, and leave what it was behind.
+        if !matches!(self.0.len(), 6..=8) {
+            return None;
+        }
+        let mut padded = Zeroizing::new(Vec::with_capacity(8));
         padded.extend_from_slice(&self.0);
-        lock(&padded);
         padded.resize(8, 0xFF);
-        matches!(self.0.len(), 6..=8).then_some(padded)
+        lock(&padded);
+        Some(padded)
     }
 
     /// The bytes that it is the hexadecimal form of, if it is one.

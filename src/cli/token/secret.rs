@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_secret_comes_through_a_descriptor() {
-        assert_eq!(piped(b"123456\n").unwrap().for_piv().unwrap(), b"123456\xFF\xFF");
+        assert_eq!(piped(b"123456\n").unwrap().for_piv().unwrap().as_slice(), b"123456\xFF\xFF");
         for wrong in [&b"\n"[..], &[b'x'; 257]] {
             let error = format!("{:#}", piped(wrong).unwrap_err());
             assert!(error.contains("should give 1 to 256 bytes"), "{error}");

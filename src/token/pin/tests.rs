@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use super::*;
 
@@ -51,6 +51,65 @@ fn what_it_writes_it_reads() {
     let pin = Pin::random(255).unwrap();
     pin.write_new(&path).unwrap();
     assert_eq!(Pin::read(&path).unwrap().0, pin.0);
+}
+
+/// What this process can write to, as it lies there. It makes nothing new while it looks: what was let go of could be written over.
+struct Memory {
+    maps: String,
+    bytes: File,
+    buffer: Vec<u8>,
+}
+
+impl Memory {
+    fn open() -> Self {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        Self { maps, bytes: File::open("/proc/self/mem").unwrap(), buffer: vec![0; 1 << 20] }
+    }
+
+    /// At how many places an allocator may have chosen these bytes lie.
+    fn count(&mut self, wanted: &[u8]) -> usize {
+        let own = self.buffer.as_ptr_range();
+        let mut found = 0;
+        for line in self.maps.lines().filter(|line| line.contains(" rw")) {
+            let (from, to) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
+            let address = |text| u64::from_str_radix(text, 16).unwrap();
+            let (mut at, end) = (address(from), address(to));
+            while at < end {
+                let len = usize::try_from(end - at).unwrap().min(self.buffer.len());
+                let part = &mut self.buffer[..len];
+                if self.bytes.read_exact_at(part, at).is_ok() {
+                    let places = part.chunks(16).enumerate().filter(|(index, _)| {
+                        let place = usize::try_from(at).unwrap() + index * 16;
+                        !(own.start.addr()..own.end.addr()).contains(&place)
+                    });
+                    found += places.filter(|(index, _)| part[index * 16..].starts_with(wanted)).count();
+                }
+                at += u64::try_from(len).unwrap();
+            }
+        }
+        found
+    }
+}
+
+#[test]
+fn one_that_no_yubikey_takes_leaves_no_copy_behind() {
+    let mut bytes = Zeroizing::new(vec![0; 64]);
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    let pin = Pin::hold(bytes);
+    let mut memory = Memory::open();
+    // An allocator writes over the first bytes of what it gets back.
+    let rest = &pin.0[16..];
+    let before = memory.count(rest);
+    assert!(pin.for_piv().is_none());
+    assert_eq!((memory.count(rest), before), (1, 1), "the PIN itself");
+}
+
+#[test]
+fn a_yubikeys_is_filled_up_and_one_of_another_length_is_none() {
+    let padded = |pin: &str| Pin::hold(Zeroizing::new(pin.as_bytes().to_vec())).for_piv();
+    assert_eq!(padded("123456").unwrap().as_slice(), b"123456\xFF\xFF");
+    assert_eq!(padded("12345678").unwrap().as_slice(), b"12345678");
+    assert!(padded("12345").is_none() && padded("123456789").is_none());
 }
 
 #[test]

@@ -42,7 +42,12 @@ pub(super) const NO_STATUS: u16 = 0;
 
 impl Command {
     pub(super) fn new(name: &'static str, ins: u8, p1: u8, p2: u8, data: Vec<u8>) -> Self {
-        Self { name, header: [ins, p1, p2], data: Zeroizing::new(data) }
+        Self::secret(name, ins, p1, p2, Zeroizing::new(data))
+    }
+
+    /// One whose data was a secret before it was a command.
+    pub(super) fn secret(name: &'static str, ins: u8, p1: u8, p2: u8, data: Zeroizing<Vec<u8>>) -> Self {
+        Self { name, header: [ins, p1, p2], data }
     }
 
     /// Has it answered.

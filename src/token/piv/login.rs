@@ -3,6 +3,8 @@
 //! In: the PIN file, and the gate that every login goes through. Out: a card that is unlocked until its transaction ends. The file is
 //! read again when it has changed: whoever changed the PIN has changed the file.
 
+use zeroize::Zeroizing;
+
 use super::apdu::{Command, Response};
 use super::card::{Talk, Trouble};
 use super::classify::{Said, said};
@@ -76,7 +78,7 @@ impl Login {
 /// VERIFY (SP 800-73-4 part 2 §3.2.1), if it is neither the last try nor one that was spent before.
 fn try_once(
     talk: &mut Talk<'_>,
-    padded: Vec<u8>,
+    padded: Zeroizing<Vec<u8>>,
     doubt: Doubt,
     unanswered: &mut Option<u8>,
 ) -> Result<(), gate::Said<Trouble>> {
@@ -95,7 +97,7 @@ fn try_once(
                 .to_owned(),
         ));
     }
-    let command = Command::new("VERIFY", 0x20, 0, PIN, padded);
+    let command = Command::secret("VERIFY", 0x20, 0, PIN, padded);
     // Also if the answer is lost.
     talk.unlocks();
     let trouble = match talk.send(&command) {

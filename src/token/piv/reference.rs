@@ -4,6 +4,8 @@
 //! other program can speak to the card. Promised: a try is spent only where another is left after it, and one that was wrong is
 //! not tried again here.
 
+use zeroize::Zeroizing;
+
 use super::apdu::Command;
 use super::card::{Card, Talk, Trouble};
 use super::classify::{Said, said};
@@ -63,11 +65,12 @@ impl Change {
             Self::Puk => ("CHANGE REFERENCE DATA", 0x24, 0x81),
             Self::Unblock => ("RESET RETRY COUNTER", 0x2C, 0x80),
         };
-        let mut data = opener.for_piv()?;
+        let (opener, new) = (opener.for_piv()?, new.for_piv()?);
         // As long as it will be: growing would leave a copy behind.
-        data.reserve_exact(8);
-        data.extend(zeroize::Zeroizing::new(new.for_piv()?).iter());
-        Some(Command::new(name, ins, 0, p2, data))
+        let mut data = Zeroizing::new(Vec::with_capacity(opener.len() + new.len()));
+        data.extend_from_slice(&opener);
+        data.extend_from_slice(&new);
+        Some(Command::secret(name, ins, 0, p2, data))
     }
 
     /// Makes the change, and has `then` do the rest before any other program may speak to the card.

@@ -96,7 +96,7 @@ pub(super) enum Knock {
     /// The token took the PIN, which was tried as it said last. Answered unless that was [`Self::TriesAgain`].
     Accepted,
     /// The token refused it. Answered.
-    Refused(String),
+    Refused(#[serde(deserialize_with = "frame::text")] String),
     /// The token has not looked at it. Answered.
     Unchecked,
     /// The login failed, and whether the token has looked at it cannot be told. Answered.

@@ -59,7 +59,7 @@ impl Gatekeeper {
 
     /// One login, from question to answer. `current` is the PIN that the process logged in with last.
     async fn one(self: &Arc<Self>, gate: &mut UnixStream, current: &mut Option<PinMark>) -> io::Result<()> {
-        match self.latch.past() {
+        match self.blocking(Latch::past).await? {
             Ok(past) => answer(gate, &Leave::Past(past)).await?,
             Err(error) => return answer(gate, &Leave::No(unreadable(&self.latch, &error))).await,
         }
@@ -111,7 +111,7 @@ impl Gatekeeper {
         answer(gate, &Leave::Noted).await
     }
 
-    /// Writes to a disk that may be slow.
+    /// Reads from a disk that may be slow, or writes to it.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Latch) -> T + Send + 'static,
@@ -149,3 +149,6 @@ async fn answer(gate: &mut UnixStream, leave: &Leave) -> io::Result<()> {
 fn unexpected() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it does not speak as expected")
 }
+
+#[cfg(test)]
+mod tests;

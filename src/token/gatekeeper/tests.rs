@@ -1,0 +1,123 @@
+//! At the gate: a token process, which need not be ours.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{CWD, Mode, mkfifoat};
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::token::latch::Verdict;
+use crate::token::pin::Pin;
+
+const SERIAL: &str = "1f2e";
+
+struct Visitor {
+    keeper: Arc<Gatekeeper>,
+    gate: UnixStream,
+    attended: JoinHandle<()>,
+    pin: Pin,
+}
+
+impl Visitor {
+    fn new(state: &Path) -> Self {
+        let name = TokenName::new("t").unwrap();
+        let keeper = Arc::new(Gatekeeper::new(name.clone(), Latch::new(state, &name)));
+        let (ours, gate) = UnixStream::pair().unwrap();
+        let attended = tokio::spawn(keeper.clone().attend(ours));
+        Self { keeper, gate, attended, pin: Pin::hold(Zeroizing::new(b"4711".to_vec())) }
+    }
+
+    async fn says(&mut self, knock: &Knock) {
+        let mut bytes = Vec::new();
+        frame::encode(knock, &mut bytes).unwrap();
+        self.gate.write_all(&bytes).await.unwrap();
+    }
+
+    async fn hears(&mut self) -> Leave {
+        frame::decode(&frame::read_async(&mut self.gate).await.unwrap()).unwrap()
+    }
+
+    async fn takes_its_turn(&mut self) {
+        self.says(&Knock::Asks).await;
+        assert!(matches!(self.hears().await, Leave::Past(_)));
+    }
+
+    /// Has its PIN noted, and its end.
+    async fn tries(&mut self, end: Knock) {
+        self.takes_its_turn().await;
+        self.says(&Knock::Tries(self.pin.mark(SERIAL).unwrap())).await;
+        assert!(matches!(self.hears().await, Leave::Noted));
+        self.says(&end).await;
+        assert!(matches!(self.hears().await, Leave::Noted));
+    }
+
+    fn judged(&self) -> Verdict {
+        self.keeper.latch.past().unwrap().judge(&self.pin, SERIAL)
+    }
+}
+
+#[tokio::test]
+async fn what_a_process_says_of_a_refusal_is_cut_and_shown_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut visitor = Visitor::new(dir.path());
+    visitor.tries(Knock::Refused(format!("\u{1b}[2J{}", "x".repeat(1 << 20)))).await;
+    let note: serde_json::Value =
+        serde_json::from_slice(&fs::read(visitor.keeper.latch.path()).unwrap()).unwrap();
+    let message = note["message"].as_str().unwrap();
+    assert!(message.starts_with("\\u{1b}[2Jx") && message.ends_with(" (cut)"), "{message:.40}");
+    assert!(message.len() < 4096, "{}", message.len());
+}
+
+#[tokio::test]
+async fn no_pin_is_tried_again_that_was_not_noted_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut visitor = Visitor::new(dir.path());
+    visitor.takes_its_turn().await;
+    visitor.says(&Knock::TriesAgain).await;
+    let left = tokio::time::timeout(Duration::from_secs(10), visitor.attended).await;
+    assert!(left.is_ok(), "it is served");
+    assert!(frame::read_async(&mut visitor.gate).await.is_err());
+}
+
+#[tokio::test]
+async fn a_login_whose_end_is_unknown_stays_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut visitor = Visitor::new(dir.path());
+    visitor.tries(Knock::Unknown).await;
+    assert!(matches!(visitor.judged(), Verdict::Doubtful(_)));
+    visitor.tries(Knock::Accepted).await;
+    assert_eq!(visitor.judged(), Verdict::Untried);
+    // Also where it was only for a signature, and nothing was noted before.
+    visitor.takes_its_turn().await;
+    visitor.says(&Knock::TriesAgain).await;
+    visitor.says(&Knock::Unknown).await;
+    assert!(matches!(visitor.hears().await, Leave::Noted));
+    assert!(matches!(visitor.judged(), Verdict::Doubtful(_)));
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_holds_up_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut visitor = Visitor::new(dir.path());
+    let note = visitor.keeper.latch.path().to_owned();
+    // Whoever reads it waits until somebody writes.
+    mkfifoat(CWD, &note, Mode::RUSR | Mode::WUSR).unwrap();
+    let (done, is_done) = std::sync::mpsc::channel();
+    let writer = thread::spawn(move || {
+        let is_in_time = is_done.recv_timeout(Duration::from_secs(10)).is_ok();
+        fs::write(note, r#"{"message":"from before"}"#).unwrap();
+        is_in_time
+    });
+    visitor.says(&Knock::Asks).await;
+    // On this test's one thread.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    done.send(()).unwrap();
+    assert!(matches!(visitor.hears().await, Leave::Past(_)));
+    assert!(writer.join().unwrap());
+}

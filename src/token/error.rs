@@ -11,8 +11,11 @@ use crate::key::KeyName;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The load is too high, or `sessions` or `queue` too low; for bulk sooner than for interactive requests. Not signed.
-    #[error("the queue of token {token} is full; try again, or raise `sessions` or `queue`")]
+    /// The load is too high, or `sessions` or `queue` too low; for bulk sooner than for interactive requests. Or one of the token's
+    /// processes is in a login that does not come back, and this request needs one as well. Not signed.
+    #[error(
+        "token {token} is busy: its queue is full, or a login hangs that keeps others from theirs; try again, and if it lasts, raise `sessions` or `queue`, or see the log"
+    )]
     Busy {
         /// Whose queue.
         token: TokenName,

@@ -157,6 +157,8 @@ pub(super) enum Answer {
     Signature(Vec<u8>),
     /// Not signed; the next one may be.
     Failed(CallFailure),
+    /// Not signed, for another process of the token is in a login.
+    Busy,
     /// The process ends after this answer: only a fresh start helps.
     Broken(CallFailure),
     /// The same, and the PIN must not be tried again.

@@ -15,6 +15,10 @@ use super::frame::{self, PinRefusal};
 use super::latch::{Past, PinMark, Tried, Verdict};
 use super::pin::Pin;
 
+/// Why nobody waits for another process's login.
+pub(crate) const BUSY: &str =
+    "another process of the token is in a login, and has not come back from it so far";
+
 /// What logins go through.
 pub(crate) enum Gate {
     /// The daemon's, which all processes of a token share.
@@ -80,13 +84,18 @@ pub(crate) enum Barred<E> {
     Fault(String),
     /// The call failed.
     Failed(E),
+    /// Another process of the token is in a login that takes long, and is not waited for.
+    Busy,
 }
 
 /// What a token process says at the gate.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Knock {
     /// It wants to log in, and waits for its turn. Answered by a [`Leave`].
-    Asks,
+    Asks {
+        /// Whether a signature waits for it, and so no longer than for that; a process that starts waits as long as it takes.
+        in_service: bool,
+    },
     /// It does not log in after all.
     Passes,
     /// It is about to try the PIN of this mark. Answered.
@@ -110,6 +119,8 @@ pub(super) enum Leave {
     Past(Past),
     /// What was said is noted, durably.
     Noted,
+    /// It is another's turn, for longer than this process should wait.
+    Busy,
     /// Nobody may log in: why.
     No(String),
 }
@@ -183,7 +194,7 @@ impl Door {
             Some(mark) => match self.ask(&Knock::Tries(mark))? {
                 Leave::Noted => (self.noted, self.compared) = (true, None),
                 Leave::No(why) => return Err(Barred::Fault(why)),
-                Leave::Past(_) => return Err(nonsense()),
+                Leave::Past(_) | Leave::Busy => return Err(nonsense()),
             },
         }
         let result = login(doubt);
@@ -210,8 +221,9 @@ impl Door {
 
     /// What was tried before.
     fn wait_for_turn<E>(&self) -> Result<Past, Barred<E>> {
-        match self.ask(&Knock::Asks)? {
+        match self.ask(&Knock::Asks { in_service: self.noted })? {
             Leave::Past(past) => Ok(past),
+            Leave::Busy => Err(Barred::Busy),
             Leave::No(why) => Err(Barred::Fault(why)),
             Leave::Noted => Err(nonsense()),
         }
@@ -227,6 +239,7 @@ impl Door {
         refuse().map_err(|barred: Barred<Infallible>| match barred {
             Barred::Fault(why) => why,
             Barred::Pin(refusal) => refusal.message,
+            Barred::Busy => BUSY.to_owned(),
         })
     }
 
@@ -269,7 +282,7 @@ impl Door {
     fn settle<E>(&self, knock: &Knock) -> Result<(), Barred<E>> {
         match self.ask(knock)? {
             Leave::Noted => Ok(()),
-            Leave::No(_) | Leave::Past(_) => Err(nonsense()),
+            Leave::No(_) | Leave::Past(_) | Leave::Busy => Err(nonsense()),
         }
     }
 }

@@ -2,15 +2,19 @@
 //!
 //! In: what the token's processes say at it (`gate`). Out: leave to try a PIN, to one session of one process at a time, and not before
 //! a note says which PIN that is. Promised: a wrong PIN costs one try of the token, however many sessions and processes want to log in,
-//! and whether or not the one that tries lives to tell; where nothing can be noted, no PIN is tried.
+//! and whether or not the one that tries lives to tell; where nothing can be noted, no PIN is tried. Who waits for another's login that
+//! does not come back is sent away before the daemon takes him for hung himself.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
 
 use super::TokenName;
 use super::frame::{self, PinRefusal};
@@ -24,6 +28,10 @@ pub(super) struct Gatekeeper {
     latch: Latch,
     /// Held from the question whether a PIN may be tried until its answer is noted.
     turn: Mutex<()>,
+    /// When it was last taken.
+    taken: watch::Sender<Instant>,
+    /// How long one process waits for another's login.
+    patience: Duration,
 }
 
 /// A login that was let in.
@@ -35,8 +43,10 @@ enum Way {
 }
 
 impl Gatekeeper {
-    pub(super) fn new(token: TokenName, latch: Latch) -> Self {
-        Self { token, latch, turn: Mutex::default() }
+    /// `deadline` is how long a token may take for one signature, and who waits for a login has most of its own still to do.
+    pub(super) fn new(token: TokenName, latch: Latch, deadline: Duration) -> Self {
+        let taken = watch::Sender::new(Instant::now());
+        Self { token, latch, turn: Mutex::default(), taken, patience: deadline / 2 }
     }
 
     /// What is noted.
@@ -47,13 +57,34 @@ impl Gatekeeper {
     /// Serves one token process until it hangs up. What it was doing then has an unknown end.
     pub(super) async fn attend(self: Arc<Self>, mut gate: UnixStream) {
         let mut current = None;
-        while let Ok(Knock::Asks) = knock(&mut gate).await {
-            let turn = self.turn.lock().await;
-            if let Err(error) = self.one(&mut gate, &mut current).await {
+        while let Ok(Knock::Asks { in_service }) = knock(&mut gate).await {
+            let turn = if in_service { self.turn_in_time().await } else { Some(self.turn.lock().await) };
+            let served = match turn {
+                Some(_turn) => {
+                    self.taken.send_replace(Instant::now());
+                    self.one(&mut gate, &mut current).await
+                }
+                None => answer(&mut gate, &Leave::Busy).await,
+            };
+            if let Err(error) = served {
                 tracing::debug!(token = %self.token, %error, "a token process hung up at a login");
                 return;
             }
-            drop(turn);
+        }
+    }
+
+    /// The turn of who asks now. None once it has been another's for too long, whenever that began: all who wait are sent away together.
+    async fn turn_in_time(&self) -> Option<MutexGuard<'_, ()>> {
+        let asked = Instant::now();
+        let end = || asked.min(*self.taken.borrow()) + self.patience;
+        let mut turn = pin!(self.turn.lock());
+        loop {
+            match timeout_at(end(), &mut turn).await {
+                Ok(turn) => return Some(turn),
+                Err(_) if end() <= Instant::now() => return None,
+                // Somebody else has had a turn meanwhile.
+                Err(_) => {}
+            }
         }
     }
 

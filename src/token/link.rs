@@ -115,6 +115,7 @@ impl Link<'_> {
         let (result, end) = match answer {
             Ok(Answer::Signature(bytes)) => (Ok(RawSignature(bytes)), Ok(())),
             Ok(Answer::Failed(failure)) => (Err(failed(failure)), Ok(())),
+            Ok(Answer::Busy) => (Err(TokenError::Busy { token: token() }), Ok(())),
             Ok(Answer::Broken(failure)) => {
                 (Err(TokenError::Unavailable { token: token() }), Err(End::Broken(failure)))
             }

@@ -5,7 +5,7 @@
 
 use super::device::Device;
 use super::frame::{CallFailure, Refusal};
-use super::gate::Gate;
+use super::gate::{BUSY, Gate};
 use super::input::Input;
 use super::latch::Latch;
 use super::session::{Opened, Session, SignError};
@@ -47,6 +47,7 @@ fn signature(sessions: Vec<Box<dyn Session>>, input: &Input, latch: &Latch) -> a
         SignError::Request(CallFailure { call, code }) | SignError::Process(CallFailure { call, code }) => {
             anyhow::anyhow!("{call} failed: {code}")
         }
+        SignError::Busy => anyhow::anyhow!(BUSY),
         SignError::Pin(refusal) => {
             latch.note(&refusal);
             anyhow::anyhow!(refusal.message)

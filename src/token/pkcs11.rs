@@ -15,7 +15,7 @@ use self::session::Pkcs11Session;
 use self::shared::{First, Shared};
 use super::device::Pkcs11;
 use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
-use super::gate::{Barred, Candidate, Doubt, Gate, Login, Said};
+use super::gate::{BUSY, Barred, Candidate, Doubt, Gate, Login, Said};
 use super::pin::{Pin, PinFileError};
 use super::process::scheme;
 use super::session::{Opened, Session};
@@ -81,17 +81,7 @@ pub(super) struct On<'a> {
 /// # Errors
 /// [`Refusal::PinRefused`] if the PIN was refused or would have spent the last try; [`Refusal::Faults`] otherwise.
 pub(super) fn log_in(on: On<'_>, pin: &Pin, gate: &Gate) -> Result<(), Refusal> {
-    let info = on.info().map_err(call_fault)?;
-    if !info.login_required() {
-        return Ok(());
-    }
-    if pin.is_at_pad() && !info.protected_authentication_path() {
-        return Err(token_fault(
-            "the token has no PIN pad of its own; name `pin_file` or `pin_credential` instead of `pin_pad`",
-        ));
-    }
-    let who = Candidate { pin, serial: info.serial_number(), login: Login::First };
-    gate.log_in(who, |doubt| on.try_once(UserType::User, pin, doubt)).map_err(not_let_in)
+    on.log_in(pin, gate).map_err(not_let_in)
 }
 
 fn not_let_in(barred: Barred<Error>) -> Refusal {
@@ -99,12 +89,26 @@ fn not_let_in(barred: Barred<Error>) -> Refusal {
         Barred::Pin(refusal) => Refusal::PinRefused(refusal),
         Barred::Fault(why) => token_fault(why),
         Barred::Failed(error) => call_fault(error),
+        Barred::Busy => token_fault(BUSY),
     }
 }
 
 impl On<'_> {
     fn info(self) -> Result<TokenInfo, Error> {
         self.module.context().get_token_info(self.slot)
+    }
+
+    fn log_in(self, pin: &Pin, gate: &Gate) -> Result<(), Barred<Error>> {
+        let info = self.info().map_err(Barred::Failed)?;
+        if !info.login_required() {
+            return Ok(());
+        }
+        if pin.is_at_pad() && !info.protected_authentication_path() {
+            let message = "the token has no PIN pad of its own; name `pin_file` or `pin_credential` instead of `pin_pad`";
+            return Err(Barred::Fault(message.to_owned()));
+        }
+        let who = Candidate { pin, serial: info.serial_number(), login: Login::First };
+        gate.log_in(who, |doubt| self.try_once(UserType::User, pin, doubt))
     }
 
     /// Shows the token the PIN, unless its flags say that it should not be.

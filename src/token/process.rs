@@ -170,7 +170,7 @@ fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream
         let reply = Reply { recovered, took_us, answer };
         frame::write(&mut replies, &reply)?;
         let status = match reply.answer {
-            Answer::Signature(_) | Answer::Failed(_) => None,
+            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy => None,
             Answer::Broken(_) => Some(1),
             Answer::PinRefused(_) => Some(PIN_REFUSED),
         };
@@ -200,6 +200,7 @@ fn answer(
         Ok(input) => match session.sign(key, &input, heal) {
             Ok(signature) => Answer::Signature(signature),
             Err(SignError::Request(failure)) => Answer::Failed(failure),
+            Err(SignError::Busy) => Answer::Busy,
             Err(SignError::Process(failure)) => Answer::Broken(failure),
             Err(SignError::Pin(refusal)) => Answer::PinRefused(refusal),
         },

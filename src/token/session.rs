@@ -38,6 +38,8 @@ pub(super) struct Opened {
 pub(super) enum SignError {
     /// This request cannot be signed; the session is fine.
     Request(CallFailure),
+    /// Another process of the token is in a login, and is not waited for; the session is fine.
+    Busy,
     /// Nothing that this process still does can be trusted to work.
     Process(CallFailure),
     /// The same, and the PIN must not be tried again.

@@ -82,7 +82,7 @@ async fn start_one(
     let latch = Latch::new(state, &config.name);
     let setup = setup(config, &keys);
     let unread = latch.past().err().map(|error| Fault::new(&at, unreadable(&latch, &error)));
-    let keeper = Arc::new(Gatekeeper::new(config.name.clone(), latch));
+    let keeper = Arc::new(Gatekeeper::new(config.name.clone(), latch, config.deadline));
     let processes = match unread {
         Some(fault) => Err(vec![fault]),
         None => start_processes(spawner, launch, config, &setup, &keeper)

@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tokio::task::JoinHandle;
@@ -16,6 +15,7 @@ use crate::token::latch::Verdict;
 use crate::token::pin::Pin;
 
 const SERIAL: &str = "1f2e";
+const DEADLINE: Duration = Duration::from_secs(2);
 
 struct Visitor {
     keeper: Arc<Gatekeeper>,
@@ -27,7 +27,10 @@ struct Visitor {
 impl Visitor {
     fn new(state: &Path) -> Self {
         let name = TokenName::new("t").unwrap();
-        let keeper = Arc::new(Gatekeeper::new(name.clone(), Latch::new(state, &name)));
+        Self::of(Arc::new(Gatekeeper::new(name.clone(), Latch::new(state, &name), DEADLINE)))
+    }
+
+    fn of(keeper: Arc<Gatekeeper>) -> Self {
         let (ours, gate) = UnixStream::pair().unwrap();
         let attended = tokio::spawn(keeper.clone().attend(ours));
         Self { keeper, gate, attended, pin: Pin::hold(Zeroizing::new(b"4711".to_vec())) }
@@ -44,7 +47,7 @@ impl Visitor {
     }
 
     async fn takes_its_turn(&mut self) {
-        self.says(&Knock::Asks).await;
+        self.says(&Knock::Asks { in_service: false }).await;
         assert!(matches!(self.hears().await, Leave::Past(_)));
     }
 
@@ -102,6 +105,24 @@ async fn a_login_whose_end_is_unknown_stays_noted() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_login_that_hangs_is_sent_away_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hung = Visitor::new(dir.path());
+    let mut other = Visitor::of(hung.keeper.clone());
+    hung.takes_its_turn().await;
+    let since = Instant::now();
+    for _ in 0..3 {
+        other.says(&Knock::Asks { in_service: true }).await;
+        assert!(matches!(other.hears().await, Leave::Busy));
+    }
+    assert!(since.elapsed() < DEADLINE, "{:?}", since.elapsed());
+    drop(hung.gate);
+    hung.attended.await.unwrap();
+    other.says(&Knock::Asks { in_service: true }).await;
+    assert!(matches!(other.hears().await, Leave::Past(_)));
+}
+
+#[tokio::test]
 async fn a_disk_that_does_not_answer_holds_up_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
     let mut visitor = Visitor::new(dir.path());
@@ -114,7 +135,7 @@ async fn a_disk_that_does_not_answer_holds_up_nobody_else() {
         fs::write(note, r#"{"message":"from before"}"#).unwrap();
         is_in_time
     });
-    visitor.says(&Knock::Asks).await;
+    visitor.says(&Knock::Asks { in_service: false }).await;
     // On this test's one thread.
     tokio::time::sleep(Duration::from_millis(50)).await;
     done.send(()).unwrap();

@@ -62,6 +62,8 @@ impl Login {
             Barred::Pin(refusal) => Trouble::Pin(refusal),
             Barred::Fault(why) => Trouble::PinFile(why),
             Barred::Failed(trouble) => trouble,
+            // Of one process, which there is, no other is in a login.
+            Barred::Busy => Trouble::PinFile(gate::BUSY.to_owned()),
         })
     }
 

@@ -13,6 +13,7 @@ use cryptoki::error::Error;
 use super::Unfound;
 use super::classify::{self, Remedy};
 use crate::token::frame::{CallFailure, Healing, PinRefusal, Recovery};
+use crate::token::gate::{BUSY, Barred};
 use crate::token::session::SignError;
 
 /// Within this time each rung may be climbed only so often: [`Rung::often`].
@@ -77,6 +78,8 @@ pub(super) enum Trouble {
     Keys(String),
     /// The PIN must not be tried again.
     Pin(PinRefusal),
+    /// Another process of the token is in a login, and is not waited for.
+    Busy,
     /// What was asked for cannot be.
     Request(CallFailure),
 }
@@ -94,11 +97,23 @@ impl From<Error> for Trouble {
     }
 }
 
+impl From<Barred<Error>> for Trouble {
+    fn from(barred: Barred<Error>) -> Self {
+        match barred {
+            Barred::Pin(refusal) => Self::Pin(refusal),
+            Barred::Fault(why) => Self::Keys(why),
+            Barred::Failed(error) => Self::Call(error),
+            Barred::Busy => Self::Busy,
+        }
+    }
+}
+
 impl Trouble {
     fn describe(&self) -> CallFailure {
         match self {
             Self::Call(error) => classify::describe(error),
             Self::Keys(message) => CallFailure { call: "finding the keys".to_owned(), code: message.clone() },
+            Self::Busy => CallFailure { call: "C_Login".to_owned(), code: BUSY.to_owned() },
             Self::Pin(refusal) => CallFailure { call: "C_Login".to_owned(), code: refusal.message.clone() },
             Self::Request(failure) => failure.clone(),
         }
@@ -123,7 +138,7 @@ impl Trouble {
             },
             // Private keys are not even shown to who is not logged in.
             Self::Keys(_) => Rung::LogIn,
-            Self::Pin(_) | Self::Request(_) => return Err(self.end()),
+            Self::Pin(_) | Self::Busy | Self::Request(_) => return Err(self.end()),
         };
         Ok((rung, self))
     }
@@ -131,6 +146,7 @@ impl Trouble {
     fn end(self) -> SignError {
         match self {
             Self::Pin(refusal) => SignError::Pin(refusal),
+            Self::Busy => SignError::Busy,
             Self::Request(failure) => SignError::Request(failure),
             Self::Call(_) | Self::Keys(_) => SignError::Process(self.describe()),
         }
@@ -158,7 +174,7 @@ pub(super) trait Climber {
 /// Signs, with as many rungs as it takes; `heal` is told of the one that helped.
 ///
 /// # Errors
-/// [`SignError`]; anything but [`SignError::Request`] ends the process.
+/// [`SignError`]; anything but [`SignError::Request`] and [`SignError::Busy`] ends the process.
 pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -> Result<Vec<u8>, SignError> {
     let trouble = match session.attempt() {
         Ok(signature) => return Ok(signature),
@@ -184,7 +200,7 @@ pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -
                     from.map(|from| from.max(lowest))
                 }
             },
-            Err(pin @ Trouble::Pin(_)) => return Err(pin.end()),
+            Err(last @ (Trouble::Pin(_) | Trouble::Busy)) => return Err(last.end()),
             Err(other) if other.concerns_pin() => return Err(session.refused(other.describe())),
             Err(higher) => {
                 trouble = higher;

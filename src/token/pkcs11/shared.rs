@@ -20,7 +20,7 @@ use super::{NOBODY_AT_PAD, On, call_fault, log_in, not_let_in, pin_fault, search
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
-use crate::token::gate::{Barred, Candidate, Gate, Login};
+use crate::token::gate::{Candidate, Gate, Login};
 use crate::token::pin::{InMemory, Pin};
 use crate::token::session::SignError;
 
@@ -271,7 +271,7 @@ impl Shared {
             let mark = pin.mark(info.serial_number());
             return Err(Trouble::Pin(PinRefusal { message: NOBODY_AT_PAD.to_owned(), mark }));
         }
-        log_in(loaded.on(session), &pin, &self.gate).map_err(trouble)?;
+        loaded.on(session).log_in(&pin, &self.gate)?;
         loaded.logins.fetch_add(1, Ordering::SeqCst);
         let mut kept = lock(&loaded.pin);
         if kept.is_some() {
@@ -291,11 +291,7 @@ impl Shared {
         kept: &KeptPin,
     ) -> Result<(), Trouble> {
         let login = |doubt| loaded.on(session).try_once(UserType::ContextSpecific, &kept.pin, doubt);
-        self.gate.log_in(kept.candidate(), login).map_err(|barred| match barred {
-            Barred::Pin(refusal) => Trouble::Pin(refusal),
-            Barred::Fault(why) => Trouble::Keys(why),
-            Barred::Failed(error) => Trouble::Call(error),
-        })?;
+        self.gate.log_in(kept.candidate(), login)?;
         kept.is_taken.store(true, Ordering::SeqCst);
         Ok(())
     }
@@ -377,16 +373,6 @@ fn session_count(configured: usize, info: &TokenInfo) -> usize {
     match info.max_session_count() {
         Limit::Max(most) => configured.min(usize::try_from(most).unwrap_or(configured)).max(1),
         Limit::Unavailable | Limit::Infinite => configured.max(1),
-    }
-}
-
-fn trouble(refusal: Refusal) -> Trouble {
-    match refusal {
-        Refusal::PinRefused(refusal) => Trouble::Pin(refusal),
-        Refusal::Faults(faults) => {
-            let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
-            Trouble::Keys(messages.join("; "))
-        }
     }
 }
 

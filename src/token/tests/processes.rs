@@ -1,6 +1,6 @@
 //! Several processes on one token.
 
-use countersign_faulty::{Action, Call, Control, On, Script, module};
+use countersign_faulty::{Action, Call, Control, On, Script, Token, module};
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -82,6 +82,37 @@ async fn one_that_hangs_is_killed_and_costs_nobody_else_anything() {
     while fixture.processes().len() < 3 {
         sign(&tokens, "ca", P256).await.unwrap();
     }
+    tokens.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_in_a_login_has_no_other_taken_for_hung() {
+    let always = || Script::token(Token { always_authenticate: true, ..Token::default() });
+    let (mut fixture, control) = broken(2);
+    fixture.config.deadline = Duration::from_secs(2);
+    control.set(&always()).unwrap();
+    let (tokens, _) = fixture.start().await.unwrap();
+    let [first, second] = fixture.processes()[..] else { panic!("two processes") };
+    control.set(&always().and(On::call(Call::Login, Action::Hang).times(1))).unwrap();
+    signal(first, Signal::KILL);
+    assert!(control.wait_until(Duration::from_secs(30), |control| control.hangs(Call::Login) == 1));
+    // The two sessions of the other, at once and one after the other.
+    for _ in 0..3 {
+        let callers = [(); 2].map(|()| {
+            tokio::spawn({
+                let tokens = tokens.clone();
+                async move { sign(&tokens, "ca", P256).await }
+            })
+        });
+        for caller in callers {
+            let answer = caller.await.unwrap();
+            assert!(matches!(answer, Err(TokenError::Busy { .. })), "{answer:?}");
+        }
+    }
+    control.set(&always()).unwrap();
+    sign(&tokens, "ca", P256).await.unwrap();
+    assert!(test_kill_process(second).is_ok());
+    assert_eq!((fixture.processes().len(), control.violations()), (3, 0));
     tokens.shutdown().await;
 }
 

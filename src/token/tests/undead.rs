@@ -82,8 +82,6 @@ async fn one_that_cannot_be_killed_keeps_nobody_from_stopping() {
             assert!(sign(&tokens, "ca", P256).await.is_err());
             reaches(&mut health, |health| health == Health::Down).await;
         }
-        let since = Instant::now();
-        tokens.shutdown().await;
-        assert!(since.elapsed() < BOUND, "{:?}", since.elapsed());
+        assert!(tokio::time::timeout(BOUND, tokens.shutdown()).await.is_ok(), "noticed: {is_noticed}");
     }
 }

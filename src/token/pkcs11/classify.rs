@@ -1,7 +1,8 @@
-//! What to do about each PKCS#11 return code. Sources: PKCS#11 v2.40 base §5.1 for what a code means, field-notes R1, R2,
-//! R9 and R34 for what modules really mean by it.
+//! What to do about each PKCS#11 return code. Sources: PKCS#11 v2.40 base §5.1 and v3.2 §5.1 for what a code means, field-notes
+//! R1, R2, R9 and R34 for what modules really mean by it.
 //!
-//! `RvError` is not `non_exhaustive`, and the match may have no `_` arm: a new code must be decided by a person.
+//! `RvError` is not `non_exhaustive`, and the match may have no `_` arm: a new code must be decided by a person. So are those that
+//! `cryptoki` has no name for ([`unnamed`]). The tests hold the whole table.
 
 use cryptoki::error::{Error, RvError};
 
@@ -30,14 +31,19 @@ pub(super) enum Remedy {
 pub(super) fn remedy(error: &Error) -> Remedy {
     match error {
         Error::Pkcs11(code, _) => remedy_of_code(*code),
-        // The module lacks the function, or gave a value that cannot be: it will again.
+        // None is of the module's state, only of what there is of it. It has no such function (v2.40 base §5.1: where it has
+        // none there is a null pointer), or what it answered is nothing that `cryptoki` 0.12 knows: a kind of object or of
+        // mechanism, a truth value that is neither (`object.rs`, `types.rs`). It will answer the same again.
         Error::NotSupported
         | Error::NullFunctionPointer
         | Error::MissingSymbol(_)
         | Error::InvalidValue
+        // `cryptoki` 0.12 makes neither: no path, and no PIN that it kept.
         | Error::NulError(_)
         | Error::PinNotSet => Remedy::Answer,
-        // What the module gave could not be read: its state is unknown.
+        // The library is not there, or not what its file says, which loading it once more in this process does not change
+        // (dlopen(3) has it in memory). And what a module that was well cannot have said: a length that is none, a value
+        // shorter than its own type, a time that is no digits (`cryptoki` 0.12, where it reads answers): its memory may be gone.
         Error::LibraryLoading(_)
         | Error::TryFromInt(_)
         | Error::TryFromSlice(_)
@@ -128,8 +134,10 @@ fn remedy_of_code(code: RvError) -> Remedy {
         | RvError::TokenNotRecognized
         | RvError::SessionCount
         // A vendor's own code may mean anything, a lost connection above all (yubihsm, CloudHSM).
-        | RvError::VendorDefined(_)
-        | RvError::UnknownErrorCode(_) => Remedy::Reopen,
+        | RvError::VendorDefined(_) => Remedy::Reopen,
+
+        // So may one below theirs that no version of the standard has.
+        RvError::UnknownErrorCode(number) => unnamed(number).map_or(Remedy::Reopen, |(_, remedy)| remedy),
 
         // Another session's logout or end took this one's login (R3: cfssl#404, SoftHSMv2#509; R4: crypto11#9).
         RvError::UserNotLoggedIn => Remedy::LogIn,
@@ -164,6 +172,36 @@ fn remedy_of_code(code: RvError) -> Remedy {
     }
 }
 
+/// A code of the standard that `cryptoki` 0.12 hands on as a number: its name, and what helps. The numbers are those of
+/// the header of PKCS#11 v3.2 (`pkcs11t.h`).
+fn unnamed(number: u64) -> Option<(&'static str, Remedy)> {
+    Some(match number {
+        // An authenticated text that was tampered with (v3.0 §5.1.6): of decryption, as `EncryptedDataInvalid`.
+        0x042 => ("CKR_AEAD_DECRYPT_FAILED", Remedy::Answer),
+        // Too much of something is taken, as with `DeviceMemory` and `SessionCount`: what a session holds it gives back
+        // when it is closed. kryoptic says so of a database that somebody else has locked.
+        0x201 => ("CKR_TOKEN_RESOURCE_EXCEEDED", Remedy::Reopen),
+        // C_SessionCancel could not end what was begun in the session (v3.0 §5.1.6), as `OperationActive`.
+        0x202 => ("CKR_OPERATION_CANCEL_FAILED", Remedy::Reopen),
+        // A key of one-time signatures has none left (v3.1, HSS and XMSS): it will have none after any rung.
+        0x203 => ("CKR_KEY_EXHAUSTED", Remedy::Answer),
+        // The operation goes on without us (v3.2 §5.1.6), in a session that nobody asked to be asynchronous: half done.
+        0x204 => ("CKR_PENDING", Remedy::Reopen),
+        // The token has no sessions of this kind (v3.2 §5.1.6), as `SessionParallelNotSupported`.
+        0x205 => ("CKR_SESSION_ASYNC_NOT_SUPPORTED", Remedy::Answer),
+        // Its random numbers want a seed by C_SeedRandom (v3.2 §5.1.6), which is no rung: an operator's business.
+        0x206 => ("CKR_SEED_RANDOM_REQUIRED", Remedy::Answer),
+        // What was asked for is outside what the token is validated for (v3.2 §5.1.1): so it stays.
+        0x207 => ("CKR_OPERATION_NOT_VALIDATED", Remedy::Answer),
+        // The token in this slot is as it left the factory (v3.2 §5.1.3). It was not when it was opened: the slots may have
+        // other numbers now (R17), and only C_Initialize has them looked through again, by the token's name.
+        0x208 => ("CKR_TOKEN_NOT_INITIALIZED", Remedy::Reinitialize),
+        // Of ML-DSA and its kin (v3.2 §5.1.6), as `CurveNotSupported`.
+        0x209 => ("CKR_PARAMETER_SET_NOT_SUPPORTED", Remedy::Answer),
+        _ => return None,
+    })
+}
+
 /// Whether the PIN is at fault, so that it must not be tried again.
 pub(super) fn concerns_pin(error: &Error) -> bool {
     remedy(error) == Remedy::Pin
@@ -181,8 +219,9 @@ pub(in crate::token) fn describe(error: &Error) -> CallFailure {
 /// The code alone: `CKR_DEVICE_ERROR`.
 pub(crate) fn code(error: &Error) -> String {
     match error {
-        Error::Pkcs11(RvError::VendorDefined(code) | RvError::UnknownErrorCode(code), _) => {
-            format!("code {code:#010x}")
+        Error::Pkcs11(RvError::VendorDefined(code), _) => number(*code),
+        Error::Pkcs11(RvError::UnknownErrorCode(code), _) => {
+            unnamed(*code).map_or_else(|| number(*code), |(name, _)| name.to_owned())
         }
         Error::Pkcs11(code, _) => ckr_name(&format!("{code:?}")),
         other => other.to_string(),
@@ -205,6 +244,11 @@ pub(super) fn advice(error: &Error) -> &'static str {
     }
 }
 
+/// A code that has no name.
+fn number(code: u64) -> String {
+    format!("code {code:#010x}")
+}
+
 /// `SessionHandleInvalid` as `CKR_SESSION_HANDLE_INVALID`.
 fn ckr_name(variant: &str) -> String {
     let mut name = "CKR".to_owned();
@@ -218,57 +262,4 @@ fn ckr_name(variant: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use cryptoki::context::Function;
-
-    use super::*;
-
-    #[test]
-    fn a_refused_pin_is_never_taken_for_a_broken_session() {
-        for code in [RvError::PinIncorrect, RvError::PinLocked, RvError::PinLenRange, RvError::PinExpired] {
-            assert!(concerns_pin(&Error::Pkcs11(code, Function::Login)), "{code:?}");
-        }
-    }
-
-    #[test]
-    fn a_dead_session_is_replaced_and_never_kept() {
-        let codes = [
-            RvError::SessionHandleInvalid,
-            RvError::SessionClosed,
-            RvError::DeviceError,
-            RvError::DeviceRemoved,
-            RvError::TokenNotPresent,
-            RvError::GeneralError,
-            RvError::CryptokiNotInitialized,
-            RvError::UserNotLoggedIn,
-            RvError::KeyHandleInvalid,
-            RvError::VendorDefined(0x8000_0001),
-        ];
-        for code in codes {
-            assert_ne!(remedy(&Error::Pkcs11(code, Function::Sign)), Remedy::Answer, "{code:?}");
-        }
-    }
-
-    #[test]
-    fn a_token_without_a_session_left_is_not_said_to_be_unplugged() {
-        let said = advice(&Error::Pkcs11(RvError::SessionCount, Function::OpenSession));
-        assert!(
-            said.contains("is taken") && said.contains("`sessions`") && !said.contains("connected"),
-            "{said}"
-        );
-        assert!(
-            advice(&Error::Pkcs11(RvError::TokenNotPresent, Function::OpenSession)).contains("connected")
-        );
-    }
-
-    #[test]
-    fn a_failure_names_call_and_code_as_the_standard_does() {
-        let failure = describe(&Error::Pkcs11(RvError::SessionHandleInvalid, Function::SignInit));
-        assert_eq!(
-            (failure.call.as_str(), failure.code.as_str()),
-            ("C_SignInit", "CKR_SESSION_HANDLE_INVALID")
-        );
-        let failure = describe(&Error::Pkcs11(RvError::VendorDefined(0x8000_0001), Function::Sign));
-        assert_eq!(failure.code, "code 0x80000001");
-    }
-}
+mod tests;

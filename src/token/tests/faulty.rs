@@ -145,13 +145,19 @@ async fn a_request_that_the_token_refuses_costs_nobody_a_session() {
     let broken = Broken::new();
     let (tokens, keys) = broken.fixture.start().await.unwrap();
     let before = broken.upkeep();
-    broken.set(&Script::on(
-        On::call(Call::SignInit, Action::Fail(Code::CKR_KEY_FUNCTION_NOT_PERMITTED)).times(1),
-    ));
-    let error = sign(&tokens, "ca", P256).await.err().unwrap();
-    assert!(matches!(error, TokenError::Failed { .. }), "{error}");
-    signs(&tokens, &keys).await;
-    assert_eq!(broken.upkeep(), before);
+    for refused in [
+        Code::CKR_KEY_FUNCTION_NOT_PERMITTED,
+        // These `cryptoki` has no name for.
+        Code::CKR_KEY_EXHAUSTED,
+        Code::CKR_PARAMETER_SET_NOT_SUPPORTED,
+    ] {
+        broken.set(&Script::on(On::call(Call::SignInit, Action::Fail(refused)).times(1)));
+        let error = sign(&tokens, "ca", P256).await.err().unwrap();
+        let TokenError::Failed { code, .. } = &error else { panic!("{error}") };
+        assert_eq!(*code, refused.to_string());
+        signs(&tokens, &keys).await;
+        assert_eq!(broken.upkeep(), before, "{refused}");
+    }
     tokens.shutdown().await;
 }
 

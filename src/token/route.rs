@@ -3,11 +3,10 @@
 //! In: a [`Request`]. Out: a signature of the first token that gives one: load goes where the least waits, a token that is out
 //! of service or on probation is passed over while another is there, and a request whose token failed, or gave a signature that
 //! does not verify, goes on to the next. That is safe: nothing of a token that failed is released, and one that hung or lied is
-//! killed with whatever it may have signed; the next signs the same bytes for the same ledger entry. A request with
-//! which a token hung does not go to another process of that token, and one that a process took with it goes to one more of them.
+//! killed with whatever it may have signed; the next signs the same bytes for the same ledger entry. A request that a process took
+//! with it when it died goes to one more process of that token; no other does, for they all have one queue, one PIN and one key.
 
 use std::collections::VecDeque;
-use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -120,14 +119,21 @@ impl Asking<'_> {
                 return Err(TokenError::NotInService { key: self.request.key.clone() });
             };
             self.asked = Some(member);
-            let answer = member.pool.sign(member.index, &self.request).await;
-            if matches!(answer, Err(TokenError::TimedOut { .. })) {
-                // Another process of it would keep the caller for as long again, and may hang as well.
-                self.others.retain(|other| !Arc::ptr_eq(&other.pool, &member.pool));
+            let error = match member.pool.sign(member.index, &self.request).await {
+                Err(error) if goes_on(&error) => error,
+                answer => return answer,
+            };
+            let is_out = member.pool.queue.closed().is_some();
+            if is_out || !matches!(error, TokenError::Unavailable { .. }) {
+                self.leave(member);
             }
-            match answer {
-                Err(error) if goes_on(&error) && self.goes_on(&error) => {}
-                result => return result,
+            let Some((from, to)) = self.onward() else { return Err(error) };
+            let key = self.request.key;
+            if is_out || matches!(error, TokenError::Busy { .. }) {
+                // What a load sheds, or an outage that was logged when it began, is no line for each request.
+                tracing::debug!(%key, %from, %to, reason = %error, "the next token is asked");
+            } else {
+                tracing::warn!(%key, %from, %to, reason = %error, "the next token is asked");
             }
         }
     }
@@ -137,24 +143,27 @@ impl Asking<'_> {
     #[must_use]
     pub fn doubt(&mut self) -> bool {
         let Some(member) = self.asked else { return false };
-        let token = &member.pool.config.name;
+        let (key, token) = (self.request.key, &member.pool.config.name);
         tracing::error!(
-            key = %self.request.key, %token,
+            %key, %token,
             "THE TOKEN GAVE A SIGNATURE THAT DOES NOT VERIFY; it is withheld, and the token's process is replaced"
         );
         member.pool.doubt();
-        self.goes_on("its signature does not verify")
+        self.leave(member);
+        let Some((from, to)) = self.onward() else { return false };
+        tracing::warn!(%key, %from, %to, reason = "its signature does not verify", "the next token is asked");
+        true
     }
 
-    /// Whether another token is asked, for this reason.
-    fn goes_on(&self, reason: impl Display) -> bool {
-        let (Some(from), Some(to)) = (self.asked, self.others.front()) else { return false };
-        if is_late(&self.request) {
-            return false;
-        }
-        let (from, to) = (&from.pool.config.name, &to.pool.config.name);
-        tracing::warn!(key = %self.request.key, %from, %to, %reason, "the next token is asked");
-        true
+    /// Asks no other process of this token.
+    fn leave(&mut self, member: &Member) {
+        self.others.retain(|other| !Arc::ptr_eq(&other.pool, &member.pool));
+    }
+
+    /// Whom the request leaves and who is asked next, if anybody is left to ask and there is time.
+    fn onward(&self) -> Option<(&TokenName, &TokenName)> {
+        let (from, to) = (self.asked?, self.others.front()?);
+        (!is_late(&self.request)).then_some((&from.pool.config.name, &to.pool.config.name))
     }
 }
 

@@ -16,12 +16,14 @@ use crate::sign::Priority;
 mod faulty;
 mod fixture;
 mod pins;
+mod log;
 mod processes;
 mod several;
 mod undead;
 
 use fixture::{Fixture, signal};
 
+use log::Log;
 /// What the token process of these tests is: see [`Fixture::launch`]. In an ordinary run it does nothing.
 #[test]
 fn acts_as_the_token_process() {
@@ -49,6 +51,9 @@ async fn sign_until(
 }
 
 /// Waits for a health, and not for ever.
+/// How a request that goes on is logged.
+const GOES_ON: &str = "the next token is asked";
+
 async fn reaches(health: &mut watch::Receiver<Health>, is: impl Fn(Health) -> bool) {
     let reached = tokio::time::timeout(Duration::from_secs(30), health.wait_for(|health| is(*health))).await;
     assert!(reached.is_ok(), "the token's health is stuck");

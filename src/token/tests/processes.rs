@@ -1,6 +1,6 @@
 //! Several processes on one token.
 
-use countersign_faulty::{Action, Call, Control, On, Script, Token, module};
+use countersign_faulty::{Action, Call, Code, Control, On, Script, Token, module};
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -150,6 +150,32 @@ async fn a_request_that_crashes_a_module_is_not_fed_to_every_process() {
     tokens.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_request_that_its_token_refuses_is_not_brought_to_its_other_processes() {
+    let (fixture, control) = broken(2);
+    let (tokens, _) = fixture.start().await.unwrap();
+    let log = Log::hold();
+    control.set(&Script::on(On::call(Call::SignInit, Action::Fail(Code::CKR_DATA_INVALID)))).unwrap();
+    let before = control.calls(Call::SignInit);
+    let answer = sign(&tokens, "ca", P256).await;
+    assert!(matches!(answer, Err(TokenError::Failed { .. })), "{answer:?}");
+    assert_eq!(control.calls(Call::SignInit) - before, 1);
+    assert!(log.lines(GOES_ON).is_empty(), "{:?}", log.lines(""));
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_shed_does_not_come_back_to_the_same_queue() {
+    let mut fixture = with_processes(2);
+    fixture.config.queue = 0;
+    let (tokens, _) = fixture.start().await.unwrap();
+    let log = Log::hold();
+    let answer = sign(&tokens, "ca", P256).await;
+    assert!(matches!(answer, Err(TokenError::Busy { .. })), "{answer:?}");
+    assert!(log.lines(GOES_ON).is_empty(), "{:?}", log.lines(""));
+    tokens.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_die_at_once_are_replaced_one_after_the_other() {
     let fixture = with_processes(3);
@@ -181,7 +207,10 @@ async fn a_token_of_several_processes_goes_down_with_the_last_one() {
         signal(process, Signal::KILL);
     }
     reaches(&mut health, |health| health == Health::Down).await;
+    let log = Log::hold();
     assert!(matches!(sign(&tokens, "ca", P256).await, Err(TokenError::PinRefused { .. })));
+    assert!(log.lines(GOES_ON).is_empty(), "both have one queue, which is closed: {:?}", log.lines(""));
+    drop(log);
     fixture.write_pin(fixture::PIN);
     reaches(&mut health, |health| health == Health::Ready).await;
     sign(&tokens, "ca", P256).await.unwrap();

@@ -127,6 +127,35 @@ async fn a_token_that_refuses_one_request_does_not_have_the_last_word() {
 }
 
 #[tokio::test]
+async fn a_load_that_is_shed_is_no_line_of_the_log_for_each_request() {
+    let mut pair = Pair::new();
+    (pair.first.config.queue, pair.second.config.queue) = (0, 0);
+    let (tokens, _) = pair.start().await.unwrap();
+    let log = Log::hold();
+    let answer = sign(&tokens, "ca", P256).await;
+    assert!(matches!(answer, Err(TokenError::Busy { .. })), "{answer:?}");
+    let [line] = &log.lines(GOES_ON)[..] else { panic!("each has a queue of its own: {:?}", log.lines("")) };
+    assert!(line.contains("DEBUG") && line.contains("from=") && line.contains("is full"), "{line}");
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_token_refuses_and_another_signs_is_a_warning() {
+    let pair = Pair::new();
+    let (tokens, keys) = pair.start().await.unwrap();
+    let log = Log::hold();
+    let refuse = Action::Fail(Code::CKR_KEY_FUNCTION_NOT_PERMITTED);
+    pair.controls[1].set(&Script::on(On::call(Call::SignInit, refuse))).unwrap();
+    assert_eq!(load(&tokens, &keys, 5).await, 0);
+    let lines = log.lines(GOES_ON);
+    assert!(
+        !lines.is_empty() && lines.iter().all(|line| line.contains("WARN") && line.contains("to=t")),
+        "{lines:?}"
+    );
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_was_lost_is_asked_last_until_its_probation_ends() {
     let pair = Pair::new();
     let (tokens, keys) = pair.start().await.unwrap();

@@ -2,11 +2,13 @@
 //!
 //! In: a [`Script`]. Out: a file that the module follows from its next call on, and what it counted. The script is replaced
 //! as a whole; its generation is its modification time in seconds, so that one `stat` per call tells the module of a new one.
+//! Promised: no test passes in which a session had two calls at once, unless it says that it means to.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::board::Board;
@@ -20,6 +22,20 @@ const LOOK: Duration = Duration::from_millis(1);
 pub struct Control {
     script: PathBuf,
     board: Board,
+    may_violate: AtomicBool,
+}
+
+/// Whatever a test did: PKCS#11 has one operation at a time in a session, which most modules do not enforce (field-notes R21).
+impl Drop for Control {
+    fn drop(&mut self) {
+        if !self.may_violate.load(Ordering::Relaxed) && !std::thread::panicking() {
+            assert_eq!(
+                self.violations(),
+                0,
+                "a session had two calls at once, or a signature within another"
+            );
+        }
+    }
 }
 
 impl Control {
@@ -28,7 +44,8 @@ impl Control {
     /// # Errors
     /// If the scoreboard beside the script cannot be made.
     pub fn new(script: &Path) -> io::Result<Self> {
-        Ok(Self { script: script.to_owned(), board: Board::open(&board_path(script))? })
+        let board = Board::open(&board_path(script))?;
+        Ok(Self { script: script.to_owned(), board, may_violate: AtomicBool::new(false) })
     }
 
     /// What must be in the environment of whoever loads the module in front of `real`.
@@ -79,7 +96,13 @@ impl Control {
         self.board.hangs(call)
     }
 
-    /// How often a session had two calls at once, or was to begin a signature before it ended another.
+    /// This test means to violate: what was counted does not fail it when this is dropped.
+    pub fn expect_violations(&self) {
+        self.may_violate.store(true, Ordering::Relaxed);
+    }
+
+    /// How often a session had two calls at once, or was to begin a signature before it ended another. Other than none is a failure
+    /// when this is dropped, unless [`Self::expect_violations`] was called.
     #[must_use]
     pub fn violations(&self) -> u64 {
         self.board.violations()
@@ -140,4 +163,26 @@ pub fn module() -> io::Result<PathBuf> {
     let found = places.into_iter().flatten().map(|dir| dir.join(FILE)).find(|path| path.exists());
     let missing = || io::Error::other(format!("there is no {FILE} beside {}", program.display()));
     found.ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn no_test_passes_in_which_a_session_had_two_calls_at_once() {
+        for (is_meant, passes) in [(false, false), (true, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let control = Control::new(&dir.path().join("script.toml")).unwrap();
+            if is_meant {
+                control.expect_violations();
+            }
+            control.board.count_violation();
+            assert_eq!(catch_unwind(AssertUnwindSafe(|| drop(control))).is_ok(), passes);
+        }
+    }
 }

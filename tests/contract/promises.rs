@@ -72,9 +72,6 @@ pub async fn a_hundred_callers_at_once_are_all_answered(kind: Kind) {
     }
     let answers = asked.join_all().await;
     assert!(answers.iter().all(|answer| *answer == Ok(true)), "{answers:?}");
-    if let Some(control) = &token.control {
-        assert_eq!(control.violations(), 0);
-    }
     ends_well(daemon);
     let settled = settled(&token.site);
     assert_eq!((settled.intents, settled.signed), (100, 100), "{settled:?}");
@@ -173,9 +170,6 @@ pub async fn one_of_two_processes_is_not_missed(kind: Kind) {
     assert!(after.len() == 2 && after.contains(&second) && !after.contains(&first), "{after:?}");
     let tally = load.stop().await;
     assert_eq!((tally.wrong, &tally.errors), (0, &BTreeMap::new()));
-    if let Some(control) = &token.control {
-        assert_eq!(control.violations(), 0);
-    }
     ends_well(daemon);
     assert_eq!(settled(&token.site).signed, tally.signed);
 }

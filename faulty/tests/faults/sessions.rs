@@ -71,6 +71,7 @@ alone! {
 
 alone! {
     fn a_signature_begun_within_another_is_counted(token) {
+        token.control.expect_violations();
         let session = token.log_in();
         let key = private_key(&session, "a");
         session.sign_init(&Mechanism::Ecdsa, key).unwrap();
@@ -82,6 +83,7 @@ alone! {
 
 alone! {
     fn two_calls_at_once_in_one_session_are_counted(token) {
+        token.control.expect_violations();
         token.initialize();
         let slot = token.slot().id();
         let functions = functions();

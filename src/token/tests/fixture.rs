@@ -85,22 +85,23 @@ impl Fixture {
 
     /// Generates a key whose id is the number of the call, from 1.
     pub(super) fn generate(&self, label: &str, kind: &str) {
-        self.generate_with(label, kind, "--sensitive");
+        self.generate_with(label, kind, &["--sensitive"]);
     }
 
     pub(super) fn generate_extractable(&self, label: &str, kind: &str) {
-        self.generate_with(label, kind, "--extractable");
+        self.generate_with(label, kind, &["--extractable"]);
     }
 
     /// A key that wants the PIN for each signature, by its own attribute.
     pub(super) fn generate_always_authenticate(&self, label: &str) {
-        self.generate_with(label, "EC:prime256v1", "--always-auth");
+        self.generate_with(label, "EC:prime256v1", &["--always-auth"]);
     }
 
-    fn generate_with(&self, label: &str, kind: &str, flag: &str) {
+    fn generate_with(&self, label: &str, kind: &str, flags: &[&str]) {
         self.made.set(self.made.get() + 1);
         let id = format!("{:02x}", self.made.get());
-        self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--id", &id, flag]);
+        let pair = ["--keypairgen", "--key-type", kind, "--label", label, "--id", &id];
+        self.tool(&[&pair, flags].concat());
     }
 
     /// Puts the key pair of a PEM file on the token, as `ca`.
@@ -110,8 +111,22 @@ impl Fixture {
         self.run("softhsm2-util", &arguments);
     }
 
+    /// A key that does nothing but sign, as a CA key should be.
+    pub(super) fn generate_to_sign(&self, label: &str, kind: &str) {
+        self.generate_with(label, kind, &["--usage-sign", "--sensitive"]);
+    }
+
+    /// Another key pair of the id that the first key has.
+    pub(super) fn generate_twin(&self, label: &str, kind: &str) {
+        self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--id", "01", "--sensitive"]);
+    }
+
     pub(super) fn destroy(&self, label: &str) {
         self.tool(&["--delete-object", "--type", "privkey", "--label", label]);
+        self.destroy_public(label);
+    }
+
+    pub(super) fn destroy_public(&self, label: &str) {
         self.tool(&["--delete-object", "--type", "pubkey", "--label", label]);
     }
 

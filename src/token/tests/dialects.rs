@@ -1,0 +1,70 @@
+//! Modules that differ: in what attributes they know, and what they find (R18, R25).
+
+use countersign_faulty::{Script, Token};
+
+use super::faulty::{Broken, signs};
+use super::*;
+
+const RSA: Scheme = Scheme::RsaPkcs1Sha256;
+
+/// Keys `ec` and `rsa`, nothing of which is accepted: whatever is accepted is not asked for.
+fn with_strict_keys() -> Broken {
+    let mut broken = Broken::new();
+    broken.fixture.keys.clear();
+    for (label, kind, scheme) in [("ec", "EC:prime256v1", P256), ("rsa", "rsa:2048", RSA)] {
+        broken.fixture.generate_to_sign(label, kind);
+        broken.fixture.configure(label, label, scheme);
+    }
+    broken.fixture.keys.iter_mut().for_each(|key| key.accept.clear());
+    broken
+}
+
+#[tokio::test]
+async fn a_token_that_knows_no_optional_attribute_signs() {
+    let mut broken = with_strict_keys();
+    // CKA_DECRYPT and CKA_UNWRAP, which are asked of RSA keys alone, and true of this one.
+    let of_rsa = [0x105, 0x107];
+    // CKA_ALWAYS_AUTHENTICATE, CKA_ALWAYS_SENSITIVE, CKA_NEVER_EXTRACTABLE, CKA_LOCAL, CKA_DERIVE (R25).
+    let of_all = [0x202, 0x165, 0x164, 0x163, 0x10C];
+    for unknown in of_all.iter().map(std::slice::from_ref).chain([&of_all[..], &[]]) {
+        let attribute_invalid = [&of_rsa, unknown].concat();
+        broken.set(&Script::token(Token { attribute_invalid, ..Token::default() }));
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        for (label, scheme) in [("ec", P256), ("rsa", RSA)] {
+            let raw = sign(&tokens, label, scheme).await.unwrap();
+            let key = keys.get(&KeyName::new(label).unwrap()).unwrap();
+            assert!(verifies(&key.public_key, scheme, &raw), "{label}");
+        }
+        tokens.shutdown().await;
+    }
+    // What a key is now, every token can say: CKA_EXTRACTABLE and CKA_SENSITIVE.
+    broken.fixture.keys.retain(|key| key.label == "ec");
+    for (attribute, name) in [(0x162, "CKA_EXTRACTABLE"), (0x103, "CKA_SENSITIVE")] {
+        broken.set(&Script::token(Token { attribute_invalid: vec![attribute], ..Token::default() }));
+        let faults = faults(&broken.fixture).await;
+        assert!(mentions(&faults, &["key.ec", &format!("no readable {name}")]), "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_optional_attribute_that_tells_of_a_flaw_is_heard() {
+    let broken = with_strict_keys();
+    broken.set(&Script::token(Token { attribute_true: vec![0x10C], ..Token::default() }));
+    let faults = faults(&broken.fixture).await;
+    assert!(mentions(&faults, &["key.ec", "CKA_DERIVE true"]), "{faults:?}");
+    assert!(mentions(&faults, &["key.rsa", "CKA_DECRYPT true, CKA_UNWRAP true"]), "{faults:?}");
+}
+
+#[tokio::test]
+async fn a_module_that_ignores_what_it_is_asked_for_is_seen_through() {
+    let broken = Broken::new();
+    let (tokens, sound) = broken.fixture.start().await.unwrap();
+    tokens.shutdown().await;
+    // Every object comes back then, `other` and all public keys among them (R18).
+    broken.set(&Script::token(Token { ignore_template: true, ..Token::default() }));
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let public = |keys: &Keys| keys.get(&KeyName::new("ca").unwrap()).unwrap().public_key.clone();
+    assert_eq!(public(&keys), public(&sound));
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+}

@@ -32,6 +32,8 @@
 //! - A token with a PIN pad takes a PIN from the caller as well, and one that nobody comes to answers `CKR_FUNCTION_CANCELED` at once.
 //! - A token that wants a login for each signature takes every mechanism's data in parts, which SoftHSM2 does not: such
 //!   callers log in between `C_SignInit` and `C_SignUpdate`.
+//! - A module that wants parameters of EdDSA means Ed25519 by those of no hash and no context, as Thales writes of Luna; the standard
+//!   has them for Ed25519ctx.
 //! - The cap on sessions holds for each process by itself. A dead session no longer counts.
 //! - A session is idle from the start of the last call on it, and only the next call finds out that it was for too long.
 //! - Only v2.40's functions are there: `C_GetInterface` is not.

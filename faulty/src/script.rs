@@ -97,6 +97,8 @@ pub struct Token {
     pub attribute_invalid: Vec<u64>,
     /// `CKA_…` by number: told to be true by whatever object tells them at all, though they are not.
     pub attribute_true: Vec<u64>,
+    /// `CKM_EDDSA` without `CK_EDDSA_PARAMS` is answered `CKR_MECHANISM_PARAM_INVALID`; with them, of no hash and no context, it is Ed25519.
+    pub eddsa_parameters: bool,
     /// A session that was not called for this long is dead: `CKR_SESSION_HANDLE_INVALID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expire_idle_millis: Option<u64>,

@@ -1,15 +1,15 @@
 //! Signing: damaged signatures, logins for each signature, and operations that end when they fail.
 
 use cryptoki_sys::{
-    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG, CKR_BUFFER_TOO_SMALL,
-    CKR_USER_NOT_LOGGED_IN,
+    CK_BYTE, CK_EDDSA_PARAMS, CK_FALSE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
+    CKM_EDDSA, CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_PARAM_INVALID, CKR_USER_NOT_LOGGED_IN,
 };
 
 use super::answer;
-use crate::Call;
 use crate::engine::{Damage, Engine, Entered};
 use crate::real::{call, size};
 use crate::session::Signing;
+use crate::{Call, Token};
 
 /// Longer than any signature.
 const LONGEST: usize = 64 * 1024;
@@ -26,10 +26,38 @@ pub(super) unsafe extern "C" fn C_SignInit(
             engine.board.count_violation();
         }
         let key = engine.inward(session, key);
+        // SAFETY: the mechanism is the caller's.
+        let mut bare = unsafe { without_parameters(mechanism, &entered.plan.script.token)? };
+        let mechanism = bare.as_mut().map_or(mechanism, std::ptr::from_mut);
         call!(engine.real, C_SignInit(session, mechanism, key))?;
         entered.set_signing((!mechanism.is_null()).then(Signing::default));
         Ok(())
     })
+}
+
+/// What the real module is shown of a mechanism that must have parameters, where the script wants that; SoftHSM2 looks at none.
+///
+/// # Safety
+/// `mechanism` is null or a mechanism whose parameters are as long as it says.
+unsafe fn without_parameters(
+    mechanism: *const CK_MECHANISM,
+    token: &Token,
+) -> Result<Option<CK_MECHANISM>, CK_RV> {
+    // SAFETY: as the caller promises.
+    let given = unsafe { mechanism.as_ref() };
+    let Some(given) = given.filter(|given| token.eddsa_parameters && given.mechanism == CKM_EDDSA) else {
+        return Ok(None);
+    };
+    let parameters: *const CK_EDDSA_PARAMS = given.pParameter.cast();
+    if parameters.is_null() || size(given.ulParameterLen)? != size_of::<CK_EDDSA_PARAMS>() {
+        return Err(CKR_MECHANISM_PARAM_INVALID);
+    }
+    // SAFETY: they are of this type's length.
+    let parameters = unsafe { parameters.read_unaligned() };
+    if parameters.phFlag != CK_FALSE || parameters.ulContextDataLen != 0 {
+        return Err(CKR_MECHANISM_PARAM_INVALID);
+    }
+    Ok(Some(CK_MECHANISM { pParameter: std::ptr::null_mut(), ulParameterLen: 0, ..*given }))
 }
 
 pub(super) unsafe extern "C" fn C_SignUpdate(

@@ -18,7 +18,7 @@ use super::attribute::{NAME_ED25519, OID_ED25519, OID_P256, OID_P384, OID_P521, 
 use super::generate::{Made, Template, concerns_template, optional, restricted};
 use super::key::{self, FoundKey, hex};
 use super::ladder::Trouble;
-use super::mechanism;
+use super::mechanism::{self, Dialect};
 use super::operator::{Console, call};
 use crate::key::{Flaw, PublicKey, Scheme};
 use crate::token::input::Input;
@@ -125,7 +125,8 @@ impl Console {
         message.extend(random);
         let (public_key, scheme) = (arrival.public_key.clone(), arrival.scheme);
         let verifier = Verifier::new(scheme, &public_key)?;
-        let key = FoundKey { private, public_key, scheme, always_authenticate: false };
+        let key =
+            FoundKey { private, public_key, scheme, always_authenticate: false, dialect: Dialect::default() };
         let signed = mechanism::sign(&self.session, &key, &Input::of(scheme, &message));
         let signed = signed.map_err(|trouble| match trouble {
             Trouble::Call(error) => call(error),

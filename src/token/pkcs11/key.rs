@@ -14,6 +14,7 @@ use cryptoki::session::Session;
 
 use super::attribute::{Object, ec_public_key, ml_dsa_public_key, rsa_public_key};
 use super::classify;
+use super::mechanism::Dialect;
 use crate::key::{Flaw, PublicKey, Scheme, accepting, signs_by};
 
 /// The RSA moduli that a CA key may have, in bits.
@@ -27,6 +28,8 @@ pub(crate) struct FoundKey {
     pub(crate) scheme: Scheme,
     /// Whether each signature wants a login of its own (R42).
     pub(super) always_authenticate: bool,
+    /// How its module wants its mechanism.
+    pub(super) dialect: Dialect,
 }
 
 /// How a key is found on a token.
@@ -180,7 +183,7 @@ pub(crate) fn find(
     let object = Object { session, handle: private };
     // Modules older than v2.20 do not know the attribute, and so do not enforce it.
     let always_authenticate = object.flag(AttributeType::AlwaysAuthenticate)?.unwrap_or(false);
-    Ok(FoundKey { private, public_key, scheme, always_authenticate })
+    Ok(FoundKey { private, public_key, scheme, always_authenticate, dialect: Dialect::default() })
 }
 
 /// Whether a private key signs, and has no flaw that its section does not accept.

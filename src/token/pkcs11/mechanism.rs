@@ -1,6 +1,9 @@
 //! Signing: one raw mechanism per kind of key, because modules disagree about the hashing ones (R23).
 //!
-//! In: a session, a found key and an [`Input`] whose length is right. Out: the token's bytes.
+//! In: a session, a found key and an [`Input`] whose length is right. Out: the token's bytes. Where modules disagree about a
+//! mechanism's parameters (R24), a key's first signature finds out what its module wants, and what does not verify is no answer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
@@ -14,7 +17,9 @@ use cryptoki::types::Ulong;
 use super::key::{FoundKey, KeyProblem};
 use super::ladder::Trouble;
 use crate::key::Scheme;
+use crate::token::frame::CallFailure;
 use crate::token::input::Input;
+use crate::verify::Verifier;
 
 /// Signs in one session: `C_SignInit`, and `C_Sign` twice, the first time for the signature's length only. That one is
 /// answered without the device; `cryptoki` has no way to bring a buffer along.
@@ -22,7 +27,7 @@ use crate::token::input::Input;
 /// # Errors
 /// [`Trouble`]
 pub(super) fn sign(session: &Session, key: &FoundKey, input: &Input) -> Result<Vec<u8>, Trouble> {
-    Ok(session.sign(&mechanism(key.scheme), key.private, &input.block())?)
+    in_its_dialect(key, input, |mechanism| Ok(session.sign(mechanism, key.private, &input.block())?))
 }
 
 /// Signs with a key that wants a login of its own after `C_SignInit` (R42), which is `log_in`. In parts, because `cryptoki` does `C_SignInit`
@@ -34,24 +39,66 @@ pub(super) fn sign_authenticated(
     session: &Session,
     key: &FoundKey,
     input: &Input,
-    log_in: impl FnOnce(&Session) -> Result<(), Trouble>,
+    log_in: impl Fn(&Session) -> Result<(), Trouble>,
 ) -> Result<Vec<u8>, Trouble> {
-    session.sign_init(&mechanism(key.scheme), key.private)?;
-    log_in(session)?;
-    session.sign_update(&input.block()).map_err(|error| match error {
-        // What SoftHSM says where it does not sign in parts. The operation is over, and the session is well.
-        Error::Pkcs11(RvError::OperationNotInitialized, Function::SignUpdate) => {
-            Error::Pkcs11(RvError::FunctionNotSupported, Function::SignUpdate)
-        }
-        other => other,
-    })?;
-    Ok(session.sign_final()?)
+    in_its_dialect(key, input, |mechanism| {
+        session.sign_init(mechanism, key.private)?;
+        log_in(session)?;
+        session.sign_update(&input.block()).map_err(|error| match error {
+            // What SoftHSM says where it does not sign in parts. The operation is over, and the session is well.
+            Error::Pkcs11(RvError::OperationNotInitialized, Function::SignUpdate) => {
+                Error::Pkcs11(RvError::FunctionNotSupported, Function::SignUpdate)
+            }
+            other => other,
+        })?;
+        Ok(session.sign_final()?)
+    })
 }
 
-fn mechanism(scheme: Scheme) -> Mechanism<'static> {
+/// Whether `CKM_EDDSA` goes with `CK_EDDSA_PARAMS`, of no hash and an empty context. Ed25519 is what it means without (PKCS#11 v3.0, its table);
+/// some modules refuse that, and mean Ed25519 by what the standard has for Ed25519ctx (R24). Others refuse the parameters.
+#[derive(Debug, Default)]
+pub(super) struct Dialect {
+    parameters: AtomicBool,
+}
+
+/// Signs by `attempt` with the key's mechanism as its module wants it, which the first signature finds out: for the same bytes, so that
+/// the token signs nothing that was not asked for.
+fn in_its_dialect(
+    key: &FoundKey,
+    input: &Input,
+    attempt: impl Fn(&Mechanism<'_>) -> Result<Vec<u8>, Trouble>,
+) -> Result<Vec<u8>, Trouble> {
+    let has_parameters = key.dialect.parameters.load(Ordering::Relaxed);
+    match attempt(&mechanism(key.scheme, has_parameters)) {
+        Err(Trouble::Call(Error::Pkcs11(RvError::MechanismParamInvalid, function)))
+            if key.scheme == Scheme::Ed25519 && !has_parameters =>
+        {
+            let signature = attempt(&mechanism(key.scheme, true))?;
+            let verifier = Verifier::new(key.scheme, &key.public_key).ok();
+            if verifier.is_some_and(|verifier| verifier.verify(&input.block(), &signature).is_ok()) {
+                key.dialect.parameters.store(true, Ordering::Relaxed);
+                return Ok(signature);
+            }
+            // Ed25519ctx, as the standard has it; no format that is signed here is.
+            let code =
+                "CKR_MECHANISM_PARAM_INVALID without CK_EDDSA_PARAMS, and no Ed25519 signature with them";
+            Err(Trouble::Request(CallFailure { call: format!("C_{function:?}"), code: code.to_owned() }))
+        }
+        answer => answer,
+    }
+}
+
+/// With parameters of EdDSA, or without.
+fn mechanism(scheme: Scheme, eddsa_parameters: bool) -> Mechanism<'static> {
     match scheme {
         Scheme::EcdsaP256Sha256 | Scheme::EcdsaP384Sha384 | Scheme::EcdsaP521Sha512 => Mechanism::Ecdsa,
-        Scheme::Ed25519 => Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)),
+        Scheme::Ed25519 => {
+            let bare = EddsaSignatureScheme::Ed25519;
+            // By this name `cryptoki` makes parameters of no hash.
+            let with = EddsaSignatureScheme::Ed25519ctx(&[]);
+            Mechanism::Eddsa(EddsaParams::new(if eddsa_parameters { with } else { bare }))
+        }
         Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPkcs1Sha512 => Mechanism::RsaPkcs,
         Scheme::RsaPssSha256 => pss(MechanismType::SHA256, PkcsMgfType::MGF1_SHA256, 32),
         Scheme::RsaPssSha384 => pss(MechanismType::SHA384, PkcsMgfType::MGF1_SHA384, 48),
@@ -70,7 +117,7 @@ fn pss(hash_alg: MechanismType, mgf: PkcsMgfType, salt_len: u64) -> Mechanism<'s
 
 /// The mechanism that a scheme needs.
 pub(super) fn of(scheme: Scheme) -> MechanismType {
-    mechanism(scheme).mechanism_type()
+    mechanism(scheme, false).mechanism_type()
 }
 
 /// Passes on a key whose mechanism the token has.

@@ -12,7 +12,7 @@ use super::carry::Leaving;
 use super::generate::KeyKind;
 use super::key::{self, FoundKey};
 use super::ladder::Trouble;
-use super::mechanism;
+use super::mechanism::{self, Dialect};
 use super::operator::{Console, call};
 use crate::key::Scheme;
 use crate::token::input::Input;
@@ -41,7 +41,8 @@ impl RawLoop {
             .generate_pair(&label, label.as_bytes(), KeyKind::for_scheme(scheme, RSA_BITS), Leaving::Never)?
             .private;
         let public_key = key::public_key(&console.session, private)?;
-        let key = FoundKey { private, public_key, scheme, always_authenticate: false };
+        let key =
+            FoundKey { private, public_key, scheme, always_authenticate: false, dialect: Dialect::default() };
         Ok(Self { console, label, key })
     }
 

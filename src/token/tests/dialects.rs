@@ -1,6 +1,6 @@
-//! Modules that differ: in what attributes they know, and what they find (R18, R25).
+//! Modules that differ: in what attributes they know, what they find, and what they want of a mechanism (R18, R24, R25).
 
-use countersign_faulty::{Script, Token};
+use countersign_faulty::{Action, Call, On, Script, Token};
 
 use super::faulty::{Broken, signs};
 use super::*;
@@ -53,6 +53,56 @@ async fn an_optional_attribute_that_tells_of_a_flaw_is_heard() {
     let faults = faults(&broken.fixture).await;
     assert!(mentions(&faults, &["key.ec", "CKA_DERIVE true"]), "{faults:?}");
     assert!(mentions(&faults, &["key.rsa", "CKA_DECRYPT true, CKA_UNWRAP true"]), "{faults:?}");
+}
+
+/// A token with an Ed25519 key, `ed`, whose module wants parameters of EdDSA.
+fn wants_parameters(like: &Token) -> Broken {
+    let mut broken = Broken::with(Token { eddsa_parameters: true, ..like.clone() });
+    broken.fixture.generate("ed", "EC:edwards25519");
+    broken.fixture.configure("ed", "ed", Scheme::Ed25519);
+    broken
+}
+
+/// How often the module was asked to sign for so many signatures, each of which verifies.
+async fn asked_for(broken: &Broken, tokens: &Tokens, keys: &Keys, signatures: usize) -> u64 {
+    let before = broken.control.calls(Call::SignInit);
+    for _ in 0..signatures {
+        let raw = sign(tokens, "ed", Scheme::Ed25519).await.unwrap();
+        let key = keys.get(&KeyName::new("ed").unwrap()).unwrap();
+        assert!(verifies(&key.public_key, Scheme::Ed25519, &raw));
+    }
+    broken.control.calls(Call::SignInit) - before
+}
+
+#[tokio::test]
+async fn a_module_that_wants_parameters_of_eddsa_gets_them_from_the_second_call_on() {
+    for like in [Token::default(), Token { always_authenticate: true, ..Token::default() }] {
+        let broken = wants_parameters(&like);
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        assert_eq!(asked_for(&broken, &tokens, &keys, 5).await, 6, "once without");
+        tokens.shutdown().await;
+        // One that wants none is not asked twice.
+        broken.set(&Script::token(like));
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        assert_eq!(asked_for(&broken, &tokens, &keys, 5).await, 5);
+        tokens.shutdown().await;
+    }
+}
+
+/// As where a module takes the parameters for those of Ed25519ctx, as the standard does.
+#[tokio::test]
+async fn parameters_by_which_a_module_signs_something_else_are_not_kept() {
+    let broken = wants_parameters(&Token::default());
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut script = Script::on(On::call(Call::Sign, Action::WrongSignature).times(1));
+    script.token.eddsa_parameters = true;
+    broken.set(&script);
+    let error = sign(&tokens, "ed", Scheme::Ed25519).await.err().unwrap();
+    let TokenError::Failed { call, code, .. } = &error else { panic!("{error}") };
+    assert!(call == "C_SignInit" && code.contains("no Ed25519 signature with them"), "{error}");
+    assert_eq!(asked_for(&broken, &tokens, &keys, 5).await, 6, "found out anew");
+    assert_eq!(broken.fixture.processes().len(), 1, "the token is well");
+    tokens.shutdown().await;
 }
 
 #[tokio::test]

@@ -147,6 +147,34 @@ async fn a_streams_deadline_is_each_requests_own() {
     ask("other-ca", 30_000).await.expect("its own time is not over");
 }
 
+/// The token signs after the caller has been told that its deadline passed: the ledger says that nobody got that signature.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_comes_after_its_callers_deadline_is_discarded() {
+    let Broken { site, control } = Broken::new();
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    // Not a hang: the token takes longer than this caller waits.
+    site.configure(&config.replace(&format!("deadline = \"{}s\"", DEADLINE.as_secs()), "deadline = \"60s\""));
+    let daemon = site.serve();
+    let mut hurried = Caller::new(&site, &daemon).await;
+    // No two of them ask for the same certificate.
+    let patient = Caller { client: hurried.client.clone(), serial: AtomicU64::new(1000) };
+    hurried.client = hurried.client.with_deadline(Duration::from_secs(1));
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    let asked = tokio::spawn(async move { hurried.sign("user-ca").await });
+    assert!(
+        control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) == 1),
+        "it was not given to the token"
+    );
+    let late = asked.await.unwrap().expect_err("the token has not signed");
+    assert_eq!(late.code, Code::DeadlineExceeded, "{late}");
+    control.clear().unwrap();
+    patient.sign("user-ca").await.expect("the token is well");
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    let outcomes = outcomes(&site);
+    assert!(matches!(outcomes[..], [Outcome::Discarded, Outcome::Signed(_)]), "{outcomes:?}");
+}
+
 #[test]
 fn a_signal_ends_a_start_in_which_a_module_hangs_and_leaves_no_process() {
     let Broken { site, control } = Broken::new();

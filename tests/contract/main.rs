@@ -27,6 +27,7 @@ mod ml_dsa;
 #[path = "../black_box/pki.rs"]
 mod pki;
 mod promises;
+mod rsa;
 #[allow(dead_code, reason = "the black-box tests need more of it")]
 #[path = "../black_box/site.rs"]
 mod site;
@@ -66,6 +67,14 @@ macro_rules! cell {
 
 contract! {
     every_scheme_signs_and_verifies {
+        softhsm: shows,
+        faulty: shows,
+        p11_kit: shows,
+        tpm: shows,
+        yubikey: shows,
+        kryoptic: shows,
+    }
+    rsa_of_every_size_signs_certificates_that_openssl_verifies {
         softhsm: shows,
         faulty: shows,
         p11_kit: shows,

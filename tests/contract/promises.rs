@@ -16,6 +16,7 @@ use crate::load::{Caller, Load, settled};
 pub use crate::ml_dsa::{
     ml_dsa_keys_sign_requests_and_roots_that_cryptography_verifies, ml_dsa_signs_what_cryptography_verifies,
 };
+pub use crate::rsa::rsa_of_every_size_signs_certificates_that_openssl_verifies;
 use crate::site::{Daemon, PATIENCE, Site};
 use crate::token::{Kind, P256, Token};
 

@@ -46,7 +46,7 @@ const RSA_SHA256: Scheme = ("rsa-pkcs1-sha256", "rsa:2048");
 const RSA_SHA512: Scheme = ("rsa-pkcs1-sha512", "rsa:2048");
 
 /// Where keys are in a YubiKey, in their order.
-const SLOTS: [&str; 5] = ["9c", "9a", "9d", "82", "95"];
+const SLOTS: [&str; 6] = ["9c", "9a", "9d", "82", "95", "83"];
 
 impl Kind {
     /// The schemes for SSH that it has. p11-kit passes no EdDSA on; the TPM has neither Ed25519 nor P-521, a YubiKey no P-521.
@@ -58,6 +58,51 @@ impl Kind {
             Self::P11Kit => &[P256, P384, P521, RSA_SHA256, RSA_SHA512],
             Self::Tpm => &[P256, P384, RSA_SHA256, RSA_SHA512],
             Self::YubiKey => &[P256, P384, ED25519, RSA_SHA256, RSA_SHA512],
+        }
+    }
+
+    /// The RSA schemes that it has, each with a key of one size: all three sizes with each code that pads, and 4096 bits no oftener than that,
+    /// for they take seconds to make. tpm2-pkcs11 has no `CKM_RSA_PKCS_PSS`, and a TPM no key of more than 3072 bits.
+    pub fn rsa_schemes(self) -> &'static [Scheme] {
+        match self {
+            Self::SoftHsm => &[
+                ("rsa-pkcs1-sha256", "rsa:3072"),
+                ("rsa-pkcs1-sha384", "rsa:2048"),
+                ("rsa-pkcs1-sha512", "rsa:2048"),
+                ("rsa-pss-sha256", "rsa:2048"),
+                ("rsa-pss-sha384", "rsa:2048"),
+                ("rsa-pss-sha512", "rsa:4096"),
+            ],
+            // SoftHSM2 is behind both: the sizes that it does not show for itself.
+            Self::Faulty | Self::P11Kit => &[
+                ("rsa-pkcs1-sha256", "rsa:2048"),
+                ("rsa-pkcs1-sha384", "rsa:3072"),
+                ("rsa-pkcs1-sha512", "rsa:2048"),
+                ("rsa-pss-sha256", "rsa:3072"),
+                ("rsa-pss-sha384", "rsa:2048"),
+                ("rsa-pss-sha512", "rsa:2048"),
+            ],
+            Self::Tpm => &[
+                ("rsa-pkcs1-sha256", "rsa:3072"),
+                ("rsa-pkcs1-sha384", "rsa:2048"),
+                ("rsa-pkcs1-sha512", "rsa:2048"),
+            ],
+            Self::YubiKey => &[
+                ("rsa-pkcs1-sha256", "rsa:4096"),
+                ("rsa-pkcs1-sha384", "rsa:2048"),
+                ("rsa-pkcs1-sha512", "rsa:3072"),
+                ("rsa-pss-sha256", "rsa:2048"),
+                ("rsa-pss-sha384", "rsa:3072"),
+                ("rsa-pss-sha512", "rsa:2048"),
+            ],
+            Self::Kryoptic => &[
+                ("rsa-pkcs1-sha256", "rsa:2048"),
+                ("rsa-pkcs1-sha384", "rsa:4096"),
+                ("rsa-pkcs1-sha512", "rsa:2048"),
+                ("rsa-pss-sha256", "rsa:3072"),
+                ("rsa-pss-sha384", "rsa:2048"),
+                ("rsa-pss-sha512", "rsa:2048"),
+            ],
         }
     }
 
@@ -116,12 +161,18 @@ impl Token {
     pub fn with_keys(kind: Kind, keys: &[(&str, Scheme)]) -> Self {
         let token = Self::without_keys(kind, keys);
         for (number, (name, scheme)) in keys.iter().enumerate() {
-            match &token.desk {
-                Some(desk) => desk.generate(SLOTS[number], scheme.0),
-                None => token.generate(name, scheme, &format!("{:02x}", number + 1)),
-            }
+            token.make(number, name, scheme);
         }
         token
+    }
+
+    /// Makes a key of the configuration, in its place there.
+    pub fn make(&self, number: usize, name: &str, scheme: &Scheme) {
+        match &self.desk {
+            Some(desk) if scheme.1.starts_with("rsa:") => desk.generate(SLOTS[number], scheme.1),
+            Some(desk) => desk.generate(SLOTS[number], scheme.0),
+            None => self.generate(name, scheme, &format!("{:02x}", number + 1)),
+        }
     }
 
     /// With `countersign key generate`, or with the vendor's tool: tpm2-pkcs11 wants a template of its own.
@@ -177,17 +228,21 @@ impl Token {
 
     /// Replaces the configuration: these keys, and `more` in the token's section.
     pub fn configure(&self, keys: &[(&str, Scheme)], more: &str) {
-        let slot = |number: usize| match self.kind {
+        let section = |(number, (name, (scheme, _))): (usize, &(&str, Scheme))| {
+            key_section(name, scheme, &self.place(number))
+        };
+        let keys: String = keys.iter().enumerate().map(section).collect();
+        self.configure_sections(&keys, more);
+    }
+
+    /// What the section of a key says of where it is, and what it is.
+    pub fn place(&self, number: usize) -> String {
+        match self.kind {
             Kind::YubiKey => format!("slot = {:?}\n", SLOTS[number]),
             // Its RSA keys decrypt, too, and there is no asking it not to.
             Kind::Tpm => "accept = [\"decrypts\"]\n".to_owned(),
             _ => String::new(),
-        };
-        let section = |(number, (name, (scheme, _))): (usize, &(&str, Scheme))| {
-            key_section(name, scheme, &slot(number))
-        };
-        let keys: String = keys.iter().enumerate().map(section).collect();
-        self.configure_sections(&keys, more);
+        }
     }
 
     /// The same with whole sections of keys.

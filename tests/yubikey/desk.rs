@@ -45,7 +45,7 @@ impl Desk {
         Self { dir, card, other: None, pcscd }
     }
 
-    /// Makes a key for a scheme.
+    /// Makes a key for a scheme, or an RSA key of a size: `rsa:3072`.
     pub fn generate(&self, slot: &str, scheme: &str) {
         self.generate_with(slot, scheme, &[]);
     }
@@ -56,6 +56,8 @@ impl Desk {
             "ecdsa-p256-sha256" => "ECCP256",
             "ecdsa-p384-sha384" => "ECCP384",
             "ed25519" => "ED25519",
+            "rsa:3072" => "RSA3072",
+            "rsa:4096" => "RSA4096",
             _ => "RSA2048",
         };
         let generate = ["piv", "keys", "generate", "-m", MANAGEMENT_KEY, "-a", algorithm];

@@ -53,6 +53,7 @@ mod revocation;
 mod revoked;
 pub mod rotation;
 mod search;
+mod served;
 mod sqlite;
 mod store;
 mod thaw;
@@ -81,6 +82,7 @@ pub use revocation::{Revocation, RevokeError};
 pub use revoked::{Due, Interval};
 pub use rotation::{Links, Rotation};
 pub use search::Search;
+pub use served::{CallFailed, Served, Serves};
 pub use thaw::Thaw;
 
 use clock::{LogClock, Newest};

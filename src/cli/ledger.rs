@@ -25,6 +25,7 @@ mod json;
 pub(super) mod keys;
 mod progress;
 mod prove;
+mod served;
 pub(super) mod short;
 pub(super) mod source;
 mod stats;
@@ -40,9 +41,9 @@ const LAST: u64 = 20;
 pub(super) enum Command {
     /// Show entries, oldest first; works while the signer runs
     Show(Show),
-    /// Write what is new to a directory that any web server can serve (C2SP tlog-tiles); works while the signer runs
-    Export(export::Export),
-    /// Check every entry, signature and hash of a ledger, while its signer runs, or of an export
+    /// Write what is new to a directory that any web server can serve (C2SP tlog-tiles), also from a signer that runs elsewhere
+    Export(Box<export::Export>),
+    /// Check every entry, signature and hash of a ledger, while its signer runs, here or elsewhere, or of an export
     Verify(Box<verify::Verify>),
     /// Find entries by what they say, newest first: in a file, or at a running signer
     Find(Box<find::Find>),

@@ -12,8 +12,10 @@ use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::tiles::TilesError;
 use crate::ledger::{LedgerError, UnusableIndex};
 
+mod again;
 mod barred;
 mod keys;
+mod proven;
 mod recorded;
 mod report;
 mod sequence;
@@ -22,14 +24,16 @@ mod source;
 mod tree;
 mod unique;
 
+pub use again::Stopped;
 pub use keys::CaKeys;
 pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Wrong};
 pub use source::Source;
 pub use tree::{Compared, Known};
 
+use again::Again;
 use sequence::{Basis, Sequence};
 use signatures::Pool;
-use source::{Broken, SourceError};
+use source::SourceError;
 use tree::TreeCheck;
 
 /// How many entries go from one thread to the other at once.
@@ -83,7 +87,8 @@ type Batch = Vec<(u64, Vec<u8>)>;
 /// Checks the first `len` entries of `source`. `progress` is told how many of them are done.
 ///
 /// # Errors
-/// [`AuditError`] if something cannot be read. What is read and wrong is in the report.
+/// [`AuditError`] if what the log is compared with cannot be read. Where its own entries end too early is in the report, with what is
+/// wrong before.
 pub fn audit(
     source: Source,
     len: u64,
@@ -92,6 +97,7 @@ pub fn audit(
 ) -> Result<Report, AuditError> {
     let Options { ca_keys, signatures, origin, clock_tolerance, checkpoints, compare, unusable } = options;
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
+    let newest = checkpoints.iter().max_by_key(|checkpoint| checkpoint.size()).cloned();
     let mut tree = TreeCheck::new(checkpoints, compare);
     thread::scope(|scope| {
         let pool = Pool::start(scope);
@@ -110,14 +116,20 @@ pub fn audit(
         if let Some(unusable) = unusable {
             findings.add(0, Wrong::Index(unusable));
         }
+        let (entries, (root, checkpoints)) = (tree.size(), tree.into_rooted());
+        let is_right = checkpoints.iter().all(|checkpoint| checkpoint.holds);
+        let mut again = Again { source: &source, entries, root, is_right, findings, stopped: None };
         match end {
+            Err(error) => again.ended(entries, error),
+            // The rows end, and there were to be more.
+            Ok(()) if entries < len => again.findings.add(entries, Wrong::Missing),
             Ok(()) => {}
-            Err(SourceError::Broken(Broken { index, what })) => findings.add(index, what),
-            Err(SourceError::Ledger(error)) => return Err(error.into()),
-            Err(SourceError::Tiles(error)) => return Err(error.into()),
         }
-        let entries = tree.size();
-        Ok(sequence.finish(&source, entries, findings, tree.into_rooted(), compared))
+        let signed = newest.filter(|newest| newest.size() == entries && *newest.root() != root);
+        if let (Source::Served(log), Some(signed)) = (&source, &signed) {
+            proven::name(log, signed, &mut again.findings);
+        }
+        Ok(sequence.finish(again, checkpoints, compared))
     })
 }
 

@@ -10,6 +10,7 @@ use crate::ledger::checkpoint::CheckpointError;
 use crate::ledger::entry::{DecodeError, EntryTooLong};
 use crate::ledger::note::NoteKeyError;
 use crate::ledger::postgres::DatabaseError;
+use crate::ledger::served::CallFailed;
 
 /// Why the ledger could not be opened, written or read. Cloned to everybody whose record was in the same transaction.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -294,6 +295,27 @@ pub enum LedgerError {
         /// What is wrong with it.
         source: DecodeError,
     },
+    /// A signer that serves its log does not answer, or says why it does not.
+    #[error("the signer at {server} gives no entry {index}")]
+    NoAnswer {
+        /// Where it is.
+        server: String,
+        /// The first entry that was asked for.
+        index: u64,
+        /// What the call came to.
+        source: CallFailed,
+    },
+    /// It answers, and not with what was asked for.
+    #[error(
+        "the signer at {server} leaves entry {index} of its log out of its answer, or sends another in its place; keep what you have \
+         of the log, and tell the signer's operator"
+    )]
+    Withheld {
+        /// Where it is.
+        server: String,
+        /// The entry.
+        index: u64,
+    },
 }
 
 impl LedgerError {
@@ -327,6 +349,8 @@ impl LedgerError {
             Self::CheckpointKey { .. } => "LEDGER_CHECKPOINT_KEY",
             Self::UnknownSerial { .. } => "LEDGER_UNKNOWN_SERIAL",
             Self::LostClaim { .. } => "LEDGER_LOST_CLAIM",
+            Self::NoAnswer { .. } => "LEDGER_NO_ANSWER",
+            Self::Withheld { .. } => "LEDGER_WITHHELD",
         }
     }
 }

@@ -23,7 +23,7 @@ mod file;
 mod path;
 
 pub(crate) use bundle::entries as bundle_entries;
-pub use export::{Destination, Exported, Published, export};
+pub use export::{Destination, Entries, Exported, Leaves, Published, export};
 pub use file::Audience;
 pub(crate) use path::Resource;
 

@@ -32,7 +32,7 @@ fn with_checkpoints(config: &str, lines: &str) -> String {
 }
 
 /// A site of one token with a user CA and the log's key.
-fn site(scheme: &str, lines: &str) -> Site {
+pub fn site(scheme: &str, lines: &str) -> Site {
     let site = Site::without_token("");
     let config = format!("{}{USER_CA}{}", site.base_config(), log_key(scheme));
     make(&site, &with_checkpoints(&config, lines), &["soft"]);
@@ -53,7 +53,7 @@ fn make(site: &Site, config: &str, tokens: &[&str]) {
 }
 
 /// What verifies this site's checkpoints, as `key show` says.
-fn verifier(site: &Site) -> VerifierKey {
+pub fn verifier(site: &Site) -> VerifierKey {
     let shown: Value = serde_json::from_str(&site.run_ok(&["key", "show", "log", "--json"])).unwrap();
     let key = shown["verifier_key"].as_str().unwrap();
     assert!(key.starts_with(&format!("{ORIGIN}+")), "{key}");
@@ -68,7 +68,7 @@ fn newest(site: &Site, key: &VerifierKey) -> Checkpoint {
 }
 
 /// Waits for one of `size` entries at least.
-fn wait_for(site: &Site, key: &VerifierKey, entries: u64) -> Checkpoint {
+pub fn wait_for(site: &Site, key: &VerifierKey, entries: u64) -> Checkpoint {
     until_file(site, || Some(newest(site, key)).filter(|found| found.size() >= entries))
 }
 

@@ -19,6 +19,8 @@ use crate::site::{Daemon, FRONT_END, PATIENCE, STRANGER, Site, USER_CA, at, now,
 
 #[path = "reading/commands.rs"]
 mod commands;
+#[path = "reading/served.rs"]
+mod served;
 
 /// Who may read, and may have nothing signed.
 const READER: &str = STRANGER;

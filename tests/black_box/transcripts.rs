@@ -186,6 +186,10 @@ fn of_a_ledger() {
     call(&mut transcript, &site, &daemon, &[&sign[..], &["2", "--principal", "root"]].concat());
     transcript.run(&site, &["ledger", "show"]);
     transcript.run(&site, &["ledger", "find", "--principal", "root"]);
+    let served = ["--server", "unix:signer.sock"];
+    transcript.run(&site, &[&["ledger", "verify"], &served[..]].concat());
+    transcript.run(&site, &[&["ledger", "verify", "--accept-uncovered"], &served[..]].concat());
+    transcript.run(&site, &[&["ledger", "export", "export"], &served[..]].concat());
     daemon.stop();
     transcript.run(&site, &["ledger", "show", "--last", "1"]);
     transcript.run(&site, &["ledger", "verify", "--accept-uncovered"]);

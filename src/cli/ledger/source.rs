@@ -8,6 +8,7 @@ use countersign_proto::Client;
 
 use crate::agent::Address;
 use crate::cli::ledger::Log;
+use crate::cli::ledger::served::Signer;
 use crate::cli::sign::connect;
 use crate::cli::{ConfigArgs, Usage};
 use crate::ledger::Reader;
@@ -103,8 +104,17 @@ impl Source {
         if let Some(address) = &self.server {
             return Ok(Opened::Signer(Box::new(self.tls.connect(address).await?)));
         }
-        let log = Log::at(self.ledger.clone(), self.config.clone());
-        Ok(Opened::File(Box::new(log.open()?)))
+        Ok(Opened::File(Box::new(self.file()?)))
+    }
+
+    /// The signer that is named, if one is, for whoever reads all of its log.
+    pub(super) fn signer(&self) -> anyhow::Result<Option<Signer>> {
+        self.server.as_ref().map(|address| Signer::connect(address, &self.tls)).transpose()
+    }
+
+    /// The ledger that a path or a configuration names.
+    pub(super) fn file(&self) -> anyhow::Result<Reader> {
+        Log::at(self.ledger.clone(), self.config.clone()).open()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ledger::UnusableIndex;
+use crate::ledger::audit::Stopped;
 use crate::ledger::entry::DecodeError;
 use crate::ledger::merkle::Hash;
 
@@ -28,6 +29,8 @@ pub struct Report {
     pub checkpoints: Vec<Rooted>,
     /// How many of its first entries were compared with hashes that were known.
     pub compared: u64,
+    /// Where the reading ended too early, if nothing is known to be wrong there.
+    pub stopped: Option<Stopped>,
 }
 
 /// How many entries there are of what.
@@ -116,6 +119,15 @@ pub enum Wrong {
     OtherHash {
         /// The tile.
         file: String,
+    },
+    /// The signer that serves it proves that the tree has another entry there, or nothing.
+    #[error(
+        "is not proven to be in the tree of {size} entries by the signer that serves it: the entry was changed, or the signer's hashes, or \
+         another entry comes each time that it is asked for"
+    )]
+    Unproven {
+        /// The tree's size.
+        size: u64,
     },
     /// A tile has another hash for a subtree, whose entries have the right ones.
     #[error("begins a subtree that {file} has another hash of: the hash was changed")]
@@ -267,7 +279,7 @@ impl Wrong {
             Self::Missing => "MISSING",
             Self::Bundle { .. } => "BUNDLE",
             Self::NotAnEntry(_) => "NOT_AN_ENTRY",
-            Self::OtherHash { .. } => "OTHER_HASH",
+            Self::OtherHash { .. } | Self::Unproven { .. } => "OTHER_HASH",
             Self::OtherSubtree { .. } => "OTHER_SUBTREE",
             Self::NoTile { .. } => "NO_TILE",
             Self::Index(_) => "INDEX",

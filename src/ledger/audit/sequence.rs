@@ -9,12 +9,13 @@ use std::time::Duration;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::key::{KeyPurpose, Scheme};
+use crate::ledger::audit::again::Again;
 use crate::ledger::audit::barred::Barred;
 use crate::ledger::audit::keys::{How, KnownKeys};
 use crate::ledger::audit::recorded::Recorded;
 use crate::ledger::audit::signatures::{Job, Pool};
 use crate::ledger::audit::unique::{Claim, Claims, Fate};
-use crate::ledger::audit::{CaKeys, Counts, Findings, Report, Rooted, Signatures, Source, Wrong};
+use crate::ledger::audit::{CaKeys, Counts, Findings, Report, Rooted, Signatures, Wrong};
 use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, sha256};
 use crate::ledger::merkle::Hash;
 use crate::provision;
@@ -287,16 +288,9 @@ impl<'scope> Sequence<'scope> {
     }
 
     /// Verifies what was put off, and compares all intents with each other.
-    pub(super) fn finish(
-        mut self,
-        source: &Source,
-        entries: u64,
-        found: Findings,
-        (root, checkpoints): (Hash, Vec<Rooted>),
-        compared: u64,
-    ) -> Report {
+    pub(super) fn finish(mut self, mut again: Again<'_>, checkpoints: Vec<Rooted>, compared: u64) -> Report {
         for later in std::mem::take(&mut self.later) {
-            self.verify_later(source, later);
+            self.verify_later(&mut again, later);
         }
         let mut open: Vec<u64> = self.open.keys().copied().collect();
         open.sort_unstable();
@@ -308,23 +302,24 @@ impl<'scope> Sequence<'scope> {
         let done = self.pool.finish();
         let (mut counts, mut findings) = (self.counts, self.findings);
         counts.verified = done.verified;
-        findings.extend(found);
         findings.extend(done.findings);
-        self.claims.finish(source, &mut findings);
+        self.claims.finish(&mut again, &mut findings);
+        findings.extend(again.findings);
         findings.sort();
         Report {
-            entries,
-            root,
+            entries: again.entries,
+            root: again.root,
             counts,
             findings,
             open,
             unchecked: self.keys.into_unchecked(),
             checkpoints,
             compared,
+            stopped: again.stopped,
         }
     }
 
-    fn verify_later(&mut self, source: &Source, later: Later) {
+    fn verify_later(&mut self, again: &mut Again<'_>, later: Later) {
         let Later { intent, outcome, key, scheme } = later;
         let verifier = match self.keys.how(key, scheme) {
             How::By(verifier) => verifier,
@@ -333,19 +328,20 @@ impl<'scope> Sequence<'scope> {
             }
             How::KeyUnknown => return self.keys.unchecked(key, outcome),
         };
-        let message = source.leaf(intent).and_then(|leaf| match Entry::decode(&leaf) {
+        let (Some(intended), Some(signed)) = (again.leaf(intent), again.leaf(outcome)) else { return };
+        let message = match Entry::decode(&intended) {
             Ok(Entry::SelfTest { challenge, .. }) => Some(challenge),
             Ok(Entry::Checkpoint { text, .. }) => Some(text.into_bytes()),
             Ok(Entry::Intent { asked: Asked { tbs: AskedTbs::Whole(bytes), .. }, .. }) => Some(bytes),
             _ => None,
-        });
-        let raw = source.leaf(outcome).and_then(|leaf| match Entry::decode(&leaf) {
+        };
+        let raw = match Entry::decode(&signed) {
             Ok(Entry::Outcome { outcome: Outcome::Signed(raw), .. }) => Some(raw),
             _ => None,
-        });
+        };
         match message.zip(raw) {
             Some((message, raw)) => self.pool.verify(Job { intent, outcome, verifier, message, raw }),
-            // Read before, and not any more: whoever changes the log while it is read changes this entry.
+            // Read before, and another now: whoever changes the log while it is read changes this entry.
             None => self.findings.add(outcome, Wrong::Signature { intent }),
         }
     }

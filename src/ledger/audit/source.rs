@@ -5,13 +5,15 @@ use std::ops::Range;
 use crate::ledger::audit::Wrong;
 use crate::ledger::merkle::TILE_WIDTH;
 use crate::ledger::tiles::{Directory, Resource, TilesError, bundle_entries};
-use crate::ledger::{LedgerError, Reader};
+use crate::ledger::{LedgerError, Reader, Served};
 
 /// Entries, one after the other.
 #[derive(Debug)]
 pub enum Source {
     /// A ledger's file.
     Log(Reader),
+    /// What a signer serves.
+    Served(Served),
     /// The bundles of an export.
     Export(Directory),
 }
@@ -39,20 +41,25 @@ impl Source {
     pub(super) fn leaves(&self, range: Range<u64>) -> Box<dyn Iterator<Item = Leaf> + '_> {
         match self {
             Self::Log(reader) => Box::new(reader.leaves(range).map(|leaf| leaf.map_err(Into::into))),
+            Self::Served(log) => Box::new(log.leaves(range).map(|leaf| leaf.map_err(Into::into))),
             Self::Export(directory) => Box::new(until_error(bundled(directory, range))),
         }
     }
 
-    /// The bytes of one entry; `None` if it cannot be had any more.
-    pub(super) fn leaf(&self, index: u64) -> Option<Vec<u8>> {
-        self.leaves(index..index + 1).next()?.ok().map(|(_, leaf)| leaf)
+    /// The bytes of one entry.
+    pub(super) fn leaf(&self, index: u64) -> Result<Vec<u8>, SourceError> {
+        let missing = Broken { index, what: Wrong::Missing };
+        let (_, leaf) = self.leaves(index..index + 1).next().ok_or(SourceError::Broken(missing))??;
+        Ok(leaf)
     }
 }
 
 impl From<LedgerError> for SourceError {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Gap { index, .. } => Self::Broken(Broken { index, what: Wrong::Missing }),
+            LedgerError::Gap { index, .. } | LedgerError::Withheld { index, .. } => {
+                Self::Broken(Broken { index, what: Wrong::Missing })
+            }
             error => Self::Ledger(error),
         }
     }

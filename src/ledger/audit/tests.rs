@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use countersign_tbs::Tbs;
 use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
@@ -13,16 +14,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::key::PublicKey;
-use crate::ledger::Reader;
 use crate::ledger::entry::{
     Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, UnixMillis, challenge, key_sha256,
     sha256, subject_key,
 };
 use crate::ledger::fixture::Fixture;
 use crate::ledger::leaf_hash;
-use crate::ledger::merkle::{Frontier, Hash, Tree};
+use crate::ledger::merkle::{Frontier, Hash, Tile, Tiles, Tree};
 use crate::ledger::tiles::{Audience, Destination, Directory, export};
+use crate::ledger::{CallFailed, RawEntry, Reader, Served, Serves};
 use crate::policy::fixture::{key_id, list, name, pair, public_key, time};
+
+mod served;
 
 /// The beginning of each test's log.
 const T: u64 = 1_700_000_000_000;

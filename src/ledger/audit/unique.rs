@@ -9,7 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use countersign_tbs::crl::CrlNumber;
 use countersign_tbs::{Tbs, TbsKind};
 
-use crate::ledger::audit::{Findings, Source, Wrong};
+use crate::ledger::audit::again::Again;
+use crate::ledger::audit::{Findings, Wrong};
 use crate::ledger::crl_number::Series;
 use crate::ledger::entry::{AskedTbs, Entry, Outcome};
 
@@ -88,11 +89,11 @@ impl Claims {
         }
     }
 
-    pub(super) fn finish(mut self, source: &Source, findings: &mut Findings) {
+    pub(super) fn finish(mut self, again: &mut Again<'_>, findings: &mut Findings) {
         self.serials.sort_unstable();
         for alike in self.serials.chunk_by(|one, other| one.hash == other.hash) {
             if alike.len() > 1 {
-                serials_alike(alike, source, findings);
+                serials_alike(alike, again, findings);
             }
         }
         self.lists.sort_unstable_by_key(|list| list.intent);
@@ -101,12 +102,12 @@ impl Claims {
 }
 
 /// Of intents whose hashes are equal: the same bytes may come again, and only if nobody has a signature of the earlier.
-fn serials_alike(alike: &[Serial], source: &Source, findings: &mut Findings) {
+fn serials_alike(alike: &[Serial], again: &mut Again<'_>, findings: &mut Findings) {
     let mut earlier: HashMap<_, (u64, Fate, AskedTbs)> = HashMap::new();
     for serial in alike {
         let (intent, fate) =
             (serial.intent >> 1, if serial.intent & 1 == 1 { Fate::Out } else { Fate::Withheld });
-        let Some((identity, tbs)) = source.leaf(intent).and_then(|leaf| identity(&leaf)) else { continue };
+        let Some((identity, tbs)) = again.leaf(intent).and_then(|leaf| identity(&leaf)) else { continue };
         if let Some((before, before_fate, before_tbs)) = earlier.get(&identity)
             && (*before_fate == Fate::Out || *before_tbs != tbs)
         {

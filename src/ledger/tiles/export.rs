@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,10 +18,45 @@ use crate::ledger::merkle::{Frontier, Hash, TILE_WIDTH, Tiles, Tree};
 use crate::ledger::note::Note;
 use crate::ledger::tiles::file::{Audience, Files};
 use crate::ledger::tiles::{CHECKPOINT, Directory, Resource, TilesError, bundle, io_error};
-use crate::ledger::{Reader, leaf_hash};
+use crate::ledger::{LedgerError, Reader, Served, leaf_hash};
 
 /// The name of the file that a running export holds locked.
 const LOCK: &str = ".lock";
+
+/// Entries as they are stored, each with its index. The first error is the last item.
+pub type Leaves<'a> = Box<dyn Iterator<Item = Result<(u64, Vec<u8>), LedgerError>> + 'a>;
+
+/// A log that can be exported.
+pub trait Entries {
+    /// How many entries it has.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if that cannot be told.
+    fn size(&self) -> Result<u64, LedgerError>;
+
+    /// The entries of `range`, in order.
+    fn leaves(&self, range: Range<u64>) -> Leaves<'_>;
+}
+
+impl Entries for Reader {
+    fn size(&self) -> Result<u64, LedgerError> {
+        self.len()
+    }
+
+    fn leaves(&self, range: Range<u64>) -> Leaves<'_> {
+        Box::new(Reader::leaves(self, range))
+    }
+}
+
+impl Entries for Served {
+    fn size(&self) -> Result<u64, LedgerError> {
+        Ok(self.size)
+    }
+
+    fn leaves(&self, range: Range<u64>) -> Leaves<'_> {
+        Box::new(Served::leaves(self, range))
+    }
+}
 
 /// A signed checkpoint that is to be published.
 #[derive(Clone, Debug)]
@@ -60,12 +96,12 @@ pub struct Exported {
 /// # Errors
 /// [`TilesError`]. What was written by then is right, and the next export goes on from there.
 pub fn export(
-    log: &Reader,
+    log: &dyn Entries,
     to: Destination<'_>,
     publish: Option<&Published>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Exported, TilesError> {
-    let len = log.len()?;
+    let len = log.size()?;
     let size = publish.map_or(len, |publish| publish.checkpoint.size());
     if let Some(publish) = publish.filter(|_| size > len) {
         return Err(TilesError::Shorter { path: publish.path.clone(), size, len });
@@ -86,7 +122,7 @@ pub fn export(
 }
 
 struct Export<'a> {
-    log: &'a Reader,
+    log: &'a dyn Entries,
     directory: Directory,
     files: Files,
     /// Directories of partial files that have a full one now.
@@ -106,7 +142,7 @@ impl Export<'_> {
             let path = self.directory.path().to_owned();
             return Err(TilesError::Older { path, published: published.size(), size: newest });
         }
-        let len = self.log.len()?;
+        let len = self.log.size()?;
         if published.size() > len {
             return Err(TilesError::Shorter { path: path(), size: published.size(), len });
         }

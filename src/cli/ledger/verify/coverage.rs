@@ -21,7 +21,7 @@ pub(super) struct Coverage {
 /// What was verified.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Subject {
-    /// A ledger's file, whose newest entries need not be covered yet.
+    /// A ledger's file, or what a signer serves of it, whose newest entries need not be covered yet.
     Ledger,
     /// An export, all of which its checkpoint covers.
     Export,

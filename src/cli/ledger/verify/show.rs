@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
+use crate::causes::in_one_line;
 use crate::cli::ledger::hex;
 use crate::cli::ledger::table;
 use crate::cli::ledger::verify::{BesideLedger, Verified};
-use crate::ledger::audit::Signatures;
+use crate::ledger::audit::{Signatures, Stopped};
 
 /// How many open intents are listed for people.
 const LISTED: usize = 20;
@@ -58,11 +59,18 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
             "the index beside the ledger has no entries yet, and so no hashes to compare with: a change that breaks no rule was not \
              looked for"
         )?,
+        // The root was compared, and stands for each of them.
+        0 if coverage.signed().is_some() && coverage.nothing() == 0 => {}
         0 => writeln!(out, "no hashes to compare with: a change that breaks no rule was not looked for")?,
         compared => writeln!(out, "{compared} entries were compared with the hashes that were known")?,
     }
     for checkpoint in &report.checkpoints {
-        let verb = if checkpoint.holds { "holds" } else { "DOES NOT HOLD" };
+        let is_ahead = report.stopped.is_some() && checkpoint.size > report.entries;
+        let verb = match checkpoint.holds {
+            true => "holds",
+            false if is_ahead => "was not reached",
+            false => "DOES NOT HOLD",
+        };
         writeln!(out, "the checkpoint of {} entries {verb}", checkpoint.size)?;
     }
     match coverage.signed() {
@@ -105,6 +113,10 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
             writeln!(out, "not checked: who signed checkpoint {path}; give --log-key KEY")?;
         }
     }
+    if let Some(Stopped { index, why }) = &report.stopped {
+        let why = table::text(&in_one_line(why));
+        writeln!(out, "not checked: entry {index}, which could not be read, and what follows: {why}")?;
+    }
     if report.findings.total() == 0 {
         writeln!(out, "nothing wrong was found")?;
     }
@@ -138,5 +150,6 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
         "open": report.open, "unchecked": unchecked.collect::<Vec<_>>(),
         "checkpoints": checkpoints.collect::<Vec<_>>(), "compared": report.compared, "unsigned_checkpoints": unsigned.len(),
         "covered_by_checkpoint": coverage.signed(), "uncovered": coverage.nothing(),
+        "stopped": report.stopped.as_ref().map(|stopped| json!({ "entry": stopped.index, "message": in_one_line(&stopped.why) })),
     })
 }

@@ -15,6 +15,7 @@ use crate::ledger::{LedgerError, UnusableIndex};
 mod again;
 mod barred;
 mod keys;
+mod lists;
 mod proven;
 mod recorded;
 mod report;
@@ -26,7 +27,9 @@ mod unique;
 
 pub use again::Stopped;
 pub use keys::CaKeys;
-pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Wrong};
+pub(crate) use lists::signed_in;
+pub use lists::{ListError, Lists};
+pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Unread, Wrong};
 pub use source::Source;
 pub use tree::{Compared, Known};
 
@@ -47,6 +50,8 @@ const WAITING: usize = 16;
 pub struct Options {
     /// The public halves of CA keys. Those of SSH are in the certificates, too.
     pub ca_keys: CaKeys,
+    /// Lists of which the log has digests alone.
+    pub lists: Lists,
     /// Whether the tokens' signatures are verified.
     pub signatures: Signatures,
     /// The log's name, if it is known; else it is that of the first checkpoint that it records.
@@ -95,7 +100,7 @@ pub fn audit(
     options: Options,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, AuditError> {
-    let Options { ca_keys, signatures, origin, clock_tolerance, checkpoints, compare, unusable } = options;
+    let Options { ca_keys, lists, signatures, origin, clock_tolerance, checkpoints, compare, unusable } = options;
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
     let newest = checkpoints.iter().max_by_key(|checkpoint| checkpoint.size()).cloned();
     let mut tree = TreeCheck::new(checkpoints, compare);
@@ -106,7 +111,7 @@ pub fn audit(
             let end = read(&source, len, &send);
             (source, end)
         });
-        let mut sequence = Sequence::new(Basis { ca_keys, signatures, origin, clock_tolerance }, pool);
+        let mut sequence = Sequence::new(Basis { ca_keys, lists, signatures, origin, clock_tolerance }, pool);
         let done = check(&batches, &mut tree, &mut sequence, &mut progress);
         // A reader that is not listened to any more stops.
         drop(batches);

@@ -341,6 +341,12 @@ async fn a_long_list_is_signed_for_those_who_may_have_lists_and_read_from_no_oth
     });
     assert!(matches!(recorded, Some(AskedTbs::Digest(_, len)) if *len == asked.len() as u64), "{recorded:?}");
 
+    let verify = ["ledger", "verify", "--accept-uncovered"];
+    let said = site.run_refused(&verify, 2);
+    assert!(said.contains("the ledger has the digests alone") && said.contains("--list FILE"), "{said}");
+    site.run_ok(&[&verify[..], &["--accept-digests"]].concat());
+    site.run_ok(&[&verify[..], &["--list", "crl.der"]].concat());
+
     let more = bytes(long(ca, 2, 47_700));
     let answer = client.sign(request("ca", more)).await;
     assert_eq!(refused(site, "more than a mebibyte", answer), "LIST_TOO_LONG");

@@ -9,9 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use countersign_tbs::crl::TbsCertList;
-use countersign_tbs::der::{Reader, tag};
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
+
+use crate::ledger::audit::signed_in;
 
 /// Refuses to put `list` in the place of a newer one.
 pub(super) fn is_not_newer(path: &Path, list: &TbsCertList) -> anyhow::Result<()> {
@@ -40,8 +39,5 @@ fn has_signer_of(one: &TbsCertList, other: &TbsCertList) -> bool {
 
 /// What is signed in a CRL, PEM or DER.
 fn parsed(bytes: &[u8]) -> Option<TbsCertList> {
-    let pem = CertificateRevocationListDer::from_pem_slice(bytes);
-    let der = pem.as_ref().map_or(bytes, |list| list.as_ref());
-    let mut list = Reader::new(der).value(tag::SEQUENCE, "certificateList").ok()?;
-    TbsCertList::parse(list.element(tag::SEQUENCE, "tbsCertList").ok()?.rest()).ok()
+    TbsCertList::parse(&signed_in(bytes)?).ok()
 }

@@ -66,18 +66,32 @@ pub(in crate::cli) struct Verify {
     /// configuration nor --log-key says what they are; may be repeated
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
+    /// CRLs that the signer signed, PEM or DER: of one above 32 KiB the ledger has the digest alone, and only with the list can its
+    /// signature and its number be checked
+    #[arg(long = "list", value_name = "FILE", num_args = 1..)]
+    lists: Vec<PathBuf>,
     /// Verify no signatures, which take most of the time
     #[arg(long)]
     skip_signatures: bool,
-    /// Accept entries that nothing covers, neither a checkpoint that --log-key verifies nor known hashes
-    #[arg(long)]
-    accept_uncovered: bool,
+    #[command(flatten)]
+    accept: Accept,
     /// By how much an entry may be older than one before it [default: the configuration's, or 5s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     clock_tolerance: Option<Duration>,
     /// Print one JSON object; docs/verify.md lists its fields
     #[arg(long)]
     json: bool,
+}
+
+/// What is accepted though it was not checked.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Accept {
+    /// Accept entries that nothing covers, neither a checkpoint that --log-key verifies nor known hashes
+    #[arg(long = "accept-uncovered")]
+    uncovered: bool,
+    /// Accept that nobody looks at lists of which the ledger has the digests alone
+    #[arg(long = "accept-digests")]
+    digests: bool,
 }
 
 /// Exit status 1.
@@ -122,13 +136,19 @@ impl Verify {
                 "no checkpoint was there for --log-key to verify; give one with --checkpoint FILE, or get the export again with its own",
             );
         }
-        let unsigned = !(unsigned.is_empty() || self.skip_signatures || self.accept_uncovered);
+        let unsigned = !(unsigned.is_empty() || self.skip_signatures || self.accept.uncovered);
         if unsigned || !report.unchecked.is_empty() {
             return Some(
                 "not every signature could be checked; give the keys that are missing, or --skip-signatures",
             );
         }
-        if !self.accept_uncovered && !coverage.suffices() {
+        if report.counts.digest_only > 0 && !self.accept.digests {
+            return Some(
+                "of some lists that were permitted the ledger has the digests alone, so that they could be anything; give the lists with \
+                 --list FILE, or --accept-digests if you know what was signed",
+            );
+        }
+        if !self.accept.uncovered && !coverage.suffices() {
             if self.server.is_some() {
                 return Some(
                     "nothing vouches that the entries are those that were written; give --log-key KEY, by which the signer's newest \

@@ -7,8 +7,8 @@ use crate::ledger::audit::Stopped;
 use crate::ledger::entry::DecodeError;
 use crate::ledger::merkle::Hash;
 
-/// How many findings are kept; more are counted.
-const KEPT: usize = 1000;
+/// How many findings are kept, and intents for lists that nobody could read; more are counted.
+pub(super) const KEPT: usize = 1000;
 
 /// What checking a log found.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Report {
     pub open: Vec<u64>,
     /// Signatures that nobody could check, by key.
     pub unchecked: Vec<Unchecked>,
+    /// The first thousand intents for lists that nobody could read.
+    pub unread: Vec<Unread>,
     /// The checkpoints that the log was compared with.
     pub checkpoints: Vec<Rooted>,
     /// How many of its first entries were compared with hashes that were known.
@@ -54,7 +56,7 @@ pub struct Counts {
     pub signed: u64,
     /// Signatures that verify.
     pub verified: u64,
-    /// Signatures of lists of which the log has the digest alone.
+    /// Intents for lists of which the log has the digest alone and nobody gave the list, though a signature may exist.
     pub digest_only: u64,
 }
 
@@ -80,6 +82,17 @@ pub struct Unchecked {
     pub signatures: u64,
     /// The first entry that has one.
     pub first: u64,
+}
+
+/// An intent for a list of which the log has the digest alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Unread {
+    /// Its index.
+    pub intent: u64,
+    /// SHA-256 of what is to be signed.
+    pub sha256: [u8; 32],
+    /// How many bytes that has.
+    pub len: u64,
 }
 
 /// An entry that is wrong.

@@ -15,8 +15,9 @@ use crate::ledger::audit::keys::{How, KnownKeys};
 use crate::ledger::audit::recorded::Recorded;
 use crate::ledger::audit::signatures::{Job, Pool};
 use crate::ledger::audit::unique::{Claim, Claims, Fate};
-use crate::ledger::audit::{CaKeys, Counts, Findings, Report, Rooted, Signatures, Wrong};
-use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, Outcome, UnixMillis, sha256};
+use crate::ledger::audit::report::KEPT as KEPT_UNREAD;
+use crate::ledger::audit::{CaKeys, Counts, Findings, Lists, Report, Rooted, Signatures, Unread, Wrong};
+use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, MAX_WHOLE_TBS, Outcome, UnixMillis, sha256};
 use crate::ledger::merkle::Hash;
 use crate::provision;
 
@@ -31,6 +32,7 @@ const LATER: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Basis {
     pub(super) ca_keys: CaKeys,
+    pub(super) lists: Lists,
     pub(super) signatures: Signatures,
     pub(super) origin: Option<String>,
     pub(super) clock_tolerance: Duration,
@@ -49,6 +51,8 @@ pub(super) struct Sequence<'scope> {
     claims: Claims,
     barred: Barred,
     recorded: Recorded,
+    lists: Lists,
+    unread: Vec<Unread>,
     /// Signatures that are verified at the end.
     later: Vec<Later>,
     counts: Counts,
@@ -72,8 +76,10 @@ enum Message {
     Here(Vec<u8>),
     /// In the intent's entry.
     InTheLog,
-    /// Nowhere: the log has a digest alone.
-    Digest,
+    /// In a file, of which the log has the SHA-256 and the length.
+    InAList([u8; 32], u64),
+    /// Nowhere that is known: the log has these alone.
+    Nowhere([u8; 32], u64),
 }
 
 /// A signature whose key may become known, or whose intent is to be read again.
@@ -87,7 +93,7 @@ struct Later {
 
 impl<'scope> Sequence<'scope> {
     pub(super) fn new(basis: Basis, pool: Pool<'scope>) -> Self {
-        let Basis { ca_keys, signatures, origin, clock_tolerance } = basis;
+        let Basis { ca_keys, lists, signatures, origin, clock_tolerance } = basis;
         Self {
             signatures,
             clock_tolerance,
@@ -98,6 +104,8 @@ impl<'scope> Sequence<'scope> {
             claims: Claims::default(),
             barred: Barred::default(),
             recorded: Recorded::new(origin),
+            lists,
+            unread: Vec::new(),
             later: Vec::new(),
             counts: Counts::default(),
             findings: Findings::default(),
@@ -202,13 +210,17 @@ impl<'scope> Sequence<'scope> {
             let wrong = Wrong::Purpose { kind: asked.kind.clone(), purpose: ca_key.purpose.clone() };
             self.findings.add(index, wrong);
         }
-        let (message, claim) = match asked.tbs {
-            AskedTbs::Digest(..) => (Message::Digest, None),
-            AskedTbs::Whole(bytes) => {
-                let claim = kind.and_then(|kind| self.tbs(index, (key, ca_key), kind, &bytes));
-                (Message::Here(bytes), claim)
-            }
+        let list = match &asked.tbs {
+            AskedTbs::Whole(_) => None,
+            AskedTbs::Digest(sha256, len) => self.lists.get(sha256, *len),
         };
+        let message = match asked.tbs {
+            AskedTbs::Whole(bytes) => Message::Here(bytes),
+            AskedTbs::Digest(sha256, len) if list.is_some() => Message::InAList(sha256, len),
+            AskedTbs::Digest(sha256, len) => Message::Nowhere(sha256, len),
+        };
+        let bytes = if let Message::Here(bytes) = &message { Some(bytes) } else { list.as_ref() };
+        let claim = kind.zip(bytes).and_then(|(kind, bytes)| self.tbs(index, (key, ca_key), kind, bytes));
         self.wait(index, Open { time, key, scheme, message, claim });
     }
 
@@ -262,8 +274,12 @@ impl<'scope> Sequence<'scope> {
         if time != open.time.after(Duration::from_micros(latency_us)) {
             self.findings.add(index, Wrong::OutcomeTime { intent });
         }
+        let fate = Fate::of(&outcome);
+        if let (Message::Nowhere(sha256, len), Fate::Out) = (&open.message, fate) {
+            self.unread(Unread { intent, sha256: *sha256, len: *len });
+        }
         if let Some(claim) = open.claim {
-            self.claims.settled(intent, claim, Fate::of(&outcome));
+            self.claims.settled(intent, claim, fate);
         }
         if let Outcome::Signed(raw) = outcome {
             self.counts.signed += 1;
@@ -275,15 +291,37 @@ impl<'scope> Sequence<'scope> {
         let (Signatures::Verify, Some(scheme)) = (self.signatures, open.scheme) else { return };
         let later = Later { intent, outcome, key: open.key, scheme };
         match (open.message, self.keys.how(open.key, scheme)) {
-            (Message::Digest, _) => self.counts.digest_only += 1,
+            (Message::Nowhere(..), _) => {}
             (_, How::Unfit) => self.findings.add(intent, Wrong::Scheme { scheme: scheme.name().to_owned() }),
             (Message::Here(message), How::By(verifier)) => {
                 self.pool.verify(Job { intent, outcome, verifier, message, raw });
             }
             (_, How::KeyUnknown) if self.later.len() >= LATER => self.keys.unchecked(open.key, outcome),
-            (Message::InTheLog, How::By(_)) | (Message::Here(_) | Message::InTheLog, How::KeyUnknown) => {
+            (Message::InAList(sha256, len), How::By(verifier)) => {
+                let message = self.lists.get(&sha256, len).unwrap_or_default();
+                self.verify_list(&Job { intent, outcome, verifier, message, raw });
+            }
+            (Message::InTheLog, How::By(_))
+            | (Message::Here(_) | Message::InTheLog | Message::InAList(..), How::KeyUnknown) => {
                 self.later.push(later);
             }
+        }
+    }
+
+    /// A list may be of 16 MiB, so that none waits for its turn.
+    fn verify_list(&mut self, job: &Job) {
+        if job.is_right() {
+            self.counts.verified += 1;
+        } else {
+            self.findings.add(job.outcome, Wrong::Signature { intent: job.intent });
+        }
+    }
+
+    /// Nobody could read what is signed.
+    fn unread(&mut self, unread: Unread) {
+        self.counts.digest_only += 1;
+        if self.unread.len() < KEPT_UNREAD {
+            self.unread.push(unread);
         }
     }
 
@@ -294,14 +332,18 @@ impl<'scope> Sequence<'scope> {
         }
         let mut open: Vec<u64> = self.open.keys().copied().collect();
         open.sort_unstable();
-        for (intent, open) in self.open {
+        for (intent, open) in std::mem::take(&mut self.open) {
+            if let Message::Nowhere(sha256, len) = open.message {
+                self.unread(Unread { intent, sha256, len });
+            }
             if let Some(claim) = open.claim {
                 self.claims.settled(intent, claim, Fate::Out);
             }
         }
+        self.unread.sort_by_key(|unread| unread.intent);
         let done = self.pool.finish();
         let (mut counts, mut findings) = (self.counts, self.findings);
-        counts.verified = done.verified;
+        counts.verified += done.verified;
         findings.extend(done.findings);
         self.claims.finish(&mut again, &mut findings);
         findings.extend(again.findings);
@@ -313,6 +355,7 @@ impl<'scope> Sequence<'scope> {
             findings,
             open,
             unchecked: self.keys.into_unchecked(),
+            unread: self.unread,
             checkpoints,
             compared,
             stopped: again.stopped,
@@ -333,6 +376,9 @@ impl<'scope> Sequence<'scope> {
             Ok(Entry::SelfTest { challenge, .. }) => Some(challenge),
             Ok(Entry::Checkpoint { text, .. }) => Some(text.into_bytes()),
             Ok(Entry::Intent { asked: Asked { tbs: AskedTbs::Whole(bytes), .. }, .. }) => Some(bytes),
+            Ok(Entry::Intent { asked: Asked { tbs: AskedTbs::Digest(sha256, len), .. }, .. }) => {
+                self.lists.get(&sha256, len)
+            }
             _ => None,
         };
         let raw = match Entry::decode(&signed) {
@@ -340,7 +386,10 @@ impl<'scope> Sequence<'scope> {
             _ => None,
         };
         match message.zip(raw) {
-            Some((message, raw)) => self.pool.verify(Job { intent, outcome, verifier, message, raw }),
+            Some((message, raw)) => {
+                let job = Job { intent, outcome, verifier, message, raw };
+                if job.message.len() > MAX_WHOLE_TBS { self.verify_list(&job) } else { self.pool.verify(job) }
+            }
             // Read before, and another now: whoever changes the log while it is read changes this entry.
             None => self.findings.add(outcome, Wrong::Signature { intent }),
         }

@@ -22,6 +22,13 @@ pub(super) struct Job {
     pub(super) raw: Vec<u8>,
 }
 
+impl Job {
+    /// Whether the signature is the key's, over this message.
+    pub(super) fn is_right(&self) -> bool {
+        self.verifier.verify(&self.message, &self.raw).is_ok()
+    }
+}
+
 /// The threads.
 #[derive(Debug)]
 pub(super) struct Pool<'scope> {
@@ -83,7 +90,7 @@ fn work(queue: &Mutex<Receiver<Vec<Job>>>) -> Done {
         let jobs = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(jobs) = jobs else { return done };
         for job in jobs {
-            if job.verifier.verify(&job.message, &job.raw).is_ok() {
+            if job.is_right() {
                 done.verified += 1;
             } else {
                 done.findings.add(job.outcome, Wrong::Signature { intent: job.intent });

@@ -25,6 +25,7 @@ use crate::ledger::tiles::{Audience, Destination, Directory, export};
 use crate::ledger::{CallFailed, RawEntry, Reader, Served, Serves};
 use crate::policy::fixture::{key_id, list, name, pair, public_key, time};
 
+mod lists;
 mod served;
 
 /// The beginning of each test's log.
@@ -156,6 +157,7 @@ impl Log {
         let (signatures, clock_tolerance) = (Signatures::Verify, Duration::from_secs(5));
         Options {
             ca_keys,
+            lists: Lists::default(),
             signatures,
             origin: Some("test.example/log".to_owned()),
             clock_tolerance,

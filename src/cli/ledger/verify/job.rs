@@ -12,7 +12,7 @@ use crate::cli::ledger::{Log, keys, open_configured, read_note};
 use crate::config::Config;
 use crate::key::KeyCertificate;
 use crate::ledger::UnusableIndex;
-use crate::ledger::audit::{CaKeys, Compared, Known, Options, Signatures, Source};
+use crate::ledger::audit::{CaKeys, Compared, Known, Lists, Options, Signatures, Source};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::VerifierKey;
 use crate::ledger::tiles::Directory;
@@ -72,6 +72,7 @@ impl Verify {
         };
         let options = Options {
             ca_keys: self.ca_keys(config.as_ref())?,
+            lists: self.lists()?,
             signatures: if self.skip_signatures { Signatures::Skip } else { Signatures::Verify },
             origin,
             clock_tolerance: self.tolerance(config.as_ref()),
@@ -139,6 +140,14 @@ impl Verify {
             anyhow::bail!("export {} has no entries to compare with; export to it first", path.display());
         }
         Ok(Some(Compared { known: Known::Export(directory), entries }))
+    }
+
+    fn lists(&self) -> anyhow::Result<Lists> {
+        let mut lists = Lists::default();
+        for path in &self.lists {
+            lists.add(path)?;
+        }
+        Ok(lists)
     }
 
     fn ca_keys(&self, config: Option<&Config>) -> anyhow::Result<CaKeys> {

@@ -9,7 +9,7 @@ use crate::causes::in_one_line;
 use crate::cli::ledger::hex;
 use crate::cli::ledger::table;
 use crate::cli::ledger::verify::{BesideLedger, Verified};
-use crate::ledger::audit::{Signatures, Stopped};
+use crate::ledger::audit::{Report, Signatures, Stopped, Unread};
 
 /// How many open intents are listed for people.
 const LISTED: usize = 20;
@@ -88,13 +88,7 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
         Signatures::Skip => writeln!(out, "signatures were not checked")?,
         Signatures::Verify => writeln!(out, "{} signatures verify", counts.verified)?,
     }
-    if counts.digest_only > 0 {
-        writeln!(
-            out,
-            "{} signatures are of lists too long for the ledger, and can be checked with the lists alone",
-            counts.digest_only
-        )?;
-    }
+    write_unread(out, report)?;
     for key in &report.unchecked {
         writeln!(
             out,
@@ -123,6 +117,23 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
     Ok(())
 }
 
+/// The lists that nobody could read.
+fn write_unread(out: &mut String, report: &Report) -> std::fmt::Result {
+    for Unread { intent, sha256, len } in report.unread.iter().take(LISTED) {
+        writeln!(
+            out,
+            "not checked: what entry {intent} permits, {len} bytes that are said to be a CRL, of which the ledger has the digest alone (sha256 \
+             {}); give the list with --list FILE",
+            hex(sha256)
+        )?;
+    }
+    let listed = u64::try_from(LISTED.min(report.unread.len())).unwrap_or(u64::MAX);
+    match report.counts.digest_only.saturating_sub(listed) {
+        0 => Ok(()),
+        more => writeln!(out, "not checked: and {more} more such lists"),
+    }
+}
+
 /// For programs: one object.
 pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> Value {
     let Verified { report, coverage, unsigned, index: _ } = verified;
@@ -136,6 +147,9 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
             "first": key.first,
         })
     });
+    let unread = report.unread.iter().map(|unread| {
+        json!({ "entry": unread.intent, "tbs_sha256": hex(&unread.sha256), "tbs_len": unread.len })
+    });
     let checkpoints = report.checkpoints.iter();
     let checkpoints =
         checkpoints.map(|checkpoint| json!({ "size": checkpoint.size, "holds": checkpoint.holds }));
@@ -144,7 +158,7 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
         "intents": counts.intents, "self_tests": counts.self_tests, "outcomes": counts.outcomes,
         "refusals": counts.refusals, "checkpoint_entries": counts.checkpoints, "revocations": counts.revocations,
         "others": counts.others, "signed": counts.signed,
-        "verified": counts.verified, "digest_only": counts.digest_only,
+        "verified": counts.verified, "digest_only": counts.digest_only, "unread": unread.collect::<Vec<_>>(),
         "signatures_skipped": signatures == Signatures::Skip,
         "wrong": report.findings.total(), "findings": findings.collect::<Vec<_>>(),
         "open": report.open, "unchecked": unchecked.collect::<Vec<_>>(),

@@ -126,6 +126,26 @@ impl KeyPurpose {
         }
     }
 
+    /// Whether a key of this purpose may sign all that one of `other` may. No two purposes of SSH include each other, nor one of SSH
+    /// and one of X.509: whoever trusts the one would take what was meant for the other.
+    #[must_use]
+    pub const fn includes(self, other: Self) -> bool {
+        match self {
+            Self::X509Ca => matches!(other, Self::X509Ca | Self::X509Crl | Self::Ocsp),
+            Self::SshUserCa => matches!(other, Self::SshUserCa),
+            Self::SshHostCa => matches!(other, Self::SshHostCa),
+            Self::X509Crl => matches!(other, Self::X509Crl),
+            Self::Ocsp => matches!(other, Self::Ocsp),
+            Self::Ledger => matches!(other, Self::Ledger),
+        }
+    }
+
+    /// The purpose of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.name() == name)
+    }
+
     /// Whether a certificate names the key to those who rely on it.
     #[must_use]
     pub const fn is_x509(self) -> bool {

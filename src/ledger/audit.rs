@@ -100,7 +100,8 @@ pub fn audit(
     options: Options,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, AuditError> {
-    let Options { ca_keys, lists, signatures, origin, clock_tolerance, checkpoints, compare, unusable } = options;
+    let Options { ca_keys, lists, signatures, origin, clock_tolerance, checkpoints, compare, unusable } =
+        options;
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
     let newest = checkpoints.iter().max_by_key(|checkpoint| checkpoint.size()).cloned();
     let mut tree = TreeCheck::new(checkpoints, compare);

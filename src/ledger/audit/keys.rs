@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::key::{PublicKey, Scheme};
-use crate::ledger::audit::Unchecked;
+use crate::key::{KeyPurpose, PublicKey, Scheme};
+use crate::ledger::audit::{Unchecked, Wrong};
 use crate::ledger::entry::{CaKey, sha256};
 use crate::verify::Verifier;
 
@@ -28,7 +28,10 @@ pub(super) struct KnownKeys {
 #[derive(Debug)]
 struct KnownKey {
     spki_sha256: [u8; 32],
+    /// The one that includes all that the key had before.
     purpose: String,
+    /// The first entry that says so.
+    purpose_since: u64,
     /// What it was called first.
     name: Vec<u8>,
     public_key: Option<PublicKey>,
@@ -60,13 +63,14 @@ impl KnownKeys {
         Self { given, places: HashMap::new(), keys: Vec::new() }
     }
 
-    /// The place of the key that an entry names, and calls `name`.
-    pub(super) fn place(&mut self, ca_key: &CaKey, name: &[u8]) -> usize {
+    /// The place of the key that entry `index` names, and calls `name`.
+    pub(super) fn place(&mut self, index: u64, ca_key: &CaKey, name: &[u8]) -> usize {
         let keys = &mut self.keys;
         *self.places.entry(ca_key.spki_sha256).or_insert_with(|| {
             keys.push(KnownKey {
                 spki_sha256: ca_key.spki_sha256,
                 purpose: ca_key.purpose.clone(),
+                purpose_since: index,
                 name: name.to_vec(),
                 public_key: self.given.0.get(&ca_key.spki_sha256).cloned(),
                 verifiers: Vec::new(),
@@ -75,6 +79,25 @@ impl KnownKeys {
             });
             keys.len() - 1
         })
+    }
+
+    /// What is wrong with the purpose that entry `index` says the key at `place` has. A CA may leave its lists or its answers to a key, and
+    /// take them back: what is signed then is what the CA may sign itself.
+    pub(super) fn other_purpose(&mut self, index: u64, place: usize, purpose: &str) -> Option<Wrong> {
+        let known = self.keys.get_mut(place).filter(|known| known.purpose != purpose)?;
+        let (had, has) = (KeyPurpose::named(&known.purpose), KeyPurpose::named(purpose));
+        match had.zip(has) {
+            Some((had, has)) if had.includes(has) => None,
+            Some((had, has)) if has.includes(had) => {
+                (known.purpose, known.purpose_since) = (purpose.to_owned(), index);
+                None
+            }
+            _ => Some(Wrong::OtherPurpose {
+                purpose: purpose.to_owned(),
+                had: known.purpose.clone(),
+                earlier: known.purpose_since,
+            }),
+        }
     }
 
     /// Takes a key that is known from now on, whoever says what it is.

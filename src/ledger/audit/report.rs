@@ -236,6 +236,18 @@ pub enum Wrong {
         /// The purpose.
         purpose: String,
     },
+    /// One key, and two purposes of which neither includes the other.
+    #[error(
+        "has as one of purpose {purpose} the key that entry {earlier} has for {had}: a key has one purpose, and was used beyond it"
+    )]
+    OtherPurpose {
+        /// The purpose.
+        purpose: String,
+        /// The one that it had.
+        had: String,
+        /// The first entry that says so.
+        earlier: u64,
+    },
     /// The SSH certificate names another key than the entry.
     #[error("has an SSH certificate by another CA key than the one that it says is to sign")]
     OtherCaKey,
@@ -303,7 +315,7 @@ impl Wrong {
             Self::OutcomeTime { .. } => "OUTCOME_TIME",
             Self::OutcomeOfNothing { .. } => "OUTCOME_OF_NOTHING",
             Self::NoTbs { .. } => "NO_TBS",
-            Self::Purpose { .. } => "PURPOSE",
+            Self::Purpose { .. } | Self::OtherPurpose { .. } => "PURPOSE",
             Self::OtherCaKey | Self::OtherRevokedKey | Self::OtherSuccessor => "OTHER_CA_KEY",
             Self::KeyRecord => "KEY_RECORD",
             Self::Scheme { .. } => "SCHEME",

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use countersign_tbs::ssh::CertificateType;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::key::{KeyPurpose, Scheme};
@@ -13,9 +14,9 @@ use crate::ledger::audit::again::Again;
 use crate::ledger::audit::barred::Barred;
 use crate::ledger::audit::keys::{How, KnownKeys};
 use crate::ledger::audit::recorded::Recorded;
+use crate::ledger::audit::report::KEPT as KEPT_UNREAD;
 use crate::ledger::audit::signatures::{Job, Pool};
 use crate::ledger::audit::unique::{Claim, Claims, Fate};
-use crate::ledger::audit::report::KEPT as KEPT_UNREAD;
 use crate::ledger::audit::{CaKeys, Counts, Findings, Lists, Report, Rooted, Signatures, Unread, Wrong};
 use crate::ledger::entry::{Asked, AskedTbs, CaKey, Entry, MAX_WHOLE_TBS, Outcome, UnixMillis, sha256};
 use crate::ledger::merkle::Hash;
@@ -148,15 +149,16 @@ impl<'scope> Sequence<'scope> {
             Entry::Revocation { time, key, ca_key, spki, what, reason, .. } => {
                 self.counts.revocations += 1;
                 self.time(index, time);
-                let place = self.keys.place(&ca_key, &key);
+                let place = self.key(index, &ca_key, &key);
                 self.barred.learn(index, (place, &ca_key), what, reason);
                 if sha256(&[&spki]) != ca_key.spki_sha256 {
                     self.findings.add(index, Wrong::OtherRevokedKey);
                 }
             }
-            Entry::Rotation { time, ca_key, spki, .. } => {
+            Entry::Rotation { time, key, ca_key, spki, .. } => {
                 self.counts.others += 1;
                 self.time(index, time);
+                self.key(index, &ca_key, &key);
                 if sha256(&[&spki]) != ca_key.spki_sha256 {
                     self.findings.add(index, Wrong::OtherSuccessor);
                 }
@@ -197,13 +199,22 @@ impl<'scope> Sequence<'scope> {
 
     /// A self-test or a checkpoint: what the signer has signed for itself.
     fn own(&mut self, index: u64, time: UnixMillis, (name, ca_key): (&str, &CaKey), message: Vec<u8>) {
-        let (key, scheme) = (self.keys.place(ca_key, name.as_bytes()), self.scheme(index, ca_key));
+        let (key, scheme) = (self.key(index, ca_key, name.as_bytes()), self.scheme(index, ca_key));
         self.wait(index, Open { time, key, scheme, message: Message::Here(message), claim: None });
     }
 
+    /// The place of the key that an entry names, whose purpose is that of the entries before.
+    fn key(&mut self, index: u64, ca_key: &CaKey, name: &[u8]) -> usize {
+        let place = self.keys.place(index, ca_key, name);
+        if let Some(wrong) = self.keys.other_purpose(index, place, &ca_key.purpose) {
+            self.findings.add(index, wrong);
+        }
+        place
+    }
+
     fn intent(&mut self, index: u64, time: UnixMillis, asked: Asked, ca_key: &CaKey) {
-        let (key, scheme) = (self.keys.place(ca_key, &asked.key), self.scheme(index, ca_key));
-        let purpose = KeyPurpose::ALL.into_iter().find(|purpose| purpose.name() == ca_key.purpose);
+        let (key, scheme) = (self.key(index, ca_key, &asked.key), self.scheme(index, ca_key));
+        let purpose = KeyPurpose::named(&ca_key.purpose);
         let kind = TbsKind::from_name(&asked.kind);
         let covers = purpose.zip(kind).is_some_and(|(purpose, kind)| purpose.kinds().contains(&kind));
         if !covers {
@@ -226,7 +237,7 @@ impl<'scope> Sequence<'scope> {
 
     /// What a TBS claims, if it is one.
     fn tbs(&mut self, index: u64, by: (usize, &CaKey), kind: TbsKind, bytes: &[u8]) -> Option<Claim> {
-        let (key, _) = by;
+        let (key, ca_key) = by;
         let tbs = match Tbs::parse(kind, bytes) {
             Ok(tbs) => tbs,
             Err(error) => {
@@ -235,8 +246,14 @@ impl<'scope> Sequence<'scope> {
                 return None;
             }
         };
-        if matches!(&tbs, Tbs::Ssh(certificate) if !self.keys.is(key, certificate.ca_key())) {
-            self.findings.add(index, Wrong::OtherCaKey);
+        if let Tbs::Ssh(certificate) = &tbs {
+            if !self.keys.is(key, certificate.ca_key()) {
+                self.findings.add(index, Wrong::OtherCaKey);
+            }
+            if !is_of_purpose(certificate.certificate_type(), &ca_key.purpose) {
+                let kind = format!("{} for a {}", kind.name(), certificate.certificate_type());
+                self.findings.add(index, Wrong::Purpose { kind, purpose: ca_key.purpose.clone() });
+            }
         }
         if let Some(revocation) = self.barred.by(by, &tbs) {
             self.findings.add(index, Wrong::Revoked { revocation });
@@ -393,5 +410,14 @@ impl<'scope> Sequence<'scope> {
             // Read before, and another now: whoever changes the log while it is read changes this entry.
             None => self.findings.add(outcome, Wrong::Signature { intent }),
         }
+    }
+}
+
+/// Whether a CA key of this purpose signs certificates of that type; what no key of SSH signs is a finding of its own.
+fn is_of_purpose(certificate: CertificateType, purpose: &str) -> bool {
+    match KeyPurpose::named(purpose) {
+        Some(KeyPurpose::SshUserCa) => certificate == CertificateType::User,
+        Some(KeyPurpose::SshHostCa) => certificate == CertificateType::Host,
+        Some(KeyPurpose::X509Ca | KeyPurpose::X509Crl | KeyPurpose::Ocsp | KeyPurpose::Ledger) | None => true,
     }
 }

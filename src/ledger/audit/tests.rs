@@ -23,9 +23,10 @@ use crate::ledger::leaf_hash;
 use crate::ledger::merkle::{Frontier, Hash, Tile, Tiles, Tree};
 use crate::ledger::tiles::{Audience, Destination, Directory, export};
 use crate::ledger::{CallFailed, RawEntry, Reader, Served, Serves};
-use crate::policy::fixture::{key_id, list, name, pair, public_key, time};
+use crate::policy::fixture::{key_id, list, name, pair, public_key, response, time};
 
 mod lists;
+mod purposes;
 mod served;
 
 /// The beginning of each test's log.
@@ -391,9 +392,9 @@ fn names_the_entry_that_is_wrong_and_says_why() {
         (
             |log| {
                 let tbs = AskedTbs::Whole(certificate("ssh-ca", 4, "alice"));
-                log.push(intent_of(110, "x509-ca", "ssh-certificate", "ssh-ca", tbs));
+                log.push(intent_of(110, "x509-ca", "ssh-certificate", "another-ca", tbs));
             },
-            &[(22, "PURPOSE")],
+            &[(22, "PURPOSE"), (22, "OTHER_CA_KEY")],
         ),
         (
             |log| {

@@ -147,9 +147,9 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
             "first": key.first,
         })
     });
-    let unread = report.unread.iter().map(|unread| {
-        json!({ "entry": unread.intent, "tbs_sha256": hex(&unread.sha256), "tbs_len": unread.len })
-    });
+    let unread = report.unread.iter().map(
+        |unread| json!({ "entry": unread.intent, "tbs_sha256": hex(&unread.sha256), "tbs_len": unread.len }),
+    );
     let checkpoints = report.checkpoints.iter();
     let checkpoints =
         checkpoints.map(|checkpoint| json!({ "size": checkpoint.size, "holds": checkpoint.holds }));

@@ -30,7 +30,7 @@ pub use keys::CaKeys;
 pub(crate) use lists::signed_in;
 pub use lists::{ListError, Lists};
 pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Unread, Wrong};
-pub use source::Source;
+pub use source::{Source, entries_of};
 pub use tree::{Compared, Known};
 
 use again::Again;

@@ -319,6 +319,12 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether what is stored is not as it was written, whoever asks for it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
     /// A stable word to branch on, as in a status's `reason`.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -367,7 +367,7 @@ impl Leaves<'_> {
             return Ok(None);
         }
         if self.chunk.len() == 0 {
-            self.chunk = self.reader.rows(&self.rest, CHUNK)?.into_iter();
+            self.chunk = self.rows()?.into_iter();
         }
         let Some(RawEntry { index, bytes }) = self.chunk.next() else { return Ok(None) };
         if index != self.rest.start {
@@ -375,5 +375,16 @@ impl Leaves<'_> {
         }
         self.rest.start += 1;
         Ok(Some((index, bytes)))
+    }
+
+    /// The next chunk. Of one that cannot be read nobody says which entry it is: those before it can be.
+    fn rows(&self) -> Result<Vec<RawEntry>, LedgerError> {
+        let mut page = CHUNK;
+        loop {
+            match self.reader.rows(&self.rest, page) {
+                Err(error) if error.is_damage() && page.entries > 1 => page.entries /= 2,
+                rows => return rows,
+            }
+        }
     }
 }

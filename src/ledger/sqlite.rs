@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
 
 use crate::ledger::account::Rows;
 use crate::ledger::clock::LastTime;
@@ -316,8 +316,27 @@ pub(super) fn unreadable(path: &Path, source: rusqlite::Error) -> LedgerError {
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => LedgerError::NotALedger { path },
-        Some(ErrorCode::DatabaseCorrupt) => LedgerError::Damaged { path, source: Arc::new(source) },
+        _ if is_damage(&source) => LedgerError::Damaged { path, source: Arc::new(source) },
         _ => LedgerError::Unreadable { path, source: Arc::new(source) },
+    }
+}
+
+/// Whether the file is not as SQLite or a signer wrote it. What is asked of it is right: that a table is not there, or that a column has a
+/// value of another type, is no fault of the question.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError, Utf8Error,
+    };
+    match error {
+        InvalidColumnType(..)
+        | FromSqlConversionFailure(..)
+        | IntegralValueOutOfRange(..)
+        | Utf8Error(..)
+        | SqlInputError { .. } => true,
+        error => error.sqlite_error().is_some_and(|error| {
+            matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::TooBig)
+                || matches!(error.extended_code, ffi::SQLITE_ERROR | ffi::SQLITE_IOERR_SHORT_READ)
+        }),
     }
 }
 

@@ -4,6 +4,7 @@
 //! that serves another entry the second time is found, as it cannot prove that one to be in the tree that was made of the first; a signer
 //! that does not answer is asked no further, and nothing is called wrong for it.
 
+use crate::causes::in_one_line;
 use crate::ledger::audit::source::{Broken, Source, SourceError};
 use crate::ledger::audit::{AuditError, Findings, Wrong};
 use crate::ledger::leaf_hash;
@@ -45,6 +46,9 @@ impl Again<'_> {
     pub(super) fn ended(&mut self, index: u64, error: SourceError) {
         let why = match error {
             SourceError::Broken(Broken { index, what }) => return self.findings.add(index, what),
+            SourceError::Ledger(error) if error.is_damage() => {
+                return self.findings.add(index, Wrong::Unreadable { why: in_one_line(&error) });
+            }
             SourceError::Ledger(error) => AuditError::from(error),
             SourceError::Tiles(error) => AuditError::from(error),
         };

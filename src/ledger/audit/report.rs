@@ -124,6 +124,12 @@ pub enum Wrong {
         /// The bundle.
         file: String,
     },
+    /// The store does not give it, for it is damaged.
+    #[error("cannot be read; what follows was not checked: {why}")]
+    Unreadable {
+        /// What the store says.
+        why: String,
+    },
     /// It is none.
     #[error("is none: {0}")]
     NotAnEntry(#[from] DecodeError),
@@ -303,6 +309,7 @@ impl Wrong {
         match self {
             Self::Missing => "MISSING",
             Self::Bundle { .. } => "BUNDLE",
+            Self::Unreadable { .. } => "UNREADABLE",
             Self::NotAnEntry(_) => "NOT_AN_ENTRY",
             Self::OtherHash { .. } | Self::Unproven { .. } => "OTHER_HASH",
             Self::OtherSubtree { .. } => "OTHER_SUBTREE",

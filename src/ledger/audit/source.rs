@@ -54,6 +54,17 @@ impl Source {
     }
 }
 
+/// How many entries of a ledger are to be read: all that there are or, where its end cannot be found, as many as come.
+///
+/// # Errors
+/// [`LedgerError`] if it cannot be read, and is not known to be damaged.
+pub fn entries_of(reader: &Reader) -> Result<u64, LedgerError> {
+    match reader.len() {
+        Err(error) if error.is_damage() => Ok(i64::MAX.cast_unsigned()),
+        len => len,
+    }
+}
+
 impl From<LedgerError> for SourceError {
     fn from(error: LedgerError) -> Self {
         match error {

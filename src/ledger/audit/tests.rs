@@ -25,6 +25,7 @@ use crate::ledger::tiles::{Audience, Destination, Directory, export};
 use crate::ledger::{CallFailed, RawEntry, Reader, Served, Serves};
 use crate::policy::fixture::{key_id, list, name, pair, public_key, response, time};
 
+mod damaged;
 mod lists;
 mod purposes;
 mod served;

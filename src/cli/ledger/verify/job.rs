@@ -12,7 +12,7 @@ use crate::cli::ledger::{Log, keys, open_configured, read_note};
 use crate::config::Config;
 use crate::key::KeyCertificate;
 use crate::ledger::UnusableIndex;
-use crate::ledger::audit::{CaKeys, Compared, Known, Lists, Options, Signatures, Source};
+use crate::ledger::audit::{CaKeys, Compared, Known, Lists, Options, Signatures, Source, entries_of};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::VerifierKey;
 use crate::ledger::tiles::Directory;
@@ -64,7 +64,7 @@ impl Verify {
         let Index { hashes, unusable, beside } = Index::beside(&source);
         compare.extend(hashes);
         let len = match &source {
-            Source::Log(reader) => reader.len()?,
+            Source::Log(reader) => entries_of(reader)?,
             // What the signer says that it has beyond counts for nothing; that it has less is found.
             Source::Served(log) if newest.is_some() => vouched(&checkpoints.read, &compare).min(log.size),
             Source::Served(log) => log.size,

@@ -482,6 +482,14 @@ fn a_missing_entry_is_found_and_nothing_after_it_is_called_checked() {
 }
 
 #[test]
+fn rows_that_end_before_the_log_does_are_no_end() {
+    let log = Log::of(&good());
+    let log = Log { len: 23, ..log };
+    let report = log.audit(Log::options());
+    assert_eq!((words(&report), report.entries), (vec![(22, "MISSING")], 22));
+}
+
+#[test]
 fn entries_that_were_removed_from_the_end_are_missed() {
     let log = Log::of(&good());
     let to = log.exported();

@@ -41,6 +41,13 @@ fn a_list_that_the_log_has_the_digest_of_is_checked_with_the_list_alone() {
     // A signature may exist if there is no outcome, and exists for nobody if it failed.
     assert_eq!(audit(&digest, None, &[]), (vec![], 0, 1, 1));
     assert_eq!(audit(&digest, Some(Outcome::Failed("TOKEN_BUSY".to_owned())), &[]), (vec![], 0, 0, 0));
+    // A file that was changed meanwhile is not the list any more.
+    let mut lists = Lists::default();
+    lists.add(&directory.path().join("9.crl")).unwrap();
+    std::fs::copy(directory.path().join("8.crl"), directory.path().join("9.crl")).unwrap();
+    let changed = intent_of(90, "x509-ca", "x509-crl", "ca", digest);
+    let report = Log::of(&[changed, outcome(90, 0, right)]).audit(Options { lists, ..Log::options() });
+    assert_eq!((words(&report), report.counts.digest_only), (vec![], 1));
     let no_list = directory.path().join("none.crl");
     std::fs::write(&no_list, "-----BEGIN X509 CRL-----").unwrap();
     assert!(matches!(Lists::default().add(&no_list), Err(ListError::NoList { .. })));

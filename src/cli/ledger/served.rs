@@ -74,7 +74,7 @@ impl Signer {
             thread::sleep(pause);
             answer = self.runtime.block_on(call());
         }
-        answer.map_err(escaped)
+        answer.map_err(|error| escaped(&error))
     }
 }
 
@@ -105,9 +105,9 @@ impl Serves for Signer {
 }
 
 /// What the signer says, which is not believed, without what a terminal would obey.
-fn escaped(error: CallError) -> CallError {
+fn escaped(error: &CallError) -> CallError {
     let rule = error.rule.as_deref().map(text);
-    CallError { message: text(&error.message), reason: text(&error.reason), rule, ..error }
+    CallError { message: text(&error.message), reason: text(&error.reason), rule, ..error.clone() }
 }
 
 /// Whether the same call may have an answer in a moment.
@@ -128,7 +128,7 @@ mod tests {
         let said = || "\u{1b}[2J\u{9b}\nno".to_owned();
         let (code, rule) = (Code::Unknown, Some(said()));
         let error = CallError { code, message: said(), reason: said(), rule, entry: None, retry_after: None };
-        let shown = escaped(error).to_string();
+        let shown = escaped(&error).to_string();
         assert!(shown.contains("no") && !shown.contains(char::is_control), "{shown:?}");
     }
 }

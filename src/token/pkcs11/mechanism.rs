@@ -39,7 +39,7 @@ pub(super) fn sign_authenticated(
     session: &Session,
     key: &FoundKey,
     input: &Input,
-    log_in: impl Fn(&Session) -> Result<(), Trouble>,
+    mut log_in: impl FnMut(&Session) -> Result<(), Trouble>,
 ) -> Result<Vec<u8>, Trouble> {
     in_its_dialect(key, input, |mechanism| {
         session.sign_init(mechanism, key.private)?;
@@ -67,7 +67,7 @@ pub(super) struct Dialect {
 fn in_its_dialect(
     key: &FoundKey,
     input: &Input,
-    attempt: impl Fn(&Mechanism<'_>) -> Result<Vec<u8>, Trouble>,
+    mut attempt: impl FnMut(&Mechanism<'_>) -> Result<Vec<u8>, Trouble>,
 ) -> Result<Vec<u8>, Trouble> {
     let has_parameters = key.dialect.parameters.load(Ordering::Relaxed);
     match attempt(&mechanism(key.scheme, has_parameters)) {

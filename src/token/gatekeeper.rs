@@ -29,7 +29,7 @@ pub(super) struct Gatekeeper {
     /// Held from the question whether a PIN may be tried until its answer is noted.
     turn: Mutex<()>,
     /// When it was last taken.
-    taken: watch::Sender<Instant>,
+    since: watch::Sender<Instant>,
     /// How long one process waits for another's login.
     patience: Duration,
 }
@@ -45,8 +45,8 @@ enum Way {
 impl Gatekeeper {
     /// `deadline` is how long a token may take for one signature, and who waits for a login has most of its own still to do.
     pub(super) fn new(token: TokenName, latch: Latch, deadline: Duration) -> Self {
-        let taken = watch::Sender::new(Instant::now());
-        Self { token, latch, turn: Mutex::default(), taken, patience: deadline / 2 }
+        let since = watch::Sender::new(Instant::now());
+        Self { token, latch, turn: Mutex::default(), since, patience: deadline / 2 }
     }
 
     /// What is noted.
@@ -61,7 +61,7 @@ impl Gatekeeper {
             let turn = if in_service { self.turn_in_time().await } else { Some(self.turn.lock().await) };
             let served = match turn {
                 Some(_turn) => {
-                    self.taken.send_replace(Instant::now());
+                    self.since.send_replace(Instant::now());
                     self.one(&mut gate, &mut current).await
                 }
                 None => answer(&mut gate, &Leave::Busy).await,
@@ -76,7 +76,7 @@ impl Gatekeeper {
     /// The turn of who asks now. None once it has been another's for too long, whenever that began: all who wait are sent away together.
     async fn turn_in_time(&self) -> Option<MutexGuard<'_, ()>> {
         let asked = Instant::now();
-        let end = || asked.min(*self.taken.borrow()) + self.patience;
+        let end = || asked.min(*self.since.borrow()) + self.patience;
         let mut turn = pin!(self.turn.lock());
         loop {
             match timeout_at(end(), &mut turn).await {

@@ -90,6 +90,7 @@ pub enum Heals {
 /// What the token is like as long as the script says so.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "a script's lines, each of which is said or not")]
 pub struct Token {
     /// Every session may sign only after a login with `CKU_CONTEXT_SPECIFIC`, and private keys say so.
     pub always_authenticate: bool,

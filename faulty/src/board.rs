@@ -1,7 +1,7 @@
 //! The scoreboard: numbers that every process of a test shares, in a file that each of them maps.
 //!
 //! Out: how often each function was called, how often a session was used by two at once, how many PINs were wrong, and how
-//! often each entry of the script came true. Each is one atomic word, so that counting costs nothing and survives a crash.
+//! often the script came true. Each is one atomic word, so that counting costs nothing and survives a crash.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -17,10 +17,13 @@ use crate::{Call, Script};
 const VIOLATIONS: usize = 0;
 const WRONG_PINS: usize = 1;
 const LENGTH_QUERIES: usize = 2;
-const CALLS: usize = 3;
+const EXPIRED: usize = 3;
+const CAPPED: usize = 4;
+const CALLS: usize = 5;
 const HANGS: usize = CALLS + Call::ALL.len();
-const STRUCK: usize = HANGS + Call::ALL.len();
-const WORDS: usize = STRUCK + Script::MAX_ON;
+/// How many calls each entry of the script has seen.
+const SEEN: usize = HANGS + Call::ALL.len();
+const WORDS: usize = SEEN + Script::MAX_ON;
 
 /// The words of a board. Never unmapped: a module lives as long as its process, and a test has few boards.
 #[derive(Clone, Copy, Debug)]
@@ -94,17 +97,37 @@ impl Board {
         }
     }
 
+    pub(crate) fn count_expired(self) {
+        self.add(EXPIRED);
+    }
+
+    pub(crate) fn expired(self) -> u64 {
+        self.get(EXPIRED)
+    }
+
+    pub(crate) fn count_capped(self) {
+        self.add(CAPPED);
+    }
+
+    pub(crate) fn capped(self) -> u64 {
+        self.get(CAPPED)
+    }
+
     /// Whether entry `slot` of the script of this generation strikes at the call that asks, which is counted.
     pub(crate) fn strikes(self, generation: u32, slot: usize, on: &On) -> bool {
-        if on.after == 0 && on.times.is_none() {
-            return true;
-        }
-        let Some(word) = self.0.get(STRUCK + slot) else { return false };
+        let Some(word) = self.0.get(SEEN + slot) else { return false };
         let before = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| count(word, generation));
         // A call that still follows an older script than others do is none of the newer one's.
-        let Ok(before) = before else { return false };
+        let Ok(before) = before else { return on.after == 0 && on.times.is_none() };
         let past = if halves(before).0 == generation { halves(before).1 } else { 0 };
         past >= on.after && on.times.is_none_or(|times| past - on.after < times)
+    }
+
+    /// How often entry `slot` of the script of this generation has struck.
+    pub(crate) fn struck(self, generation: u32, slot: usize, on: &On) -> u32 {
+        let (owner, calls) = halves(self.get(SEEN + slot));
+        let calls = if owner == generation { calls.saturating_sub(on.after) } else { 0 };
+        on.times.map_or(calls, |times| calls.min(times))
     }
 
     fn add(self, word: usize) {
@@ -150,9 +173,17 @@ mod tests {
         let on = On::call(Call::Sign, Action::Hang).after(2).times(3);
         let struck: Vec<_> = (0..7).map(|_| board.strikes(1, 0, &on)).collect();
         assert_eq!(struck, [false, false, true, true, true, false, false]);
+        assert_eq!((board.struck(1, 0, &on), board.struck(2, 0, &on)), (3, 0));
         assert!(!board.strikes(2, 0, &on), "a new script counts anew");
         assert!(!board.strikes(1, 0, &on), "an old script counts no more");
         assert!(!board.strikes(2, 0, &on));
         assert!(board.strikes(2, 0, &on));
+        assert_eq!(board.struck(2, 0, &on), 1);
+        let always = On::call(Call::Sign, Action::Hang);
+        assert!(
+            board.strikes(3, 1, &always) && board.strikes(2, 1, &always),
+            "a call may follow an old script"
+        );
+        assert_eq!(board.struck(3, 1, &always), 1);
     }
 }

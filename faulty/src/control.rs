@@ -108,6 +108,28 @@ impl Control {
         self.board.violations()
     }
 
+    /// How often each entry of `script` has struck, if it was the last to be set.
+    ///
+    /// # Errors
+    /// If the script's file cannot be looked at.
+    pub fn struck(&self, script: &Script) -> io::Result<Vec<u32>> {
+        let generation = generation(&self.script)?;
+        let entries = script.on.iter().enumerate();
+        Ok(entries.map(|(slot, on)| self.board.struck(generation, slot, on)).collect())
+    }
+
+    /// How many sessions were found to have been idle for too long.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.board.expired()
+    }
+
+    /// How many sessions were refused because there were as many as there may be.
+    #[must_use]
+    pub fn capped(&self) -> u64 {
+        self.board.capped()
+    }
+
     /// How many wrong PINs the token has seen since the last right one.
     #[must_use]
     pub fn wrong_pins(&self) -> u64 {

@@ -161,7 +161,9 @@ impl Engine {
         let found = session.and_then(|handle| self.sessions.get(handle));
         let busy = found.map(|session| Busy::new(session, self.board));
         if let Some(Busy { session, .. }) = &busy {
-            session.called(plan.script.token.expire_idle_millis.map(Duration::from_millis));
+            if session.called(plan.script.token.expire_idle_millis.map(Duration::from_millis)) {
+                self.board.count_expired();
+            }
             if let Some(code) = session.dead().or_else(|| lock(&self.illness).forbids(call)) {
                 return Err(code.value());
             }

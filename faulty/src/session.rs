@@ -93,13 +93,15 @@ impl Session {
         lock(&self.state).dead.get_or_insert(code);
     }
 
-    /// Notes a call, and kills the session if the one before was too long ago.
-    pub(crate) fn called(&self, expires: Option<Duration>) {
+    /// Notes a call, and kills the session if the one before was too long ago. Whether it died of that.
+    pub(crate) fn called(&self, expires: Option<Duration>) -> bool {
         let mut state = lock(&self.state);
-        if expires.is_some_and(|idle| state.called.elapsed() > idle) {
-            state.dead.get_or_insert(Code::CKR_SESSION_HANDLE_INVALID);
+        let is_late = state.dead.is_none() && expires.is_some_and(|idle| state.called.elapsed() > idle);
+        if is_late {
+            state.dead = Some(Code::CKR_SESSION_HANDLE_INVALID);
         }
         state.called = Instant::now();
+        is_late
     }
 
     pub(crate) fn signing(&self) -> Option<Signing> {

@@ -236,7 +236,7 @@ SOFTHSM2_CONF = "{}/softhsm2.conf"
 /// A running `countersign serve`, killed when dropped.
 pub struct Daemon {
     child: Child,
-    log: Log,
+    pub log: Log,
     pub address: SocketAddr,
 }
 

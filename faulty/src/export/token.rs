@@ -78,6 +78,7 @@ pub(super) unsafe extern "C" fn C_OpenSession(
         let _one_at_a_time = lock(&engine.opening);
         let most = entered.plan.script.token.max_sessions;
         if most.is_some_and(|most| engine.sessions.alive(slot) >= most.into()) {
+            engine.board.count_capped();
             return Err(CKR_SESSION_COUNT);
         }
         call!(engine.real, C_OpenSession(slot, flags, application, notify, session))?;

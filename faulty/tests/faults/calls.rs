@@ -114,14 +114,18 @@ alone! {
         let session = token.log_in();
         let key = private_key(&session, "a");
         let fail = Action::Fail(Code::new(0x8000_0042));
-        token.control.set(&Script::on(On::call(Call::Sign, fail).after(2).times(2))).unwrap();
+        let script = Script::on(On::call(Call::Sign, fail).after(2).times(2));
+        token.control.set(&script).unwrap();
         let failed: Vec<_> = (0..6).map(|_| sign(&session, key).is_err()).collect();
         assert_eq!(failed, [false, false, true, true, false, false]);
+        assert_eq!(token.control.struck(&script).unwrap(), [2]);
 
         let fail = Action::Fail(Code::CKR_DEVICE_ERROR);
-        token.control.set(&Script::on(On::call(Call::SignInit, fail))).unwrap();
+        let script = Script::on(On::call(Call::SignInit, fail)).and(On::call(Call::Login, fail));
+        token.control.set(&script).unwrap();
         assert_eq!(code(sign(&session, key)), RvError::DeviceError);
         assert_eq!(code(sign(&session, key)), RvError::DeviceError);
+        assert_eq!(token.control.struck(&script).unwrap(), [2, 0], "nobody logged in");
         token.control.clear().unwrap();
         sign(&session, key).unwrap();
         assert_eq!(token.control.violations(), 0, "a signature that failed has ended");

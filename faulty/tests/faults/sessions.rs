@@ -25,6 +25,7 @@ alone! {
         std::thread::sleep(IDLE * 2);
         assert_eq!(code(sign(&busy, key)), RvError::SessionHandleInvalid);
         assert_eq!(code(busy.get_session_info()), RvError::SessionHandleInvalid, "for good");
+        assert_eq!(token.control.expired(), 1, "it died once");
         let fresh = token.open().unwrap();
         sign(&fresh, key).expect("the login outlives the session");
 
@@ -46,6 +47,7 @@ alone! {
         drop(first);
         let _third = token.open().unwrap();
         assert_eq!(code(token.open()), RvError::SessionCount);
+        assert_eq!(token.control.capped(), 2);
         token.control.clear().unwrap();
         token.open().unwrap();
         assert!(!matches!(token.info().max_session_count(), Limit::Max(2)));

@@ -44,17 +44,17 @@ pub(super) struct BenchArgs {
     /// The certificate of an X.509 CA, PEM or DER
     #[arg(long, value_name = "FILE")]
     ca_certificate: Option<PathBuf>,
-    /// How many requests are in flight at once
+    /// How many requests are in flight at once; not with --rate
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     callers: u32,
-    /// How many connections they share
+    /// How many connections they share: no more than there are callers
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     connections: u32,
     /// How long to measure, after a tenth of that to warm up
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
     /// Requests per second from a fixed schedule (open loop) instead of one after the other; latency then counts from the schedule
-    #[arg(long, value_name = "PER_SECOND", conflicts_with = "stream")]
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "stream", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// One SignStream for each connection instead of a Sign for each request
     #[arg(long)]
@@ -72,6 +72,13 @@ pub(super) struct BenchArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl BenchArgs {
+    /// How many connections are of use: a caller has one request in flight.
+    fn connections(&self) -> u32 {
+        if self.rate.is_some() { self.connections } else { self.connections.min(self.callers) }
+    }
 }
 
 /// Gives this process what the token's module wants of its environment. Before there are threads.
@@ -96,7 +103,7 @@ pub(super) async fn run(
     token: Option<(token::Config, Latch, Scheme)>,
 ) -> anyhow::Result<()> {
     let mut clients = Vec::new();
-    for _ in 0..args.connections {
+    for _ in 0..args.connections() {
         clients.push(args.server.connect().await?);
     }
     let key = clients.first().context("no connection")?.get_key(&args.key).await?;
@@ -170,8 +177,12 @@ fn report(args: &BenchArgs, measured: &Measured) -> Value {
     json!({
         "key": args.key,
         "kind": kind.name(),
-        "callers": args.callers,
-        "connections": args.connections,
+        "shape": if args.rate.is_some() { "open" } else { "closed" },
+        "call": if args.stream { "SignStream" } else { "Sign" },
+        "callers": args.rate.is_none().then_some(args.callers),
+        "rate": args.rate,
+        "connections": args.connections(),
+        "duration_s": args.duration.as_secs_f64(),
         "signed": tally.signed(),
         "errors": tally.errors_by_reason,
         "per_second": per_second.round(),
@@ -200,9 +211,13 @@ fn print(args: &BenchArgs, report: &Value) {
             raw["ratio"], raw["per_second"], raw["sessions"], raw["runs"]
         );
     }
+    let asked = match args.rate {
+        Some(rate) => format!("asked for {rate}/s"),
+        None => format!("with {} callers", args.callers),
+    };
     println!(
-        "{} signed, {}/s with {} callers over {} connections",
-        report["signed"], report["per_second"], args.callers, args.connections
+        "{} signed, {}/s {asked} over {} connections",
+        report["signed"], report["per_second"], report["connections"]
     );
     println!(
         "latency in µs: p50 {} p90 {} p99 {} p99.9 {} max {}",

@@ -5,10 +5,12 @@ use std::process::Stdio;
 
 use countersign::key::Scheme;
 use countersign::ledger::Entry;
-use serde_json::Value;
+use countersign_faulty::{Action, Call, On, Script};
+use serde_json::{Value, json};
 
 use crate::ca;
-use crate::site::{FRONT_END, Site, USER_CA, text};
+use crate::faulty::Broken;
+use crate::site::{Daemon, FRONT_END, Site, USER_CA, text};
 
 /// The load of these tests: small, and over in a moment.
 const LOAD: [&str; 7] = ["--callers", "4", "--connections", "2", "--duration", "2s", "--json"];
@@ -16,10 +18,20 @@ const SSH: [&str; 4] = ["bench", "user-ca", "--principal", "alice"];
 
 fn bench(site: &Site, more: &[&str]) -> (Value, String) {
     let daemon = site.serve();
-    let output = site.client_command(&daemon, FRONT_END, &[&SSH, &LOAD[..], more].concat()).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    let measured = measure(site, &daemon, &[&LOAD[..], more].concat());
     daemon.stop();
+    measured
+}
+
+fn measure(site: &Site, daemon: &Daemon, args: &[&str]) -> (Value, String) {
+    let output = site.client_command(daemon, FRONT_END, &[&SSH, args].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
     (serde_json::from_slice(&output.stdout).unwrap(), text(&output.stderr))
+}
+
+/// How the load was made, as the report says.
+fn shape(report: &Value) -> [&Value; 6] {
+    ["shape", "call", "callers", "rate", "connections", "duration_s"].map(|field| &report[field])
 }
 
 #[test]
@@ -29,8 +41,9 @@ fn counts_what_the_ledger_has() {
     let signed = report["signed"].as_u64().unwrap();
     let intents = intents(&site);
     assert!(signed > 0 && intents >= signed, "{report}, {intents} intents");
-    assert_eq!((&report["errors"], &report["raw"]), (&serde_json::json!({}), &Value::Null));
+    assert_eq!((&report["errors"], &report["raw"]), (&json!({}), &Value::Null));
     assert!(progress.contains(" signed, 0 errors"), "progress while it runs: {progress}");
+    assert_eq!(json!(shape(&report)), json!(["closed", "Sign", 4, null, 2, 2.0]));
 }
 
 /// How many requests the ledger has.
@@ -45,18 +58,71 @@ fn counts_what_streams_have_signed() {
     let signed = report["signed"].as_u64().unwrap();
     // The ledger has those of the warm-up as well.
     assert!(signed > 0 && intents(&site) > signed, "{report}");
-    assert_eq!(report["errors"], serde_json::json!({}), "{report}");
+    assert_eq!(report["errors"], json!({}), "{report}");
     assert!(report["latency_us"]["p50"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(json!(shape(&report)), json!(["closed", "SignStream", 4, null, 2, 2.0]));
+}
+
+#[test]
+fn one_caller_has_one_request_in_flight_however_many_connections_there_may_be() {
+    const SLOW_MS: u64 = 100;
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    control.set(&Script::on(On::call(Call::Sign, Action::DelayMicros(SLOW_MS * 1000)))).unwrap();
+    for call in [&["--stream"][..], &[]] {
+        let args = [&["--callers", "1", "--connections", "4", "--duration", "1s", "--json"], call].concat();
+        let (report, _) = measure(&site, &daemon, &args);
+        let signed = report["signed"].as_u64().unwrap();
+        assert!(
+            (1..=1000 / SLOW_MS + 1).contains(&signed),
+            "{signed} were signed one after the other: {report}"
+        );
+        assert_eq!((&report["callers"], &report["connections"]), (&json!(1), &json!(1)));
+    }
 }
 
 #[test]
 fn asks_as_often_as_a_rate_says_and_no_oftener() {
     let site = Site::new(USER_CA);
     let (report, _) = bench(&site, &["--rate", "50"]);
-    assert_eq!(report["errors"], serde_json::json!({}));
+    assert_eq!(report["errors"], json!({}));
     // Two seconds of it, and a tenth of that before; less by what a busy machine takes to begin.
     let signed = report["signed"].as_u64().unwrap();
     assert!((75..=100).contains(&signed) && intents(&site) <= signed + 10, "{report}");
+    assert_eq!(json!(shape(&report)), json!(["open", "Sign", null, 50, 2, 2.0]));
+}
+
+/// At a rate, so that the token breaks when it is known what was signed: after the warm-up, and a fifth of the load.
+const RATE: [&str; 5] = ["--rate", "50", "--duration", "2s", "--json"];
+const BEFORE: u32 = 30;
+
+#[test]
+fn a_stall_is_in_the_latency_of_what_was_due_meanwhile() {
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    // Once in each of the four sessions.
+    let stall = On::call(Call::Sign, Action::DelayMicros(1_000_000)).after(BEFORE).times(4);
+    control.set(&Script::on(stall)).unwrap();
+    let (report, _) = measure(&site, &daemon, &RATE);
+    let (signed, p90) = (report["signed"].as_u64().unwrap(), report["latency_us"]["p90"].as_u64().unwrap());
+    assert_eq!(report["errors"], json!({}));
+    // Half of them were due in that second. A load that waits for its answers would have had four that waited.
+    assert!(signed >= 75 && p90 >= 500_000, "{report}");
+}
+
+#[test]
+fn progress_is_told_also_while_there_is_none() {
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang).after(BEFORE))).unwrap();
+    let mut command = site.client_command(&daemon, FRONT_END, &[&SSH, &RATE[..]].concat());
+    let mut load = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(load.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // The token's deadline is two seconds: until then there is not even an error.
+    let first = lines.find(|line| line.contains(" signed, ")).unwrap();
+    assert!(first.contains(" signed, 0 errors") && control.hangs(Call::Sign) > 0, "{first}");
+    control.clear().unwrap();
+    assert!(load.wait().unwrap().success(), "{:?}", lines.collect::<Vec<_>>());
 }
 
 #[test]
@@ -98,6 +164,27 @@ fn stops_at_the_first_refusal_for_want_of_budget() {
         daemon.stop();
         let refused = site.entries().iter().filter(|entry| matches!(entry, Entry::Refusal { .. })).count();
         assert!((1..50).contains(&refused), "{shape:?}: {refused} refusals");
+    }
+}
+
+#[test]
+fn gives_no_figures_of_a_caller_that_is_frozen() {
+    let site = Site::new(&USER_CA.replace("\"100000/h\"", "\"3/h\"\nfreeze_after = \"1/h\""));
+    let daemon = site.serve();
+    // The one refusal that ends this one freezes its caller.
+    let refused = site.client_command(&daemon, FRONT_END, &[&SSH, &LOAD[..]].concat()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    for shape in [&[][..], &["--stream"], &["--rate", "100"]] {
+        let args = [&SSH, &LOAD[..], shape].concat();
+        let output = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{shape:?}: {output:?}");
+        assert!(
+            said.contains("stopped after 0 signatures")
+                && said.contains("(FROZEN: ")
+                && said.contains("countersign policy thaw"),
+            "{shape:?}: {said}"
+        );
     }
 }
 
@@ -151,6 +238,6 @@ max_lifetime = "1h"
     let output = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["kind"], &report["errors"]), (&"x509-certificate".into(), &serde_json::json!({})));
+    assert_eq!((&report["kind"], &report["errors"]), (&"x509-certificate".into(), &json!({})));
     assert!(report["signed"].as_u64().unwrap() > 0, "{report}");
 }

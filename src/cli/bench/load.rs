@@ -1,8 +1,9 @@
 //! The load itself: closed loop, open loop, or streams.
 //!
 //! Closed: each caller asks again when it has its answer. Open: requests start on a schedule whether or not the signer
-//! keeps up, and latency counts from the schedule, so that a stall shows (no coordinated omission). Every request that was asked and
-//! not signed is an error in the count. The first refusal for want of budget ends the load: what follows would measure refusals.
+//! keeps up, and latency counts from the schedule, so that a stall shows (no coordinated omission). Streams are a closed loop with
+//! fewer calls. Every request that was asked and not signed is an error in the count. The first refusal for want of budget ends the
+//! load: what follows would measure refusals.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -58,23 +59,28 @@ pub(super) enum Spent {
 type Done = (Instant, Result<(), String>);
 
 impl Load {
-    /// Loads the signer for `duration`, telling `progress` about once a second.
+    /// Loads the signer for `duration`, telling `progress` once a second, also while there is none.
     pub(super) async fn run(&self, duration: Duration, progress: &mut dyn FnMut(&Tally)) -> Tally {
         let (done, mut results) = mpsc::channel(4096);
         let until = Instant::now() + duration;
         let mut tasks = self.spawn(until, &done);
         drop(done);
         let mut tally = Tally::new();
-        let mut told = Instant::now();
-        while let Some(result) = results.recv().await {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        seconds.reset();
+        loop {
+            let result = tokio::select! {
+                result = results.recv() => result,
+                _ = seconds.tick() => {
+                    progress(&tally);
+                    continue;
+                }
+            };
+            let Some(result) = result else { break };
             tally.count(result);
             if tally.spent.is_some() {
                 tasks.abort_all();
                 break;
-            }
-            if told.elapsed() >= Duration::from_secs(1) {
-                told = Instant::now();
-                progress(&tally);
             }
         }
         while tasks.join_next().await.is_some() {}
@@ -96,17 +102,21 @@ impl Load {
                 }
             }
             Shape::Open { rate } => {
-                tasks.spawn(open(
-                    self.clients.clone(),
-                    self.template.clone(),
-                    self.next.clone(),
-                    (rate, until),
-                    done.clone(),
-                ));
+                let (clients, template, next) =
+                    (self.clients.clone(), self.template.clone(), self.next.clone());
+                let mut turns = (0..clients.len()).cycle();
+                let ask = move || {
+                    let client = turns.next().and_then(|turn| clients.get(turn)).cloned();
+                    let request = template.request(next.fetch_add(1, Ordering::Relaxed));
+                    async move {
+                        let client = client.ok_or_else(|| "no connection".to_owned())?;
+                        client.sign(request).await.map(drop).map_err(word)
+                    }
+                };
+                tasks.spawn(open(ask, (rate, until), done.clone()));
             }
             Shape::Stream => {
-                let share = count(self.callers).div_ceil(self.clients.len());
-                for client in &self.clients {
+                for (client, share) in self.clients.iter().zip(shares(self.callers, self.clients.len())) {
                     tasks.spawn(stream(
                         client.clone(),
                         self.template.clone(),
@@ -141,28 +151,31 @@ async fn closed(
     }
 }
 
-async fn open(
-    clients: Vec<Client>,
-    template: Template,
-    next: Arc<AtomicU64>,
-    (rate, until): (u32, Instant),
-    done: mpsc::Sender<Done>,
-) {
+/// Asks `rate` times a second until `until`, whatever becomes of it. A request that was due counts from then, also if it was sent late.
+async fn open<A>(mut ask: impl FnMut() -> A, (rate, until): (u32, Instant), done: mpsc::Sender<Done>)
+where
+    A: Future<Output = Result<(), String>> + Send + 'static,
+{
     let start = Instant::now();
-    for (n, client) in (0_u64..).zip(clients.iter().cycle()) {
+    for n in 0_u64.. {
         let due = start + Duration::from_secs(1).mul_f64(float(n) / f64::from(rate));
         if due >= until {
             return;
         }
         tokio::time::sleep_until(due.into()).await;
-        let (client, request, done) =
-            (client.clone(), template.request(next.fetch_add(1, Ordering::Relaxed)), done.clone());
+        let (answer, done) = (ask(), done.clone());
         tokio::spawn(async move {
-            let result = client.sign(request).await.map(drop).map_err(word);
+            let result = answer.await;
             // Nobody counts any more: the run is over.
             let _ = done.send((due, result)).await;
         });
     }
+}
+
+/// How many of `callers` each of so many streams has in flight; of one that would have none there is no share.
+fn shares(callers: u32, streams: usize) -> impl Iterator<Item = usize> {
+    let (each, more) = (count(callers) / streams.max(1), count(callers) % streams.max(1));
+    (0..streams).map(move |stream| each + usize::from(stream < more)).filter(|share| *share > 0)
 }
 
 /// One stream with `share` requests in flight until `until`, then as many as are left.
@@ -294,4 +307,41 @@ fn count(callers: u32) -> usize {
 #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "there is no From<u64> for f64")]
 pub(super) fn float(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn as_many_are_in_flight_as_there_are_callers() {
+        for (callers, streams, expected) in
+            [(1, 4, vec![1]), (5, 4, vec![2, 1, 1, 1]), (64, 4, vec![16; 4]), (3, 1, vec![3])]
+        {
+            assert_eq!(shares(callers, streams).collect::<Vec<_>>(), expected, "{callers} over {streams}");
+        }
+    }
+
+    /// On one thread, which somebody holds for a while: what was due meanwhile is sent late, and answered at once.
+    #[tokio::test]
+    async fn a_request_that_is_sent_late_counts_from_the_schedule() {
+        const HELD: Duration = Duration::from_millis(400);
+        let (done, mut results) = mpsc::channel(4096);
+        let until = Instant::now() + Duration::from_millis(800);
+        let asking = tokio::spawn(open(|| async { Ok(()) }, (100, until), done));
+        let mut tally = Tally::new();
+        tally.count(results.recv().await.unwrap());
+        std::thread::sleep(HELD);
+        while let Some(result) = results.recv().await {
+            tally.count(result);
+        }
+        asking.await.unwrap();
+        assert!((70..=80).contains(&tally.signed()), "{} were asked", tally.signed());
+        let late = HELD / 2;
+        let count = tally.latency.count_between(u64::try_from(late.as_micros()).unwrap(), u64::MAX);
+        // Those of the first half of the time: one every ten milliseconds.
+        assert!(count >= 15, "{count} took longer than {late:?}");
+    }
 }

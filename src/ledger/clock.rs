@@ -48,6 +48,8 @@ pub(super) struct LogClock {
     path: PathBuf,
     newest: Newest,
     tolerance: Duration,
+    /// The earliest and the latest time of the records that were admitted to the round that is being gathered.
+    round: Option<(UnixMillis, UnixMillis)>,
     /// Records that were refused since the clock was last right.
     refused: u64,
 }
@@ -56,13 +58,14 @@ impl LogClock {
     /// For the log at `path`, whose newest entry is of the time `newest`.
     pub(super) fn new(path: PathBuf, newest: UnixMillis, tolerance: Duration) -> Self {
         let newest = Newest(Arc::new(AtomicU64::new(newest.0)));
-        Self { path, newest, tolerance, refused: 0 }
+        Self { path, newest, tolerance, round: None, refused: 0 }
     }
 
     /// # Errors
-    /// [`LedgerError::ClockBehind`] if `time` is before the newest entry by more than the tolerance.
+    /// [`LedgerError::ClockBehind`] if `time` is before the newest entry, or one that is about to be, by more than the tolerance.
     pub(super) fn check(&self, time: UnixMillis) -> Result<(), LedgerError> {
-        let behind = Duration::from_millis(self.newest().0.saturating_sub(time.0));
+        let newest = self.round.map_or(self.newest(), |(_, latest)| self.newest().max(latest));
+        let behind = Duration::from_millis(newest.0.saturating_sub(time.0));
         if behind <= self.tolerance {
             return Ok(());
         }
@@ -79,13 +82,31 @@ impl LogClock {
         self.newest.clone()
     }
 
-    /// As [`Self::check`], for a record of a running signer: one line in the log when the clock falls behind, and one when
+    /// Begins another round. What was admitted to the one before counts no more, unless it was [`Self::appended`].
+    pub(super) fn begin_round(&mut self) {
+        self.round = None;
+    }
+
+    /// Whether a record of `time` may be in one round with those that were admitted to it: a round is written in the order of its kinds,
+    /// so that any of them may come after any other. One that is much later, because the clock was set ahead or the queue stood still,
+    /// comes with the next.
+    pub(super) fn is_of_this_round(&self, time: UnixMillis) -> bool {
+        self.round.is_none_or(|(earliest, _)| {
+            Duration::from_millis(time.0.saturating_sub(earliest.0)) <= self.tolerance
+        })
+    }
+
+    /// As [`Self::check`], for a record of a running signer, which is of this round from now on: one line in the log when the clock falls behind, and one when
     /// it is right again.
     ///
     /// # Errors
     /// As [`Self::check`].
     pub(super) fn admit(&mut self, time: UnixMillis) -> Result<(), LedgerError> {
         let admitted = self.check(time);
+        if admitted.is_ok() {
+            let (earliest, latest) = self.round.unwrap_or((time, time));
+            self.round = Some((earliest.min(time), latest.max(time)));
+        }
         match &admitted {
             Ok(()) if self.refused > 0 => {
                 tracing::warn!(

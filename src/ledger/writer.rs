@@ -50,6 +50,7 @@ pub(super) fn start(store: impl Store, clock: LogClock, rulings: Rulings) -> Res
         clock,
         path: path.clone(),
         queue: jobs,
+        next_round: None,
         outcomes: Outcomes::default(),
         failures: 0,
         counted: UnixMillis(0),
@@ -74,6 +75,8 @@ struct Writer<S> {
     clock: LogClock,
     path: PathBuf,
     queue: mpsc::Receiver<Job>,
+    /// What came with the last round, and is much later than it.
+    next_round: Option<Job>,
     outcomes: Outcomes,
     /// Commits that failed since one succeeded.
     failures: u64,
@@ -164,9 +167,14 @@ impl<S: Store> Writer<S> {
         closers: &mut Vec<oneshot::Sender<()>>,
     ) -> (Round, Vec<oneshot::Sender<()>>) {
         let (mut round, mut settled) = (Round::default(), Vec::new());
+        self.clock.begin_round();
         // Who is ready to send more may do so first: on a busy machine one commit is for many.
         thread::yield_now();
         for job in iter::once(first).chain(self.queue.try_iter()).take(BATCH) {
+            if job.time().is_some_and(|time| !self.clock.is_of_this_round(time)) {
+                self.next_round = Some(job);
+                break;
+            }
             match job {
                 Job::Record(record) => round.records.extend(record.in_time(&mut self.clock)),
                 Job::Refusal(refusal) => round.refusals.extend(refusal.in_time(&mut self.clock)),
@@ -183,7 +191,10 @@ impl<S: Store> Writer<S> {
     }
 
     /// What comes next. Once the log is to be closed, what is there already, and no more.
-    fn next(&self, phase: Phase) -> Next {
+    fn next(&mut self, phase: Phase) -> Next {
+        if let Some(job) = self.next_round.take() {
+            return Next::Job(job);
+        }
         if phase == Phase::Closing {
             return self.queue.try_recv().map_or(Next::End, Next::Job);
         }

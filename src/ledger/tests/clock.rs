@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::fixture::{Fixture, block, intent};
 use crate::ledger::index::Limits;
 use crate::ledger::{Config, Entry, Ledger, LedgerError};
 
@@ -103,4 +103,70 @@ async fn a_log_from_the_future_is_not_opened_unless_that_is_tolerated() {
     once.close().await;
     // The newest entry has the right time again.
     drop(fixture.intent(&fixture.open()).await);
+}
+
+/// How far the log's time runs backwards, at most, but for outcomes.
+fn back(entries: &[Entry]) -> u64 {
+    let (mut newest, mut back) = (0_u64, 0);
+    for entry in entries.iter().filter(|entry| !matches!(entry, Entry::Outcome { .. })) {
+        back = back.max(newest.saturating_sub(entry.time().0));
+        newest = newest.max(entry.time().0);
+    }
+    back
+}
+
+/// Ahead and back while records wait for the writer, which then takes all of them at once.
+#[tokio::test]
+async fn a_clock_that_is_set_back_within_one_round_is_behind() {
+    static SHIFT: AtomicI64 = AtomicI64::new(0);
+    let fixture = Fixture::new();
+    let ledger = fixture.open_by(|| shifted(SHIFT.load(Ordering::Relaxed)));
+    let mut waiting = Vec::new();
+    let blocked = block(&fixture.config);
+    for shift in [0, 60_000, 0] {
+        SHIFT.store(shift, Ordering::Relaxed);
+        let (ledger, decision) = (ledger.clone(), fixture.decide(fixture.request("alice")));
+        waiting.push(tokio::spawn(async move { ledger.record(decision).await.map(drop) }));
+        // On one thread: it has sent its record by now.
+        tokio::task::yield_now().await;
+    }
+    drop(blocked);
+    let mut recorded = Vec::new();
+    for waiting in waiting {
+        recorded.push(waiting.await.unwrap().map_err(|error| error.word()));
+    }
+    assert_eq!(recorded, [Ok(()), Ok(()), Err("CLOCK_BEHIND")]);
+    ledger.close().await;
+    let entries = fixture.entries();
+    assert!(back(&entries) <= 5_000, "{entries:?}");
+}
+
+/// A round is written in the order of its kinds: a self-test that came after the intents stands before them.
+#[tokio::test]
+async fn what_is_much_later_is_not_written_before_what_came_first() {
+    static SHIFT: AtomicI64 = AtomicI64::new(0);
+    let fixture = Fixture::new();
+    let ledger = fixture.open_by(|| shifted(SHIFT.load(Ordering::Relaxed)));
+    let blocked = block(&fixture.config);
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let (ledger, decision) = (ledger.clone(), fixture.decide(fixture.request("alice")));
+        waiting.push(tokio::spawn(async move { ledger.record(decision).await.map(drop) }));
+        tokio::task::yield_now().await;
+    }
+    SHIFT.store(60_000, Ordering::Relaxed);
+    let (later, key) = (ledger.clone(), std::sync::Arc::clone(fixture.key()));
+    waiting.push(tokio::spawn(async move { later.record_self_test(&key).await.map(drop) }));
+    tokio::task::yield_now().await;
+    drop(blocked);
+    for waiting in waiting {
+        waiting.await.unwrap().unwrap();
+    }
+    ledger.close().await;
+    let entries = fixture.entries();
+    assert!(back(&entries) <= 5_000, "{entries:?}");
+    assert!(matches!(
+        entries.iter().rev().find(|entry| !matches!(entry, Entry::Outcome { .. })),
+        Some(Entry::SelfTest { .. })
+    ));
 }

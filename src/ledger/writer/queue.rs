@@ -218,6 +218,20 @@ impl Queue {
     }
 }
 
+impl Job {
+    /// The time of the record that it asks for, if it does.
+    pub(super) fn time(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Record(Waiting { time, .. })
+            | Self::Refusal(Waiting { time, .. })
+            | Self::Intent(Waiting { time, .. })
+            | Self::Thaw(Waiting { time, .. })
+            | Self::Ruling(Waiting { time, .. }) => Some(*time),
+            Self::CrlNumber(_) | Self::Outcome(_) | Self::Settle(_) | Self::Close(_) => None,
+        }
+    }
+}
+
 impl<W, T> Waiting<W, T> {
     /// Itself, unless the clock is behind; then who waits is told.
     pub(super) fn in_time(self, clock: &mut LogClock) -> Option<Self> {

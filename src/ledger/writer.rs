@@ -42,24 +42,8 @@ const COUNTING: Duration = Duration::from_secs(60);
 
 /// Starts the writer on `store`, whose log has these rulings, and gives the way to it.
 pub(super) fn start(store: impl Store, clock: LogClock, rulings: Rulings) -> Result<Queue, LedgerError> {
-    let path = store.path().to_owned();
-    let (sender, size) = watch::channel(store.index().entries());
-    let (queue, jobs) = Queue::new(store.index().key(), size);
-    let writer = Writer {
-        store,
-        clock,
-        path: path.clone(),
-        queue: jobs,
-        next_round: None,
-        outcomes: Outcomes::default(),
-        failures: 0,
-        counted: UnixMillis(0),
-        rulings,
-        size: sender,
-        doubt: None,
-        condemned: queue.condemned(),
-        runtime: Handle::try_current().ok(),
-    };
+    let (writer, queue) = Writer::new(store, clock, rulings);
+    let path = writer.path.clone();
     thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run()).map_err(
         |source: io::Error| LedgerError::Io {
             doing: "starting the writer of",
@@ -134,6 +118,28 @@ enum Turn {
 }
 
 impl<S: Store> Writer<S> {
+    /// One that does not run yet, and the way to it.
+    fn new(store: S, clock: LogClock, rulings: Rulings) -> (Self, Queue) {
+        let (sender, size) = watch::channel(store.index().entries());
+        let (queue, jobs) = Queue::new(store.index().key(), size);
+        let writer = Self {
+            path: store.path().to_owned(),
+            store,
+            clock,
+            queue: jobs,
+            next_round: None,
+            outcomes: Outcomes::default(),
+            failures: 0,
+            counted: UnixMillis(0),
+            rulings,
+            size: sender,
+            doubt: None,
+            condemned: queue.condemned(),
+            runtime: Handle::try_current().ok(),
+        };
+        (writer, queue)
+    }
+
     fn run(mut self) {
         let mut closers = Vec::new();
         loop {
@@ -213,9 +219,13 @@ impl<S: Store> Writer<S> {
     fn commit(&mut self, round: Round, turn: Turn) {
         let now = round.times().fold(self.clock.newest(), UnixMillis::max);
         let count = turn == Turn::Last || now >= self.counted.after(COUNTING);
+        let before = self.store.index().entries();
         match self.append(&round, count.then_some(now)) {
             Ok(written) => {
-                self.succeeded();
+                // On a full disk a transaction succeeds, too, that writes nothing. A refusal that is only counted is written.
+                if self.store.index().entries() > before || !round.refusals.is_empty() {
+                    self.succeeded();
+                }
                 self.outcomes = Outcomes::default();
                 round.times().for_each(|time| self.clock.appended(time));
                 round.ruled(&written).for_each(|ruling| self.rulings.learn(ruling));
@@ -328,3 +338,6 @@ impl<S: Store> Writer<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

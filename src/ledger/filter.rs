@@ -1,7 +1,8 @@
 //! What people look for in a log: entries that have all of some words, and a time.
 //!
 //! In: what somebody asks. Out: the words that the index has lists of, and whether an entry is meant: a list may have others,
-//! whose words have the same hash. Text is compared whole, byte for byte, but domains of alternative names, whose case does not count.
+//! whose words have the same hash. Text is compared whole, byte for byte, but names of X.509, which are compared as `entry::spelling` folds
+//! them, of certificates and of revocations alike.
 
 use std::fmt;
 
@@ -209,7 +210,10 @@ impl Filter {
         }
         self.serial.as_ref().is_none_or(|wanted| serial.is_some_and(|serial| serial.is_among(wanted)))
             && is(self.key_id.as_ref(), key_id)
-            && is(self.name.as_ref(), name)
+            && self
+                .name
+                .as_ref()
+                .is_none_or(|wanted| name.is_some_and(|name| is_same_name(ca_key, name, wanted)))
             && is(self.subject_key.as_ref(), subject_key.as_deref().map(str::as_bytes))
     }
 
@@ -221,6 +225,12 @@ impl Filter {
             && is(self.subject_key.as_ref(), Some(fingerprint.as_bytes()))
             && self.name.as_ref().is_none_or(has)
     }
+}
+
+/// Whether the name that a revocation has is `wanted`, as it is compared with those of the CA key's certificates.
+fn is_same_name(ca_key: &CaKey, name: &[u8], wanted: &str) -> bool {
+    let is_one = |name| ca_key.is_x509() && folded(name) == folded(wanted);
+    name == wanted.as_bytes() || str::from_utf8(name).is_ok_and(is_one)
 }
 
 /// Whether what is wanted, if anything is, is there.

@@ -178,21 +178,31 @@ impl TermKey {
                     self.term(Kind::Revocation, &[&[]]),
                     self.term(Kind::Revocation, &[&ca_key.spki_sha256]),
                 ];
-                terms.extend(self.revoked(what));
+                terms.extend(self.revoked(ca_key, what));
                 terms
             }
         }
     }
 
     /// What finds a revocation as it finds the certificates that are meant.
-    fn revoked(self, what: &Revoked) -> Option<Term> {
+    fn revoked(self, ca_key: &CaKey, what: &Revoked) -> Vec<Term> {
         match what {
-            Revoked::Serial(octets) => Some(self.term(Kind::Serial, &[octets])),
-            Revoked::KeyId(id) => Some(self.term(Kind::KeyId, &[id])),
-            Revoked::Name(name) => Some(self.term(Kind::Name, &[name])),
-            Revoked::SubjectKey(hash) => Some(self.term(Kind::SubjectKey, &[fingerprint(hash).as_bytes()])),
-            Revoked::Recorded(..) | Revoked::Entry(_) => None,
+            Revoked::Serial(octets) => vec![self.term(Kind::Serial, &[octets])],
+            Revoked::KeyId(id) => vec![self.term(Kind::KeyId, &[id])],
+            Revoked::Name(name) => match str::from_utf8(name) {
+                Ok(name) if ca_key.is_x509() => self.names(name).collect(),
+                _ => vec![self.term(Kind::Name, &[name])],
+            },
+            Revoked::SubjectKey(hash) => vec![self.term(Kind::SubjectKey, &[fingerprint(hash).as_bytes()])],
+            Revoked::Recorded(..) | Revoked::Entry(_) => Vec::new(),
         }
+    }
+
+    /// What finds a name of X.509: as it is written, and as it is compared.
+    fn names(self, name: &str) -> impl Iterator<Item = Term> {
+        let folded = folded(name);
+        let other = (folded != name).then(|| self.term(Kind::Name, &[folded.as_bytes()]));
+        std::iter::once(self.term(Kind::Name, &[name.as_bytes()])).chain(other)
     }
 
     /// All that finds an intent, whose TBS has been parsed.
@@ -234,9 +244,7 @@ impl TermKey {
             self.term(Kind::SubjectKey, &[fingerprint.as_bytes()]),
         ]);
         for name in names(certificate) {
-            let folded = folded(&name);
-            terms.push(self.term(Kind::Name, &[name.as_bytes()]));
-            terms.extend((folded != name).then(|| self.term(Kind::Name, &[folded.as_bytes()])));
+            terms.extend(self.names(&name));
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::ledger::meant::{Looking, Meant};
 use crate::policy::fixture::{Authority, DAY, NOW, key_id, name, pair, public_key, response, time};
 
 mod members;
+mod spelling;
 
 /// Every certificate that was ever revoked, expired or not.
 const EVER: Interval = Interval { this: 0, next: 0 };

@@ -23,6 +23,8 @@ use crate::ledger::{Debt, Entry, Intent, Ledger, LedgerError, Order, Place, Read
 use crate::sign::{Failure, Priority};
 use crate::verify::{Signature, VerifyError};
 
+mod check;
+
 /// How checkpoints are signed; part of the `[ledger]` section of the configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -111,30 +113,6 @@ impl Checkpoints {
             opened.ledger.checkpoint.send_replace(signed);
         }
         Ok(opened)
-    }
-
-    /// Whether [`Self::open`] would find what it compares with, as far as that can be told without the log's index.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn check(ledger: &super::Config, config: &Config, key: &Key) -> Result<(), LedgerError> {
-        let verifier = verifier_key(&ledger.origin, &key.public_key)
-            .map_err(|source| LedgerError::CheckpointKey { key: key.name.clone(), source })?;
-        let (path, file) = (&ledger.path, &config.file);
-        let failed = |source| LedgerError::Io {
-            doing: "reading checkpoint",
-            path: file.clone(),
-            source: Arc::new(source),
-        };
-        let Some(note) = file::read(file).map_err(failed)? else { return Ok(()) };
-        let (checkpoint, _) = Checkpoint::open(&note, &ledger.origin, &verifier)
-            .map_err(|source| LedgerError::Checkpoint { file: file.clone(), source })?;
-        let entries = ledger.reader()?.map_or(Ok(0), |reader| reader.len())?;
-        if entries >= checkpoint.size() {
-            return Ok(());
-        }
-        let (path, file, signed) = (path.clone(), file.clone(), checkpoint.size());
-        Err(LedgerError::OlderThanCheckpoint { path, entries, file, signed })
     }
 
     /// Whether the log continues what a witness has shown of it, if one has: putting a copy in its place does not make that undone.

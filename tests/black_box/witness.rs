@@ -318,8 +318,10 @@ async fn a_restored_log_ends_by_what_its_witness_shows() {
     let shown = std::fs::read(&evidence).unwrap();
     assert_eq!(Checkpoint::open(&shown, ORIGIN, &seen.key).unwrap().0.size(), seen.witnesses[0].size());
     seen.witnesses[0].fault(Fault::Status(500));
-    let refused = seen.site.run_refused(&["serve"], 2);
-    assert!(refused.contains("checkpoint-contradicted"), "{refused}");
+    for command in ["check", "serve"] {
+        let refused = seen.site.run_refused(&[command], 2);
+        assert!(refused.contains("checkpoint-contradicted"), "{command}: {refused}");
+    }
 }
 
 /// The way on that docs/ledger.md names, "A log that contradicts its checkpoint", where there is no newer copy.

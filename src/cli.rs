@@ -53,7 +53,8 @@ mod x509;
 
 /// Keeps CA keys in a token, reads every certificate before it signs it, and records all of it.
 ///
-/// Exit status: 0 done; 1 it failed while it ran; 2 wrong arguments, or a start-up or configuration fault: nothing was served or signed.
+/// Exit status: 0 done; 1 it failed while it ran; 2 wrong arguments, or a start-up or configuration fault: nothing was served or signed;
+/// 75 (of `serve`) the same, by a fault that may pass by itself.
 #[derive(Parser)]
 #[command(name = "countersign", version, max_term_width = 100)]
 struct Cli {
@@ -140,6 +141,11 @@ pub(crate) struct ConfigArgs {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub(crate) struct Faults(Vec<Fault>);
 
+/// The same, and all of it may pass by itself: exit status 75, `EX_TEMPFAIL` of sysexits.h, upon which a supervisor tries again.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct Passing(Faults);
+
 /// What kept a command from its answer, where the answer is an exit status: exit status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", causes(.0))]
@@ -149,6 +155,13 @@ pub(crate) struct NoAnswer(anyhow::Error);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);
+
+impl Faults {
+    /// The error of a daemon that did not start.
+    fn of_start(self) -> anyhow::Error {
+        if self.0.iter().all(|fault| fault.passes) { Passing(self).into() } else { self.into() }
+    }
+}
 
 impl Usage {
     /// A section that was named on the command line, and is not in the configuration.
@@ -292,6 +305,10 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(faults) = error.downcast_ref::<Faults>() {
         eprintln!("{faults}");
         return ExitCode::from(2);
+    }
+    if let Some(passing) = error.downcast_ref::<Passing>() {
+        eprintln!("{passing}");
+        return ExitCode::from(75);
     }
     eprintln!("countersign: {}", causes(error));
     if error.is::<NoAnswer>() || error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }

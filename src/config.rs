@@ -66,6 +66,8 @@ pub struct Fault {
     pub cause: String,
     /// What to do, if that is known.
     pub fix: Option<String>,
+    /// Whether it may pass without anybody who does something to this signer: a database is away, a disk is full.
+    pub passes: bool,
 }
 
 impl Fault {
@@ -77,7 +79,7 @@ impl Fault {
         let (cause, fix) =
             message.split_once("; ").map_or((message.as_str(), None), |(cause, fix)| (cause, Some(fix)));
         let (cause, fix) = (cause.to_owned(), fix.map(str::to_owned));
-        Self { file: None, line: None, at: at.into(), cause, fix }
+        Self { file: None, line: None, at: at.into(), cause, fix, passes: false }
     }
 
     /// An error and its causes, each of which says what is wrong, and after a semicolon what to do: all that is wrong comes before

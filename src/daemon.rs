@@ -18,7 +18,7 @@ use crate::ledger::checkpoints::Checkpoints;
 use crate::ledger::{Ledger, LedgerError};
 use crate::rotation::Rotations;
 use crate::server::{self, Listener};
-use crate::sign::Signer;
+use crate::sign::{Failure, Signer};
 use crate::token::probation::{Faults, Patience, Probation, Verdict};
 use crate::token::{Absent, Tokens};
 
@@ -263,6 +263,7 @@ async fn self_test(signer: &Signer) -> Vec<Fault> {
             if let Err(failure) = signer.self_test(key, &token).await {
                 let mut fault = Fault::caused(format!("key.{}", key.name), &failure);
                 fault.cause = format!("the self-test on token {token} failed: {}", fault.cause);
+                fault.passes = matches!(&failure, Failure::Ledger(error) if error.passes());
                 faults.push(fault);
             }
         }
@@ -377,5 +378,5 @@ fn keep<T>(result: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> 
 
 /// With its causes: what SQLite or the system said is what an operator needs.
 fn ledger_fault(error: &LedgerError) -> Fault {
-    Fault::caused("ledger.path", error)
+    Fault { passes: error.passes(), ..Fault::caused("ledger.path", error) }
 }

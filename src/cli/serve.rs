@@ -24,7 +24,8 @@ pub(super) struct ServeArgs {
 /// Starts the service and runs it until it is told to stop.
 ///
 /// # Errors
-/// [`Faults`] if it could not start, each with what to do; anything else broke while it ran.
+/// [`Faults`] if it could not start, each with what to do, or [`Passing`](super::Passing) if another try may; anything else broke while
+/// it ran.
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     if args.stop_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
@@ -48,7 +49,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             biased;
             // A start that is dropped kills the token processes that it has made: a module may hang in a call that never returns.
             () = &mut stopped => return Ok(()),
-            daemon = Daemon::start(config) => daemon.map_err(Faults)?,
+            daemon = Daemon::start(config) => daemon.map_err(|faults| Faults(faults).of_start())?,
         };
         if let Some(tls_files) = daemon.tls_files() {
             tokio::spawn(reload(hangup, tls_files));

@@ -12,6 +12,8 @@ use crate::ledger::note::NoteKeyError;
 use crate::ledger::postgres::DatabaseError;
 use crate::ledger::served::CallFailed;
 
+mod passes;
+
 /// Why the ledger could not be opened, written or read. Cloned to everybody whose record was in the same transaction.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -101,6 +101,7 @@ impl Store {
             return Err(LedgerError::OtherOrigin { path: path.clone(), stored, configured });
         }
         make_durable(&connection).map_err(|source| unreadable(path, source))?;
+        prove_writable(&mut connection).map_err(|source| unreadable(path, source))?;
         check_tail(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let opened_at = len(&connection).map_err(|source| unreadable(path, source))?;
@@ -222,6 +223,14 @@ fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result
         transaction.execute(meta, (origin, SCHEMA_VERSION.to_string()))?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
+    transaction.commit()
+}
+
+/// Writes a page and leaves nothing in it: on a disk that takes nothing the log is not opened, and no token is logged in to.
+fn prove_writable(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("INSERT INTO meta (name, value) VALUES ('written', '')", ())?;
+    transaction.execute("DELETE FROM meta WHERE name = 'written'", ())?;
     transaction.commit()
 }
 

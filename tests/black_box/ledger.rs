@@ -133,7 +133,7 @@ fn a_disk_that_is_read_only_keeps_the_signer_from_starting_until_it_is_not() {
     unshare.current_dir(site.dir()).env("COUNTERSIGN_CONFIG", site.path("countersign.toml"));
     let output = unshare.output().unwrap();
     let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(output.status.code(), Some(75), "{message}");
     assert!(message.contains("ledger.path") && message.contains("Read-only file system"), "{message}");
     site.serve().stop();
     let after = site.entries();

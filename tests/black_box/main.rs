@@ -51,6 +51,7 @@ mod key_import;
 mod ledger;
 mod limits;
 mod login;
+mod outage;
 mod pad;
 mod pins;
 mod pki;

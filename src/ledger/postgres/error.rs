@@ -1,9 +1,10 @@
 //! What can go wrong with a database, and what to do about it.
 
+use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
-use tokio_postgres::error::Severity;
+use tokio_postgres::error::{Severity, SqlState};
 
 use super::config::PasswordError;
 use crate::causes::in_one_line;
@@ -120,6 +121,30 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// Whether it may pass by itself: nobody need do something to this signer.
+    pub(in crate::ledger) fn passes(&self) -> bool {
+        match self {
+            Self::Connect(source) | Self::Failed { source, .. } => comes_back(source),
+            Self::Slow { .. }
+            | Self::RolledBack
+            | Self::NotReplicated
+            | Self::Held
+            | Self::Recently(_)
+            | Self::NoThread(_) => true,
+            Self::Unsafe { .. }
+            | Self::OldServer { .. }
+            | Self::NoSchema(_)
+            | Self::OlderSchema { .. }
+            | Self::NewerSchema { .. }
+            | Self::NoLog { .. }
+            | Self::OtherRole { .. }
+            | Self::NoSigner(_)
+            | Self::Password(_)
+            | Self::Roots(_)
+            | Self::Row { .. } => false,
+        }
+    }
+
     /// Whether a new session may do what this one did not: it is gone, or going.
     pub(super) fn is_of_session(&self) -> bool {
         let Self::Failed { source, .. } = self else { return false };
@@ -127,4 +152,16 @@ impl DatabaseError {
             .as_db_error()
             .is_none_or(|error| matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)))
     }
+}
+
+/// Whether a server is away, or is not as it will be: it starts, stops, is a stand-by, has too little of something. What it says of a
+/// name, a password or a right stays so, and so does a handshake of TLS that fails. The classes are those of PostgreSQL's appendix A.
+fn comes_back(error: &tokio_postgres::Error) -> bool {
+    let Some(code) = error.code() else {
+        let of_network = |error: &io::Error| error.kind() != io::ErrorKind::InvalidData;
+        // Without a source, the connection has ended.
+        return error.source().is_none_or(|source| source.downcast_ref().is_some_and(of_network));
+    };
+    *code == SqlState::READ_ONLY_SQL_TRANSACTION
+        || ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
 }

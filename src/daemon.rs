@@ -39,6 +39,9 @@ mod witnesses;
 /// How long the ledger is left alone between two tries.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
+/// How long nothing is recorded before the ledger is asked whether it would be.
+const LEDGER_IDLE: Duration = Duration::from_secs(2);
+
 /// A signer that has passed its start-up checks and holds its listening addresses.
 pub struct Daemon {
     signer: Signer,
@@ -189,6 +192,7 @@ impl Daemon {
         }
         let mut attest = Attest::start(self.checkpointer, self.witnesses, &stopping);
         wardens.spawn(self.keeper.run(Stop(stopping.clone())));
+        wardens.spawn(probe_ledger(ledger.clone(), Stop(stopping.clone())));
         wardens.spawn(retry_ledger(self.signer.clone(), Stop(stopping)));
         let served = self.listener.serve(self.signer, self.all_keys, stopped).await;
         stop.send_replace(true);
@@ -359,6 +363,19 @@ async fn retry_ledger(signer: Signer, mut stop: Stop) {
         if let Err(failure) = signer.self_test(&key, &token).await {
             tracing::debug!(%token, failure = in_one_line(&failure), "the self-test that tries the ledger failed");
         }
+    }
+}
+
+/// While nothing is recorded, asks the ledger now and then whether it would be.
+async fn probe_ledger(ledger: Ledger, mut stop: Stop) {
+    let size = ledger.watch_size();
+    let mut before = *size.borrow();
+    while stop.or(tokio::time::sleep(LEDGER_IDLE)).await.is_some() {
+        let now = *size.borrow();
+        if now == before && ledger.is_writable() && stop.or(ledger.probe()).await.is_none() {
+            return;
+        }
+        before = now;
     }
 }
 

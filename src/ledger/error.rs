@@ -382,6 +382,9 @@ pub enum StoreError {
         /// The log's name.
         origin: String,
     },
+    /// The log's disk cannot be written.
+    #[error("its files cannot be written: {0}")]
+    Disk(#[source] std::io::Error),
     /// What earlier entries claim cannot be looked up.
     #[error("its index cannot be read: {0}")]
     Index(#[from] std::io::Error),

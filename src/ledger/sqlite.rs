@@ -139,6 +139,12 @@ impl store::Store for Store {
         Ok(Batch { transaction, index, next, opened_at, rows })
     }
 
+    /// A transaction without entries touches no file: that a disk is read-only or gone, opening one for writing tells. Not the log itself,
+    /// whose locks SQLite would lose by it.
+    fn probe(&self) -> Stored<()> {
+        OpenOptions::new().write(true).open(lock_of(&self.path)).map(drop).map_err(StoreError::Disk)
+    }
+
     /// SQLite leaves no doubt: a commit that fails has left nothing.
     fn resolve(&mut self) -> Stored<Held> {
         Ok(Held::Nothing)
@@ -199,11 +205,16 @@ fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// Keeps every other process from writing this log, for as long as the file lives.
-fn lock(ledger: &Path) -> Result<File, LedgerError> {
+/// The file beside `ledger` that whoever writes it holds.
+fn lock_of(ledger: &Path) -> PathBuf {
     let mut path = ledger.as_os_str().to_owned();
     path.push(".lock");
-    let path = PathBuf::from(path);
+    path.into()
+}
+
+/// Keeps every other process from writing this log, for as long as the file lives.
+fn lock(ledger: &Path) -> Result<File, LedgerError> {
+    let path = lock_of(ledger);
     let file = open_private(&path).map_err(|source| io_error("opening lock file", &path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

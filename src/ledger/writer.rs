@@ -188,6 +188,7 @@ impl<S: Store> Writer<S> {
                 Job::Thaw(thaw) => round.thaws.extend(thaw.in_time(&mut self.clock)),
                 Job::Ruling(ruling) => round.rulings.extend(ruling.in_time(&mut self.clock)),
                 Job::CrlNumber(asked) => round.numbers.push(asked),
+                Job::Probe(probe) => round.probes.extend(probe.in_time(&mut self.clock)),
                 Job::Outcome(outcome) => self.outcomes.push(outcome),
                 Job::Settle(answer) => settled.push(answer),
                 Job::Close(answer) => closers.push(answer),
@@ -258,6 +259,9 @@ impl<S: Store> Writer<S> {
     /// Outcomes come first, so that an intent finds those of the earlier ones that it is judged by.
     fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> Stored<Written> {
         self.resolve()?;
+        if !round.probes.is_empty() {
+            self.store.probe()?;
+        }
         let mut batch = self.store.begin(&round.needs())?;
         for outcome in &self.outcomes.leaves {
             batch.append(outcome)?;

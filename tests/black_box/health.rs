@@ -29,7 +29,7 @@ async fn asked(client: &Client, key: Option<&str>) -> Health {
 }
 
 /// The next health that is told.
-async fn told(changes: &mut HealthChanges) -> Option<Health> {
+pub async fn told(changes: &mut HealthChanges) -> Option<Health> {
     tokio::time::timeout(PATIENCE, changes.next()).await.expect("a change").unwrap()
 }
 
@@ -208,7 +208,7 @@ fn on_a_full_disk_a_wrong_pin_costs_no_try_at_every_start() {
     drop(site.serve());
 }
 
-fn unix(site: &Site) -> String {
+pub fn unix(site: &Site) -> String {
     format!("unix:{}", site.path("signer.sock").display())
 }
 

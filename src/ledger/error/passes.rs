@@ -54,7 +54,7 @@ impl StoreError {
             Self::Log(source) => of_sqlite(source),
             Self::Database(source) => source.passes(),
             Self::InDoubt(_) => true,
-            Self::Index(source) => of_system(source),
+            Self::Disk(source) | Self::Index(source) => of_system(source),
             Self::IndexBehind { source, .. } => of_system(source),
             Self::Fenced { .. }
             | Self::Astray(_)

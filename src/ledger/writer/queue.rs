@@ -39,6 +39,8 @@ pub(super) enum Job {
     Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
     Ruling(Waiting<Box<RulingJob>, Option<Receipt>>),
     CrlNumber(Waiting<[u8; 32], Option<CrlNumber>>),
+    /// Told whether a record would be taken.
+    Probe(Waiting<(), ()>),
     Outcome(Leaf),
     /// Dropped after the next commit, which has all outcomes before it.
     Settle(oneshot::Sender<()>),
@@ -176,6 +178,11 @@ impl Queue {
         self.send(time, spki_sha256, Job::CrlNumber).await
     }
 
+    /// Whether a record of `time` would be taken, as far as that can be told without one.
+    pub(in crate::ledger) async fn probe(&self, time: UnixMillis) -> Result<(), LedgerError> {
+        self.send(time, (), Job::Probe).await
+    }
+
     /// Has the outcome of an intent appended, before any record that is asked for later.
     pub(in crate::ledger) fn outcome(&self, leaf: Leaf) -> Result<(), LedgerError> {
         self.jobs.send(Job::Outcome(leaf)).map_err(|_| LedgerError::Closed)
@@ -227,7 +234,7 @@ impl Job {
             | Self::Intent(Waiting { time, .. })
             | Self::Thaw(Waiting { time, .. })
             | Self::Ruling(Waiting { time, .. }) => Some(*time),
-            Self::CrlNumber(_) | Self::Outcome(_) | Self::Settle(_) | Self::Close(_) => None,
+            Self::CrlNumber(_) | Self::Probe(_) | Self::Outcome(_) | Self::Settle(_) | Self::Close(_) => None,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Round {
     pub(super) intents: Vec<Waiting<Box<IntentJob>, Claimed>>,
     /// Who asks for a key's newest CRL number.
     pub(super) numbers: Vec<Waiting<[u8; 32], Option<CrlNumber>>>,
+    /// Who asks whether a record would be taken.
+    pub(super) probes: Vec<Waiting<(), ()>>,
 }
 
 /// What became of it.
@@ -40,9 +42,9 @@ pub(super) struct Written {
 impl Round {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { records, refusals, thaws, rulings, intents, numbers } = self;
+        let Self { records, refusals, thaws, rulings, intents, numbers, probes } = self;
         let is_empty = records.is_empty() && refusals.is_empty() && thaws.is_empty();
-        is_empty && rulings.is_empty() && intents.is_empty() && numbers.is_empty()
+        is_empty && rulings.is_empty() && intents.is_empty() && numbers.is_empty() && probes.is_empty()
     }
 
     /// The time of each.
@@ -136,6 +138,9 @@ impl Round {
         }
         tell(self.intents, written.intents);
         tell(self.numbers, written.numbers);
+        for probe in self.probes {
+            probe.tell(Ok(()));
+        }
     }
 
     /// Tells each that nothing was written.
@@ -146,6 +151,7 @@ impl Round {
         fail(self.rulings, error);
         fail(self.intents, error);
         fail(self.numbers, error);
+        fail(self.probes, error);
     }
 }
 

@@ -34,6 +34,7 @@ mod ceremony;
 mod checkpoints;
 mod cli;
 mod crl_ocsp;
+mod database;
 mod doctor;
 mod documents;
 mod export;

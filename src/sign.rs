@@ -52,8 +52,8 @@ impl Signer {
             Permitted::Intent(intent) => intent,
             Permitted::Replay(replay) => return Ok(replay.verify()?),
         };
-        let signature = ask(self.tokens.holding(&intent), &intent).await;
-        self.ledger.settle(intent, signature)
+        let answer = ask(self.tokens.holding(&intent), &intent).await;
+        self.ledger.settle(intent, answer)
     }
 
     /// Has a key sign a challenge on one token, recorded like any other use of it.
@@ -62,17 +62,23 @@ impl Signer {
     /// [`Failure`], by the stage that said no.
     pub(crate) async fn self_test(&self, key: &Arc<Key>, token: &TokenName) -> Result<(), Failure> {
         let test = self.ledger.record_self_test(key).await?;
-        let signature = ask(self.tokens.only(token, test.intent()), test.intent()).await;
-        self.ledger.settle_self_test(test, signature)
+        let answer = ask(self.tokens.only(token, test.intent()), test.intent()).await;
+        self.ledger.settle_self_test(test, answer)
     }
 }
 
 /// Has a token sign what the intent says. One whose signature does not verify is doubted, and the next is asked.
-pub(crate) async fn ask(
-    tokens: Result<Asking<'_>, TokenError>,
-    intent: &Intent,
-) -> Result<Signature, Failure> {
-    let mut tokens = tokens?;
+pub(crate) async fn ask(tokens: Result<Asking<'_>, TokenError>, intent: &Intent) -> Answer {
+    match tokens {
+        Ok(mut tokens) => {
+            let result = signature(&mut tokens, intent).await;
+            Answer { result, token: tokens.given().cloned() }
+        }
+        Err(error) => Err(error.into()).into(),
+    }
+}
+
+async fn signature(tokens: &mut Asking<'_>, intent: &Intent) -> Result<Signature, Failure> {
     loop {
         let raw = tokens.sign().await?;
         match raw.verify(intent) {
@@ -80,6 +86,22 @@ pub(crate) async fn ask(
             Err(_) if tokens.doubt() => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// What came of asking the tokens.
+#[derive(Debug)]
+pub struct Answer {
+    /// A verified signature, or why there is none.
+    pub result: Result<Signature, Failure>,
+    /// The token that made it; of a failure, the last that was given the bytes, if one was.
+    pub token: Option<TokenName>,
+}
+
+/// Of no token.
+impl From<Result<Signature, Failure>> for Answer {
+    fn from(result: Result<Signature, Failure>) -> Self {
+        Self { result, token: None }
     }
 }
 

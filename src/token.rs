@@ -63,9 +63,9 @@ use pool::Request;
 pub use route::Asking;
 use route::Route;
 
-/// A token's name in the configuration; the same form as a [`KeyName`].
+/// A token's name in the configuration; the same form as a [`KeyName`]. Cheap to clone: each signature's entry names its token.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct TokenName(String);
+pub struct TokenName(Arc<str>);
 
 /// What a token answered: `r || s`, 64 bytes of Ed25519, or the RSA block. Not yet verified.
 #[derive(Debug)]
@@ -253,7 +253,7 @@ impl TokenName {
     /// [`InvalidName`] if `name` has another form than a key's name.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
-        if is_name(&name) { Ok(Self(name)) } else { Err(InvalidName) }
+        if is_name(&name) { Ok(Self(name.into())) } else { Err(InvalidName) }
     }
 
     /// The name as text.

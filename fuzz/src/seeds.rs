@@ -437,13 +437,20 @@ pub(crate) fn ledger_entry() -> Vec<Vec<u8>> {
     };
     let challenge = [b"countersign self-test; this is no certificate: ".as_slice(), &[9; 32]].concat();
     let outcomes = [
-        Outcome::Signed(vec![6; 64]),
-        Outcome::Failed("TOKEN_BUSY".to_owned()),
-        Outcome::Discarded,
-        Outcome::Abandoned,
+        (Outcome::Signed(vec![6; 64]), Some(b"soft".to_vec())),
+        (Outcome::Signed(vec![6; 64]), None),
+        (Outcome::Failed("TOKEN_BUSY".to_owned()), None),
+        (Outcome::Failed("TOKEN_FAILED".to_owned()), Some(b"soft".to_vec())),
+        (Outcome::Discarded, Some(b"soft".to_vec())),
+        (Outcome::Abandoned, None),
     ];
-    let outcomes =
-        outcomes.into_iter().map(|outcome| Entry::Outcome { time, intent: 1, outcome, latency_us: 250 });
+    let outcomes = outcomes.into_iter().map(|(outcome, token)| Entry::Outcome {
+        time,
+        intent: 1,
+        outcome,
+        latency_us: 250,
+        token,
+    });
     let others = [
         Entry::Intent { time, asked: whole, policy, rule, ca_key: ca_key() },
         refusal,

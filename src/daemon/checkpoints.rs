@@ -120,7 +120,7 @@ impl Checkpointer {
 
     async fn try_sign(&mut self) -> Result<(), Failure> {
         let intent = self.checkpoints.record().await?;
-        let signature = sign::ask(self.tokens.holding(intent.intent()), intent.intent()).await;
-        intent.settle(signature).await
+        let answer = sign::ask(self.tokens.holding(intent.intent()), intent.intent()).await;
+        intent.settle(answer).await
     }
 }

@@ -20,7 +20,7 @@ use crate::ledger::merkle::{Tree, TreeError, check_consistency};
 use crate::ledger::note::{NoteKeyError, SignerName, VerifierKey};
 use crate::ledger::witness::{self, Witness};
 use crate::ledger::{Debt, Entry, Intent, Ledger, LedgerError, Order, Place, Reader, ca_key, word};
-use crate::sign::{Failure, Priority};
+use crate::sign::{Answer, Failure, Priority};
 use crate::verify::{Signature, VerifyError};
 
 mod check;
@@ -294,18 +294,19 @@ impl CheckpointIntent<'_> {
     ///
     /// # Errors
     /// The failure that was given, or that the file cannot be written; either is recorded.
-    pub async fn settle(self, result: Result<Signature, Failure>) -> Result<(), Failure> {
-        let Self { checkpoints, intent, checkpoint } = self;
+    pub async fn settle(self, answer: impl Into<Answer>) -> Result<(), Failure> {
+        let (Self { checkpoints, intent, checkpoint }, Answer { result, token }) = (self, answer.into());
         let filed = match result {
             Ok(signature) => {
                 checkpoints.filed_anew(&checkpoint, &signature).await.map(|note| (note, signature))
             }
             Err(failure) => Err(failure),
         };
-        intent.debt.settle(match &filed {
+        let outcome = match &filed {
             Ok((_, signature)) => Outcome::Signed(signature.as_bytes().to_vec()),
             Err(failure) => Outcome::Failed(word(failure).to_owned()),
-        });
+        };
+        intent.debt.settle(outcome, token);
         let (note, _) = filed?;
         checkpoints.last = Some(checkpoint.clone());
         // Its own entry and outcome come after it.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::ledger::Receipt;
 use crate::ledger::entry::{Entry, Outcome, UnixMillis};
 use crate::ledger::writer::Queue;
+use crate::token::TokenName;
 
 /// Owed until settled; dropped unsettled, it is settled as abandoned.
 #[derive(Debug)]
@@ -29,12 +30,12 @@ impl Debt {
         self.receipt
     }
 
-    /// Queues the outcome.
-    pub(super) fn settle(mut self, outcome: Outcome) {
-        self.append(outcome);
+    /// Queues the outcome: what became of it, and at which token.
+    pub(super) fn settle(mut self, outcome: Outcome, token: Option<TokenName>) {
+        self.append(outcome, token);
     }
 
-    fn append(&mut self, outcome: Outcome) {
+    fn append(&mut self, outcome: Outcome, token: Option<TokenName>) {
         let Some(queue) = self.queue.take() else { return };
         let elapsed = self.since.elapsed();
         let entry = Entry::Outcome {
@@ -44,6 +45,7 @@ impl Debt {
             intent: self.receipt.index,
             outcome,
             latency_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            token: token.map(|token| token.as_str().as_bytes().to_vec()),
         };
         let queued = queue.leaf(&entry).and_then(|leaf| queue.outcome(leaf));
         if let Err(error) = queued {
@@ -54,6 +56,6 @@ impl Debt {
 
 impl Drop for Debt {
     fn drop(&mut self) {
-        self.append(Outcome::Abandoned);
+        self.append(Outcome::Abandoned, None);
     }
 }

@@ -108,6 +108,9 @@ pub enum Entry {
         /// Microseconds since the intent was durable.
         #[n(3)]
         latency_us: u64,
+        /// The name of the token that signed, or that was the last to be given the bytes; `None` if none was, or if nobody knows.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        token: Option<Vec<u8>>,
     },
     /// A key is about to sign a challenge that this signer made: at start-up, when a token comes back, and while the ledger is tried.
     #[n(4)]

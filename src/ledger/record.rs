@@ -19,8 +19,7 @@ use crate::ledger::{
     Entry, Intent, Ledger, LedgerError, Order, Permitted, Receipt, Recorded, Refused, Replay, SelfTest,
 };
 use crate::policy::{Decision, Refusal};
-use crate::sign::{Failure, Priority, Request, Signed};
-use crate::verify::Signature;
+use crate::sign::{Answer, Failure, Priority, Request, Signed};
 
 impl Ledger {
     /// Records a decision and returns once it is durable.
@@ -113,13 +112,15 @@ impl Ledger {
     ///
     /// # Errors
     /// The failure that was given, or that the caller's deadline passed meanwhile; either is recorded.
-    pub fn settle(&self, intent: Intent, result: Result<Signature, Failure>) -> Result<Signed, Failure> {
+    pub fn settle(&self, intent: Intent, answer: impl Into<Answer>) -> Result<Signed, Failure> {
+        let Answer { result, token } = answer.into();
         let answer = result.and_then(|signature| Ok((intent.answer(&signature)?, signature)));
-        intent.debt.settle(match &answer {
+        let outcome = match &answer {
             Ok((_, signature)) => Outcome::Signed(signature.as_bytes().to_vec()),
             Err(Failure::TooLate) => Outcome::Discarded,
             Err(failure) => Outcome::Failed(word(failure).to_owned()),
-        });
+        };
+        intent.debt.settle(outcome, token);
         answer.map(|(signed, _)| signed)
     }
 
@@ -130,12 +131,14 @@ impl Ledger {
     pub fn settle_self_test(
         &self,
         SelfTest(intent): SelfTest,
-        result: Result<Signature, Failure>,
+        answer: impl Into<Answer>,
     ) -> Result<(), Failure> {
-        intent.debt.settle(match &result {
+        let Answer { result, token } = answer.into();
+        let outcome = match &result {
             Ok(signature) => Outcome::Signed(signature.as_bytes().to_vec()),
             Err(failure) => Outcome::Failed(word(failure).to_owned()),
-        });
+        };
+        intent.debt.settle(outcome, token);
         result.map(drop)
     }
 

@@ -286,7 +286,7 @@ impl<S: Store> Writer<S> {
             let key = self.store.index().key();
             let abandoned = owing.iter().map(|(intent, time)| {
                 let (time, intent, outcome) = (*time, *intent, Outcome::Abandoned);
-                Leaf::of(&Entry::Outcome { time, intent, outcome, latency_us: 0 }, key)
+                Leaf::of(&Entry::Outcome { time, intent, outcome, latency_us: 0, token: None }, key)
             });
             let abandoned: Vec<Leaf> = abandoned.collect::<Result<_, _>>()?;
             tracing::warn!(

@@ -114,6 +114,19 @@ impl TokenError {
         }
     }
 
+    /// Whether the token was given what is to be signed, or may have been.
+    pub(super) fn is_of_one_that_was_given(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Unavailable { .. } | Self::Failed { .. } => true,
+            Self::Busy { .. }
+            | Self::Expired { .. }
+            | Self::PinRefused { .. }
+            | Self::KeyChanged { .. }
+            | Self::TooLong { .. }
+            | Self::NotInService { .. } => false,
+        }
+    }
+
     /// A stable word for programs and ledger entries: `TOKEN_BUSY`.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -60,7 +60,7 @@ impl Route {
         let rounds = order.iter().map(|member| member.pool.tries()).max().unwrap_or_default();
         let round = |round| order.iter().copied().filter(move |member| round < member.pool.tries());
         let others = if rounds > 1 { (0..rounds).flat_map(round).collect() } else { order };
-        Asking { request, asked: None, others: others.into() }
+        Asking { request, asked: None, given: None, others: others.into() }
     }
 
     /// Begins to ask one token, and no other.
@@ -74,7 +74,7 @@ impl Route {
     ) -> Result<Asking<'a>, TokenError> {
         let member = self.members.iter().find(|member| member.pool.config.name == *token);
         let member = member.ok_or_else(|| TokenError::NotInService { key: request.key.clone() })?;
-        Ok(Asking { request, asked: None, others: [member].into() })
+        Ok(Asking { request, asked: None, given: None, others: [member].into() })
     }
 
     /// The tokens, as they were configured.
@@ -105,6 +105,8 @@ pub struct Asking<'a> {
     request: Request<'a>,
     /// Who was asked last.
     asked: Option<&'a Member>,
+    /// Who was the last that may have signed.
+    given: Option<&'a Member>,
     others: VecDeque<&'a Member>,
 }
 
@@ -119,7 +121,11 @@ impl Asking<'_> {
                 return Err(TokenError::NotInService { key: self.request.key.clone() });
             };
             self.asked = Some(member);
-            let error = match member.pool.sign(member.index, &self.request).await {
+            let answer = member.pool.sign(member.index, &self.request).await;
+            if answer.as_ref().err().is_none_or(TokenError::is_of_one_that_was_given) {
+                self.given = Some(member);
+            }
+            let error = match answer {
                 Err(error) if goes_on(&error) => error,
                 answer => return answer,
             };
@@ -136,6 +142,12 @@ impl Asking<'_> {
                 tracing::warn!(%key, %from, %to, reason = %error, "the next token is asked");
             }
         }
+    }
+
+    /// The token that was the last to be given the message, so that it may have signed it; `None` if none was.
+    #[must_use]
+    pub fn given(&self) -> Option<&TokenName> {
+        self.given.map(|member| &member.pool.config.name)
     }
 
     /// Takes note that the last answer does not verify: its token's process is replaced, and it is asked after the others until it

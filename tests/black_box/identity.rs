@@ -232,7 +232,8 @@ fn a_clock_behind_the_newest_entry_keeps_the_signer_from_starting() {
     site.serve().stop();
     let entries = site.entries();
     let future = UnixMillis(UnixMillis::now().0 + 3_600_000);
-    let entry = Entry::Outcome { time: future, intent: 0, outcome: Outcome::Abandoned, latency_us: 0 };
+    let entry =
+        Entry::Outcome { time: future, intent: 0, outcome: Outcome::Abandoned, latency_us: 0, token: None };
     let ledger = rusqlite::Connection::open(site.path("ledger.sqlite")).unwrap();
     let values = (i64::try_from(entries.len()).unwrap(), entry.encode().unwrap());
     ledger.execute("INSERT INTO entry (idx, leaf) VALUES (?1, ?2)", values).unwrap();

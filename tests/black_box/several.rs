@@ -2,6 +2,7 @@
 //! again.
 
 use std::process::Command;
+use std::time::Duration;
 
 use countersign::ledger::Entry;
 use countersign::ledger::entry::Outcome;
@@ -10,9 +11,9 @@ use countersign_proto::client::Health;
 use countersign_tbs::ssh::SubjectKey;
 use rustix::process::{Signal, kill_process};
 
-use crate::faulty::faulty;
+use crate::faulty::{Broken, faulty};
 use crate::forge::Forgery;
-use crate::site::{FRONT_END, Site, USER_CA, now, request, text};
+use crate::site::{FRONT_END, PATIENCE, Site, USER_CA, now, request, text};
 
 /// A site whose `user-ca` is on the tokens `soft` and `spare`.
 fn site() -> Site {
@@ -57,6 +58,23 @@ fn self_tests(site: &Site) -> usize {
     site.entries().iter().filter(|entry| matches!(entry, Entry::SelfTest { .. })).count()
 }
 
+/// How many outcomes name this token.
+fn named(entries: &[Entry], name: &str) -> usize {
+    let of = |entry: &&Entry| matches!(entry, Entry::Outcome { token: Some(token), .. } if token == name.as_bytes());
+    entries.iter().filter(of).count()
+}
+
+/// What the outcome of the entry at `index` says: of what, and at which token.
+fn outcome(entries: &[Entry], index: u64) -> (Outcome, Option<String>) {
+    let of = |entry: &Entry| match entry {
+        Entry::Outcome { intent, outcome, token, .. } if *intent == index => {
+            Some((outcome.clone(), token.as_deref().map(text)))
+        }
+        _ => None,
+    };
+    entries.iter().find_map(of).expect("it has an outcome")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_token_is_not_missed_and_proves_itself_before_it_serves_again() {
     let site = site();
@@ -77,6 +95,10 @@ async fn a_lost_token_is_not_missed_and_proves_itself_before_it_serves_again() {
     assert_eq!(self_tests(&site), 4, "two proofs of the one that was lost");
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
+    let entries = site.entries();
+    let (soft, spare) = (named(&entries, "soft"), named(&entries, "spare"));
+    assert_eq!(soft + spare, 104, "each outcome says which token it is of");
+    assert!(soft > 20 && spare > 50, "{soft} and {spare}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,28 +116,68 @@ async fn a_token_that_lies_costs_no_caller_anything_and_proves_itself_before_it_
     let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
     let sign = async |serial| {
         let tbs = Forgery { serial, ..Forgery::user(ca_key.clone(), now()) };
-        client.sign(request("user-ca", tbs.encode())).await.expect("one of the two tells the truth");
+        let signed = client.sign(request("user-ca", tbs.encode())).await;
+        signed.expect("one of the two tells the truth").receipt.unwrap().entry_index
     };
+    let mut by = Vec::new();
     for (round, lie) in (0..).zip([Action::WrongSignature, Action::ShortSignature]) {
         control.set(&Script::on(On::call(Call::Sign, lie).times(1))).unwrap();
         let before = control.calls(Call::Sign);
-        let mut serial = 100 * round + 1;
+        let (mut serial, mut last) = (100 * round + 1, 0);
         while control.calls(Call::Sign) == before {
-            sign(serial).await;
+            last = sign(serial).await;
             serial += 1;
         }
+        by.push((last, "spare"));
         daemon.wait_for("THE TOKEN GAVE A SIGNATURE THAT DOES NOT VERIFY");
         assert_eq!(client.health(Some("user-ca")).await.unwrap(), Health::Serving, "the other one is well");
         daemon.wait_for("has proven itself");
         let calls = control.calls(Call::Sign);
         while control.calls(Call::Sign) == calls {
-            sign(serial).await;
+            last = sign(serial).await;
             serial += 1;
         }
+        by.push((last, "soft"));
     }
     assert_eq!(self_tests(&site), 6, "one on each token, and two proofs each time");
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     let failed = |entry: &Entry| matches!(entry, Entry::Outcome { outcome, .. } if !matches!(outcome, Outcome::Signed(_)));
-    assert!(!site.entries().iter().any(failed), "nobody was refused anything");
+    let entries = site.entries();
+    assert!(!entries.iter().any(failed), "nobody was refused anything");
+    for (index, token) in by {
+        assert_eq!(outcome(&entries, index).1.as_deref(), Some(token), "entry {index} was signed by it");
+    }
+    let shown = site.run_ok(&["ledger", "show", "--long"]);
+    assert!(shown.contains(" at token soft ") && shown.contains(" at token spare "), "{shown}");
+    let shown = site.run_ok(&["ledger", "show", "--json"]);
+    assert!(shown.contains(r#""token":"soft""#) && shown.contains(r#""token":"spare""#), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_names_the_token_that_was_given_the_bytes_and_none_if_none_was() {
+    let Broken { site, control } = Broken::new();
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&config.replace("writable = [\"script\"]", "writable = [\"script\"]\nsessions = 1"));
+    let daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await;
+    let openssh = client.get_key("user-ca").await.unwrap().openssh;
+    let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
+    let asked = |serial| {
+        let tbs = Forgery { serial, ..Forgery::user(ca_key.clone(), now()) };
+        request("user-ca", tbs.encode())
+    };
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang))).unwrap();
+    let (hung, first) = (client.clone(), asked(1));
+    let hung = tokio::spawn(async move { hung.sign(first).await });
+    assert!(control.wait_until(PATIENCE, |control| control.hangs(Call::Sign) == 1));
+    let hurried = client.with_deadline(Duration::from_millis(100));
+    hurried.sign(asked(2)).await.expect_err("the only session hangs");
+    hung.await.unwrap().expect_err("it did not answer");
+    daemon.stop();
+    let entries = site.entries();
+    let asked = (0..).zip(&entries).filter(|(_, entry)| matches!(entry, Entry::Intent { .. }));
+    let of: Vec<_> = asked.map(|(index, _)| outcome(&entries, index)).collect();
+    let failed = |word: &str, token: Option<&str>| (Outcome::Failed(word.into()), token.map(str::to_owned));
+    assert_eq!(of, [failed("TOKEN_TIMED_OUT", Some("soft")), failed("TOKEN_QUEUE_EXPIRED", None)]);
 }

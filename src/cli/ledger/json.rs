@@ -28,8 +28,9 @@ pub(super) fn line(index: u64, entry: &Entry) -> Value {
             asked_fields(asked),
             json!({ "kind": "refusal", "policy_sha256": hex(policy), "rule": rule, "reason": reason, "message": message }),
         ]),
-        Entry::Outcome { intent, outcome, latency_us, .. } => merged([
+        Entry::Outcome { intent, outcome, latency_us, token, .. } => merged([
             outcome_fields(outcome),
+            token.as_ref().map_or_else(|| json!({}), |token| json!({ "token": utf8(token) })),
             json!({ "kind": "outcome", "intent": intent, "latency_us": latency_us }),
         ]),
         Entry::SelfTest { key, ca_key, challenge, .. } => merged([

@@ -32,8 +32,9 @@ fn of(entry: &Entry) -> (&'static str, String) {
         Entry::Refusal { time, asked, reason, .. } => {
             ("refusal", format!("{}, {}", text(reason), asked_for(asked, *time)))
         }
-        Entry::Outcome { intent, outcome, .. } => {
-            ("outcome", format!("{} (entry {intent})", ending(outcome)))
+        Entry::Outcome { intent, outcome, token, .. } => {
+            let at = token.as_ref().map(|token| format!(" at {}", word(token))).unwrap_or_default();
+            ("outcome", format!("{}{at} (entry {intent})", ending(outcome)))
         }
         Entry::SelfTest { key, .. } => ("self-test", word(key.as_bytes())),
         Entry::Refusals { caller, count, .. } => {

@@ -25,8 +25,9 @@ pub(super) fn line(index: u64, entry: &Entry) -> String {
             let why = format!("{} by {}: {}", text(reason), text(rule), text(message));
             ("refusal", word(&asked.caller), word(&asked.key), format!("{why}; {}", tbs(asked)))
         }
-        Entry::Outcome { intent, outcome, latency_us, .. } => {
-            let what = format!("{} {latency_us} µs after entry {intent}", ending(outcome));
+        Entry::Outcome { intent, outcome, latency_us, token, .. } => {
+            let at = token.as_ref().map(|token| format!(" at token {}", word(token))).unwrap_or_default();
+            let what = format!("{}{at} {latency_us} µs after entry {intent}", ending(outcome));
             ("outcome", "-".to_owned(), "-".to_owned(), what)
         }
         Entry::SelfTest { key, ca_key, .. } => {

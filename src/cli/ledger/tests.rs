@@ -122,6 +122,7 @@ fn every_field_of_an_entry_is_escaped() {
         intent: 0,
         outcome: Outcome::Failed(evil.to_owned()),
         latency_us: 0,
+        token: Some(bytes()),
     };
     let time = UnixMillis(0);
     let refusals = Entry::Refusals { time, caller: bytes(), since: time, count: 1 };

@@ -121,7 +121,7 @@ impl<'scope> Sequence<'scope> {
             Err(error) => return self.findings.add(index, error.into()),
         };
         match entry {
-            Entry::Outcome { time, intent, outcome, latency_us } => {
+            Entry::Outcome { time, intent, outcome, latency_us, .. } => {
                 self.outcome(index, time, intent, outcome, latency_us);
             }
             Entry::Intent { time, asked, ca_key, .. } => {

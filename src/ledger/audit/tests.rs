@@ -78,7 +78,7 @@ fn crl(time: u64, number: u64, base: Option<u64>) -> Entry {
 }
 
 fn outcome(time: u64, intent: u64, outcome: Outcome) -> Entry {
-    Entry::Outcome { time: UnixMillis(T + time + 2), intent, outcome, latency_us: 2_999 }
+    Entry::Outcome { time: UnixMillis(T + time + 2), intent, outcome, latency_us: 2_999, token: None }
 }
 
 fn signature(ca: &str, message: &[u8]) -> Outcome {

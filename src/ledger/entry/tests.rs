@@ -76,9 +76,15 @@ fn entry() -> impl Strategy<Value = Entry> {
                 message
             }
         ),
-        (time(), any::<u64>(), outcome, any::<u64>()).prop_map(|(time, intent, outcome, latency_us)| {
-            Entry::Outcome { time, intent, outcome, latency_us }
-        }),
+        (time(), any::<u64>(), outcome, any::<u64>(), prop::option::of(bytes())).prop_map(
+            |(time, intent, outcome, latency_us, token)| Entry::Outcome {
+                time,
+                intent,
+                outcome,
+                latency_us,
+                token
+            }
+        ),
         (time(), ".*", ca_key(), "[a-z./]{1,50}", any::<(u64, [u8; 32])>()).prop_map(
             |(time, key, ca_key, origin, (size, root))| Entry::Checkpoint {
                 time,
@@ -224,30 +230,45 @@ proptest! {
 /// `docs/ledger.md` explains this entry byte by byte.
 #[test]
 fn an_outcome_has_the_documented_bytes() {
-    let entry = Entry::Outcome {
+    let at = |token: Option<&[u8]>| Entry::Outcome {
         time: UnixMillis(1_700_000_000_000),
         intent: 41,
         outcome: Outcome::Failed("TOKEN_BUSY".to_owned()),
         latency_us: 250,
+        token: token.map(<[u8]>::to_vec),
     };
-    let bytes = entry.encode().unwrap();
+    // As all were before outcomes named their token.
+    let bytes = at(None).encode().unwrap();
     assert_eq!(hex(&bytes), "018203a4001b0000018bcfe568000118290282016a544f4b454e5f425553590318fa");
     assert_eq!(hex(&leaf_hash(&bytes)), "e4262dd9e61de0198b560f88d00724d01dfcefe71232236601085351b69a8a6c");
+    assert_eq!(Entry::decode(&bytes), Ok(at(None)));
+    let bytes = at(Some(b"hsm-2")).encode().unwrap();
+    let named = "018203a5001b0000018bcfe568000118290282016a544f4b454e5f425553590318fa044568736d2d32";
+    assert_eq!(hex(&bytes), named);
+    assert_eq!(Entry::decode(&bytes), Ok(at(Some(b"hsm-2"))));
 }
 
 /// The entry above, in CBOR that says the same but is not deterministic.
 #[test]
 fn refuses_cbor_that_is_not_deterministic() {
-    let cases: [(&str, &[u8]); 6] = [
+    let cases: [(&str, &[u8]); 8] = [
         ("a long integer", b"\x01\x82\x18\x03\xa4\x00\x01\x01\x00\x02\x81\x02\x03\x00"),
         ("an indefinite map", b"\x01\x82\x03\xbf\x00\x01\x01\x00\x02\x81\x02\x03\x00\xff"),
         ("another order", b"\x01\x82\x03\xa4\x01\x00\x00\x01\x02\x81\x02\x03\x00"),
         ("a repeated field", b"\x01\x82\x03\xa5\x00\x01\x00\x01\x01\x00\x02\x81\x02\x03\x00"),
-        ("an unknown field", b"\x01\x82\x03\xa5\x00\x01\x01\x00\x02\x81\x02\x03\x00\x04\x00"),
+        ("an unknown field", b"\x01\x82\x03\xa5\x00\x01\x01\x00\x02\x81\x02\x03\x00\x05\x00"),
+        ("a token that is none", b"\x01\x82\x03\xa5\x00\x01\x01\x00\x02\x81\x02\x03\x00\x04\xf6"),
+        ("a long token", b"\x01\x82\x03\xa5\x00\x01\x01\x00\x02\x81\x02\x03\x00\x04\x58\x01a"),
         ("trailing bytes", b"\x01\x82\x03\xa4\x00\x01\x01\x00\x02\x81\x02\x03\x00\x00"),
     ];
     let good = b"\x01\x82\x03\xa4\x00\x01\x01\x00\x02\x81\x02\x03\x00";
-    let says = Entry::Outcome { time: UnixMillis(1), intent: 0, outcome: Outcome::Discarded, latency_us: 0 };
+    let says = Entry::Outcome {
+        time: UnixMillis(1),
+        intent: 0,
+        outcome: Outcome::Discarded,
+        latency_us: 0,
+        token: None,
+    };
     assert_eq!(Entry::decode(good), Ok(says));
     for (what, bytes) in cases {
         assert_eq!(Entry::decode(bytes), Err(DecodeError::NotDeterministic), "{what}");

@@ -175,7 +175,7 @@ async fn a_recorded_signature_that_does_not_verify_never_leaves() {
     ledger.close().await;
     // The signature of the other request in place of its own.
     let Entry::Outcome { time, outcome, latency_us, .. } = fixture.entries().remove(3) else { panic!() };
-    let leaf = Entry::Outcome { time, intent: 0, outcome, latency_us }.encode().unwrap();
+    let leaf = Entry::Outcome { time, intent: 0, outcome, latency_us, token: None }.encode().unwrap();
     let changed = fixture.sql("DROP TRIGGER entry_is_never_changed");
     changed.execute("UPDATE entry SET leaf = ?1 WHERE idx = 1", [leaf]).unwrap();
     fixture.remove_index();

@@ -204,7 +204,7 @@ fn outcomes_of_old_intents_do_not_hide_what_is_around_them() {
         for intent in 0..at % 4 {
             let outcome = Outcome::Abandoned;
             let time = UnixMillis(1_000_000);
-            let entry = Entry::Outcome { time, intent, outcome, latency_us: 7 };
+            let entry = Entry::Outcome { time, intent, outcome, latency_us: 7, token: None };
             batch.append(&Leaf::of(&entry, key).unwrap()).unwrap();
         }
     }

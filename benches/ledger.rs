@@ -6,7 +6,7 @@
 //! of 64 bytes where the key is on P-256, which are hashed and written as well; what that costs is in no figure here. Then what one
 //! caller waits for, beside what the disk alone takes for a commit, and what a verification takes that `ledger verify` is made of.
 //! `LEDGER_BENCH_ENTRIES=10000000` fills a log with so many entries first, and measures opening it, looking up and making its
-//! index anew as well. `LEDGER_BENCH_POSTGRES="host=… dbname=… user=…"` has it in an empty database instead of a file.
+//! index anew as well; opening and looking up also after the kernel was told to drop what it has of the files in memory, as after a boot. `LEDGER_BENCH_POSTGRES="host=… dbname=… user=…"` has it in an empty database instead of a file.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -31,7 +31,7 @@ use countersign::caller::{Caller, CallerName};
 use countersign::config::Config;
 use countersign::key::{Clock, Key, KeyName, KeyPurpose, Keys, PublicKey, Scheme, UnixTime};
 use countersign::ledger::entry::{RevocationReason, Revoked};
-use countersign::ledger::{Ledger, Permitted, Revocation};
+use countersign::ledger::{Archive, ArchiveError, Filter, Ledger, Permitted, Reader, Revocation, Search};
 use countersign::policy::{Decision, Policy};
 use countersign::sign::{Priority, Request, RequestId};
 use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
@@ -279,6 +279,51 @@ async fn revoke(site: &Site, ledger: &Ledger, count: u64) {
     );
 }
 
+/// Has the kernel drop what it has in memory of the files of the log and its index (`POSIX_FADV_DONTNEED`, after a sync): they are read
+/// from the disk again, or from what is behind it. A database's files are not ours to drop.
+fn forget(directory: &Path) {
+    for file in fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()) {
+        if file.is_dir() {
+            forget(&file);
+            continue;
+        }
+        let file = fs::File::open(file).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+}
+
+/// What `FindEntries` does, by the serial of a certificate that was signed once.
+fn find(archive: &Archive, serial: u64) -> Result<(), ArchiveError> {
+    let filter = Filter { serial: serial.to_string().parse().ok(), ..Filter::default() };
+    let (mut search, mut found) = (Search::new(archive, filter, None)?, 0);
+    while search.next().is_some() {
+        found += search.step(archive, 1000, 1000)?.len();
+    }
+    assert_eq!(found, 1, "{serial}");
+    Ok(())
+}
+
+/// How long searches by serial take: the first of a signer that was just started, those after it, and that of another process.
+async fn finds(site: &Site, ledger: &Ledger, signed: u64) {
+    let mut times = Vec::new();
+    for n in 0..1000 {
+        let began = Instant::now();
+        ledger.live().read(move |archive| find(archive, scattered(scattered(n) % signed))).await.unwrap();
+        times.push(began.elapsed());
+    }
+    let (first, worst) = (times[0], times[1..].iter().max().copied().unwrap());
+    let began = Instant::now();
+    let (archive, unusable) = Archive::open(Reader::open(&site.config.ledger).unwrap()).unwrap();
+    find(&archive, scattered(0)).unwrap();
+    println!(
+        "1000 searches by serial: {first:?} the first, {:?} (p50), {worst:?} at worst; {:?} offline, with the opening{}",
+        median(times),
+        began.elapsed(),
+        unusable.map(|why| format!(", WITHOUT THE INDEX: {why}")).unwrap_or_default()
+    );
+}
+
 /// The log as a signer finds it, and a serial that was signed long ago.
 async fn large(site: &Arc<Site>, entries: u64) {
     let ledger = Ledger::open(&site.config.ledger).unwrap();
@@ -295,8 +340,14 @@ async fn large(site: &Arc<Site>, entries: u64) {
     let began = Instant::now();
     let ledger = Ledger::open(&site.config.ledger).unwrap();
     println!("opened in {:?}; {} MiB resident", began.elapsed(), resident());
-    let mut worst = Duration::ZERO;
+    ledger.close().await;
     let signed = site.serial.load(Ordering::Relaxed);
+    forget(site.config.ledger.path.parent().unwrap());
+    let began = Instant::now();
+    let ledger = Ledger::open(&site.config.ledger).unwrap();
+    println!("opened in {:?} with nothing of it in memory", began.elapsed());
+    finds(site, &ledger, signed).await;
+    let mut worst = Duration::ZERO;
     let began = Instant::now();
     for n in 0..1000 {
         let again = site.decide_serial(scattered(scattered(n) % signed));

@@ -52,6 +52,12 @@ max_lifetime = "1h"
 budget = "1000/h"
 "#;
 
+/// How many bytes this thread has read of files until now, by the kernel's count.
+pub(crate) fn bytes_read() -> u64 {
+    let io = fs::read_to_string("/proc/thread-self/io").unwrap();
+    io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+}
+
 pub(crate) struct Fixture {
     directory: TempDir,
     pub(crate) config: Config,

@@ -1,8 +1,8 @@
 //! Looks, once after a start and beside everything else, whether what people find entries by is what was written.
 //!
 //! In: the runs that were opened from their files. Out: the mark that has the next start make the index anew, and a line in the
-//! log. A start does not wait for all of it: these runs are the longest of an index, and no claim is looked up in them. Whoever looks
-//! something up in a run that was not looked at yet, does it first: so does a start that looks for revocations and rotations.
+//! log. Neither a start nor anybody who looks something up waits for it: these runs are the longest of an index, and whoever reads
+//! some blocks of one makes sure of those.
 
 use std::io;
 use std::path::{Path, PathBuf};

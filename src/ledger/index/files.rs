@@ -260,7 +260,7 @@ impl Files {
             }
             if rows <= most {
                 let file = format!("{name}-{}", next.generation);
-                let contents = run::write(&self.path.join(&file), sources)?;
+                let contents = run::write(&self.path.join(&file), rows, sources)?;
                 *place = Some(Named { file, contents });
                 break;
             }

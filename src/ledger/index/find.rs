@@ -1,17 +1,18 @@
 //! What people look for, in a run and in memory: the entries that a term leads to, from newer to older.
 //!
 //! In: a hash, and the highest index that is wanted, which only sinks. Out: the newest entry that it leads to. A step to the next
-//! entry mostly reads nothing, and a leap across millions some twenty rows: several terms that must meet cost as much as the
-//! rarest of them. No fences are kept, as for claims: opening a run reads nothing. The first look into a run reads all of it, so that
-//! a damaged one is an error and no answer with holes.
+//! entry mostly reads nothing, and a leap across millions a page of marks and a block: several terms that must meet cost as much as
+//! the rarest of them. No fences are kept, as for claims: opening a run reads nothing. What is read of a run is compared with its marks,
+//! and those with the manifest, so that a damaged one is an error and no answer with holes, and nobody reads all of it.
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use crate::ledger::index::run::{self, BLOCK, Contents, ROW, posting};
+use base64ct::{Base64, Encoding as _};
+
+use crate::ledger::index::run::{self, Contents, Layout, Marks, ROW, damaged, posting};
 use crate::ledger::index::waiting::{Gathered, Posting};
 
 /// A run that is read without fences.
@@ -20,14 +21,14 @@ pub(super) struct FindRun {
     path: PathBuf,
     file: File,
     contents: Contents,
-    /// Whether it is what was written, or how it is damaged, once somebody has looked.
-    is_whole: Mutex<Option<Result<(), String>>>,
+    layout: Layout,
+    /// What leads to its pages of marks, once somebody has looked: 12 KiB at most.
+    top: OnceLock<Marks>,
 }
 
 /// Some rows of a run that were read.
 #[derive(Debug)]
 struct Block {
-    number: u64,
     rows: Vec<[u8; ROW]>,
 }
 
@@ -39,47 +40,43 @@ pub(super) struct Cursor {
     waiting: Vec<u64>,
     /// The runs that are left, those of the oldest entries first.
     runs: Vec<Arc<FindRun>>,
-    /// What was read last of the last of them.
+    /// What was read last of the last of them: marks, and one of the blocks that they are of.
+    page: Option<Marks>,
     block: Option<Block>,
     /// How often something was read.
     reads: u64,
 }
 
 impl FindRun {
-    /// Opens the run at `path`; whoever reads it [finds out](Self::check) whether it is what was written.
+    /// Opens the run at `path`; whoever looks into it finds out whether what it reads is what was written.
     pub(super) fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
         let (file, contents) = (run::check(path, contents.rows)?, contents.clone());
-        Ok(Self { path: path.to_owned(), file, contents, is_whole: Mutex::default() })
+        let layout = Layout::of(contents.rows);
+        Ok(Self { path: path.to_owned(), file, contents, layout, top: OnceLock::new() })
     }
 
-    /// Whether it is what was written: all of it is read the first time, for as long as `goes_on` says so.
+    /// Whether all of it is what was written: it is read for as long as `goes_on` says so.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] if it is damaged; others are not remembered.
+    /// [`io::ErrorKind::InvalidData`] if it is damaged.
     pub(super) fn check(&self, goes_on: impl Fn() -> bool) -> io::Result<()> {
-        let mut is_whole = self.is_whole.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_whole.is_none() {
-            *is_whole = match run::is_whole(&self.file, &self.path, &self.contents, goes_on) {
-                Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
-                found => Some(found.map_err(|damage| damage.to_string())),
-            };
-        }
-        match &*is_whole {
-            Some(Err(damage)) => Err(io::Error::new(io::ErrorKind::InvalidData, damage.clone())),
-            Some(Ok(())) | None => Ok(()),
-        }
+        run::is_whole(&self.file, &self.path, &self.contents, goes_on)
     }
 
-    fn block(&self, number: u64) -> io::Result<Block> {
-        let first = number * BLOCK;
-        let rows = run::read(&self.file, first..(first + BLOCK).min(self.contents.rows))?;
-        Ok(Block { number, rows })
+    /// What leads to its pages of marks.
+    fn top(&self, reads: &mut u64) -> io::Result<&Marks> {
+        if let Some(top) = self.top.get() {
+            return Ok(top);
+        }
+        let is = |sha256: &[u8; 32]| Base64::encode_string(sha256) == self.contents.top;
+        let top = self.vouched(reads, Marks::top(&self.file, self.layout, is))?;
+        Ok(self.top.get_or_init(|| top))
     }
 
-    /// The first posting of a block.
-    fn first(&self, block: u64) -> io::Result<Option<Posting>> {
-        let row = block * BLOCK;
-        Ok(run::read(&self.file, row..row + 1)?.first().map(posting))
+    /// What was read, if it is what was written.
+    fn vouched<T>(&self, reads: &mut u64, read: io::Result<Option<T>>) -> io::Result<T> {
+        *reads += 1;
+        read?.ok_or_else(|| damaged(&self.path, "has other bytes"))
     }
 }
 
@@ -108,7 +105,7 @@ impl Cursor {
             postings.filter(|posting| posting.hash == hash).map(|posting| posting.index).collect();
         waiting.sort_unstable();
         let runs = runs.iter().rev().map(Arc::clone).collect();
-        Self { hash, waiting, runs, block: None, reads: 0 }
+        Self { hash, waiting, runs, page: None, block: None, reads: 0 }
     }
 
     /// The newest entry up to `bound`, which is no higher than the last time.
@@ -126,7 +123,7 @@ impl Cursor {
             }
             // It has no lower ones either.
             self.runs.pop();
-            self.block = None;
+            (self.page, self.block) = (None, None);
         }
         Ok(None)
     }
@@ -136,49 +133,24 @@ impl Cursor {
         self.reads
     }
 
-    /// The last posting of `run` up to `bound`: in the block that was read last, in the one before it, or anywhere before.
+    /// The last posting of `run` up to `bound`: in the block that was read last, in another of its page, or anywhere before.
     fn last(&mut self, run: &FindRun, bound: Posting) -> io::Result<Option<Posting>> {
-        let blocks = match self.block.take() {
-            Some(block) if block.begins_within(bound) => return Ok(self.keep(block, bound)),
-            Some(Block { number: 0, .. }) => return Ok(None),
-            Some(Block { number, .. }) => {
-                self.reads += 1;
-                let before = run.block(number - 1)?;
-                if before.begins_within(bound) {
-                    return Ok(self.keep(before, bound));
-                }
-                0..number - 1
-            }
-            None => {
-                run.check(|| true)?;
-                0..run.contents.rows.div_ceil(BLOCK)
-            }
-        };
-        let Some(number) = self.search(run, blocks, bound)? else { return Ok(None) };
-        self.reads += 1;
-        let block = run.block(number)?;
-        Ok(self.keep(block, bound))
-    }
-
-    fn keep(&mut self, block: Block, bound: Posting) -> Option<Posting> {
-        let last = block.last(bound);
-        self.block = Some(block);
-        last
-    }
-
-    /// The last of `blocks` that begins with a posting up to `bound`.
-    fn search(&mut self, run: &FindRun, blocks: Range<u64>, bound: Posting) -> io::Result<Option<u64>> {
-        let (mut low, mut high) = (blocks.start, blocks.end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            self.reads += 1;
-            if run.first(middle)?.is_some_and(|first| first <= bound) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+        if let Some(block) = self.block.as_ref().filter(|block| block.begins_within(bound)) {
+            return Ok(block.last(bound));
         }
-        Ok(low.checked_sub(1).filter(|block| blocks.contains(block)))
+        let kept = self.page.take().filter(|page| page.begin_within(bound));
+        let page = if let Some(page) = kept {
+            page
+        } else {
+            let Some(of) = run.top(&mut self.reads)?.last(bound) else { return Ok(None) };
+            run.vouched(&mut self.reads, Marks::page(&run.file, run.layout, of))?
+        };
+        let of = page.last(bound);
+        self.page = Some(page);
+        let Some(of) = of else { return Ok(None) };
+        let rows = run.vouched(&mut self.reads, run::block(&run.file, run.layout, of))?;
+        let block = self.block.insert(Block { rows });
+        Ok(block.last(bound))
     }
 }
 

@@ -1,7 +1,8 @@
 //! A run: postings in order, in a file that is written once.
 //!
 //! In: postings in order. Out: the entries that a hash leads to, newest first, with one or two reads of a few KiB. A row has
-//! 16 bytes: the hash and the entry's index, big-endian. Promised: a run that is opened or merged is what was written.
+//! 16 bytes: the hash and the entry's index, big-endian; after the rows come [`marks`]. Promised: a run that is opened or merged, and a
+//! block that is looked into, is what was written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -9,6 +10,8 @@ use std::iter::Peekable;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+use base64ct::{Base64, Encoding as _};
 
 use crate::ledger::index::waiting::Posting;
 
@@ -18,17 +21,16 @@ pub(super) const ROW: usize = 16;
 /// How many rows are read at once, at least: 4 KiB.
 pub(super) const BLOCK: u64 = 256;
 
-/// The most blocks of a run, each with its first hash in memory: half a MiB for the longest run, and larger blocks from
-/// 16 million rows on.
-const BLOCKS: u64 = 65_536;
-
 /// How much is read or written at once when a run is made.
 const BUFFER: usize = 128 * 1024;
 
+mod marks;
 mod whole;
 
-pub(super) use whole::{Contents, Rows, check, is_whole};
+pub(super) use marks::{Layout, Marks, block};
+pub(super) use whole::{Contents, Rows, check, damaged, is_whole};
 
+use marks::Marker;
 use whole::Hashed;
 
 /// A run that is looked into.
@@ -38,7 +40,7 @@ pub(super) struct Run {
     rows: u64,
     /// How many rows there are from one fence to the next.
     block: u64,
-    /// The hash of the first row of each block.
+    /// The hash of the first row of each block: half a MiB at most.
     fences: Vec<u64>,
 }
 
@@ -46,7 +48,7 @@ impl Run {
     /// Opens the run at `path`, and reads all of it once.
     pub(super) fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
         let rows = contents.rows;
-        let (file, block) = (File::open(path)?, rows.div_ceil(BLOCKS).max(BLOCK));
+        let (file, block) = (File::open(path)?, Layout::of(rows).block());
         let mut fences = Vec::new();
         for (row, at) in Rows::open(path, contents)?.zip(0_u64..) {
             let hash = row?.hash;
@@ -83,35 +85,36 @@ impl Run {
     }
 
     fn read(&self, rows: Range<u64>) -> io::Result<Vec<[u8; ROW]>> {
-        read(&self.file, rows)
+        let count = usize::try_from(rows.end - rows.start).map_err(io::Error::other)?;
+        let mut buffer = vec![[0; ROW]; count];
+        self.file.read_exact_at(buffer.as_flattened_mut(), bytes(rows.start))?;
+        Ok(buffer)
     }
-}
-
-/// These rows of a run.
-pub(super) fn read(file: &File, rows: Range<u64>) -> io::Result<Vec<[u8; ROW]>> {
-    let count = usize::try_from(rows.end - rows.start).map_err(io::Error::other)?;
-    let mut buffer = vec![[0; ROW]; count];
-    file.read_exact_at(buffer.as_flattened_mut(), bytes(rows.start))?;
-    Ok(buffer)
 }
 
 /// Postings in order, from a run or from memory.
 pub(super) type Sorted<'a> = Box<dyn Iterator<Item = io::Result<Posting>> + 'a>;
 
-/// Writes one run of all that `sources` have, each in order, and returns once the disk has it; what is in it.
-pub(super) fn write(path: &Path, sources: Vec<Sorted<'_>>) -> io::Result<Contents> {
+/// Writes one run of all that `sources` have, each in order and together `rows`, and returns once the disk has it; what is in it.
+pub(super) fn write(path: &Path, rows: u64, sources: Vec<Sorted<'_>>) -> io::Result<Contents> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut out = BufWriter::with_capacity(BUFFER, Hashed::new(file));
     let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
-    let mut rows = 0;
+    let (mut written, mut marker) = (0, Marker::new(rows));
     while let Some(posting) = lowest(&mut sources)? {
-        out.write_all(&posting.hash.to_be_bytes())?;
-        out.write_all(&posting.index.to_be_bytes())?;
-        rows += 1;
+        let row = row(posting);
+        out.write_all(&row)?;
+        marker.row(&row);
+        written += 1;
     }
+    if written != rows {
+        return Err(io::Error::other(format!("{written} rows to write, and not {rows}")));
+    }
+    let (marks, top) = marker.finish();
+    out.write_all(&marks)?;
     let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     out.file().sync_data()?;
-    Ok(Contents { rows, sha256: out.sha256() })
+    Ok(Contents { rows, sha256: out.sha256(), top: Base64::encode_string(&top) })
 }
 
 /// The lowest of what the sources have next.
@@ -135,6 +138,10 @@ pub(super) fn posting(row: &[u8; ROW]) -> Posting {
     let row = u128::from_be_bytes(*row);
     let half = |half: u128| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default();
     Posting { hash: half(row >> 64), index: half(row) }
+}
+
+fn row(posting: Posting) -> [u8; ROW] {
+    (u128::from(posting.hash) << 64 | u128::from(posting.index)).to_be_bytes()
 }
 
 /// The bytes of `rows` rows.

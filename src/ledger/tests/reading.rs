@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::ledger::archive::{Archive, ArchiveError, Page};
 use crate::ledger::entry::{Entry, Outcome, UnixMillis};
 use crate::ledger::filter::Filter;
-use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::fixture::{Fixture, bytes_read, intent};
 use crate::ledger::index::Limits;
 use crate::ledger::leaf::Leaf;
 use crate::ledger::merkle::{check_consistency, check_inclusion};
@@ -155,6 +155,32 @@ async fn a_serial_is_looked_up_without_reading_the_log() {
     assert_eq!((found, examined), (1, 1), "one row of the log");
     assert!(reads <= 40, "a few of each of some runs: {reads}");
     ledger.close().await;
+}
+
+#[test]
+fn whoever_comes_first_to_a_long_index_reads_little_of_it() {
+    const ENTRIES: u64 = 40_000;
+    let fixture = Fixture::in_file();
+    let mut store = sqlite::Store::open(&fixture.config, LATE).unwrap();
+    let key = store.index().key();
+    let mut batch = store.begin(&Needs::default()).unwrap();
+    for at in 0..ENTRIES {
+        let (time, caller) = (UnixMillis(10_000_000 + at), format!("uid:{at}").into_bytes());
+        let entry = Entry::Refusals { time, caller, since: time, count: 1 };
+        batch.append(&Leaf::of(&entry, key).unwrap()).unwrap();
+    }
+    batch.commit().unwrap();
+    drop(store);
+    let rows = fs::metadata(fixture.index().join("find-1")).unwrap().len();
+    assert!(rows > ENTRIES * 16, "{rows}");
+    for at in [0, 777, ENTRIES - 1] {
+        let before = bytes_read();
+        let (archive, unusable) = Archive::open(Reader::open(&fixture.config).unwrap()).unwrap();
+        let filter = Filter { caller: Some(format!("uid:{at}")), ..Filter::default() };
+        assert_eq!(found(&archive, &filter, None), [at], "{unusable:?}");
+        let read = bytes_read() - before;
+        assert!(read < rows / 4, "{read} bytes for one entry; the run has {rows}");
+    }
 }
 
 #[test]

@@ -5,13 +5,24 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::ledger::fixture::bytes_read;
 
 /// A run of these postings, in order.
 fn run(directory: &TempDir, name: &str, postings: impl Iterator<Item = (u64, u64)>) -> Arc<FindRun> {
-    let path: PathBuf = directory.path().join(name);
-    let sorted = postings.map(|(hash, index)| Ok(Posting { hash, index }));
-    let contents = run::write(&path, vec![Box::new(sorted)]).unwrap();
+    let (path, contents) = written(directory, name, postings);
     Arc::new(FindRun::open(&path, &contents).unwrap())
+}
+
+fn written(
+    directory: &TempDir,
+    name: &str,
+    postings: impl Iterator<Item = (u64, u64)>,
+) -> (PathBuf, Contents) {
+    let path: PathBuf = directory.path().join(name);
+    let postings: Vec<_> = postings.map(|(hash, index)| Posting { hash, index }).collect();
+    let rows = postings.len().try_into().unwrap();
+    let contents = run::write(&path, rows, vec![Box::new(postings.into_iter().map(Ok))]).unwrap();
+    (path, contents)
 }
 
 fn cursor(hash: u64, runs: &[Arc<FindRun>]) -> Cursor {
@@ -67,15 +78,20 @@ fn what_waits_comes_before_the_runs() {
 }
 
 #[test]
-fn a_lookup_in_a_long_run_reads_as_often_as_its_length_can_be_halved() {
+fn a_lookup_in_a_long_run_reads_no_more_of_it_than_three_pages() {
     const ROWS: u64 = 1 << 20;
+    // The top, a page of marks and a block; the rest is this count itself.
+    const MOST: u64 = 3 * 256 * 48 + 1024;
     let directory = TempDir::new().unwrap();
-    let runs = [run(&directory, "long", (0..ROWS).map(|row| (row / 4 * 10, row)))];
+    let (path, contents) = written(&directory, "long", (0..ROWS).map(|row| (row / 4 * 10, row)));
     for hash in [0, 10, 500_000, (ROWS / 4 - 1) * 10] {
+        // As whoever comes first finds it: nothing of it was read or checked before.
+        let before = bytes_read();
+        let runs = [Arc::new(FindRun::open(&path, &contents).unwrap())];
         let mut one = cursor(hash, &runs);
         assert_eq!(one.at_most(u64::MAX).unwrap(), Some(hash / 10 * 4 + 3));
-        // 4,096 blocks: twelve halvings and the block, or one more.
-        assert!(one.reads() <= 14, "{}", one.reads());
+        let read = bytes_read() - before;
+        assert!(read < MOST && one.reads() == 3, "{read} bytes, {} reads", one.reads());
     }
     // What is asked for next is mostly there, and a leap is no dearer than the first.
     let many = [run(&directory, "many", (0..ROWS).map(|row| (7, row)))];
@@ -83,10 +99,40 @@ fn a_lookup_in_a_long_run_reads_as_often_as_its_length_can_be_halved() {
     for index in (ROWS - 1000..ROWS).rev() {
         assert_eq!(one.at_most(index).unwrap(), Some(index));
     }
-    assert!(one.reads() <= 14 + 1000 / BLOCK + 1, "{}", one.reads());
-    let before = one.reads();
+    assert!(one.reads() <= 3 + 1000 / run::BLOCK, "{}", one.reads());
+    let (before, read) = (one.reads(), bytes_read());
     assert_eq!(one.at_most(12).unwrap(), Some(12));
-    assert!(one.reads() - before <= 15, "{}", one.reads());
+    assert!(one.reads() - before <= 2 && bytes_read() - read < MOST, "{}", one.reads());
+}
+
+#[test]
+fn what_is_read_of_a_changed_run_is_an_error_and_what_is_not_is_found() {
+    const ROWS: u64 = 200_000;
+    let directory = TempDir::new().unwrap();
+    let (path, contents) = written(&directory, "run", (0..ROWS).map(|row| (row, row)));
+    let whole = std::fs::read(&path).unwrap();
+    let look = |hash: u64| {
+        let runs = [Arc::new(FindRun::open(&path, &contents).unwrap())];
+        cursor(hash, &runs).at_most(u64::MAX)
+    };
+    let marks = usize::try_from(ROWS).unwrap() * 16;
+    let top = whole.len() - 4 * 48;
+    assert_eq!(top, marks + 782 * 48, "782 blocks, four pages");
+    // One bit of the row itself, of another in its block, of its block's mark, of another in its page, of its page's, of another's.
+    for at in [1000 * 16, 1020 * 16 + 3, marks + 3 * 48, marks + 250 * 48 + 20, top, top + 3 * 48 + 47] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x20;
+        std::fs::write(&path, bytes).unwrap();
+        let error = look(1000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at}");
+        assert!(error.to_string().contains("run is damaged: it has other bytes"), "{error}");
+    }
+    let mut bytes = whole;
+    bytes[1000 * 16] ^= 0x20;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(look(150_000).unwrap(), Some(150_000), "nobody who looks for it reads what is damaged");
+    let all = FindRun::open(&path, &contents).unwrap();
+    assert_eq!(all.check(|| true).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
 #[test]

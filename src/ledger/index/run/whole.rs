@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::index::run::{BUFFER, ROW, bytes, posting};
+use crate::ledger::index::run::{BUFFER, Layout, ROW, posting};
 use crate::ledger::index::waiting::Posting;
 
 /// What is in a run.
@@ -22,6 +22,8 @@ pub(in crate::ledger::index) struct Contents {
     pub(in crate::ledger::index) rows: u64,
     /// Of the file, in base64.
     pub(in crate::ledger::index) sha256: String,
+    /// The SHA-256 of the top of its marks, in base64.
+    pub(in crate::ledger::index) top: String,
 }
 
 /// A file whose bytes are hashed as they are read or written.
@@ -43,7 +45,11 @@ pub(in crate::ledger::index) struct Rows {
 /// The file at `path`, if it has `rows` rows.
 pub(in crate::ledger::index) fn check(path: &Path, rows: u64) -> io::Result<File> {
     let file = File::open(path)?;
-    if file.metadata()?.len() == bytes(rows) { Ok(file) } else { Err(damaged(path, "has another length")) }
+    if file.metadata()?.len() == Layout::of(rows).len() {
+        Ok(file)
+    } else {
+        Err(damaged(path, "has another length"))
+    }
 }
 
 /// Whether all of `file` is what was written; nothing is said if that `goes_on` no longer.
@@ -54,7 +60,7 @@ pub(in crate::ledger::index) fn is_whole(
     goes_on: impl Fn() -> bool,
 ) -> io::Result<()> {
     let (mut context, mut buffer) = (Context::new(&SHA256), vec![0; BUFFER]);
-    let (mut at, len) = (0, bytes(contents.rows));
+    let (mut at, len) = (0, Layout::of(contents.rows).len());
     while at < len {
         if !goes_on() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -77,7 +83,7 @@ fn shorter(path: &Path, error: io::Error) -> io::Error {
     }
 }
 
-fn damaged(path: &Path, how: &str) -> io::Error {
+pub(in crate::ledger::index) fn damaged(path: &Path, how: &str) -> io::Error {
     let damaged = format!("{} is damaged: it {how} than what was written", path.display());
     io::Error::new(io::ErrorKind::InvalidData, damaged)
 }
@@ -127,6 +133,8 @@ impl Rows {
 
     fn row(&mut self) -> io::Result<Option<Posting>> {
         if self.read == self.contents.rows {
+            // The marks, which the hash is of as well.
+            io::copy(&mut self.file, &mut io::sink())?;
             let is_whole = self.file.get_ref().sha256() == self.contents.sha256;
             return if is_whole { Ok(None) } else { Err(damaged(&self.path, "has other bytes")) };
         }

@@ -222,7 +222,10 @@ async fn a_changed_run_is_an_error_to_those_who_find_and_has_the_index_made_anew
     let error = find(&archive).unwrap_err();
     assert!(matches!(error, ArchiveError::Damaged(_)), "{error:?}");
 
-    // A start looks for revocations; the mark is for the next one.
+    // A start looks for revocations, by what leads to all that is in a run; the mark is for the next one.
+    let mut bytes = fs::read(&run).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&run, bytes).unwrap();
     let error = Ledger::open(&fixture.config).unwrap_err();
     let LedgerError::Index { path, source } = &error else { panic!("{error:?}") };
     assert!(

@@ -1,0 +1,205 @@
+//! What follows the rows of a run: where each of its blocks begins, and the SHA-256 of it.
+//!
+//! In: the rows, as they are written. Out: marks, in pages of 256, and of the pages in one more, the top. The manifest has the SHA-256 of
+//! the top, so whoever looks something up reads the top, a page and a block, and knows that they are what was written, however
+//! long the run is. What is read of a run without them is all of it.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::ledger::entry::sha256;
+use crate::ledger::index::run::{BLOCK, ROW, bytes, posting};
+use crate::ledger::index::waiting::Posting;
+
+/// The bytes of a mark: the first row of what it is of, and the SHA-256 of all of it.
+const MARK: usize = ROW + 32;
+
+/// The most marks of a page.
+const PAGE: usize = 256;
+
+/// The most blocks of a run: what its marks take in memory while it is written is bounded, 3 MiB, and a run of more than 16 million
+/// rows has larger blocks.
+const BLOCKS: u64 = 65_536;
+
+/// Where everything is in a run.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ledger::index) struct Layout {
+    rows: u64,
+}
+
+/// What is known of a block or a page before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ledger::index) struct Mark {
+    /// Its first posting.
+    first: Posting,
+    /// Of its bytes.
+    sha256: [u8; 32],
+}
+
+/// Some marks of a run that were read: of all its pages, or of the blocks of one.
+#[derive(Debug)]
+pub(in crate::ledger::index) struct Marks {
+    /// What the first of them is of.
+    start: u64,
+    marks: Vec<Mark>,
+}
+
+/// Makes the marks of a run.
+pub(super) struct Marker {
+    layout: Layout,
+    /// Of the block that is not full.
+    first: [u8; ROW],
+    rows: u64,
+    context: Context,
+    /// Of the blocks that are.
+    marks: Vec<u8>,
+}
+
+impl Layout {
+    pub(in crate::ledger::index) fn of(rows: u64) -> Self {
+        Self { rows }
+    }
+
+    /// The bytes of the run.
+    pub(in crate::ledger::index) fn len(self) -> u64 {
+        self.top().end
+    }
+
+    /// How many rows a block has, but for the last.
+    pub(super) fn block(self) -> u64 {
+        self.rows.div_ceil(BLOCKS).max(BLOCK)
+    }
+
+    /// The bytes of a block.
+    fn rows_of(self, block: u64) -> Range<u64> {
+        let first = block.saturating_mul(self.block()).min(self.rows);
+        bytes(first)..bytes(first.saturating_add(self.block()).min(self.rows))
+    }
+
+    /// The bytes of a page of marks.
+    fn page(self, page: u64) -> Range<u64> {
+        let (start, blocks, most) = (bytes(self.rows), self.blocks(), wide(PAGE));
+        let first = page.saturating_mul(most).min(blocks);
+        let end = first.saturating_add(most).min(blocks);
+        start + first * wide(MARK)..start + end * wide(MARK)
+    }
+
+    /// The bytes of the marks of all pages.
+    fn top(self) -> Range<u64> {
+        let start = bytes(self.rows) + self.blocks() * wide(MARK);
+        start..start + self.blocks().div_ceil(wide(PAGE)) * wide(MARK)
+    }
+
+    fn blocks(self) -> u64 {
+        self.rows.div_ceil(self.block())
+    }
+}
+
+impl Marks {
+    /// Those of all pages, if their SHA-256 is what `is` expects; else `None`.
+    pub(in crate::ledger::index) fn top(
+        file: &File,
+        layout: Layout,
+        is: impl FnOnce(&[u8; 32]) -> bool,
+    ) -> io::Result<Option<Self>> {
+        let read = read(file, layout.top())?;
+        Ok(is(&sha256(&[&read])).then(|| Self::of(0, &read)))
+    }
+
+    /// Those of the blocks of this page, if they are what was written.
+    pub(in crate::ledger::index) fn page(
+        file: &File,
+        layout: Layout,
+        (page, mark): (u64, Mark),
+    ) -> io::Result<Option<Self>> {
+        let read = read(file, layout.page(page))?;
+        Ok((sha256(&[&read]) == mark.sha256).then(|| Self::of(page * wide(PAGE), &read)))
+    }
+
+    fn of(start: u64, read: &[u8]) -> Self {
+        let (marks, _) = read.as_chunks::<MARK>();
+        let marks = marks.iter().filter_map(|mark| {
+            let (row, sha256) = mark.split_first_chunk::<ROW>()?;
+            Some(Mark { first: posting(row), sha256: *sha256.first_chunk()? })
+        });
+        Self { start, marks: marks.collect() }
+    }
+
+    /// Whether the last that begins with a posting up to `bound` is here, if it is of none that comes later.
+    pub(in crate::ledger::index) fn begin_within(&self, bound: Posting) -> bool {
+        self.marks.first().is_some_and(|mark| mark.first <= bound)
+    }
+
+    /// The last that begins with a posting up to `bound`, and its number.
+    pub(in crate::ledger::index) fn last(&self, bound: Posting) -> Option<(u64, Mark)> {
+        let at = self.marks.partition_point(|mark| mark.first <= bound).checked_sub(1)?;
+        Some((self.start + wide(at), *self.marks.get(at)?))
+    }
+}
+
+/// The rows of a block, if they are what was written.
+pub(in crate::ledger::index) fn block(
+    file: &File,
+    layout: Layout,
+    (block, mark): (u64, Mark),
+) -> io::Result<Option<Vec<[u8; ROW]>>> {
+    let read = read(file, layout.rows_of(block))?;
+    let (rows, _) = read.as_chunks::<ROW>();
+    Ok((sha256(&[&read]) == mark.sha256).then(|| rows.to_vec()))
+}
+
+fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut read = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
+    file.read_exact_at(&mut read, range.start)?;
+    Ok(read)
+}
+
+impl Marker {
+    /// Of a run that is to have so many rows.
+    pub(super) fn new(rows: u64) -> Self {
+        let (layout, context) = (Layout::of(rows), Context::new(&SHA256));
+        Self { layout, first: [0; ROW], rows: 0, context, marks: Vec::new() }
+    }
+
+    /// The next row.
+    pub(super) fn row(&mut self, row: &[u8; ROW]) {
+        if self.rows == 0 {
+            self.first = *row;
+        }
+        self.context.update(row);
+        self.rows += 1;
+        if self.rows == self.layout.block() {
+            self.end_block();
+        }
+    }
+
+    fn end_block(&mut self) {
+        let context = std::mem::replace(&mut self.context, Context::new(&SHA256));
+        self.marks.extend(self.first);
+        self.marks.extend(context.finish().as_ref());
+        self.rows = 0;
+    }
+
+    /// What follows the rows, and the SHA-256 of the top.
+    pub(super) fn finish(mut self) -> (Vec<u8>, [u8; 32]) {
+        if self.rows > 0 {
+            self.end_block();
+        }
+        let mut top = Vec::new();
+        for page in self.marks.chunks(PAGE * MARK) {
+            top.extend(page.iter().take(ROW));
+            top.extend(sha256(&[page]));
+        }
+        let hash = sha256(&[&top]);
+        self.marks.extend(top);
+        (self.marks, hash)
+    }
+}
+
+fn wide(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

@@ -1,12 +1,12 @@
-//! kill -9: the real daemon, many callers over mTLS, and hundreds of kills at random moments, each followed by a start.
+//! kill -9: the real daemon, many callers over mTLS, and at random moments 200 kills under load and more at starts, each followed by a start.
 //!
-//! The moments are spread over the start (ledger and index opened, self-tests, first checkpoint) and over the load, in which
-//! checkpoints are signed all the time. Promised whatever the moment: every signature that a caller got has its intent in
+//! The moments are spread over the load, in which checkpoints are signed all the time, and over the start (ledger and index opened,
+//! self-tests, first checkpoint). Promised whatever the moment: every signature that a caller got has its intent in
 //! the log, before any outcome; no index and no serial is given twice; a request that comes again has the same answer or
 //! none; checkpoints continue each other; `countersign ledger verify` finds nothing; and the next start listens within a
 //! second. A kill takes nothing that the kernel was given, so this tests what is done in which order, not the disk.
 //!
-//! `COUNTERSIGN_CRASH_SEED` repeats the moments of another run, `COUNTERSIGN_CRASH_KILLS` says how many. The index's own files
+//! `COUNTERSIGN_CRASH_SEED` repeats the moments of another run, `COUNTERSIGN_CRASH_KILLS` says how many under load. The index's own files
 //! are written too seldom for this; `src/ledger/tests/crash.rs` kills a signer that writes them all the time.
 #![allow(
     clippy::unwrap_used,
@@ -41,13 +41,15 @@ use crate::book::Book;
 use crate::callers::Load;
 use crate::moments::{Moment, Moments};
 
-/// How many kills of a signer with each store, side by side, and the variable that says otherwise for both.
-const KILLS: u64 = 200;
+/// How many kills under load of a signer with each store, side by side, and the variable that says otherwise for both.
+const KILLS: usize = 200;
 const KILLS_VARIABLE: &str = "COUNTERSIGN_CRASH_KILLS";
 
-/// How soon a killed signer is to serve again. All starts are printed, and the median of those on the longest logs is judged: a machine
-/// that is busy with something else makes some starts late, a start that has too much to do makes most so.
-const RESTART: Duration = Duration::from_secs(1);
+/// How soon a killed signer is to serve again: so many percent of the starts on the longest logs, and then all. All are printed. A machine
+/// that is busy with something else makes some starts late; a start that has too much to do makes most so, one that waits for what
+/// the killed one left (a lock, a session of the database, a token) some of them, and by much.
+const RESTART: [(usize, Duration); 3] =
+    [(50, Duration::from_secs(1)), (90, Duration::from_secs(3)), (100, Duration::from_secs(10))];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_promised_is_lost_by_200_kills_of_a_signer_with_sqlite() {
@@ -59,7 +61,7 @@ async fn nor_by_200_kills_of_one_with_postgresql() {
     survive(&Bed::postgres(), kills()).await;
 }
 
-async fn survive(bed: &Bed, kills: u64) {
+async fn survive(bed: &Bed, kills: usize) {
     let mut moments = Moments::from_environment();
     let (book, mut audit) = (Arc::new(Book::default()), Audit::new(bed));
     let since = Instant::now();
@@ -69,10 +71,17 @@ async fn survive(bed: &Bed, kills: u64) {
     daemon.kill();
 
     let (since, mut starts) = (Instant::now(), Vec::new());
-    for _ in 0..kills {
+    let mut at_starts = 0;
+    while starts.len() < kills {
         match moments.next() {
-            Moment::Start(permille) => bed.start_and_kill(None, first_start * permille / 1000),
-            Moment::Proof(after) => bed.start_and_kill(Some("the token is ready"), after),
+            Moment::Start(permille) => {
+                bed.start_and_kill(None, first_start * permille / 1000);
+                at_starts += 1;
+            }
+            Moment::Proof(after) => {
+                bed.start_and_kill(Some("the token is ready"), after);
+                at_starts += 1;
+            }
             Moment::Load(after) => {
                 let before = Instant::now();
                 let daemon = bed.site.serve();
@@ -85,7 +94,8 @@ async fn survive(bed: &Bed, kills: u64) {
         }
         audit.look_at_checkpoint();
     }
-    println!("{kills} kills in {:.0} s: {}", since.elapsed().as_secs_f64(), book.summary());
+    let took = since.elapsed().as_secs_f64();
+    println!("{kills} kills under load and {at_starts} at starts in {took:.0} s: {}", book.summary());
     // As the last kill left it: no signer has put anything in order since.
     bed.verify();
 
@@ -98,7 +108,7 @@ async fn survive(bed: &Bed, kills: u64) {
     judge(&starts);
 }
 
-fn kills() -> u64 {
+fn kills() -> usize {
     std::env::var(KILLS_VARIABLE).map_or(KILLS, |kills| kills.parse().expect("a number of kills"))
 }
 
@@ -110,6 +120,8 @@ fn judge(starts: &[Duration]) {
     };
     let line = [0, 10, 50, 90, 100].map(|percent| format!("{percent} % {:.0?}", at(starts, percent)));
     println!("{} starts until it listened: {}", starts.len(), line.join(", "));
-    let median = at(&starts[starts.len() / 2..], 50);
-    assert!(median < RESTART, "half of the later starts take longer than {median:?}");
+    for (percent, limit) in RESTART {
+        let took = at(&starts[starts.len() / 2..], percent);
+        assert!(took < limit, "{percent} % of the later starts took up to {took:?}, and not {limit:?}");
+    }
 }

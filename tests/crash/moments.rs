@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const SEED_VARIABLE: &str = "COUNTERSIGN_CRASH_SEED";
 
 /// The longest that a signer is left alone under load.
-const LONGEST_LOAD_US: u64 = 200_000;
+const LONGEST_LOAD_US: u64 = 150_000;
 /// And after its token is ready: about as long as the self-tests and the first checkpoint take.
 const LONGEST_PROOF_US: u64 = 40_000;
 
@@ -33,9 +33,9 @@ impl Moments {
         Self(seed)
     }
 
-    /// The next one: every third at a start.
+    /// The next one: every fourth at a start.
     pub fn next(&mut self) -> Moment {
-        match self.below(6) {
+        match self.below(8) {
             0 => Moment::Start(u32::try_from(self.below(1100)).unwrap()),
             1 => Moment::Proof(Duration::from_micros(self.below(LONGEST_PROOF_US))),
             _ => Moment::Load(Duration::from_micros(self.below(LONGEST_LOAD_US))),

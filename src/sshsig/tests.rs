@@ -220,3 +220,15 @@ fn a_key_that_is_too_small_has_signed_nothing() {
     let unfit = BadSignature::Key { fingerprint: key.fingerprint(), source };
     assert_eq!(verify(&armored, NAMESPACE, MESSAGE), Err(unfit));
 }
+
+/// Of these there may be no entry before (docs/ledger.md).
+#[test]
+fn what_is_signed_in_a_namespace_is_nothing_else() {
+    for namespace in [crate::provision::NAMESPACE, "transcript@ceremony.countersign", ""] {
+        let message = to_sign(namespace, b"anything");
+        for kind in countersign_tbs::TbsKind::ALL {
+            assert!(countersign_tbs::Tbs::parse(kind, &message).is_err(), "{namespace}: {kind:?}");
+        }
+        assert!(message.starts_with(b"SSHSIG\0"), "no checkpoint has a zero");
+    }
+}

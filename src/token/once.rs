@@ -1,7 +1,8 @@
 //! One signature by one key, in a command's own process: for what operators have a key say, as a record of how it was made.
 //!
 //! In: a token, one of its keys, and a message whose first bytes say what it is. Out: the key's public half and a signature that
-//! verifies under it. Nothing is recorded: whoever calls this has an answer to what the message could be taken for.
+//! verifies under it. Nothing is recorded before: whoever calls this has an answer to what the message could be taken for, and a row in
+//! docs/ledger.md, where such uses of a key are listed.
 
 use super::device::Device;
 use super::frame::{CallFailure, Refusal};

@@ -12,11 +12,7 @@ use self::session::PivSession;
 use super::device::YubiKey;
 use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
 use super::gate::Gate;
-use super::latch::Latch;
 use super::session::Opened;
-use super::{Config, once};
-use crate::key::PublicKey;
-use crate::verify::Verifier;
 
 mod apdu;
 mod attestation;
@@ -56,25 +52,6 @@ pub(super) fn open(device: YubiKey, setup: &Setup, gate: Gate) -> Result<Opened,
     let session = PivSession::new(device, setup.clone(), card, keys, login);
     // The card is let go of when its session ends.
     Ok(Opened { token, keys: spkis, pin, sessions: vec![Box::new(session)], finish: Box::new(|| {}) })
-}
-
-/// Has the card sign something with a configured key, and compares: it is the key whose public half is `public`.
-///
-/// # Errors
-/// Why that is not known, or that it is another key.
-pub(crate) fn prove(
-    token: &Config,
-    key: &crate::key::Config,
-    public: &PublicKey,
-    latch: &Latch,
-) -> anyhow::Result<()> {
-    let mut message = b"countersign proves an imported key: ".to_vec();
-    let mut random = [0; 32];
-    aws_lc_rs::rand::fill(&mut random)?;
-    message.extend(random);
-    let (_, signed) = once::sign(token, key, latch, &message)?;
-    Verifier::new(key.scheme, public)?.verify(&message, &signed)?;
-    Ok(())
 }
 
 fn refusal(trouble: Trouble) -> Refusal {

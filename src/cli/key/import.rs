@@ -20,12 +20,11 @@ use crate::cli::token::{environment, management_key};
 use crate::config::Config;
 use crate::key::{self, Flaw, PublicKey};
 use crate::provision::{Attribute, How};
-use crate::token::latch::Latch;
 use crate::token::piv::import::{self, Placing};
 use crate::token::pkcs11::carry::{Arrival, Leaving};
 use crate::token::pkcs11::operator::KeyFacts;
 use crate::token::software::SoftwareKey;
-use crate::token::{self, Device, YubiKey, piv};
+use crate::token::{self, Device, YubiKey};
 
 /// Which key, and from where.
 #[derive(clap::Args)]
@@ -123,12 +122,15 @@ fn into_slot(
     };
     let management_key = management_key::read(args.slot.management_key_file.as_deref())?;
     import::import(card, software, &placing, &management_key)?;
-    let latch = Latch::new(config.state(), &token.name);
-    piv::prove(token, key, &software.public, &latch)
-        .with_context(|| format!("the key is in slot {slot}, but that it signs there is not shown"))?;
     let policies = [args.slot.pin_policy.to_string(), args.slot.touch_policy.to_string()];
     let told =
         Told::of_slot(card, key, token, Some(policies)).map_err(|error| record::unkept(key, &error))?;
+    // That it signs there is shown by its record, which this key is to verify.
+    ensure!(
+        told.public_key == software.public,
+        "the card tells another key of slot {slot}, {}, than was put there; import it again, or use another card",
+        told.public_key.fingerprint()
+    );
     let attributes = told.attributes.clone();
     let kept = record::keep(config, (key, token), (How::Imported, Some(note(software))), told, &args.copy)
         .map_err(|error| record::unkept(key, &error))?;

@@ -77,7 +77,7 @@ pub(super) struct Told {
     token: Token,
     place: Place,
     pub(super) attributes: Vec<Attribute>,
-    public_key: PublicKey,
+    pub(super) public_key: PublicKey,
     attestation: Option<Attestation>,
 }
 

@@ -24,6 +24,9 @@ use crate::key::{Flaw, PublicKey, Scheme};
 use crate::token::input::Input;
 use crate::verify::Verifier;
 
+/// What the bytes begin with that such a key signs. There is no entry of it in a ledger (docs/ledger.md): it can be nothing else.
+const PROOF: &[u8] = b"countersign proves a key that came to a token: ";
+
 /// A key on its way to a token, and what it is to be there.
 pub(crate) struct Arrival<'a> {
     /// `CKA_LABEL`.
@@ -119,7 +122,7 @@ impl Console {
 
     /// Has the private key sign what nobody knew before: it is the one of this public half.
     fn prove(&self, private: ObjectHandle, arrival: &Arrival<'_>) -> anyhow::Result<()> {
-        let mut message = b"countersign proves a key that came to a token: ".to_vec();
+        let mut message = PROOF.to_vec();
         let mut random = [0; 32];
         aws_lc_rs::rand::fill(&mut random)?;
         message.extend(random);
@@ -271,4 +274,20 @@ pub(super) fn unwrap(
 ) -> Result<ObjectHandle, Error> {
     #[expect(clippy::disallowed_methods, reason = "an operator brings a key that was wrapped for this token")]
     session.unwrap_key(mechanism, unwrapping, wrapped, template)
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_tbs::{Tbs, TbsKind};
+
+    use super::PROOF;
+
+    #[test]
+    fn what_a_key_proves_itself_by_is_nothing_else() {
+        let message = [PROOF, &[0x30; 32]].concat();
+        for kind in TbsKind::ALL {
+            assert!(Tbs::parse(kind, &message).is_err(), "{kind:?}");
+        }
+        assert!(PROOF.contains(&b' '), "no checkpoint begins with a space in its first line");
+    }
 }

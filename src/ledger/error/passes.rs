@@ -43,7 +43,9 @@ impl LedgerError {
             | Self::CheckpointKey { .. }
             | Self::UnknownSerial { .. }
             | Self::LostClaim { .. }
-            | Self::Entry { .. } => false,
+            | Self::Entry { .. }
+            | Self::NoAnswer { .. }
+            | Self::Withheld { .. } => false,
         }
     }
 }

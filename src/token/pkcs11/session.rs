@@ -3,6 +3,7 @@
 //! In: a key's number and an [`Input`] whose length is right. Out: the token's bytes. Steady state is `C_SignInit` and `C_Sign`
 //! on cached handles (R19), under locks that nobody else wants: the module's is only read, the place's is this session's.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -63,11 +64,14 @@ impl Climber for Signing<'_> {
         }
         let late = || Trouble::Keys("a key has begun to want the PIN for each signature".to_owned());
         let kept = loaded.pin().ok_or_else(late)?;
-        mechanism::sign_authenticated(&open.session, key, self.input, |session| {
+        let is_begun = Cell::new(false);
+        let signature = mechanism::sign_authenticated(&open.session, key, self.input, |session| {
             let login = shared.log_in_to_sign(&loaded, session, &kept);
-            open.is_begun = login.is_err();
+            is_begun.set(login.is_err());
             login
-        })
+        });
+        open.is_begun = is_begun.get();
+        signature
     }
 
     fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble> {

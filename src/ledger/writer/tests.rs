@@ -16,8 +16,13 @@ fn a_round_that_writes_nothing_does_not_say_that_the_disk_takes_entries_again() 
     let clock = LogClock::new(fixture.config.path.clone(), UnixMillis(0), Duration::from_secs(5));
     let rulings = Rulings { barred: Compromised::default(), links: watch::Sender::default() };
     let (mut writer, _queue) = Writer::new(store, clock, rulings);
-    let outcome =
-        Entry::Outcome { time: UnixMillis(1), intent: 0, outcome: Outcome::Abandoned, latency_us: 0 };
+    let outcome = Entry::Outcome {
+        time: UnixMillis(1),
+        intent: 0,
+        outcome: Outcome::Abandoned,
+        latency_us: 0,
+        token: None,
+    };
     let outcome = Leaf::of(&outcome, writer.store.index().key()).unwrap();
     fixture.fill(0);
     writer.outcomes.push(outcome.clone());

@@ -136,6 +136,7 @@ fn sign(sessions: u64, duration: Duration) {
     println!("{signed}");
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a session is one thread's")]
 fn sign_until(session: Session, place: usize, until: Instant) -> u64 {
     let key = session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)]).unwrap()[place];
     let mut signed = 0;

@@ -38,6 +38,8 @@ mod token;
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+
 use crate::faults::{Course, Fault, Strikes, faults};
 use crate::load::{Caller, Load, settled};
 use crate::site::{Daemon, PATIENCE};
@@ -141,9 +143,11 @@ impl Service<'_> {
     /// Breaks the token, and mends it once that was noticed. An operator's part in it is in the time that it took.
     async fn suffer(&mut self, fault: &Fault) -> Seen {
         let control = self.token.control.as_ref().unwrap();
-        // One that is replaced still, of the fault before, is none that this one cost.
-        let daemon = &self.daemon;
-        let complete = control.wait_until(PATIENCE, |_| daemon.token_processes().len() == self.processes);
+        // One that is replaced still, of the fault before, is none that this one cost. And one that starts keeps another from healing:
+        // SoftHSM2 fails where two initialise it at once.
+        let (daemon, processes) = (&self.daemon, self.processes);
+        let serving = || daemon.token_processes().into_iter().filter(|process| serves(*process)).count();
+        let complete = control.wait_until(PATIENCE, |_| serving() == processes);
         assert!(complete, "{}: the processes of before are not back", fault.name);
         let before = self.daemon.token_processes();
         self.daemon.log.so_far();
@@ -179,6 +183,13 @@ impl Service<'_> {
     fn replaced(&mut self) -> usize {
         self.daemon.log.so_far().matches(REPLACEMENT).count()
     }
+}
+
+/// Whether a token process has its sessions: a thread for each, by this name.
+fn serves(process: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).into_iter().flatten();
+    let mut names = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("comm")));
+    names.any(|name| name.is_ok_and(|name| name == "session\n"))
 }
 
 fn soak() -> Duration {

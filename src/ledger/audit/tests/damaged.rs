@@ -73,7 +73,7 @@ fn every_flipped_bit_of_a_file_is_found_with_an_index_or_no_entry_depends_on_it(
     assert_eq!(intact.checkpoints, [Rooted { size: file.log.len, holds: true }]);
     let (mut found, mut words_found) = (0, BTreeSet::new());
     let mut random = 1_u64;
-    for _ in 0..1500 {
+    for _ in 0..600 {
         // Knuth's generator: the same places in each run.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let byte = usize::try_from(random >> 33).unwrap() % file.bytes.len();
@@ -94,7 +94,7 @@ fn every_flipped_bit_of_a_file_is_found_with_an_index_or_no_entry_depends_on_it(
             }
         }
     }
-    assert!(found > 500, "{found}");
+    assert!(found > 200, "{found}");
     assert!(words_found.contains("OTHER_ROOT") && words_found.contains("UNREADABLE"), "{words_found:?}");
 }
 

@@ -239,7 +239,7 @@ fn a_clock_behind_the_newest_entry_keeps_the_signer_from_starting() {
     ledger.execute("INSERT INTO entry (idx, leaf) VALUES (?1, ?2)", values).unwrap();
     drop(ledger);
 
-    let message = site.run_refused(&["serve"], 2);
+    let message = site.run_refused(&["serve"], 75);
     assert!(message.contains("behind the newest entry") && message.contains("set the clock"), "{message}");
     assert_eq!(site.entries().len(), entries.len() + 1, "nothing was signed");
     let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();

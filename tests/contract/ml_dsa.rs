@@ -65,7 +65,7 @@ pub async fn ml_dsa_signs_what_cryptography_verifies(kind: Kind) {
     let (status, log) = daemon.stop();
     assert!(status.success(), "{status}: {log}");
     python(site, "verify", &names);
-    let verified = site.run_ok(&["ledger", "verify", "--accept-uncovered"]);
+    let verified = site.run_ok(&["ledger", "verify", "--accept-uncovered", "--accept-digests"]);
     assert!(verified.contains("\n9 signatures verify\n"), "{verified}");
 }
 
@@ -102,7 +102,7 @@ pub async fn ml_dsa_keys_sign_requests_and_roots_that_cryptography_verifies(kind
     // No section has a certificate that would tell the keys.
     let keys: Vec<String> = names.iter().map(|name| format!("--key={name}.pub.pem")).collect();
     let verify =
-        ["ledger", "verify", "--accept-uncovered"].into_iter().chain(keys.iter().map(String::as_str));
+        ["ledger", "verify", "--accept-uncovered", "--accept-digests"].into_iter().chain(keys.iter().map(String::as_str));
     let verified = site.run_ok(&verify.collect::<Vec<_>>());
     assert!(verified.contains("\n9 signatures verify\n"), "with the self-tests: {verified}");
 }

@@ -110,6 +110,9 @@ async fn one_that_hangs_in_a_login_has_no_other_taken_for_hung() {
         }
     }
     control.set(&always()).unwrap();
+    // Until the login that hung has ended.
+    let served = async { while matches!(sign(&tokens, "ca", P256).await, Err(TokenError::Busy { .. })) {} };
+    tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();
     sign(&tokens, "ca", P256).await.unwrap();
     assert!(test_kill_process(second).is_ok());
     assert_eq!((fixture.processes().len(), control.violations()), (3, 0));

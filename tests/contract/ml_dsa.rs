@@ -101,8 +101,9 @@ pub async fn ml_dsa_keys_sign_requests_and_roots_that_cryptography_verifies(kind
     python(site, "own", &names);
     // No section has a certificate that would tell the keys.
     let keys: Vec<String> = names.iter().map(|name| format!("--key={name}.pub.pem")).collect();
-    let verify =
-        ["ledger", "verify", "--accept-uncovered", "--accept-digests"].into_iter().chain(keys.iter().map(String::as_str));
+    let verify = ["ledger", "verify", "--accept-uncovered", "--accept-digests"]
+        .into_iter()
+        .chain(keys.iter().map(String::as_str));
     let verified = site.run_ok(&verify.collect::<Vec<_>>());
     assert!(verified.contains("\n9 signatures verify\n"), "with the self-tests: {verified}");
 }

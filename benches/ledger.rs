@@ -37,6 +37,9 @@ use countersign::sign::{Priority, Request, RequestId};
 use countersign_tbs::ssh::{CertificateBuilder, CertificateType, SubjectKey};
 use countersign_tbs::{Tbs, TbsKind};
 
+/// How many certificates a large log has revoked.
+const REVOKED: u64 = 1000;
+
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -293,7 +296,7 @@ fn forget(directory: &Path) {
     }
 }
 
-/// What `FindEntries` does, by the serial of a certificate that was signed once.
+/// What `FindEntries` does, by the serial of a certificate that was signed once, and not revoked.
 fn find(archive: &Archive, serial: u64) -> Result<(), ArchiveError> {
     let filter = Filter { serial: serial.to_string().parse().ok(), ..Filter::default() };
     let (mut search, mut found) = (Search::new(archive, filter, None)?, 0);
@@ -304,18 +307,23 @@ fn find(archive: &Archive, serial: u64) -> Result<(), ArchiveError> {
     Ok(())
 }
 
+/// The serial of one of so many that were signed, after those that [`revoke`] has taken.
+fn signed_once(n: u64, signed: u64) -> u64 {
+    scattered(REVOKED + scattered(n) % (signed - REVOKED))
+}
+
 /// How long searches by serial take: the first of a signer that was just started, those after it, and that of another process.
 async fn finds(site: &Site, ledger: &Ledger, signed: u64) {
     let mut times = Vec::new();
     for n in 0..1000 {
         let began = Instant::now();
-        ledger.live().read(move |archive| find(archive, scattered(scattered(n) % signed))).await.unwrap();
+        ledger.live().read(move |archive| find(archive, signed_once(n, signed))).await.unwrap();
         times.push(began.elapsed());
     }
     let (first, worst) = (times[0], times[1..].iter().max().copied().unwrap());
     let began = Instant::now();
     let (archive, unusable) = Archive::open(Reader::open(&site.config.ledger).unwrap()).unwrap();
-    find(&archive, scattered(0)).unwrap();
+    find(&archive, signed_once(0, signed)).unwrap();
     println!(
         "1000 searches by serial: {first:?} the first, {:?} (p50), {worst:?} at worst; {:?} offline, with the opening{}",
         median(times),
@@ -330,7 +338,7 @@ async fn large(site: &Arc<Site>, entries: u64) {
     let began = Instant::now();
     let (rate, _) = run(site, Some(&ledger), 512, |done| done * 2 >= entries).await;
     // A start looks for all revocations.
-    revoke(site, &ledger, 1000).await;
+    revoke(site, &ledger, REVOKED).await;
     ledger.close().await;
     println!(
         "filled with {entries} entries in {:?}, {rate:.0} intents/s; {} MiB resident",

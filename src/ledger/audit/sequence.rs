@@ -121,8 +121,9 @@ impl<'scope> Sequence<'scope> {
             Err(error) => return self.findings.add(index, error.into()),
         };
         match entry {
-            Entry::Outcome { time, intent, outcome, latency_us, .. } => {
-                self.outcome(index, time, intent, outcome, latency_us);
+            Entry::Outcome { time, intent, outcome, latency_us, token } => {
+                let fate = Fate::of(&outcome, token.as_deref());
+                self.outcome(index, (time, latency_us), intent, (outcome, fate));
             }
             Entry::Intent { time, asked, ca_key, .. } => {
                 self.counts.intents += 1;
@@ -280,7 +281,14 @@ impl<'scope> Sequence<'scope> {
         self.open.insert(index, open);
     }
 
-    fn outcome(&mut self, index: u64, time: UnixMillis, intent: u64, outcome: Outcome, latency_us: u64) {
+    /// The outcome of `intent`, at a time and after a latency in microseconds.
+    fn outcome(
+        &mut self,
+        index: u64,
+        (time, latency_us): (UnixMillis, u64),
+        intent: u64,
+        (outcome, fate): (Outcome, Fate),
+    ) {
         self.counts.outcomes += 1;
         let Some(open) = self.open.remove(&intent) else {
             return self.findings.add(index, Wrong::OutcomeOfNothing { intent });
@@ -291,9 +299,10 @@ impl<'scope> Sequence<'scope> {
         if time != open.time.after(Duration::from_micros(latency_us)) {
             self.findings.add(index, Wrong::OutcomeTime { intent });
         }
-        let fate = Fate::of(&outcome);
-        if let (Message::Nowhere(sha256, len), Fate::Out) = (&open.message, fate) {
-            self.unread(Unread { intent, sha256: *sha256, len: *len });
+        if let Message::Nowhere(sha256, len) = open.message
+            && fate != Fate::Unmade
+        {
+            self.unread(Unread { intent, sha256, len });
         }
         if let Some(claim) = open.claim {
             self.claims.settled(intent, claim, fate);
@@ -315,8 +324,9 @@ impl<'scope> Sequence<'scope> {
             }
             (_, How::KeyUnknown) if self.later.len() >= LATER => self.keys.unchecked(open.key, outcome),
             (Message::InAList(sha256, len), How::By(verifier)) => {
-                let message = self.lists.get(&sha256, len).unwrap_or_default();
-                self.verify_list(&Job { intent, outcome, verifier, message, raw });
+                if let Some(message) = self.list(intent, sha256, len) {
+                    self.verify_list(&Job { intent, outcome, verifier, message, raw });
+                }
             }
             (Message::InTheLog, How::By(_))
             | (Message::Here(_) | Message::InTheLog | Message::InAList(..), How::KeyUnknown) => {
@@ -332,6 +342,15 @@ impl<'scope> Sequence<'scope> {
         } else {
             self.findings.add(job.outcome, Wrong::Signature { intent: job.intent });
         }
+    }
+
+    /// The list of an intent, again. Its file may be another by now, or gone: then nobody could read it.
+    fn list(&mut self, intent: u64, sha256: [u8; 32], len: u64) -> Option<Vec<u8>> {
+        let list = self.lists.get(&sha256, len);
+        if list.is_none() {
+            self.unread(Unread { intent, sha256, len });
+        }
+        list
     }
 
     /// Nobody could read what is signed.
@@ -394,7 +413,8 @@ impl<'scope> Sequence<'scope> {
             Ok(Entry::Checkpoint { text, .. }) => Some(text.into_bytes()),
             Ok(Entry::Intent { asked: Asked { tbs: AskedTbs::Whole(bytes), .. }, .. }) => Some(bytes),
             Ok(Entry::Intent { asked: Asked { tbs: AskedTbs::Digest(sha256, len), .. }, .. }) => {
-                self.lists.get(&sha256, len)
+                let Some(list) = self.list(intent, sha256, len) else { return };
+                Some(list)
             }
             _ => None,
         };

@@ -49,20 +49,24 @@ struct List {
     number: CrlNumber,
 }
 
-/// Whether somebody may have a signature.
+/// Whether there may be a signature, and somebody may have it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Fate {
     /// It was released, or there is no outcome.
     Out,
-    /// It failed, or was discarded or abandoned.
+    /// Nobody was given one, but one may exist: it was discarded or abandoned, or failed at a token.
     Withheld,
+    /// It failed before any token had the bytes.
+    Unmade,
 }
 
 impl Fate {
-    pub(super) fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Signed(_) => Self::Out,
-            Outcome::Failed(_) | Outcome::Discarded | Outcome::Abandoned => Self::Withheld,
+    /// What an outcome says, and the token that it names.
+    pub(super) fn of(outcome: &Outcome, token: Option<&[u8]>) -> Self {
+        match (outcome, token) {
+            (Outcome::Signed(_), _) => Self::Out,
+            (Outcome::Failed(_), None) => Self::Unmade,
+            (Outcome::Failed(_), Some(_)) | (Outcome::Discarded | Outcome::Abandoned, _) => Self::Withheld,
         }
     }
 }

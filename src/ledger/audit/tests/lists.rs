@@ -38,9 +38,8 @@ fn a_list_that_the_log_has_the_digest_of_is_checked_with_the_list_alone() {
     assert_eq!(audit(&digest, Some(other.clone()), &[9]), (vec![(20, "SIGNATURE")], 0, 0, 0));
     // Its number is that of a list before it.
     assert_eq!(audit(&older, Some(other), &[8]), (vec![(19, "CRL_NUMBER")], 1, 0, 0));
-    // A signature may exist if there is no outcome, and exists for nobody if it failed.
+    // A signature may exist if there is no outcome.
     assert_eq!(audit(&digest, None, &[]), (vec![], 0, 1, 1));
-    assert_eq!(audit(&digest, Some(Outcome::Failed("TOKEN_BUSY".to_owned())), &[]), (vec![], 0, 0, 0));
     // A file that was changed meanwhile is not the list any more.
     let mut lists = Lists::default();
     lists.add(&directory.path().join("9.crl")).unwrap();
@@ -52,4 +51,72 @@ fn a_list_that_the_log_has_the_digest_of_is_checked_with_the_list_alone() {
     std::fs::write(&no_list, "-----BEGIN X509 CRL-----").unwrap();
     assert!(matches!(Lists::default().add(&no_list), Err(ListError::NoList { .. })));
     assert!(matches!(Lists::default().add(&no_list.join("x")), Err(ListError::Io { .. })));
+}
+
+#[test]
+fn a_list_that_nobody_gave_is_named_unless_no_token_had_it() {
+    let (digest, _) = long_list(tempfile::TempDir::new().unwrap().path(), 9);
+    let failed = || Outcome::Failed("TOKEN_FAILED".to_owned());
+    for (what, token, is_named) in [
+        (Outcome::Signed(vec![3; 64]), Some("one"), true),
+        (Outcome::Discarded, Some("one"), true),
+        (Outcome::Discarded, None, true),
+        (Outcome::Abandoned, None, true),
+        (failed(), Some("one"), true),
+        (failed(), None, false),
+    ] {
+        let mut entries =
+            [intent_of(90, "x509-ca", "x509-crl", "ca", digest.clone()), outcome(90, 0, what.clone())];
+        let Entry::Outcome { token: at, .. } = &mut entries[1] else { panic!() };
+        *at = token.map(|token| token.as_bytes().to_vec());
+        let report = Log::of(&entries).audit(Log::options());
+        let named: Vec<_> = report.unread.iter().map(|unread| unread.intent).collect();
+        let expected = if is_named { vec![0] } else { vec![] };
+        assert_eq!((words(&report), named), (vec![], expected), "{what:?} {token:?}");
+    }
+}
+
+#[test]
+fn a_list_whose_file_changes_while_it_is_needed_is_not_called_wrong() {
+    let (known, unknown) = (Log::options().ca_keys, CaKeys::default());
+    let refusals = || {
+        let caller = b"uid:1000".to_vec();
+        let refusals = Entry::Refusals { time: UnixMillis(T + 92), caller, since: UnixMillis(T), count: 2 };
+        vec![refusals; 2 * BATCH]
+    };
+    let remove: fn(&Path) = |file| std::fs::remove_file(file).unwrap();
+    let replace: fn(&Path) = |file| std::fs::rename(file.with_file_name("8.crl"), file).unwrap();
+    for (is_late, spoil) in [(false, remove), (false, replace), (true, remove), (true, replace)] {
+        let directory = tempfile::TempDir::new().unwrap();
+        let ((digest, right), _) = (long_list(directory.path(), 9), long_list(directory.path(), 8));
+        let file = directory.path().join("9.crl");
+        let (intent, outcome) = (intent_of(90, "x509-ca", "x509-crl", "ca", digest), outcome(90, 0, right));
+        // The signature is looked at with its outcome, or once somebody has said what the key is.
+        let entries = if is_late {
+            let tbs = AskedTbs::Whole(certificate("ca", 1, "alice"));
+            let of_key = intent_of(93, "ssh-user-ca", "ssh-certificate", "ca", tbs);
+            [vec![intent, outcome], refusals(), vec![of_key]].concat()
+        } else {
+            [vec![intent], refusals(), vec![outcome]].concat()
+        };
+        let mut lists = Lists::default();
+        lists.add(&file).unwrap();
+        let ca_keys = if is_late { unknown.clone() } else { known.clone() };
+        let (log, options) = (Log::of(&entries), Options { ca_keys, lists, ..Log::options() });
+        let first = u64::try_from(BATCH).unwrap();
+        let report = audit(Source::Log(log.reader()), log.len, options, |done| {
+            if done == first {
+                spoil(&file);
+            }
+        });
+        let report = report.unwrap();
+        let wrong = words(&report).into_iter().filter(|(_, word)| *word != "PURPOSE").count();
+        let unread: Vec<_> = report.unread.iter().map(|unread| unread.intent).collect();
+        assert_eq!(
+            (wrong, report.counts.verified, unread),
+            (0, 0, vec![0]),
+            "{is_late} {:?}",
+            report.findings
+        );
+    }
 }

@@ -27,8 +27,7 @@ mod unique;
 
 pub use again::Stopped;
 pub use keys::CaKeys;
-pub(crate) use lists::signed_in;
-pub use lists::{ListError, Lists};
+pub use lists::{ListError, Lists, Stranger};
 pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Unread, Wrong};
 pub use source::{Source, entries_of};
 pub use tree::{Compared, Known};
@@ -123,7 +122,7 @@ pub fn audit(
             findings.add(0, Wrong::Index(unusable));
         }
         let (entries, (root, checkpoints)) = (tree.size(), tree.into_rooted());
-        let is_right = checkpoints.iter().all(|checkpoint| checkpoint.holds);
+        let is_right = checkpoints.iter().all(|checkpoint| checkpoint.holds == Some(true));
         let mut again = Again { source: &source, entries, root, is_right, findings, stopped: None };
         match end {
             Err(error) => again.ended(entries, error),

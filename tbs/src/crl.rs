@@ -15,7 +15,7 @@ pub use extension::{CrlExtension, CrlExtensionValue, CrlNumber, IssuingDistribut
 
 use std::ops::Range;
 
-use crate::der::{DerRule, Oid, Reader, Time, Writer, tag};
+use crate::der::{DerError, DerRule, Oid, Reader, Time, Writer, tag};
 use crate::x509::extension::parse_list;
 use crate::x509::{
     AlgorithmMismatch, KeyId, Name, ParseError, Rule, SerialNumber, SignatureAlgorithm, same, signed,
@@ -71,6 +71,15 @@ impl TbsCertList {
             return Err(Rule::NotCanonical.at(&Reader::new(bytes), field));
         }
         Ok(Self { bytes: bytes.to_vec(), fields, number, authority_key_id, entries })
+    }
+
+    /// The TBSCertList in the DER of a CertificateList: what was signed, whatever it says.
+    ///
+    /// # Errors
+    /// [`DerError`] if the DER does not begin as a CertificateList does.
+    pub fn signed_in(certificate_list: &[u8]) -> Result<&[u8], DerError> {
+        let mut list = Reader::new(certificate_list).value(tag::SEQUENCE, "certificateList")?;
+        Ok(list.element(tag::SEQUENCE, "tbsCertList")?.rest())
     }
 
     /// The exact bytes that were parsed.

@@ -345,7 +345,12 @@ async fn a_long_list_is_signed_for_those_who_may_have_lists_and_read_from_no_oth
     let said = site.run_refused(&verify, 2);
     assert!(said.contains("the ledger has the digests alone") && said.contains("--list FILE"), "{said}");
     site.run_ok(&[&verify[..], &["--accept-digests"]].concat());
-    site.run_ok(&[&verify[..], &["--list", "crl.der"]].concat());
+    let mut other = signed.object.to_vec();
+    other[40] ^= 1;
+    authority.write("other.der", &other);
+    let said = site.run_ok(&[&verify[..], &["--list", "crl.der", "other.der"]].concat());
+    assert!(said.contains("no entry that was read permits the list in other.der"), "{said}");
+    assert!(!said.contains("the list in crl.der"), "{said}");
 
     let more = bytes(long(ca, 2, 47_700));
     let answer = client.sign(request("ca", more)).await;

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use countersign_tbs::crl::TbsCertList;
-
-use crate::ledger::audit::signed_in;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
 
 /// Refuses to put `list` in the place of a newer one.
 pub(super) fn is_not_newer(path: &Path, list: &TbsCertList) -> anyhow::Result<()> {
@@ -39,5 +39,7 @@ fn has_signer_of(one: &TbsCertList, other: &TbsCertList) -> bool {
 
 /// What is signed in a CRL, PEM or DER.
 fn parsed(bytes: &[u8]) -> Option<TbsCertList> {
-    TbsCertList::parse(&signed_in(bytes)?).ok()
+    let pem = CertificateRevocationListDer::from_pem_slice(bytes);
+    let der = pem.as_ref().map_or(bytes, |list| list.as_ref());
+    TbsCertList::parse(TbsCertList::signed_in(der).ok()?).ok()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ledger::UnusableIndex;
-use crate::ledger::audit::Stopped;
+use crate::ledger::audit::{Stopped, Stranger};
 use crate::ledger::entry::DecodeError;
 use crate::ledger::merkle::Hash;
 
@@ -27,6 +27,8 @@ pub struct Report {
     pub unchecked: Vec<Unchecked>,
     /// The first thousand intents for lists that nobody could read.
     pub unread: Vec<Unread>,
+    /// Lists that were given, and that no entry permits: another log's, or signed behind this one's back.
+    pub strangers: Vec<Stranger>,
     /// The checkpoints that the log was compared with.
     pub checkpoints: Vec<Rooted>,
     /// How many of its first entries were compared with hashes that were known.
@@ -65,8 +67,8 @@ pub struct Counts {
 pub struct Rooted {
     /// How many entries it is of.
     pub size: u64,
-    /// Whether the log has its root there.
-    pub holds: bool,
+    /// Whether the log has its root there; `None` if the reading ended before.
+    pub holds: Option<bool>,
 }
 
 /// Signatures by a key whose public half is not known.

@@ -223,7 +223,12 @@ impl<'scope> Sequence<'scope> {
             self.findings.add(index, wrong);
         }
         let list = match &asked.tbs {
-            AskedTbs::Whole(_) => None,
+            AskedTbs::Whole(bytes) => {
+                if kind == Some(TbsKind::X509Crl) {
+                    self.lists.is_in_the_log(bytes);
+                }
+                None
+            }
             AskedTbs::Digest(sha256, len) => self.lists.get(sha256, *len),
         };
         let message = match asked.tbs {
@@ -392,6 +397,7 @@ impl<'scope> Sequence<'scope> {
             open,
             unchecked: self.keys.into_unchecked(),
             unread: self.unread,
+            strangers: self.lists.into_strangers(),
             checkpoints,
             compared,
             stopped: again.stopped,

@@ -499,7 +499,7 @@ fn entries_that_were_removed_from_the_end_are_missed() {
     let checkpoints = vec![Checkpoint::new("test.example/log", 22, [0; 32]).unwrap()];
     let report = log.audit(Options { checkpoints, ..Log::options() });
     assert_eq!(words(&report), [(20, "REMOVED")]);
-    assert_eq!(report.checkpoints, [Rooted { size: 22, holds: false }]);
+    assert_eq!(report.checkpoints, [Rooted { size: 22, holds: Some(false) }]);
 }
 
 #[test]
@@ -511,7 +511,7 @@ fn a_log_must_have_the_root_of_every_checkpoint() {
     let all = [0, 1, 7, 22].map(holds).to_vec();
     let report = log.audit(Options { checkpoints: all, ..Log::options() });
     assert_eq!(words(&report), []);
-    assert_eq!(report.checkpoints, [0, 1, 7, 22].map(|size| Rooted { size, holds: true }));
+    assert_eq!(report.checkpoints, [0, 1, 7, 22].map(|size| Rooted { size, holds: Some(true) }));
     let some = vec![holds(7), checkpoint(9, [9; 32]), holds(22)];
     let report = log.audit(Options { checkpoints: some, ..Log::options() });
     assert_eq!(words(&report), [(8, "OTHER_ROOT")]);

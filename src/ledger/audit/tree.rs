@@ -97,7 +97,8 @@ impl TreeCheck {
             }
         }
         for checkpoint in self.ahead.drain(..).rev() {
-            self.rooted.push(Rooted { size: checkpoint.size(), holds: false });
+            // Where the reading ended too early, nobody knows what the log has there.
+            self.rooted.push(Rooted { size: checkpoint.size(), holds: (size == len).then_some(false) });
             if size == len {
                 findings.add(size, Wrong::Removed { len, had: checkpoint.size() });
             }
@@ -110,7 +111,7 @@ impl TreeCheck {
         let size = self.frontier.size();
         while let Some(checkpoint) = self.ahead.pop_if(|checkpoint| checkpoint.size() == size) {
             let holds = *checkpoint.root() == self.frontier.root();
-            self.rooted.push(Rooted { size, holds });
+            self.rooted.push(Rooted { size, holds: Some(holds) });
             if !holds {
                 self.findings.add(size.saturating_sub(1), Wrong::OtherRoot { size });
             }

@@ -282,8 +282,9 @@ fn finishes_only_with_the_algorithm_that_it_states() {
     let list = complete().build().unwrap();
     assert!(list.certificate_list(SignatureAlgorithm::Ed25519, &[1]).is_err());
     let finished = list.certificate_list(SignatureAlgorithm::EcdsaSha256, &[1]).unwrap();
-    let mut inner = Reader::new(&finished).value(tag::SEQUENCE, "x").unwrap();
-    assert_eq!(inner.element(tag::SEQUENCE, "x").unwrap().rest(), list.as_bytes());
+    assert_eq!(TbsCertList::signed_in(&finished).unwrap(), list.as_bytes());
+    assert!(TbsCertList::signed_in(list.as_bytes()).is_err(), "it is not signed yet");
+    assert!(TbsCertList::signed_in(&finished[1..]).is_err() && TbsCertList::signed_in(&[]).is_err());
 }
 
 proptest::proptest! {

@@ -30,7 +30,8 @@ pub(super) enum Subject {
 impl Coverage {
     /// Of a log whose checkpoints' signatures were all verified by `key`; without it, none was.
     pub(super) fn of(report: &Report, subject: Subject, key: Option<&VerifierKey>) -> Self {
-        let holding = report.checkpoints.iter().filter(|checkpoint| key.is_some() && checkpoint.holds);
+        let holding =
+            report.checkpoints.iter().filter(|checkpoint| key.is_some() && checkpoint.holds == Some(true));
         Self {
             entries: report.entries,
             signed: holding.map(|checkpoint| checkpoint.size).max(),

@@ -9,7 +9,7 @@ use crate::causes::in_one_line;
 use crate::cli::ledger::hex;
 use crate::cli::ledger::table;
 use crate::cli::ledger::verify::{BesideLedger, Verified};
-use crate::ledger::audit::{Report, Signatures, Stopped, Unread};
+use crate::ledger::audit::{Report, Signatures, Stopped, Stranger, Unread};
 
 /// How many open intents are listed for people.
 const LISTED: usize = 20;
@@ -65,11 +65,10 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
         compared => writeln!(out, "{compared} entries were compared with the hashes that were known")?,
     }
     for checkpoint in &report.checkpoints {
-        let is_ahead = report.stopped.is_some() && checkpoint.size > report.entries;
         let verb = match checkpoint.holds {
-            true => "holds",
-            false if is_ahead => "was not reached",
-            false => "DOES NOT HOLD",
+            Some(true) => "holds",
+            Some(false) => "DOES NOT HOLD",
+            None => "was not reached",
         };
         writeln!(out, "the checkpoint of {} entries {verb}", checkpoint.size)?;
     }
@@ -117,7 +116,7 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
     Ok(())
 }
 
-/// The lists that nobody could read.
+/// The lists that nobody could read, and those that nobody knows.
 fn write_unread(out: &mut String, report: &Report) -> std::fmt::Result {
     for Unread { intent, sha256, len } in report.unread.iter().take(LISTED) {
         writeln!(
@@ -129,9 +128,19 @@ fn write_unread(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     let listed = u64::try_from(LISTED.min(report.unread.len())).unwrap_or(u64::MAX);
     match report.counts.digest_only.saturating_sub(listed) {
-        0 => Ok(()),
-        more => writeln!(out, "not checked: and {more} more such lists"),
+        0 => {}
+        more => writeln!(out, "not checked: and {more} more such lists")?,
     }
+    for Stranger { file, sha256 } in &report.strangers {
+        let file = table::text(&file.display().to_string());
+        writeln!(
+            out,
+            "no entry that was read permits the list in {file} whose TBSCertList has the sha256 {}: it is another log's, or was signed without an \
+             entry",
+            hex(sha256)
+        )?;
+    }
+    Ok(())
 }
 
 /// For programs: one object.
@@ -150,6 +159,9 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
     let unread = report.unread.iter().map(
         |unread| json!({ "entry": unread.intent, "tbs_sha256": hex(&unread.sha256), "tbs_len": unread.len }),
     );
+    let strangers = report.strangers.iter().map(
+        |stranger| json!({ "file": stranger.file.display().to_string(), "tbs_sha256": hex(&stranger.sha256) }),
+    );
     let checkpoints = report.checkpoints.iter();
     let checkpoints =
         checkpoints.map(|checkpoint| json!({ "size": checkpoint.size, "holds": checkpoint.holds }));
@@ -159,6 +171,7 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
         "refusals": counts.refusals, "checkpoint_entries": counts.checkpoints, "revocations": counts.revocations,
         "others": counts.others, "signed": counts.signed,
         "verified": counts.verified, "digest_only": counts.digest_only, "unread": unread.collect::<Vec<_>>(),
+        "unknown_lists": strangers.collect::<Vec<_>>(),
         "signatures_skipped": signatures == Signatures::Skip,
         "wrong": report.findings.total(), "findings": findings.collect::<Vec<_>>(),
         "open": report.open, "unchecked": unchecked.collect::<Vec<_>>(),

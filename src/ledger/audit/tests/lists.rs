@@ -1,6 +1,7 @@
-//! Lists of which the log has the digest alone.
+//! Lists that are given in files, most of which the log has the digest of alone.
 
 use super::*;
+use crate::key::pem::pem;
 
 /// A list that is too long for the log, in a file; its digest, and the signature that the file has.
 fn long_list(directory: &Path, number: u64) -> (AskedTbs, Outcome) {
@@ -119,4 +120,38 @@ fn a_list_whose_file_changes_while_it_is_needed_is_not_called_wrong() {
             report.findings
         );
     }
+}
+
+#[test]
+fn every_list_of_a_file_is_read_and_those_of_no_entry_are_named() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let section = |number: u64| {
+        let der = std::fs::read(path(&format!("{number}.crl"))).unwrap();
+        format!("# list {number}\n{}", pem("X509 CRL", &der))
+    };
+    let mut entries = Vec::new();
+    for number in [8, 9] {
+        let (digest, signed) = long_list(directory.path(), number);
+        let at = u64::try_from(entries.len()).unwrap();
+        entries.push(intent_of(90, "x509-ca", "x509-crl", "ca", digest));
+        entries.push(outcome(90, at, signed));
+    }
+    let (stranger, _) = long_list(directory.path(), 10);
+    let AskedTbs::Digest(sha256, _) = stranger else { panic!() };
+    // One that the log has whole.
+    let Tbs::Crl(short) = list(11_u64.into(), None, 1) else { panic!() };
+    let whole = short.certificate_list(SignatureAlgorithm::Ed25519, &[3; 64]).unwrap();
+    std::fs::write(path("11.crl"), whole).unwrap();
+    entries.push(crl(90, 11, None));
+    std::fs::write(path("all.pem"), [8, 10, 9].map(section).concat()).unwrap();
+    let mut lists = Lists::default();
+    lists.add(&path("all.pem")).unwrap();
+    lists.add(&path("11.crl")).unwrap();
+    let report = Log::of(&entries).audit(Options { lists, ..Log::options() });
+    assert_eq!((words(&report), report.counts.verified, report.counts.digest_only), (vec![], 2, 0));
+    assert_eq!(report.strangers, [Stranger { file: path("all.pem"), sha256 }]);
+    // One section that is no list makes the file none.
+    std::fs::write(path("all.pem"), [section(8), pem("X509 CRL", b"none")].concat()).unwrap();
+    assert!(matches!(Lists::default().add(&path("all.pem")), Err(ListError::NoList { .. })));
 }

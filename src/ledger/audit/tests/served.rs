@@ -111,7 +111,7 @@ fn an_entry_that_was_changed_behind_a_signer_is_named_by_proofs() {
     let Entry::Checkpoint { text, .. } = checkpoint(0, &entries, entries.len()) else { panic!() };
     let options = || Options { checkpoints: vec![Checkpoint::parse(&text).unwrap()], ..Log::options() };
     let right = audit_served_by(&entries, Ok, options()).unwrap();
-    assert_eq!((words(&right), right.checkpoints), (vec![], vec![Rooted { size: 531, holds: true }]));
+    assert_eq!((words(&right), right.checkpoints), (vec![], vec![Rooted { size: 531, holds: Some(true) }]));
     let report =
         audit_served_by(&entries, |page| Ok(page.into_iter().map(change).collect()), options()).unwrap();
     let found: Vec<_> = words(&report)

@@ -3,7 +3,7 @@
 //! In: the configuration, and the log's key. Out: nothing, or why [`Checkpoints::open`] would refuse the log. Nothing is written, and the
 //! index is not made: what it does not know yet is compared by number alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Checkpoints, Config, newest_signed, verifier_key};
@@ -13,10 +13,15 @@ use crate::ledger::merkle::Tree;
 use crate::ledger::note::VerifierKey;
 use crate::ledger::{self, LedgerError, Place, RecordedTiles, witness};
 
+/// A checkpoint, and where it was found.
+struct Signed {
+    checkpoint: Checkpoint,
+    file: PathBuf,
+}
+
 /// A log that nobody opens.
 struct Closed<'a> {
     config: &'a ledger::Config,
-    verifier: VerifierKey,
     entries: u64,
     tiles: Option<RecordedTiles>,
 }
@@ -29,55 +34,56 @@ impl Checkpoints {
     pub fn check(ledger: &ledger::Config, config: &Config, key: &Key) -> Result<(), LedgerError> {
         let verifier = verifier_key(&ledger.origin, &key.public_key)
             .map_err(|source| LedgerError::CheckpointKey { key: key.name.clone(), source })?;
-        let entries = ledger.reader()?.map_or(Ok(0), |reader| reader.len())?;
+        let reader = ledger.reader()?;
+        let filed = in_file(&ledger.origin, &verifier, &config.file)?;
+        let known = filed.as_ref().map_or(0, |filed| filed.checkpoint.size());
+        let own = reader.as_ref().map(|_| recorded(ledger, known)).transpose()?.flatten();
+        let shown = in_file(&ledger.origin, &verifier, &witness::evidence(&config.file))?;
+        // Last: a signer that runs may sign meanwhile, and has all entries that a checkpoint is of before it signs that.
+        let entries = reader.map_or(Ok(0), |reader| reader.len())?;
         // One that cannot be used is made anew by the start.
         let tiles = RecordedTiles::open(&ledger.path, &ledger.origin).ok().flatten();
-        let log = Closed { config: ledger, verifier, entries, tiles };
-        let known = log.continues_file(&config.file)?;
-        log.continues_own(known)?;
-        log.continues_file(&witness::evidence(&config.file)).map(drop)
+        let log = Closed { config: ledger, entries, tiles };
+        [filed, own, shown].into_iter().flatten().try_for_each(|signed| log.continues(&signed))
+    }
+}
+
+/// The checkpoint in `file`, if there is one.
+fn in_file(origin: &str, verifier: &VerifierKey, file: &Path) -> Result<Option<Signed>, LedgerError> {
+    let file = file.to_owned();
+    let note = file::read(&file).map_err(|source| LedgerError::Io {
+        doing: "reading checkpoint",
+        path: file.clone(),
+        source: Arc::new(source),
+    });
+    let Some(note) = note? else { return Ok(None) };
+    match Checkpoint::open(&note, origin, verifier) {
+        Ok((checkpoint, _)) => Ok(Some(Signed { checkpoint, file })),
+        Err(source) => Err(LedgerError::Checkpoint { file, source }),
+    }
+}
+
+/// What the log records itself as signed, beyond the first `known` entries.
+fn recorded(config: &ledger::Config, known: u64) -> Result<Option<Signed>, LedgerError> {
+    let Some(newest) = newest_signed(&Place::from(config), known)? else { return Ok(None) };
+    let file = config.path.clone();
+    match Checkpoint::parse(&newest.text) {
+        Ok(checkpoint) => Ok(Some(Signed { checkpoint, file })),
+        Err(source) => Err(LedgerError::Checkpoint { file, source }),
     }
 }
 
 impl Closed<'_> {
-    /// Compares it with the checkpoint in `file`, if there is one: of how many entries that is.
-    fn continues_file(&self, path: &Path) -> Result<Option<u64>, LedgerError> {
-        let failed = |source| LedgerError::Io {
-            doing: "reading checkpoint",
-            path: path.to_owned(),
-            source: Arc::new(source),
-        };
-        let Some(note) = file::read(path).map_err(failed)? else { return Ok(None) };
-        let (checkpoint, _) = Checkpoint::open(&note, &self.config.origin, &self.verifier)
-            .map_err(|source| LedgerError::Checkpoint { file: path.to_owned(), source })?;
-        self.continues(&checkpoint, path)?;
-        Ok(Some(checkpoint.size()))
-    }
-
-    /// Compares it with what it records itself as signed, beyond the first `known` entries.
-    fn continues_own(&self, known: Option<u64>) -> Result<(), LedgerError> {
-        if self.entries == 0 {
-            return Ok(());
-        }
-        let path = &self.config.path;
-        let Some(newest) = newest_signed(&Place::from(self.config), known.unwrap_or(0))? else {
-            return Ok(());
-        };
-        let checkpoint = Checkpoint::parse(&newest.text)
-            .map_err(|source| LedgerError::Checkpoint { file: path.clone(), source })?;
-        self.continues(&checkpoint, path)
-    }
-
-    fn continues(&self, signed: &Checkpoint, file: &Path) -> Result<(), LedgerError> {
+    fn continues(&self, Signed { checkpoint, file }: &Signed) -> Result<(), LedgerError> {
         let (path, file, size, entries) =
-            (self.config.path.clone(), file.to_owned(), signed.size(), self.entries);
+            (self.config.path.clone(), file.clone(), checkpoint.size(), self.entries);
         if size > entries {
             return Err(LedgerError::OlderThanCheckpoint { path, entries, file, signed: size });
         }
         let tiles = self.tiles.as_ref().filter(|tiles| tiles.entries() >= size);
         // Tiles that cannot be read are the start's to report.
         match tiles.and_then(|tiles| Tree::new(tiles, size).root().ok()) {
-            Some(root) if root != *signed.root() => {
+            Some(root) if root != *checkpoint.root() => {
                 Err(LedgerError::OtherThanCheckpoint { path, file, signed: size })
             }
             _ => Ok(()),

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::fs;
+use std::io::Write;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::*;
 use crate::key::{KeyPurpose, PublicKey, Scheme};
@@ -194,6 +196,27 @@ async fn a_backup_that_agrees_with_its_index_is_refused() {
     ledger.close().await;
     let error = log.refused().await;
     assert!(matches!(error, LedgerError::OtherThanCheckpoint { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_check_beside_a_signer_that_signs_meanwhile_finds_its_log() {
+    let log = Log::new();
+    let (ledger, checkpoints) = log.open();
+    let mut checkpoints = checkpoints.unwrap();
+    log.grow(&ledger, 3).await;
+    // Whoever reads the file waits for what is written to it here: the checkpoint of what comes while they do.
+    let file = log.fixture.directory().join("slow-checkpoint");
+    mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
+    let (ledger_config, key) = (log.fixture.config.clone(), Arc::clone(&log.key));
+    let config = Config { file: file.clone(), ..log.config.clone() };
+    let check = spawn_blocking(move || Checkpoints::check(&ledger_config, &config, &key));
+    let pipe = spawn_blocking(move || fs::OpenOptions::new().write(true).open(file).unwrap());
+    let mut pipe = pipe.await.unwrap();
+    log.grow(&ledger, 3).await;
+    log.sign(&mut checkpoints).await.unwrap();
+    pipe.write_all(ledger.latest_checkpoint().unwrap().note().as_bytes()).unwrap();
+    drop(pipe);
+    check.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::ledger::fixture::Fixture;
 use crate::ledger::leaf_hash;
 use crate::ledger::merkle::{Frontier, Hash, Tile, Tiles, Tree};
 use crate::ledger::tiles::{Audience, Destination, Directory, export};
-use crate::ledger::{CallFailed, RawEntry, Reader, Served, Serves};
+use crate::ledger::{Archive, CallFailed, RawEntry, Reader, Served, Serves};
 use crate::policy::fixture::{key_id, list, name, pair, public_key, response, time};
 
 mod damaged;
@@ -599,6 +599,7 @@ fn only_a_missing_index_is_none_and_any_other_is_found() {
     let foreign = whole.replace("test.example/log", "test.example/other");
     for (text, why) in [
         ("{}", "not one"),
+        (&whole.replace("\"claims\"", "\"claim\""), "not one"),
         (&foreign, "that of"),
         (&whole.replace("\"format\": ", "\"format\": 9"), "format 9"),
     ] {
@@ -613,6 +614,33 @@ fn only_a_missing_index_is_none_and_any_other_is_found() {
     assert!(log.reader().recorded_tiles().unwrap_err().why.contains("cannot be read"));
     log.fixture.remove_index();
     assert!(log.reader().recorded_tiles().unwrap().is_none());
+}
+
+#[test]
+fn a_log_is_compared_with_the_hashes_of_an_index_of_an_earlier_format() {
+    let (log, _) = long();
+    log.fixture.remove_index();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(log.fixture.open().close());
+    let manifest = log.fixture.index().join("manifest.json");
+    let mut older: serde_json::Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    older["format"] = 3.into();
+    for run in older["find"].as_array_mut().unwrap().iter_mut().filter(|run| !run.is_null()) {
+        run["contents"].as_object_mut().unwrap().remove("top").unwrap();
+    }
+    std::fs::write(&manifest, older.to_string()).unwrap();
+    let report = log.audit_against_index();
+    assert_eq!((words(&report), report.compared), (vec![], log.len));
+    let mut changed = log.reader().leaves(600..601).next().unwrap().unwrap().1;
+    changed[100] ^= 1;
+    log.change(600, &changed);
+    assert!(words(&log.audit_against_index()).contains(&(600, "OTHER_HASH")));
+    // What finds entries is another thing: that the signer makes anew.
+    let (_, unusable) = Archive::open(log.reader()).unwrap();
+    assert_eq!(unusable.unwrap(), "it has format 3, this countersign knows 4");
+    older["origin"] = "test.example/other".into();
+    std::fs::write(&manifest, older.to_string()).unwrap();
+    assert!(log.reader().recorded_tiles().unwrap_err().why.contains("that of"));
 }
 
 fn index_of(at: usize) -> u64 {

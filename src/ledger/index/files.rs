@@ -100,9 +100,18 @@ pub(super) enum Unusable {
     Io(#[from] io::Error),
 }
 
-/// How many entries the index at `path` knows, of the log named `origin`: for whoever reads it beside its signer.
+/// How many entries the index at `path` has the hashes of, of the log named `origin`: for whoever compares them beside its signer, which may
+/// be of an earlier version.
 pub(super) fn known(path: &Path, origin: &str) -> Result<u64, Unusable> {
-    manifest(path, origin).map(|manifest| manifest.entries)
+    let text = manifest_text(path)?;
+    let witness = Witness::of(&text)?;
+    if !witness.has_tiles() {
+        return Err(Unusable::Format(witness.format));
+    }
+    if witness.format == FORMAT {
+        return parsed(&text, origin).map(|manifest| manifest.entries);
+    }
+    witness.about(origin).map(|witness| witness.entries)
 }
 
 /// What an index says against its log, though it cannot be used: what manifests of every format say.
@@ -117,8 +126,16 @@ pub(super) struct Witness {
 impl Witness {
     /// The one at `path`, of the log named `origin`.
     pub(super) fn read(path: &Path, origin: &str) -> Option<Self> {
-        let text = read(&path.join(MANIFEST)).ok()?;
-        serde_json::from_slice(&text).ok().filter(|witness: &Self| witness.origin == origin)
+        Self::of(&manifest_text(path).ok()?).ok()?.about(origin).ok()
+    }
+
+    fn of(text: &[u8]) -> Result<Self, Unusable> {
+        Ok(serde_json::from_slice(text)?)
+    }
+
+    /// If it is about the log named `origin`.
+    fn about(self, origin: &str) -> Result<Self, Unusable> {
+        if self.origin == origin { Ok(self) } else { Err(Unusable::OtherOrigin(self.origin)) }
     }
 
     /// Whether its tiles are where they are known to be here.
@@ -128,18 +145,24 @@ impl Witness {
 }
 
 fn manifest(path: &Path, origin: &str) -> Result<Manifest, Unusable> {
-    let text = match read(&path.join(MANIFEST)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Missing),
-        text => text?,
-    };
-    let manifest: Manifest = serde_json::from_slice(&text)?;
-    if manifest.format != FORMAT {
-        return Err(Unusable::Format(manifest.format));
+    parsed(&manifest_text(path)?, origin)
+}
+
+fn manifest_text(path: &Path) -> Result<Vec<u8>, Unusable> {
+    match read(&path.join(MANIFEST)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Unusable::Missing),
+        text => Ok(text?),
     }
-    if manifest.origin != origin {
-        return Err(Unusable::OtherOrigin(manifest.origin));
+}
+
+fn parsed(text: &[u8], origin: &str) -> Result<Manifest, Unusable> {
+    // First what every format has: the rest of another is no fault of its writer.
+    let witness = Witness::of(text)?;
+    if witness.format != FORMAT {
+        return Err(Unusable::Format(witness.format));
     }
-    Ok(manifest)
+    witness.about(origin)?;
+    Ok(serde_json::from_slice(text)?)
 }
 
 /// A file of this directory that is not long.

@@ -85,6 +85,7 @@ pub use search::Search;
 pub use served::{CallFailed, Served, Serves};
 pub use thaw::Thaw;
 
+use claim::Conflict;
 use clock::{LogClock, Newest};
 use compromised::Compromised;
 use debt::Debt;
@@ -303,6 +304,14 @@ impl Ledger {
             std::mem::replace(writable, takes) != takes
         });
         result
+    }
+
+    /// The same of an intent. One that is in conflict with what is recorded is not written, and so tells nothing of the disk.
+    fn noted_intent<T>(
+        &self,
+        result: Result<Result<T, Conflict>, LedgerError>,
+    ) -> Result<Result<T, Conflict>, LedgerError> {
+        if matches!(result, Ok(Err(_))) { result } else { self.noted(result) }
     }
 
     fn refuses_for(&self, error: &LedgerError) {

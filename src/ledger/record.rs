@@ -52,7 +52,7 @@ impl Ledger {
         let leaf = Leaf::of_intent(&entry, &tbs, self.queue.term_key())?;
         let leaf_hash = leaf.hash;
         let order = Order::tbs(key, tbs);
-        let permitted = match self.noted(self.queue.record_intent(time, leaf, claim).await)? {
+        let permitted = match self.noted_intent(self.queue.record_intent(time, leaf, claim).await)? {
             Ok(index) => {
                 let debt = Debt::new(Receipt { index, leaf_hash }, time, self.queue.clone());
                 let (priority, deadline) = (request.priority, request.deadline);

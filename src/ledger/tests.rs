@@ -190,6 +190,25 @@ async fn a_failed_commit_fails_all_its_records_and_nothing_stays() {
 }
 
 #[tokio::test]
+async fn a_replay_is_no_sign_that_a_full_disk_has_room_again() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let request = fixture.request("alice");
+    let asked = fixture::intent(fixture.record(&ledger, request.clone()).await);
+    let signature = fixture.sign(&asked);
+    ledger.settle(asked, signature).unwrap();
+    ledger.queue.settled().await;
+    fixture.fill(0);
+    ledger.record_self_test(fixture.key()).await.unwrap_err();
+    let replayed = fixture.record(&ledger, request).await.permitted();
+    assert!(matches!(replayed, Ok(Permitted::Replay(_))));
+    assert!(!ledger.is_writable() && ledger.refuses().is_some());
+    fixture.make_room();
+    std::mem::forget(ledger.record_self_test(fixture.key()).await.unwrap());
+    assert!(ledger.is_writable());
+}
+
+#[tokio::test]
 async fn outcomes_of_a_failed_commit_are_written_before_the_next_record() {
     let fixture = Fixture::new();
     let ledger = fixture.open();

@@ -145,6 +145,16 @@ impl Ledger {
     }
 
     fn open_by(config: &Config, now: fn() -> UnixMillis, limits: Limits) -> Result<Self, LedgerError> {
+        match Self::open_once(config, now, limits) {
+            // What was met has condemned the index, so that another is made this time.
+            Err(LedgerError::Index { source, .. }) if matches!(*source, ArchiveError::Damaged(_)) => {
+                Self::open_once(config, now, limits)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_once(config: &Config, now: fn() -> UnixMillis, limits: Limits) -> Result<Self, LedgerError> {
         match config.postgres {
             None => Self::start(sqlite::Store::open(config, limits)?, config, now),
             Some(_) => Self::start(postgres::Store::open(config, limits)?, config, now),

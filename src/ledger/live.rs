@@ -2,7 +2,7 @@
 //!
 //! In: work that reads, from any task. Out: what it comes to, on what was durable when it began. Promised: the writer is not
 //! held up. Readers have connections of their own, few of them, and threads where they may block; a read that may take
-//! long is many short ones, between which others have their turn.
+//! long is many short ones, between which others have their turn. One that meets damage in the index has the next start make it anew.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::ledger::archive::{Archive, ArchiveError};
 use crate::ledger::index::View;
-use crate::ledger::{LedgerError, Place, Reader};
+use crate::ledger::{LedgerError, Place, Reader, index};
 
 /// How many read at once; more wait for their turn.
 const TURNS: usize = 4;
@@ -67,6 +67,9 @@ impl Live {
             let result = work(&archive);
             live.idle().push(archive.into_reader());
             drop(turn);
+            if let Err(ArchiveError::Damaged(damage)) = &result {
+                index::condemn(&index::path(live.place.path()), damage);
+            }
             result
         });
         // It fails if the work panicked, which ends the process in a release build, or if the runtime ends.

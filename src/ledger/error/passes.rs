@@ -9,6 +9,7 @@ use std::io;
 use rusqlite::ErrorCode;
 use rustix::io::Errno;
 
+use crate::ledger::ArchiveError;
 use crate::ledger::error::{LedgerError, StoreError};
 
 impl LedgerError {
@@ -22,6 +23,7 @@ impl LedgerError {
             Self::Database { source, .. } => source.passes(),
             Self::Io { source, .. } => of_system(source),
             Self::Unreadable { source, .. } => of_sqlite(source),
+            Self::Index { source, .. } => of_index(source),
             Self::Closed
             | Self::Fenced { .. }
             | Self::EntryTooLong(_)
@@ -29,7 +31,6 @@ impl LedgerError {
             | Self::NoDirectory { .. }
             | Self::Missing { .. }
             | Self::Locked { .. }
-            | Self::Index { .. }
             | Self::Damaged { .. }
             | Self::NotALedger { .. }
             | Self::NewerSchema { .. }
@@ -64,6 +65,19 @@ impl StoreError {
             | Self::Entry { .. }
             | Self::EntryTooLong(_) => false,
         }
+    }
+}
+
+/// What is said of an index: a start makes one that is damaged anew, unless it cannot even note that it is.
+fn of_index(error: &ArchiveError) -> bool {
+    match error {
+        ArchiveError::Damaged(_) => true,
+        ArchiveError::Index(source) => of_system(source),
+        ArchiveError::Ledger(source) => source.passes(),
+        ArchiveError::Disagree { .. }
+        | ArchiveError::NoSuchEntry { .. }
+        | ArchiveError::NoSuchSize { .. }
+        | ArchiveError::Closed => false,
     }
 }
 
@@ -128,5 +142,10 @@ mod tests {
         assert!(sqlite(rusqlite::ffi::SQLITE_FULL).passes());
         assert!(sqlite(rusqlite::ffi::SQLITE_IOERR_SHMSIZE).passes());
         assert!(!sqlite(rusqlite::ffi::SQLITE_CANTOPEN).passes());
+        let index =
+            |source| LedgerError::Index { path: PathBuf::from("log-index"), source: Arc::new(source) };
+        assert!(index(ArchiveError::Damaged(io::ErrorKind::InvalidData.into())).passes());
+        assert!(index(ArchiveError::Index(Errno::IO.into())).passes());
+        assert!(!index(ArchiveError::Index(Errno::ACCESS.into())).passes());
     }
 }

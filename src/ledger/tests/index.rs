@@ -15,7 +15,7 @@ use crate::ledger::filter::Filter;
 use crate::ledger::fixture::{Fixture, intent};
 use crate::ledger::index::Limits;
 use crate::ledger::search::Search;
-use crate::ledger::{Config, Ledger, LedgerError, Permitted, Reader};
+use crate::ledger::{Config, Ledger, LedgerError, Permitted, RawEntry, Reader};
 use crate::sign::Request;
 
 mod behind;

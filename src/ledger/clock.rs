@@ -96,8 +96,8 @@ impl LogClock {
         })
     }
 
-    /// As [`Self::check`], for a record of a running signer, which is of this round from now on: one line in the log when the clock falls behind, and one when
-    /// it is right again.
+    /// As [`Self::check`], for a record of a running signer, which is of this round from now on: one line in the log when the clock falls
+    /// behind, and one when it is right again.
     ///
     /// # Errors
     /// As [`Self::check`].

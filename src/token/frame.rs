@@ -10,6 +10,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -137,8 +138,32 @@ pub(super) enum At {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Ask<'a> {
     pub key: u16,
+    /// When nobody waits for it any more: from then on it does not reach the token.
+    pub until: Option<Moment>,
     /// A digest, or the message for Ed25519 and ML-DSA.
     pub input: &'a [u8],
+}
+
+/// A moment of the clock that all processes of a machine share, `CLOCK_MONOTONIC`, in nanoseconds.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub(super) struct Moment(u64);
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Self::after(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))
+    }
+
+    fn after(boot: Duration) -> Self {
+        Self(u64::try_from(boot.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Instant> for Moment {
+    fn from(instant: Instant) -> Self {
+        let left = instant.saturating_duration_since(Instant::now());
+        Self::after(Duration::from_nanos(Self::now().0).saturating_add(left))
+    }
 }
 
 /// What comes back for one [`Ask`].
@@ -159,6 +184,8 @@ pub(super) enum Answer {
     Failed(CallFailure),
     /// Not signed, for another process of the token is in a login.
     Busy,
+    /// Not signed, and the token was not asked: it was too late.
+    Expired,
     /// The process ends after this answer: only a fresh start helps.
     Broken(CallFailure),
     /// The same, and the PIN must not be tried again.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
-use super::frame::{self, Answer, Ask, CallFailure, PinRefusal, Recovery, Reply};
+use super::frame::{self, Answer, Ask, CallFailure, Moment, PinRefusal, Recovery, Reply};
 use super::queue::{Job, Queue};
 use super::{RawSignature, TokenError, TokenName};
 
@@ -46,6 +46,15 @@ pub(super) struct Link<'a> {
     pub(super) lost: &'a watch::Sender<bool>,
 }
 
+/// What a chunk took.
+#[derive(Default)]
+struct Pace {
+    /// How long the token took for all that it was asked.
+    took: Duration,
+    /// How many those were.
+    jobs: usize,
+}
+
 impl Link<'_> {
     /// Serves the queue over `socket` until either ends. Jobs that it cannot answer are dropped, which tells their callers.
     pub(super) async fn serve(&self, socket: UnixStream) -> End {
@@ -53,9 +62,8 @@ impl Link<'_> {
         let mut lost = self.lost.subscribe();
         let mut most = 1;
         while let Some(jobs) = self.take(most, &mut lost).await {
-            let count = jobs.len();
             match self.exchange(&mut socket, jobs).await {
-                Ok(took) => most = chunk_size(took, count),
+                Ok(Pace { took, jobs }) => most = chunk_size(took, jobs),
                 Err(end) => return end,
             }
         }
@@ -73,12 +81,12 @@ impl Link<'_> {
         std::future::pending().await
     }
 
-    /// How long the token took for all of them.
-    async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<Duration, End> {
-        let mut took = Duration::ZERO;
+    async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<Pace, End> {
+        let mut pace = Pace::default();
         let mut asks = Vec::new();
         for job in &jobs {
-            frame::encode(&Ask { key: job.key, input: &job.input }, &mut asks).map_err(End::Gone)?;
+            let until = job.deadline().map(Moment::from);
+            frame::encode(&Ask { key: job.key, until, input: &job.input }, &mut asks).map_err(End::Gone)?;
         }
         let written = tokio::time::timeout(self.deadline, socket.get_mut().write_all(&asks)).await;
         let mut written = Some(written);
@@ -86,18 +94,21 @@ impl Link<'_> {
             let answer = match written.take() {
                 Some(Err(_)) => Err(End::TimedOut),
                 Some(Ok(Err(error))) => Err(End::Gone(error)),
-                Some(Ok(Ok(()))) | None => self.answer(socket, &mut took).await,
+                Some(Ok(Ok(()))) | None => self.answer(socket, &mut pace).await,
             };
             self.deliver(job, answer)?;
         }
-        Ok(took)
+        Ok(pace)
     }
 
-    async fn answer(&self, socket: &mut BufReader<UnixStream>, took: &mut Duration) -> Result<Answer, End> {
+    async fn answer(&self, socket: &mut BufReader<UnixStream>, pace: &mut Pace) -> Result<Answer, End> {
         let body = tokio::time::timeout(self.deadline, frame::read_async(socket)).await;
         let body = body.map_err(|_| End::TimedOut)?.map_err(End::Gone)?;
         let Reply { recovered, took_us, answer } = frame::decode(&body).map_err(End::Gone)?;
-        *took += Duration::from_micros(took_us.into());
+        if !matches!(answer, Answer::Expired) {
+            pace.took += Duration::from_micros(took_us.into());
+            pace.jobs += 1;
+        }
         if let Some(Recovery { healing, failure: CallFailure { call, code } }) = recovered {
             let did = healing.words();
             tracing::warn!(token = %self.token, call, code, "the token failed, and is well again: the process {did}");
@@ -116,6 +127,7 @@ impl Link<'_> {
             Ok(Answer::Signature(bytes)) => (Ok(RawSignature(bytes)), Ok(())),
             Ok(Answer::Failed(failure)) => (Err(failed(failure)), Ok(())),
             Ok(Answer::Busy) => (Err(TokenError::Busy { token: token() }), Ok(())),
+            Ok(Answer::Expired) => (Err(TokenError::Expired { token: token() }), Ok(())),
             Ok(Answer::Broken(failure)) => {
                 (Err(TokenError::Unavailable { token: token() }), Err(End::Broken(failure)))
             }

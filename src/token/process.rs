@@ -17,7 +17,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
 use super::device::Device;
 use super::frame::{
-    self, Answer, Ask, At, CallFailure, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
+    self, Answer, Ask, At, CallFailure, Moment, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
 };
 use super::gate::Gate;
 use super::input::Input;
@@ -170,7 +170,7 @@ fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream
         let reply = Reply { recovered, took_us, answer };
         frame::write(&mut replies, &reply)?;
         let status = match reply.answer {
-            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy => None,
+            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy | Answer::Expired => None,
             Answer::Broken(_) => Some(1),
             Answer::PinRefused(_) => Some(PIN_REFUSED),
         };
@@ -193,6 +193,10 @@ fn answer(
     heal: &mut dyn FnMut(Recovery),
 ) -> Answer {
     let refuse = |code: String| Answer::Failed(CallFailure { call: "the token process".to_owned(), code });
+    // Those before it in its chunk may have taken long.
+    if ask.until.is_some_and(|until| until <= Moment::now()) {
+        return Answer::Expired;
+    }
     let key = usize::from(ask.key);
     let Some(scheme) = schemes.get(key) else { return refuse(format!("no key {key}")) };
     match Input::from_wire(*scheme, ask.input.to_vec()) {

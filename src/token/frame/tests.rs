@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn a_frame_survives_the_way() {
     let mut bytes = Vec::new();
-    encode(&Ask { key: 7, input: &[1; 48] }, &mut bytes).unwrap();
+    encode(&Ask { key: 7, until: None, input: &[1; 48] }, &mut bytes).unwrap();
     let body = read(bytes.as_slice()).unwrap().unwrap();
     let ask: Ask<'_> = decode(&body).unwrap();
     assert_eq!((ask.key, ask.input), (7, [1; 48].as_slice()));
@@ -20,7 +20,7 @@ fn allocates_nothing_for_a_length_above_the_limit() {
 
 #[test]
 fn refuses_bytes_after_the_value() {
-    let mut body = postcard::to_stdvec(&Ask { key: 0, input: &[] }).unwrap();
+    let mut body = postcard::to_stdvec(&Ask { key: 0, until: None, input: &[] }).unwrap();
     body.push(0);
     assert!(decode::<Ask<'_>>(&body).is_err());
 }
@@ -64,7 +64,7 @@ fn what_a_token_process_says_is_short_and_one_line() {
 #[test]
 fn a_cut_frame_is_an_error_and_no_frame_is_the_end() {
     let mut bytes = Vec::new();
-    encode(&Ask { key: 0, input: &[1; 32] }, &mut bytes).unwrap();
+    encode(&Ask { key: 0, until: None, input: &[1; 32] }, &mut bytes).unwrap();
     bytes.pop();
     assert!(read(bytes.as_slice()).is_err());
     assert!(read([].as_slice()).unwrap().is_none());

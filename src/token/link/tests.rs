@@ -82,7 +82,7 @@ async fn next_chunk(took_us: u32) -> usize {
 /// Reads one frame; how long it is on the wire.
 async fn frame_len(child: &mut UnixStream) -> usize {
     let mut bytes = Vec::new();
-    frame::encode(&Ask { key: 1, input: &[0; 32] }, &mut bytes).unwrap();
+    frame::encode(&Ask { key: 1, until: None, input: &[0; 32] }, &mut bytes).unwrap();
     let len = bytes.len();
     asked(child).await;
     len

@@ -18,7 +18,7 @@ fn refuses_a_digest_of_the_wrong_length_without_asking_the_token() {
     let schemes = [Scheme::EcdsaP256Sha256, Scheme::RsaPkcs1Sha512];
     for (key, len) in [(0, 20), (0, 31), (0, 64), (1, 32), (1, 0)] {
         let input = vec![1; len];
-        let answer = answer(&mut oracle, &schemes, &Ask { key, input: &input }, &mut |_| ());
+        let answer = answer(&mut oracle, &schemes, &Ask { key, until: None, input: &input }, &mut |_| ());
         assert!(matches!(answer, Answer::Failed(_)), "key {key} signed {len} bytes");
     }
     assert_eq!(oracle.0, 0);
@@ -27,7 +27,8 @@ fn refuses_a_digest_of_the_wrong_length_without_asking_the_token() {
 #[test]
 fn refuses_a_key_that_it_was_not_given() {
     let mut oracle = Oracle(0);
-    let answer = answer(&mut oracle, &[Scheme::Ed25519], &Ask { key: 1, input: b"message" }, &mut |_| ());
+    let answer =
+        answer(&mut oracle, &[Scheme::Ed25519], &Ask { key: 1, until: None, input: b"message" }, &mut |_| ());
     assert!(matches!(answer, Answer::Failed(_)));
     assert_eq!(oracle.0, 0);
 }
@@ -36,16 +37,34 @@ fn refuses_a_key_that_it_was_not_given() {
 fn gives_rsa_a_digest_info_and_ed25519_the_message() {
     let schemes = [Scheme::RsaPkcs1Sha256, Scheme::Ed25519];
     for (key, input, len) in [(0, [7; 32].as_slice(), 51), (1, b"message", 7)] {
-        let answer = answer(&mut Oracle(0), &schemes, &Ask { key, input }, &mut |_| ());
+        let answer = answer(&mut Oracle(0), &schemes, &Ask { key, until: None, input }, &mut |_| ());
         let Answer::Signature(block) = answer else { panic!("key {key} was refused") };
         assert_eq!(block.len(), len);
     }
 }
 
 #[test]
+fn what_nobody_waits_for_any_more_does_not_reach_the_token() {
+    let mut oracle = Oracle(0);
+    let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+    let mut signs = |until: Option<Instant>| {
+        let ask = Ask { key: 0, until: until.map(Moment::from), input: b"message" };
+        match answer(&mut oracle, &[Scheme::Ed25519], &ask, &mut |_| ()) {
+            Answer::Signature(_) => true,
+            Answer::Expired => false,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!signs(Some(now)));
+    assert!(signs(Some(now + hour)));
+    assert!(signs(None));
+    assert_eq!(oracle.0, 2);
+}
+
+#[test]
 fn a_session_ends_when_the_daemon_hangs_up() {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    frame::write(&ours, &Ask { key: 0, input: b"message" }).unwrap();
+    frame::write(&ours, &Ask { key: 0, until: None, input: b"message" }).unwrap();
     let session = thread::spawn(move || answer_all(&mut Oracle(0), &[Scheme::Ed25519], &theirs));
     assert!(frame::read(&ours).unwrap().is_some());
     drop(ours);
@@ -84,7 +103,7 @@ fn an_answer_of_a_slow_token_does_not_wait_for_the_rest_of_its_chunk() {
     let answering = thread::spawn(move || answer_all(&mut Slow(told, 0), &[Scheme::Ed25519], &theirs));
     let mut chunk = Vec::new();
     for _ in 0..2 {
-        frame::encode(&Ask { key: 0, input: b"message" }, &mut chunk).unwrap();
+        frame::encode(&Ask { key: 0, until: None, input: b"message" }, &mut chunk).unwrap();
     }
     ours.write_all(&chunk).unwrap();
     for _ in 0..2 {

@@ -99,6 +99,37 @@ async fn a_steady_state_is_sign_init_and_sign() {
     tokens.shutdown().await;
 }
 
+/// One runtime thread: all of them ask before the one session looks, which takes them as one chunk.
+#[tokio::test]
+async fn what_expires_behind_another_in_its_chunk_does_not_reach_the_token() {
+    let mut broken = Broken::new();
+    broken.fixture.config.sessions = 1;
+    broken.fixture.config.deadline = Duration::from_secs(30);
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    for _ in 0..4 {
+        signs(&tokens, &keys).await;
+    }
+    let signed = || broken.control.calls(Call::Sign) - broken.control.length_queries();
+    broken.set(&Script::on(On::call(Call::Sign, Action::DelayMicros(1_500_000))));
+    let before = signed();
+    let until = Some(Instant::now() + Duration::from_secs(1));
+    let asked: Vec<_> = (0..8)
+        .map(|_| {
+            let tokens = tokens.clone();
+            tokio::spawn(async move { sign_until(&tokens, "ca", P256, until).await })
+        })
+        .collect();
+    let mut expired = 0;
+    for caller in asked {
+        expired += usize::from(matches!(caller.await.unwrap(), Err(TokenError::Expired { .. })));
+    }
+    assert!(expired >= 7 && signed() - before <= 1, "{expired} expired, {} signed", signed() - before);
+    // The session goes on, and learns its pace from what the token was asked.
+    broken.control.clear().unwrap();
+    all_sign(&tokens, &keys, 2).await;
+    tokens.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_fault_is_healed_at_its_rung_and_no_higher_and_no_caller_notices() {
     for (heals, code, finalized, logins) in [

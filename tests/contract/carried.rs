@@ -198,7 +198,7 @@ async fn a_key_moves_from_softhsm_to_kryoptic_and_some_move_back() {
 
 /// The way back: kryoptic fills nothing up, and says so only when it is asked to wrap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_two_tokens_have_no_way_for_is_said_and_nothing_is_written() {
+async fn what_softhsm_and_kryoptic_have_no_way_for_is_said_and_nothing_is_written() {
     let ed25519 = *Kind::SoftHsm.schemes().iter().find(|scheme| scheme.0 == "ed25519").unwrap();
     for (from, scheme, refused) in [
         (Kind::Kryoptic, P256, "CKM_AES_KEY_WRAP: CKR_DATA_LEN_RANGE)"),

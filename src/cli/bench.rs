@@ -15,6 +15,7 @@ use countersign_tbs::TbsKind;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::policy::kind;
 use super::sign::ServerArgs;
 use super::token::environment;
 use crate::key::{Scheme, UnixTime};
@@ -41,6 +42,10 @@ pub(super) struct BenchArgs {
     /// A principal that the key's profile allows; of an X.509 CA a TLS server's DNS name; of a key for OCSP responses none
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
+    /// What is signed: by an X.509 CA x509-certificate or ocsp-response, by any other key the one kind that it may. Of CRLs there
+    /// is no load: each must have a higher number than the one before, so that callers side by side would be refused
+    #[arg(long, value_parser = kind)]
+    kind: Option<TbsKind>,
     /// The certificate of an X.509 CA, PEM or DER
     #[arg(long, value_name = "FILE")]
     ca_certificate: Option<PathBuf>,
@@ -54,7 +59,7 @@ pub(super) struct BenchArgs {
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
     /// Requests per second from a fixed schedule (open loop) instead of one after the other; latency then counts from the schedule
-    #[arg(long, value_name = "PER_SECOND", conflicts_with = "stream", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// One SignStream for each connection instead of a Sign for each request
     #[arg(long)]
@@ -107,13 +112,13 @@ pub(super) async fn run(
         clients.push(args.server.connect().await?);
     }
     let key = clients.first().context("no connection")?.get_key(&args.key).await?;
-    let template = Template::new(&key, args.principal.as_ref(), args.ca_certificate.as_ref())?;
+    let template = Template::new(&key, args.kind, args.principal.as_ref(), args.ca_certificate.as_ref())?;
     let mut raw =
         token.as_ref().map(|(token, latch, scheme)| Raw::open(token, latch, *scheme)).transpose()?;
     measure(&mut raw, &args)?;
     let shape = match (args.rate, args.stream) {
-        (Some(rate), _) => Shape::Open { rate },
-        (None, true) => Shape::Stream,
+        (Some(rate), false) => Shape::Open { rate },
+        (rate, true) => Shape::Stream { rate },
         (None, false) => Shape::Closed,
     };
     let next = Arc::new(AtomicU64::new(UnixTime::now().0 << 32));
@@ -173,7 +178,6 @@ struct Measured {
 
 fn report(args: &BenchArgs, measured: &Measured) -> Value {
     let Measured { kind, tally, per_second, cpu, raw } = measured;
-    let micros = |quantile: f64| tally.latency.value_at_quantile(quantile);
     json!({
         "key": args.key,
         "kind": kind.name(),
@@ -186,11 +190,17 @@ fn report(args: &BenchArgs, measured: &Measured) -> Value {
         "signed": tally.signed(),
         "errors": tally.errors_by_reason,
         "per_second": per_second.round(),
-        "latency_us": {
-            "p50": micros(0.5), "p90": micros(0.9), "p99": micros(0.99), "p999": micros(0.999), "max": tally.latency.max(),
-        },
+        "latency_us": quantiles(&tally.latency),
+        "error_latency_us": (tally.errors() > 0).then(|| quantiles(&tally.error_latency)),
         "server_cpu_us_each": cpu.map(|cpu| per_signature(cpu, tally)),
         "raw": raw,
+    })
+}
+
+fn quantiles(latency: &Histogram<u64>) -> Value {
+    let micros = |quantile: f64| latency.value_at_quantile(quantile);
+    json!({
+        "p50": micros(0.5), "p90": micros(0.9), "p99": micros(0.99), "p999": micros(0.999), "max": latency.max(),
     })
 }
 
@@ -204,7 +214,7 @@ fn print(args: &BenchArgs, report: &Value) {
         println!("{report}");
         return;
     }
-    let (latency, raw) = (&report["latency_us"], &report["raw"]);
+    let raw = &report["raw"];
     if !raw.is_null() {
         println!(
             "{} of the token's raw C_Sign loop, {}/s at best with {} sessions (runs: {})",
@@ -219,14 +229,22 @@ fn print(args: &BenchArgs, report: &Value) {
         "{} signed, {}/s {asked} over {} connections",
         report["signed"], report["per_second"], report["connections"]
     );
-    println!(
-        "latency in µs: p50 {} p90 {} p99 {} p99.9 {} max {}",
-        latency["p50"], latency["p90"], latency["p99"], latency["p999"], latency["max"]
-    );
+    print_latency("latency", &report["latency_us"]);
     if !report["server_cpu_us_each"].is_null() {
         println!("server CPU: {} µs for each signature", report["server_cpu_us_each"]);
     }
     println!("errors: {}", report["errors"]);
+    print_latency("latency of errors", &report["error_latency_us"]);
+}
+
+#[expect(clippy::print_stdout, reason = "the command's output")]
+fn print_latency(what: &str, latency: &Value) {
+    if !latency.is_null() {
+        println!(
+            "{what} in µs: p50 {} p90 {} p99 {} p99.9 {} max {}",
+            latency["p50"], latency["p90"], latency["p99"], latency["p999"], latency["max"]
+        );
+    }
 }
 
 /// Microseconds, 1 µs to 60 s, to three digits.

@@ -42,6 +42,7 @@ fn counts_what_the_ledger_has() {
     let intents = intents(&site);
     assert!(signed > 0 && intents >= signed, "{report}, {intents} intents");
     assert_eq!((&report["errors"], &report["raw"]), (&json!({}), &Value::Null));
+    assert_eq!(report["error_latency_us"], Value::Null);
     assert!(progress.contains(" signed, 0 errors"), "progress while it runs: {progress}");
     assert_eq!(json!(shape(&report)), json!(["closed", "Sign", 4, null, 2, 2.0]));
 }
@@ -83,13 +84,15 @@ fn one_caller_has_one_request_in_flight_however_many_connections_there_may_be() 
 
 #[test]
 fn asks_as_often_as_a_rate_says_and_no_oftener() {
-    let site = Site::new(USER_CA);
-    let (report, _) = bench(&site, &["--rate", "50"]);
-    assert_eq!(report["errors"], json!({}));
-    // Two seconds of it, and a tenth of that before; less by what a busy machine takes to begin.
-    let signed = report["signed"].as_u64().unwrap();
-    assert!((75..=100).contains(&signed) && intents(&site) <= signed + 10, "{report}");
-    assert_eq!(json!(shape(&report)), json!(["open", "Sign", null, 50, 2, 2.0]));
+    for (call, more) in [("Sign", &[][..]), ("SignStream", &["--stream"])] {
+        let site = Site::new(USER_CA);
+        let (report, _) = bench(&site, &[&["--rate", "50"], more].concat());
+        assert_eq!(report["errors"], json!({}));
+        // Two seconds of it, and a tenth of that before; less by what a busy machine takes to begin.
+        let signed = report["signed"].as_u64().unwrap();
+        assert!((75..=100).contains(&signed) && intents(&site) <= signed + 10, "{report}");
+        assert_eq!(json!(shape(&report)), json!(["open", call, null, 50, 2, 2.0]));
+    }
 }
 
 /// At a rate, so that the token breaks when it is known what was signed: after the warm-up, and a fifth of the load.
@@ -100,14 +103,31 @@ const BEFORE: u32 = 30;
 fn a_stall_is_in_the_latency_of_what_was_due_meanwhile() {
     let Broken { site, control } = Broken::new();
     let daemon = site.serve();
-    // Once in each of the four sessions.
-    let stall = On::call(Call::Sign, Action::DelayMicros(1_000_000)).after(BEFORE).times(4);
-    control.set(&Script::on(stall)).unwrap();
+    for more in [&[][..], &["--stream"]] {
+        // Once in each of the four sessions.
+        let stall = On::call(Call::Sign, Action::DelayMicros(1_000_000)).after(BEFORE).times(4);
+        control.set(&Script::on(stall)).unwrap();
+        let (report, _) = measure(&site, &daemon, &[&RATE, more].concat());
+        let (signed, p90) =
+            (report["signed"].as_u64().unwrap(), report["latency_us"]["p90"].as_u64().unwrap());
+        assert_eq!(report["errors"], json!({}));
+        // Half of them were due in that second. A load that waits for its answers would have had four that waited.
+        assert!(signed >= 75 && p90 >= 500_000, "{report}");
+    }
+}
+
+#[test]
+fn how_long_those_waited_who_were_turned_away_is_told_apart() {
+    const SLOW_MS: u64 = 250;
+    let Broken { site, control } = Broken::new();
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&config.replace("label = \"test\"", "label = \"test\"\nqueue = 1"));
+    let daemon = site.serve();
+    control.set(&Script::on(On::call(Call::Sign, Action::DelayMicros(SLOW_MS * 1000)))).unwrap();
     let (report, _) = measure(&site, &daemon, &RATE);
-    let (signed, p90) = (report["signed"].as_u64().unwrap(), report["latency_us"]["p90"].as_u64().unwrap());
-    assert_eq!(report["errors"], json!({}));
-    // Half of them were due in that second. A load that waits for its answers would have had four that waited.
-    assert!(signed >= 75 && p90 >= 500_000, "{report}");
+    let p50 = |of: &str| report[of]["p50"].as_u64().unwrap();
+    assert!(report["errors"]["TOKEN_BUSY"].as_u64().unwrap() > 0, "{report}");
+    assert!(p50("error_latency_us") < SLOW_MS * 1000 && p50("latency_us") >= SLOW_MS * 1000, "{report}");
 }
 
 #[test]
@@ -127,7 +147,7 @@ fn progress_is_told_also_while_there_is_none() {
 
 #[test]
 fn a_signer_that_ends_is_an_error_in_the_count() {
-    for shape in [&["--stream"][..], &["--rate", "200"], &[]] {
+    for shape in [&["--stream"][..], &["--rate", "200"], &["--stream", "--rate", "200"], &[]] {
         let site = Site::new(USER_CA);
         let daemon = site.serve();
         let args = [&SSH, &LOAD[..], shape].concat();
@@ -142,15 +162,23 @@ fn a_signer_that_ends_is_an_error_in_the_count() {
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         let errors: u64 =
             report["errors"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
-        assert!(report["signed"].as_u64().unwrap() > 0 && errors >= 2, "{shape:?}: {report}");
+        let signed = report["signed"].as_u64().unwrap();
+        assert!(signed > 0 && errors >= 2, "{shape:?}: {report}");
+        if shape.contains(&"--rate") {
+            assert_eq!(signed + errors, 400, "{shape:?}: whatever was due in two seconds: {report}");
+        }
     }
 }
 
 #[test]
 fn stops_at_the_first_refusal_for_want_of_budget() {
-    for (shape, budget) in
-        [(&[][..], "3/h"), (&[], "40/h"), (&["--stream"], "3/h"), (&["--rate", "100"], "40/h")]
-    {
+    for (shape, budget) in [
+        (&[][..], "3/h"),
+        (&[], "40/h"),
+        (&["--stream"], "3/h"),
+        (&["--rate", "100"], "40/h"),
+        (&["--rate", "100", "--stream"], "40/h"),
+    ] {
         let site = Site::new(&USER_CA.replace("100000/h", budget));
         let daemon = site.serve();
         let args = [&SSH, &LOAD[..], shape].concat();
@@ -174,7 +202,7 @@ fn gives_no_figures_of_a_caller_that_is_frozen() {
     // The one refusal that ends this one freezes its caller.
     let refused = site.client_command(&daemon, FRONT_END, &[&SSH, &LOAD[..]].concat()).output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    for shape in [&[][..], &["--stream"], &["--rate", "100"]] {
+    for shape in [&[][..], &["--stream"], &["--rate", "100"], &["--rate", "100", "--stream"]] {
         let args = [&SSH, &LOAD[..], shape].concat();
         let output = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
         let said = text(&output.stderr);
@@ -219,25 +247,52 @@ fn says_which_token_it_cannot_measure() {
     }
 }
 
-#[test]
-fn loads_an_x509_key_with_certificates_of_tls_servers() {
-    let profile = r#"
+/// A CA that signs certificates of TLS servers and answers about them, and a key that answers for it.
+const TLS: &str = r#"
 [key.tls-ca.allow.servers]
 callers = ["spiffe://countersign.example/front-end"]
 budget = "100000/h"
 signs = "tls-server"
 dns_names = ["www.example.org"]
 max_lifetime = "1h"
+[key.tls-ca.allow.responses]
+callers = ["spiffe://countersign.example/front-end"]
+budget = "100000/h"
+signs = "ocsp-response"
+backdating = "1h"
+max_next_update = "1h"
 "#;
-    let site = ca::site(&(ca::key("tls-ca", Scheme::EcdsaP256Sha256) + profile));
+
+#[test]
+fn loads_an_x509_key_with_certificates_of_tls_servers_or_with_ocsp_responses() {
+    let site = ca::site(&(ca::key("tls-ca", Scheme::EcdsaP256Sha256) + TLS));
+    ca::certify(&site, "tls-ca", &ca::CA.replace("keyCertSign,", "digitalSignature,keyCertSign,"));
     let daemon = site.serve();
-    let args = [&["bench", "tls-ca", "--principal", "www.example.org"], &LOAD[..]].concat();
-    let missing = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
-    assert!(text(&missing.stderr).contains("needs --ca-certificate"), "{missing:?}");
-    let args = [&args[..], &["--ca-certificate", "tls-ca.pem"]].concat();
-    let output = site.client_command(&daemon, FRONT_END, &args).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["kind"], &report["errors"]), (&"x509-certificate".into(), &json!({})));
-    assert!(report["signed"].as_u64().unwrap() > 0, "{report}");
+    let load = |more: &[&str]| {
+        let args = [&["bench", "tls-ca"], &LOAD[..], more].concat();
+        site.client_command(&daemon, FRONT_END, &args).output().unwrap()
+    };
+    let (name, certificate) = (["--principal", "www.example.org"], ["--ca-certificate", "tls-ca.pem"]);
+    for (args, said) in [
+        (&name[..], "needs --ca-certificate"),
+        (&certificate, "need --principal"),
+        (&["--kind", "ssh-certificate"], "there is no load of kind ssh-certificate for key tls-ca"),
+        (&["--kind", "x509-crl"], "there is no load of kind x509-crl for key tls-ca"),
+    ] {
+        let output = load(args);
+        assert!(text(&output.stderr).contains(said) && output.status.code() == Some(1), "{output:?}");
+    }
+    for (kind, args) in [
+        ("x509-certificate", &name[..]),
+        ("x509-certificate", &[&name[..], &["--kind", "x509-certificate"]].concat()),
+        ("ocsp-response", &["--kind", "ocsp-response"]),
+    ] {
+        let output = load(&[args, &certificate].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&report["kind"], &report["errors"]), (&kind.into(), &json!({})));
+        let signed = report["signed"].as_u64().unwrap();
+        let is_one = |entry: &Entry| matches!(entry, Entry::Intent { asked, .. } if asked.kind == kind);
+        assert!(signed > 0 && site.entries().iter().filter(|entry| is_one(entry)).count() as u64 >= signed);
+    }
 }

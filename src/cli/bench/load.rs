@@ -1,11 +1,11 @@
 //! The load itself: closed loop, open loop, or streams.
 //!
 //! Closed: each caller asks again when it has its answer. Open: requests start on a schedule whether or not the signer
-//! keeps up, and latency counts from the schedule, so that a stall shows (no coordinated omission). Streams are a closed loop with
-//! fewer calls. Every request that was asked and not signed is an error in the count. The first refusal for want of budget ends the
-//! load: what follows would measure refusals.
+//! keeps up, and latency counts from the schedule, so that a stall shows (no coordinated omission). Streams are either, with fewer
+//! calls. Every request that was asked, or due, and not signed is an error in the count. The first refusal for want of budget ends
+//! the load: what follows would measure refusals.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,17 +16,27 @@ use countersign_proto::v1::SignRequest;
 use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::histogram;
 use super::template::Template;
+
+mod schedule;
+mod stream;
+
+use schedule::Schedule;
+use stream::{Pace, shares, stream};
 
 /// How requests follow one another.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     Closed,
-    Open { rate: u32 },
-    Stream,
+    Open {
+        rate: u32,
+    },
+    /// One for each connection, in a closed loop, or open at a rate for all of them together.
+    Stream {
+        rate: Option<u32>,
+    },
 }
 
 /// Who asks for what, and how.
@@ -42,7 +52,10 @@ pub(super) struct Load {
 /// What became of the requests.
 pub(super) struct Tally {
     started: Instant,
+    /// Of what was signed.
     pub(super) latency: Histogram<u64>,
+    /// Of what was not.
+    pub(super) error_latency: Histogram<u64>,
     pub(super) errors_by_reason: BTreeMap<String, u64>,
     /// Why there was no budget left, as soon as there was none.
     pub(super) spent: Option<Spent>,
@@ -92,49 +105,50 @@ impl Load {
         match self.shape {
             Shape::Closed => {
                 for client in self.clients.iter().cycle().take(count(self.callers)) {
-                    tasks.spawn(closed(
-                        client.clone(),
-                        self.template.clone(),
-                        self.next.clone(),
-                        until,
-                        done.clone(),
-                    ));
+                    tasks.spawn(closed(client.clone(), self.requests(), until, done.clone()));
                 }
             }
             Shape::Open { rate } => {
-                let (clients, template, next) =
-                    (self.clients.clone(), self.template.clone(), self.next.clone());
+                let (clients, mut request) = (self.clients.clone(), self.requests());
                 let mut turns = (0..clients.len()).cycle();
                 let ask = move || {
                     let client = turns.next().and_then(|turn| clients.get(turn)).cloned();
-                    let request = template.request(next.fetch_add(1, Ordering::Relaxed));
+                    let request = request();
                     async move {
                         let client = client.ok_or_else(|| "no connection".to_owned())?;
                         client.sign(request).await.map(drop).map_err(word)
                     }
                 };
-                tasks.spawn(open(ask, (rate, until), done.clone()));
+                tasks.spawn(open(ask, Schedule::alone(rate, until), done.clone()));
             }
-            Shape::Stream => {
-                for (client, share) in self.clients.iter().zip(shares(self.callers, self.clients.len())) {
-                    tasks.spawn(stream(
-                        client.clone(),
-                        self.template.clone(),
-                        self.next.clone(),
-                        (share, until),
-                        done.clone(),
-                    ));
+            Shape::Stream { rate } => {
+                for (client, pace) in self.clients.iter().zip(self.paces(rate, until)) {
+                    tasks.spawn(stream(client.clone(), self.requests(), pace, done.clone()));
                 }
             }
         }
         tasks
     }
+
+    /// Of each stream.
+    fn paces(&self, rate: Option<u32>, until: Instant) -> Vec<Pace> {
+        let streams = self.clients.len();
+        match rate {
+            Some(rate) => Schedule::shared(rate, streams, until).map(Pace::Scheduled).collect(),
+            None => shares(self.callers, streams).map(|share| Pace::InTurn { share, until }).collect(),
+        }
+    }
+
+    /// One request after the other, no two alike, whoever else has some.
+    fn requests(&self) -> impl FnMut() -> SignRequest + Send + 'static {
+        let (template, next) = (self.template.clone(), self.next.clone());
+        move || template.request(next.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 async fn closed(
     client: Client,
-    template: Template,
-    next: Arc<AtomicU64>,
+    mut request: impl FnMut() -> SignRequest,
     until: Instant,
     done: mpsc::Sender<Done>,
 ) {
@@ -143,26 +157,19 @@ async fn closed(
         if started >= until {
             return;
         }
-        let request = template.request(next.fetch_add(1, Ordering::Relaxed));
-        let result = client.sign(request).await.map(drop).map_err(word);
+        let result = client.sign(request()).await.map(drop).map_err(word);
         if done.send((started, result)).await.is_err() {
             return;
         }
     }
 }
 
-/// Asks `rate` times a second until `until`, whatever becomes of it. A request that was due counts from then, also if it was sent late.
-async fn open<A>(mut ask: impl FnMut() -> A, (rate, until): (u32, Instant), done: mpsc::Sender<Done>)
+/// Asks whenever it is due, whatever becomes of it. A request that was due counts from then, also if it was sent late.
+async fn open<A>(mut ask: impl FnMut() -> A, mut schedule: Schedule, done: mpsc::Sender<Done>)
 where
     A: Future<Output = Result<(), String>> + Send + 'static,
 {
-    let start = Instant::now();
-    for n in 0_u64.. {
-        let due = start + Duration::from_secs(1).mul_f64(float(n) / f64::from(rate));
-        if due >= until {
-            return;
-        }
-        tokio::time::sleep_until(due.into()).await;
+    while let Some(due) = schedule.wait().await {
         let (answer, done) = (ask(), done.clone());
         tokio::spawn(async move {
             let result = answer.await;
@@ -172,88 +179,23 @@ where
     }
 }
 
-/// How many of `callers` each of so many streams has in flight; of one that would have none there is no share.
-fn shares(callers: u32, streams: usize) -> impl Iterator<Item = usize> {
-    let (each, more) = (count(callers) / streams.max(1), count(callers) % streams.max(1));
-    (0..streams).map(move |stream| each + usize::from(stream < more)).filter(|share| *share > 0)
-}
-
-/// One stream with `share` requests in flight until `until`, then as many as are left.
-async fn stream(
-    client: Client,
-    template: Template,
-    next: Arc<AtomicU64>,
-    (share, until): (usize, Instant),
-    done: mpsc::Sender<Done>,
-) {
-    let (requests, receiver) = mpsc::channel(share);
-    let mut asking = Asking { requests: Some(requests), in_flight: HashMap::new(), template, next, until };
-    for _ in 0..share {
-        asking.once_more();
-    }
-    let broken = match client.sign_stream(ReceiverStream::new(receiver)).await {
-        Err(error) => word(error),
-        Ok(mut answers) => loop {
-            match answers.next().await {
-                Ok(Some(answer)) => {
-                    let Some(started) = asking.in_flight.remove(&answer.request_id) else {
-                        break "an answer to nothing that was asked".to_owned();
-                    };
-                    asking.once_more();
-                    if done.send((started, answer.result.map(drop).map_err(word))).await.is_err() {
-                        return; // Nobody counts any more.
-                    }
-                }
-                Ok(None) => break "the stream ended before its answers".to_owned(),
-                Err(error) => break word(error),
-            }
-        },
-    };
-    for started in asking.in_flight.into_values() {
-        if done.send((started, Err(broken.clone()))).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The requests of one stream.
-struct Asking {
-    /// None once the time is over, which ends the stream when all are answered.
-    requests: Option<mpsc::Sender<SignRequest>>,
-    /// Since when.
-    in_flight: HashMap<String, Instant>,
-    template: Template,
-    next: Arc<AtomicU64>,
-    until: Instant,
-}
-
-impl Asking {
-    fn once_more(&mut self) {
-        let now = Instant::now();
-        let Some(open) = self.requests.as_ref().filter(|_| now < self.until) else {
-            self.requests = None;
-            return;
-        };
-        let request = self.template.request(self.next.fetch_add(1, Ordering::Relaxed));
-        let id = request.request_id.clone();
-        // There is room: never more than the channel holds are in flight.
-        if open.try_send(request).is_ok() {
-            self.in_flight.insert(id, now);
-        }
-    }
-}
-
 impl Tally {
     fn new() -> Self {
-        Self { started: Instant::now(), latency: histogram(), errors_by_reason: BTreeMap::new(), spent: None }
+        Self {
+            started: Instant::now(),
+            latency: histogram(),
+            error_latency: histogram(),
+            errors_by_reason: BTreeMap::new(),
+            spent: None,
+        }
     }
 
     fn count(&mut self, (started, result): Done) {
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match result {
-            Ok(()) => self
-                .latency
-                .saturating_record(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)),
+            Ok(()) => self.latency.saturating_record(took),
             Err(reason) => {
+                self.error_latency.saturating_record(took);
                 self.spent = self.spent.or(Spent::of(&reason));
                 *self.errors_by_reason.entry(reason).or_default() += 1;
             }
@@ -315,22 +257,14 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn as_many_are_in_flight_as_there_are_callers() {
-        for (callers, streams, expected) in
-            [(1, 4, vec![1]), (5, 4, vec![2, 1, 1, 1]), (64, 4, vec![16; 4]), (3, 1, vec![3])]
-        {
-            assert_eq!(shares(callers, streams).collect::<Vec<_>>(), expected, "{callers} over {streams}");
-        }
-    }
-
     /// On one thread, which somebody holds for a while: what was due meanwhile is sent late, and answered at once.
     #[tokio::test]
     async fn a_request_that_is_sent_late_counts_from_the_schedule() {
         const HELD: Duration = Duration::from_millis(400);
         let (done, mut results) = mpsc::channel(4096);
         let until = Instant::now() + Duration::from_millis(800);
-        let asking = tokio::spawn(open(|| async { Ok(()) }, (100, until), done));
+        let schedule = Schedule::alone(100, until);
+        let asking = tokio::spawn(open(|| async { Ok(()) }, schedule, done));
         let mut tally = Tally::new();
         tally.count(results.recv().await.unwrap());
         std::thread::sleep(HELD);

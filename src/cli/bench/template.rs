@@ -38,10 +38,14 @@ pub(super) struct Template {
 
 impl Template {
     /// For certificates of `key` with one name: of SSH with a principal and no options, of X.509 for a TLS server under the CA
-    /// whose certificate is in the file; or for OCSP responses about certificates of that CA. There are no CRLs: each must
-    /// have a higher number than the one before, so that callers side by side are refused.
+    /// whose certificate is in the file; or for OCSP responses about certificates of that CA, if that is the `kind`, or the key is
+    /// for no other. There are no CRLs: each must have a higher number than the one before, so that callers side by side are refused.
+    ///
+    /// # Errors
+    /// A kind that the key's purpose has not, or of which there is no load; what that kind needs and was not given.
     pub(super) fn new(
         key: &Key,
+        kind: Option<TbsKind>,
         name: Option<&String>,
         ca_certificate: Option<&PathBuf>,
     ) -> anyhow::Result<Self> {
@@ -51,13 +55,27 @@ impl Template {
                 ca_certificate.context("an X.509 key needs --ca-certificate, the certificate of the CA")?;
             anyhow::Ok(read_certificate(path)?.1)
         };
-        let (kind, tbs) = match key.purpose() {
-            Purpose::SshUserCa => (TbsKind::SshCertificate, ssh(key, CertificateType::User, name()?)?),
-            Purpose::SshHostCa => (TbsKind::SshCertificate, ssh(key, CertificateType::Host, name()?)?),
-            Purpose::X509Ca => (TbsKind::X509Certificate, x509(key, ca()?.tbs(), name()?)?),
-            Purpose::Ocsp => (TbsKind::OcspResponse, ocsp(key, ca()?.tbs())?),
-            other => {
-                anyhow::bail!("there is no load for key {}, which is for {}", key.name, other.as_str_name())
+        let (kind, tbs) = match (key.purpose(), kind) {
+            (Purpose::SshUserCa, None | Some(TbsKind::SshCertificate)) => {
+                (TbsKind::SshCertificate, ssh(key, CertificateType::User, name()?)?)
+            }
+            (Purpose::SshHostCa, None | Some(TbsKind::SshCertificate)) => {
+                (TbsKind::SshCertificate, ssh(key, CertificateType::Host, name()?)?)
+            }
+            (Purpose::X509Ca, None | Some(TbsKind::X509Certificate)) => {
+                (TbsKind::X509Certificate, x509(key, ca()?.tbs(), name()?)?)
+            }
+            (Purpose::X509Ca, Some(TbsKind::OcspResponse))
+            | (Purpose::Ocsp, None | Some(TbsKind::OcspResponse)) => {
+                (TbsKind::OcspResponse, ocsp(key, ca()?.tbs())?)
+            }
+            (purpose, kind) => {
+                let what = kind.map_or_else(String::new, |kind| format!(" of kind {kind}"));
+                anyhow::bail!(
+                    "there is no load{what} for key {}, which is for {}",
+                    key.name,
+                    purpose.as_str_name()
+                )
             }
         };
         let mark = MARK.to_be_bytes();

@@ -338,8 +338,8 @@ impl Ledger {
         self.writable.send_replace(false);
     }
 
-    /// Takes note if it would not take a record now, without one: of a database that is gone, a disk that is read-only or a clock that is
-    /// behind, whoever asks for the signer's health is to know before somebody asks for a signature. That it would take one is no news:
+    /// Takes note if it would not take a record now, without one: of a database that is gone, a disk that is full or read-only or a clock that
+    /// is behind, whoever asks for the signer's health is to know before somebody asks for a signature. That it would take one is no news:
     /// only what is written proves it.
     pub async fn probe(&self) {
         if let Err(error) = self.queue.probe((self.now)()).await {

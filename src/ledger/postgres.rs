@@ -212,8 +212,9 @@ impl store::Store for Store {
         if expected == found { Ok(batch) } else { Err(StoreError::Changed { expected, found }) }
     }
 
-    /// A transaction without entries asks the server, and is committed there.
-    fn probe(&self) -> Stored<()> {
+    /// A transaction without entries asks the server, and is committed there. That the server's disk is full, no row tells that changes: it
+    /// finds room in a page and in a segment that are there already. The entry does that needs another.
+    fn probe(&mut self) -> Stored<()> {
         Ok(())
     }
 

@@ -139,10 +139,11 @@ impl store::Store for Store {
         Ok(Batch { transaction, index, next, opened_at, rows })
     }
 
-    /// A transaction without entries touches no file: that a disk is read-only or gone, opening one for writing tells. Not the log itself,
-    /// whose locks SQLite would lose by it.
-    fn probe(&self) -> Stored<()> {
-        OpenOptions::new().write(true).open(lock_of(&self.path)).map(drop).map_err(StoreError::Disk)
+    /// A transaction without entries touches no file: that a disk is read-only or gone, opening one for writing tells, and that it is full,
+    /// a page of the write-ahead log. What is opened is not the log itself, whose locks SQLite would lose by it.
+    fn probe(&mut self) -> Stored<()> {
+        OpenOptions::new().write(true).open(lock_of(&self.path)).map(drop).map_err(StoreError::Disk)?;
+        Ok(prove_writable(&mut self.connection)?)
     }
 
     /// SQLite leaves no doubt: a commit that fails has left nothing.
@@ -237,7 +238,8 @@ fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result
     transaction.commit()
 }
 
-/// Writes a page and leaves nothing in it: on a disk that takes nothing the log is not opened, and no token is logged in to.
+/// Writes a page and leaves nothing in it: on a disk that takes nothing the log is not opened, and no token is logged in to. Two pages, the
+/// table's and its index's, of the write-ahead log, which begins anew after [`CHECKPOINT`]: asked every two seconds, too, it does not grow by it.
 fn prove_writable(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute("INSERT INTO meta (name, value) VALUES ('written', '')", ())?;

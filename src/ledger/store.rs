@@ -36,7 +36,7 @@ pub(super) trait Store: Send + 'static {
     fn begin(&mut self, needs: &Needs<'_>) -> Stored<Self::Batch<'_>>;
 
     /// Whether the log could be written, as far as a transaction that writes nothing does not tell.
-    fn probe(&self) -> Stored<()>;
+    fn probe(&mut self) -> Stored<()>;
 
     /// Whether a transaction is in the log whose commit ended in [`StoreError::InDoubt`]. If it is, the index knows it from now on.
     fn resolve(&mut self) -> Stored<Held>;

@@ -66,7 +66,23 @@ impl Server {
     /// A new one, with these settings besides PostgreSQL's own.
     #[must_use]
     pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::empty().begin(settings)
+    }
+
+    /// A new one, whose data is on a disk of its own that [`Server::fill`] fills.
+    #[must_use]
+    pub fn on_small_disk() -> Self {
         let server = Self::empty();
+        run(as_user("mkdir").arg(server.data()));
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=160m,mode=0700,uid=postgres,gid=postgres", "none"]);
+        run(mount.arg(server.data()));
+        server.begin(&[])
+    }
+
+    /// Makes its data, and starts it.
+    fn begin(self, settings: &[(&str, &str)]) -> Self {
+        let server = self;
         let data = server.data();
         let mut initdb = program("initdb");
         initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
@@ -106,10 +122,12 @@ impl Server {
     fn empty() -> Self {
         let made = output(as_user("mktemp").args(["-d", "/tmp/test-postgres.XXXXXX"]));
         let directory = PathBuf::from(made.trim());
-        let script =
-            "cat >/dev/null; \"$1\" -D \"$2/data\" -m immediate -w stop >/dev/null 2>&1; rm -rf \"$2\"";
-        let mut janitor = as_user("sh");
-        janitor.args(["-c", script, "janitor"]).arg(bin("pg_ctl")).arg(&directory);
+        let script = "cat >/dev/null; made=$1; shift; \"$@\" -D \"$made/data\" -m immediate -w stop >/dev/null 2>&1; \
+                      umount \"$made/data\" 2>/dev/null; rm -rf \"$made\"";
+        let pg_ctl = program("pg_ctl");
+        let mut janitor = Command::new("sh");
+        janitor.current_dir("/").args(["-c", script, "janitor"]).arg(&directory);
+        janitor.arg(pg_ctl.get_program()).args(pg_ctl.get_args());
         let janitor = janitor.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Self { port: free_port(), janitor: janitor.spawn().unwrap(), directory }
     }
@@ -184,6 +202,22 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Leaves no room on its disk, a small one.
+    pub fn fill(&self) {
+        let mut file = fs::File::create(self.filling()).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(0), &mut file).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    /// Takes away what filled its disk.
+    pub fn make_room(&self) {
+        fs::remove_file(self.filling()).unwrap();
+    }
+
+    fn filling(&self) -> PathBuf {
+        self.data().join("filling")
     }
 
     /// What it has logged.

@@ -1,15 +1,20 @@
 //! What keeps a signer from its ledger, at start and under way: nothing is signed, it says why, and comes back by itself.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use countersign_faulty::Call;
 use countersign_proto::client::{Health, HealthChanges};
-use test_postgres::{Server, Stop};
+use countersign_proto::{Client, v1};
+use countersign_tbs::ssh::SubjectKey;
+use test_postgres::{Database, Server, Stop};
 
 use crate::faulty::Broken;
+use crate::forge::Forgery;
 use crate::health::{told, unix};
-use crate::site::{Daemon, FRONT_END, Site, USER_CA, text};
+use crate::site::{Daemon, FRONT_END, Site, USER_CA, now, request, text};
 
 /// `EX_TEMPFAIL`: docs/countersign.service has the daemon started again.
 const PASSING: i32 = 75;
@@ -194,4 +199,131 @@ async fn a_clock_that_is_set_back_under_an_idle_signer_is_noticed_and_so_is_its_
     assert!(status.success(), "{log}");
     assert_eq!(log.matches("behind the newest entry").count(), 1, "{log}");
     assert_eq!(log.matches("the clock is right again").count(), 1, "{log}");
+}
+
+/// Leaves no room on a disk, until the file is removed.
+fn fill(path: &Path) {
+    let full = io::copy(&mut io::repeat(0), &mut File::create(path).unwrap()).unwrap_err();
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_becomes_full_under_an_idle_signer_is_noticed_and_so_is_room() {
+    let site = Site::new(USER_CA);
+    site.serve().stop();
+    edit(&site, "path = \"ledger.sqlite\"", "path = \"disk/ledger.sqlite\"");
+    std::fs::create_dir(site.path("disk")).unwrap();
+    let small =
+        "mount -t tmpfs -o size=4m none disk && cp -a ledger.sqlite* disk || exit 99; exec \"$0\" serve";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", small, env!("CARGO_BIN_EXE_countersign")]);
+    unshare.current_dir(site.dir()).env("COUNTERSIGN_CONFIG", site.path("countersign.toml"));
+    let daemon = Daemon::start(&mut unshare);
+    let mut changes = idle(&site, &daemon).await;
+    // The disk is there for the daemon alone.
+    let root = format!("/proc/{}/root{}", daemon.pid().as_raw_nonzero(), site.path("disk").display());
+    let filling = Path::new(&root).join("filling");
+    fill(&filling);
+    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
+    let said = site.run_refused(&["health", "--server", &unix(&site)], 1);
+    assert!(said.contains("database or disk is full"), "{said}");
+    std::fs::remove_file(&filling).unwrap();
+    recovers(&site, &mut changes).await;
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    let said = |words: &str| log.matches(words).count();
+    assert_eq!((said("takes no entries, so"), said("takes entries again")), (1, 1), "{log}");
+}
+
+/// One that may have a certificate for each serial.
+struct Asker {
+    client: Client,
+    ca_key: Vec<u8>,
+    serial: u64,
+}
+
+impl Asker {
+    async fn new(site: &Site, daemon: &Daemon) -> Self {
+        let client = site.client(daemon, FRONT_END).await;
+        let openssh = client.get_key("user-ca").await.unwrap().openssh;
+        let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
+        Self { client, ca_key, serial: 0 }
+    }
+
+    /// Asks for another one.
+    async fn ask(&mut self) -> Result<v1::SignResponse, String> {
+        self.serial += 1;
+        let tbs = Forgery { serial: self.serial, ..Forgery::user(self.ca_key.clone(), now()) };
+        self.client.sign(request("user-ca", tbs.encode())).await.map_err(|error| error.reason)
+    }
+}
+
+/// What is small finds room in a page that is there, as a self-test does: it is the larger ones that are refused, and first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_disk_is_full_is_a_reason_and_serves_again_once_there_is_room() {
+    let server = Server::on_small_disk();
+    let database = server.database();
+    let site = in_database(&database.connection());
+    let daemon = site.serve();
+    let mut asker = Asker::new(&site, &daemon).await;
+    // The server's own log goes on in a segment that is there: without one it would end, as if it had been stopped.
+    database.sql("SELECT pg_switch_wal()");
+    asker.ask().await.unwrap();
+    server.fill();
+    let full = "LEDGER_UNAVAILABLE: ledger database";
+    loop {
+        match asker.ask().await {
+            Ok(_) => {}
+            Err(reason) => {
+                assert_eq!(reason, "LEDGER_UNAVAILABLE");
+                let health = site.run(&["health", "--server", &unix(&site)]);
+                let said = text(&health.stderr);
+                // A self-test may have been taken since.
+                if !health.status.success() {
+                    assert!(said.contains(full) && said.contains("No space left on device"), "{said}");
+                    break;
+                }
+            }
+        }
+    }
+    server.make_room();
+    let mut changes = site.client(&daemon, FRONT_END).await.watch_health(None).await.unwrap();
+    while told(&mut changes).await != Some(Health::Serving) {}
+    asker.ask().await.unwrap();
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("takes no entries, so") && log.contains("takes entries again"), "{log}");
+}
+
+/// Has new sessions begin as ones that may not write, or as ones that may: what a transaction says of itself does not count then, for a
+/// signer takes no such session.
+fn read_only(database: &Database, is: &str) {
+    database.sql(&format!("ALTER SYSTEM SET default_transaction_read_only = {is}"));
+    database.sql("SELECT pg_reload_conf()");
+    while database.sql("SHOW default_transaction_read_only") != is {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_becomes_read_only_is_noticed_and_so_is_that_it_is_no_more() {
+    let server = Server::start(&[]);
+    let database = server.database();
+    let site = in_database(&database.connection());
+    read_only(&database, "on");
+    let message = site.run_refused(&["serve"], PASSING);
+    assert!(message.contains("no connection that can be written"), "{message}");
+    read_only(&database, "off");
+    let daemon = site.serve();
+    let mut changes = idle(&site, &daemon).await;
+    read_only(&database, "on");
+    let others = "backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    database.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"));
+    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger database").await;
+    let refused = Asker::new(&site, &daemon).await.ask().await.unwrap_err();
+    assert_eq!(refused, "LEDGER_UNAVAILABLE");
+    let said = site.run_refused(&["health", "--server", &unix(&site)], 1);
+    assert!(said.contains("no connection that can be written"), "{said}");
+    read_only(&database, "off");
+    recovers(&site, &mut changes).await;
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::krl::Krl;
@@ -191,5 +192,27 @@ fn sshd_refuses_what_is_revoked_and_takes_what_is_not() {
         assert_eq!(logs_in(&site, &mut sshd, id), good, "{id}, certified again");
     }
     assert!(Path::new(&krl).exists());
+    daemon.stop();
+}
+
+/// Each certificate by itself: no other selection has these two and not the two beside them.
+#[test]
+fn ssh_keygen_finds_what_a_time_means_and_neither_what_was_before_it_nor_after() {
+    let site = Site::new(&keys("ed25519"));
+    let daemon = site.serve();
+    let ids = ["before", "first", "last", "after"];
+    for (serial, id) in (1000..).zip(ids) {
+        certified(&site, &daemon, id, &format!("{serial}"));
+    }
+    let entries = site.entries();
+    let intents = entries.iter().filter(|entry| matches!(entry, Entry::Intent { .. }));
+    let times: Vec<_> = intents.map(|intent| Duration::from_millis(intent.time().0)).collect();
+    let at = |time: Duration| humantime::format_rfc3339_millis(UNIX_EPOCH + time).to_string();
+    // From the very moment of the first to that of the one that it means no more.
+    revoke(&site, &["--since", &at(times[1]), "--until", &at(times[3])]);
+    site.run_ok(&["ssh-krl", "user-ca", "--output", "revoked.krl"]);
+    for (id, expected) in ids.into_iter().zip([false, true, true, false]) {
+        assert_eq!(is_revoked(&site, "revoked.krl", &format!("{id}-cert.pub")), expected, "{id}");
+    }
     daemon.stop();
 }

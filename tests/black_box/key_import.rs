@@ -149,7 +149,9 @@ fn a_token_that_signs_wrongly_keeps_no_key() {
     assert!(
         site.run_refused(&["key", "show", "imported"], 1).contains("no private key has label \"imported\"")
     );
+    let before = control.calls(Call::SignInit);
     site.run_ok(&import);
+    assert_eq!(control.calls(Call::SignInit) - before, 2, "the trial's, and that of its record");
     assert_eq!(control.calls(Call::DestroyObject), 0);
 }
 

@@ -2,8 +2,8 @@
 //!
 //! In: what is known of a key, and a way to have the token hold it. Out: the key on the token: sensitive, for signing only, its
 //! label and id its own. Promised: before the token keeps anything, it holds the key in this session alone, and what it says of
-//! it and a signature by it have been looked at; nothing is destroyed here. Every other call that carries a key into a token or
-//! out of one is a lint's error (clippy.toml).
+//! it and a signature by it have been looked at; nothing is destroyed here. That what it keeps signs, too, the key's record shows, which the
+//! ledger has. Every other call that carries a key into a token or out of one is a lint's error (clippy.toml).
 
 use std::collections::BTreeSet;
 
@@ -104,7 +104,6 @@ impl Console {
                 "the private key is on the token (label {label:?}, id {id}) and stays there, but is not fit for service"
             )
         };
-        self.prove(made.private, arrival).with_context(there)?;
         create(&self.session, &public_template(arrival, Stay::Token, &dialect))
             .map_err(call)
             .with_context(there)?;
@@ -120,7 +119,7 @@ impl Console {
         Ok(())
     }
 
-    /// Has the private key sign what nobody knew before: it is the one of this public half.
+    /// Has the private key, while it lasts as long as the session, sign what nobody knew before: it is the one of this public half.
     fn prove(&self, private: ObjectHandle, arrival: &Arrival<'_>) -> anyhow::Result<()> {
         let mut message = PROOF.to_vec();
         let mut random = [0; 32];

@@ -92,6 +92,27 @@ async fn settling_gives_the_certificate_and_appends_the_signature() {
 }
 
 #[tokio::test]
+async fn an_outcome_says_how_long_its_intent_waited_for_it() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let asked = Instant::now();
+    let intent = fixture.intent(&ledger).await;
+    let recorded = Instant::now();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let signature = fixture.sign(&intent);
+    let waited = recorded.elapsed();
+    ledger.settle(intent, signature).unwrap();
+    let most = asked.elapsed();
+    ledger.close().await;
+    let entries = fixture.entries();
+    let Entry::Outcome { latency_us, time, .. } = entries[1] else { panic!("{entries:?}") };
+    let took = Duration::from_micros(latency_us);
+    assert!(took.as_micros() >= waited.as_micros() && took <= most, "{waited:?} {took:?} {most:?}");
+    // It is as much later than its intent, on the intent's clock.
+    assert!(time.0 - entries[0].time().0 >= 5 && time == entries[0].time().after(took), "{entries:?}");
+}
+
+#[tokio::test]
 async fn a_signature_after_the_deadline_is_discarded() {
     let fixture = Fixture::new();
     let ledger = fixture.open();

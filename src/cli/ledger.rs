@@ -51,7 +51,7 @@ pub(super) enum Command {
     Tail(Box<tail::Tail>),
     /// Print the newest signed checkpoint of a running signer
     Checkpoint(Box<checkpoint::Checkpoint>),
-    /// Prove that an entry is in the log, as JSON; a receipt suffices
+    /// Prove that an entry is in the log; a receipt suffices
     Prove(Box<prove::Prove>),
     /// Count entries by kind, key, caller, reason and day
     Stats(stats::Stats),

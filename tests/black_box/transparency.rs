@@ -15,11 +15,12 @@ use countersign::ledger::note::{SignerName, VerifierKey};
 use countersign::ledger::{Reader, leaf_hash};
 use countersign_tbs::key::{Curve, EcPoint};
 use countersign_tbs::ssh::SubjectKey;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::forge::Forgery;
 use crate::front_ends;
 use crate::site::{FRONT_END, Site, USER_CA, now, request, text};
+use crate::terminal::Terminal;
 
 const ORIGIN: &str = "test.countersign.example/ledger";
 
@@ -258,6 +259,21 @@ async fn an_export_is_its_owners_and_of_the_configured_ledger() {
     assert!(!export(&["ours", "--public"]).contains("--public") && is_open("ours"));
     let said = export(&["ours"]);
     assert!(said.contains("mode 0755") && said.contains("--public"), "{said}");
+    let told: Value = serde_json::from_str(&site.run_ok(&["ledger", "export", "mine", "--json"])).unwrap();
+    let verified = site.run_ok(&[
+        "ledger",
+        "verify",
+        "--export",
+        "mine",
+        "--accept-uncovered",
+        "--skip-signatures",
+        "--json",
+    ]);
+    let verified: Value = serde_json::from_str(&verified).unwrap();
+    let expected = json!({
+        "directory": "mine", "entries": 2, "kept": 0, "files": 0, "root": verified["root"], "published": false,
+    });
+    assert_eq!(told, expected);
 
     let other = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
     site.configure(&other.replace("test.countersign.example/ledger", "other.countersign.example/ledger"));
@@ -275,4 +291,20 @@ async fn an_export_is_its_owners_and_of_the_configured_ledger() {
         assert!(!output.status.success() && said.contains("test.countersign.example/ledger"), "{said}");
     }
     site.run_ok(&["ledger", "show", "--ledger", site.path("ledger.sqlite").to_str().unwrap()]);
+}
+
+#[test]
+fn verify_shows_how_far_it_is_to_whoever_sits_there_and_to_nobody_else() {
+    let site = Site::new(USER_CA);
+    site.serve().stop();
+    let verify = ["ledger", "verify", "--accept-uncovered", "--skip-signatures"];
+    let (ok, screen) = Terminal::start(&site, &verify).end();
+    assert!(ok, "{screen}");
+    let (drawn, said) = screen.rsplit_once("\r\x1b[K").expect("a line that is taken away again");
+    assert!(
+        drawn.starts_with("\rverifying [") && drawn.contains("% ") && drawn.contains(" of 2 entries, "),
+        "{drawn}"
+    );
+    assert!(said.ends_with("nothing wrong was found\n") && !said.contains("verifying"), "{said}");
+    assert_eq!(text(&site.run(&verify).stderr), "");
 }

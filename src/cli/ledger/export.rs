@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use base64ct::{Base64, Encoding};
+use serde_json::json;
 
 use super::progress::Progress;
 use super::served::Signer;
 use super::source::Source;
-use super::{note, read_note};
+use super::{ascii, note, read_note};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::VerifierKey;
 use crate::ledger::tiles::{Audience, Destination, Entries, Published, export};
@@ -33,6 +34,9 @@ pub(in crate::cli) struct Export {
     /// published
     #[arg(long, value_name = "KEY")]
     log_key: Option<VerifierKey>,
+    /// Print one JSON object; docs/verify.md lists its fields
+    #[arg(long)]
+    json: bool,
 }
 
 /// A log, and what is to be published of it.
@@ -55,6 +59,14 @@ impl Export {
         drop(progress);
         let directory = self.directory.display();
         let (size, kept, files) = (exported.size, exported.kept, exported.files);
+        if self.json {
+            let exported = json!({
+                "directory": directory.to_string(), "entries": size, "kept": kept, "files": files,
+                "root": Base64::encode_string(&exported.root), "published": published.is_some(),
+            });
+            writeln!(out, "{}", ascii(&exported.to_string()))?;
+            return Ok(out.flush()?);
+        }
         writeln!(
             out,
             "{size} entries are in {directory}, {kept} of them since before; {files} files written"

@@ -1,17 +1,17 @@
 //! `countersign ledger prove`: the proof that a request is in the log, for somebody who has no access to it.
 //!
-//! In: the index, and maybe the leaf hash, of a receipt. Out: a proof as JSON with all that a check needs, RFC 6962's; it was
-//! checked here, too. What no proof shows, is that others were given the same root: a signed checkpoint does.
+//! In: the index, and maybe the leaf hash, of a receipt. Out: that the proof holds, for people, or the proof as JSON with all that a check
+//! needs, RFC 6962's; it was checked here either way. What no proof shows, is that others were given the same root: a signed checkpoint does.
 
 use std::io::Write;
 
 use anyhow::Context;
 use base64ct::{Base64, Encoding};
 use countersign_proto::v1;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::ledger::source::{Opened, Source, refused};
-use crate::cli::ledger::{hex, note};
+use crate::cli::ledger::{ascii, hex, note, table};
 use crate::ledger::merkle::{Hash, check_inclusion};
 use crate::ledger::{Archive, Inclusion};
 
@@ -30,6 +30,9 @@ pub(in crate::cli) struct Prove {
     /// The entry's hash, in hexadecimal or base64; if the log has another entry there, this fails
     #[arg(long, value_name = "HASH", value_parser = leaf_hash)]
     leaf_hash: Option<Hash>,
+    /// Print the proof as one JSON object, for others to check; docs/ledger.md lists its fields
+    #[arg(long)]
+    json: bool,
 }
 
 impl Prove {
@@ -50,16 +53,19 @@ impl Prove {
             }
         };
         self.check(&proof)?;
-        let Inclusion { index, leaf_hash, size, root, hashes } = proof;
-        let proof = json!({
-            "log_origin": origin,
-            "index": index,
-            "leaf_hash": hex(&leaf_hash),
-            "tree_size": size,
-            "root_hash": hex(&root),
-            "hashes": hashes.iter().map(|hash| hex(hash)).collect::<Vec<_>>(),
-        });
-        writeln!(out, "{}", crate::cli::ledger::ascii(&serde_json::to_string_pretty(&proof)?))?;
+        if self.json {
+            writeln!(out, "{}", ascii(&serde_json::to_string_pretty(&json(&origin, &proof))?))?;
+        } else {
+            let Inclusion { index, leaf_hash, size, root, hashes } = &proof;
+            writeln!(out, "entry {index} is among the first {size} of {}", table::text(&origin))?;
+            writeln!(out, "leaf hash {}", hex(leaf_hash))?;
+            writeln!(out, "root {}", Base64::encode_string(root))?;
+            writeln!(
+                out,
+                "{} hashes prove it, and were checked; --json prints them. Whose root it is, a signed checkpoint says",
+                hashes.len()
+            )?;
+        }
         Ok(out.flush()?)
     }
 
@@ -76,6 +82,19 @@ impl Prove {
         check_inclusion(&leaf_hash, self.index, size, &proof.root, &proof.hashes)
             .with_context(|| format!("the proof for entry {} does not verify", self.index))
     }
+}
+
+/// What RFC 9162 §2.1.3.2 checks a proof by.
+fn json(origin: &str, proof: &Inclusion) -> Value {
+    let Inclusion { index, leaf_hash, size, root, hashes } = proof;
+    json!({
+        "log_origin": origin,
+        "index": index,
+        "leaf_hash": hex(leaf_hash),
+        "tree_size": size,
+        "root_hash": hex(root),
+        "hashes": hashes.iter().map(|hash| hex(hash)).collect::<Vec<_>>(),
+    })
 }
 
 /// A signer's proof, which may say anything.

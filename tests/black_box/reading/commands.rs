@@ -93,7 +93,7 @@ async fn prove_prints_a_proof_that_outsiders_can_check() {
     let answers = sign(&site.client(&daemon, FRONT_END).await, 1..20).await;
     let receipt = answers[7].receipt.clone().unwrap();
     let (index, leaf) = (receipt.entry_index.to_string(), format!("{:x}", receipt.leaf_hash));
-    let prove = ["ledger", "prove", &index, "--leaf-hash", &leaf];
+    let prove = ["ledger", "prove", &index, "--leaf-hash", &leaf, "--json"];
     let live = at_signer(&site, &daemon, &prove).0;
     let sized = at_signer(&site, &daemon, &[&prove[..], &["--size", "30"]].concat()).0;
     assert_eq!(sized, site.run_ok(&[&prove[..], &["--size", "30"]].concat()), "of a file and at a signer");
@@ -116,6 +116,17 @@ async fn prove_prints_a_proof_that_outsiders_can_check() {
             Ok(())
         );
     }
+    let said = site.run_ok(&prove[..5]);
+    let proof: Value = serde_json::from_str(&site.run_ok(&prove)).unwrap();
+    let (entries, hashes) = (&proof["tree_size"], proof["hashes"].as_array().unwrap().len());
+    let first = format!(
+        "entry {index} is among the first {entries} of {}\nleaf hash {leaf}\nroot ",
+        receipt.log_origin
+    );
+    assert!(
+        said.starts_with(&first) && said.contains(&format!("\n{hashes} hashes prove it")),
+        "for people: {said}"
+    );
     let mut other = prove;
     other[2] = "0";
     let message = site.run_refused(&other, 1);

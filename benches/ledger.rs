@@ -6,7 +6,8 @@
 //! of 64 bytes where the key is on P-256, which are hashed and written as well; what that costs is in no figure here. Then what one
 //! caller waits for, beside what the disk alone takes for a commit, and what a verification takes that `ledger verify` is made of.
 //! `LEDGER_BENCH_ENTRIES=10000000` fills a log with so many entries first, and measures opening it, looking up and making its
-//! index anew as well; opening and looking up also after the kernel was told to drop what it has of the files in memory, as after a boot. `LEDGER_BENCH_POSTGRES="host=… dbname=… user=…"` has it in an empty database instead of a file.
+//! index anew as well; opening and looking up also after the kernel was told to drop what it has of the files in memory, as after a boot, and
+//! opening after a `kill -9` of another process of this program, which wrote what no file of the index has. `LEDGER_BENCH_POSTGRES="host=… dbname=… user=…"` has it in an empty database instead of a file.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -17,8 +18,9 @@
 )]
 #![allow(missing_docs, reason = "a benchmark")]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -332,6 +334,44 @@ async fn finds(site: &Site, ledger: &Ledger, signed: u64) {
     );
 }
 
+/// Where the process that is to be killed writes, and from which serial on.
+const VICTIM: [&str; 2] = ["LEDGER_BENCH_VICTIM", "LEDGER_BENCH_VICTIM_FROM"];
+
+/// So many intents, with an outcome each, are a little less than the 16,384 entries that the index writes together: none of them is in its files.
+const UNINDEXED: u64 = 7_000;
+
+/// Records until it is killed, and says when it has recorded [`UNINDEXED`] intents.
+async fn victim(directory: &Path) {
+    let site = Arc::new(Site::new(directory));
+    site.serial.store(env::var(VICTIM[1]).unwrap().parse().unwrap(), Ordering::Relaxed);
+    let ledger = Ledger::open(&site.config.ledger).unwrap();
+    run(&site, Some(&ledger), 64, |done| {
+        if done >= UNINDEXED {
+            println!("enough");
+        }
+        false
+    })
+    .await;
+}
+
+/// Opens the log after a process that writes it was killed in the middle of it: with entries that no file of the index has.
+async fn killed(site: &Site) {
+    let directory = site.config.ledger.path.parent().unwrap();
+    let from = site.serial.fetch_add(1_000_000_000, Ordering::Relaxed);
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.env(VICTIM[0], directory).env(VICTIM[1], from.to_string()).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let (mut output, mut said) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+    output.read_line(&mut said).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(said, "enough\n");
+    let began = Instant::now();
+    let ledger = Ledger::open(&site.config.ledger).unwrap();
+    println!("opened in {:?} after a kill -9 of who wrote {UNINDEXED} intents", began.elapsed());
+    ledger.close().await;
+}
+
 /// The log as a signer finds it, and a serial that was signed long ago.
 async fn large(site: &Arc<Site>, entries: u64) {
     let ledger = Ledger::open(&site.config.ledger).unwrap();
@@ -350,6 +390,7 @@ async fn large(site: &Arc<Site>, entries: u64) {
     println!("opened in {:?}; {} MiB resident", began.elapsed(), resident());
     ledger.close().await;
     let signed = site.serial.load(Ordering::Relaxed);
+    killed(site).await;
     forget(site.config.ledger.path.parent().unwrap());
     let began = Instant::now();
     let ledger = Ledger::open(&site.config.ledger).unwrap();
@@ -383,6 +424,9 @@ async fn main() {
     let mut callers: Vec<usize> = numbers.map(|number| usize::try_from(number).unwrap()).collect();
     if callers.is_empty() {
         callers = vec![8, 64, 256];
+    }
+    if let Ok(directory) = env::var(VICTIM[0]) {
+        return victim(Path::new(&directory)).await;
     }
     let directory = tempfile::tempdir().unwrap();
     let site = Arc::new(Site::new(directory.path()));

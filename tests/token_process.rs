@@ -63,6 +63,7 @@ const HOSTILE: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -81,6 +82,7 @@ __attribute__((constructor)) static void loaded(void) {
     for (FILE *status = fopen("/proc/self/status", "r"); fgets(line, sizeof line, status);)
         if (!strncmp(line, "CapEff", 6) || !strncmp(line, "CapPrm", 6) || !strncmp(line, "NoNewPrivs", 10))
             fputs(line, notes);
+    fprintf(notes, "dumpable %d\n", prctl(PR_GET_DUMPABLE));
     fclose(notes);
     fputs("\033[2Jloaded\n", stderr);
 }
@@ -124,7 +126,7 @@ async fn a_hostile_module_can_neither_write_nor_connect_and_has_no_capabilities(
     let lines: Vec<_> = noted.lines().collect();
     assert_eq!(lines.first(), Some(&"write Permission denied"), "{noted}");
     assert_eq!(lines.get(1), Some(&"connect Permission denied"), "{noted}");
-    for fact in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
+    for fact in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "dumpable 0"] {
         assert!(lines.contains(&fact), "no {fact:?} in {noted}");
     }
 }

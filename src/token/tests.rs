@@ -19,6 +19,7 @@ mod fixture;
 mod log;
 mod pins;
 mod processes;
+mod rungs;
 mod several;
 mod undead;
 
@@ -377,10 +378,26 @@ async fn a_key_with_several_public_halves_is_refused() {
     let fixture = Fixture::with_key();
     fixture.generate_twin("twin", "EC:prime256v1");
     let faults = faults(&fixture).await;
-    assert!(
-        mentions(&faults, &["key.ca", "2 public key objects have the private key's CKA_ID"]),
-        "{faults:?}"
-    );
+    let said = [
+        "key.ca",
+        "2 public key objects have the private key's CKA_ID 01: ",
+        "\"ca\" (SHA256:",
+        "\"twin\" (SHA256:",
+    ];
+    assert!(mentions(&faults, &said), "{faults:?}");
+    assert!(mentions(&faults, &["give the other key pairs another CKA_ID"]), "{faults:?}");
+}
+
+#[tokio::test]
+async fn keys_that_nothing_tells_apart_are_refused_without_a_choice_between_them() {
+    let mut fixture = Fixture::with_key();
+    fixture.generate_twin("ca", "EC:prime256v1");
+    for id in [None, Some(vec![1])] {
+        fixture.keys[0].id = id;
+        let faults = faults(&fixture).await;
+        let said = ["key.ca", "2 private keys have label \"ca\" and id 01, so that nothing tells them apart"];
+        assert!(mentions(&faults, &said), "{faults:?}");
+    }
 }
 
 #[tokio::test]

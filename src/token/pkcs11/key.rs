@@ -6,16 +6,16 @@
 
 use std::collections::BTreeSet;
 
-use countersign_tbs::key::KeyError;
 use cryptoki::error::Error;
-use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
 use super::attribute::{Object, ec_public_key, ml_dsa_public_key, rsa_public_key};
-use super::classify;
 use super::mechanism::Dialect;
-use crate::key::{Flaw, PublicKey, Scheme, accepting, signs_by};
+use crate::key::{Flaw, PublicKey, Scheme, accepting};
+
+mod problem;
+pub(crate) use problem::KeyProblem;
 
 /// The RSA moduli that a CA key may have, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -41,111 +41,6 @@ pub(crate) struct Named<'a> {
     pub(crate) label: &'a str,
     /// `CKA_ID`, if the label alone is not enough.
     pub(crate) id: Option<&'a [u8]>,
-}
-
-/// Why a key cannot be used, and what to do. The cause is in the message, which crosses a socket as text.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum KeyProblem {
-    /// No private key has this label and id.
-    #[error(
-        "no private key has label {label:?}{} ({present}); correct `label` or `id` in [key.{name}], or, for a new CA, run \
-         `countersign key generate {name}`",
-        id_clause(id.as_deref())
-    )]
-    Missing {
-        /// The key's name in the configuration.
-        name: String,
-        /// The label that was looked for.
-        label: String,
-        /// The id that was looked for.
-        id: Option<Vec<u8>>,
-        /// What there is.
-        present: String,
-    },
-    /// Several have.
-    #[error("several private keys have label {label:?}{}; set `id` to one of: {ids}", id_clause(id.as_deref()))]
-    Ambiguous {
-        /// The label that was looked for.
-        label: String,
-        /// The id that was looked for.
-        id: Option<Vec<u8>>,
-        /// Their ids in hexadecimal.
-        ids: String,
-    },
-    /// Neither a public key object nor the private key itself tells the public key.
-    #[error(
-        "the token does not tell the public key: no public key object has the private key's CKA_ID; import one"
-    )]
-    NoPublicKey,
-    /// Several public key objects with different keys.
-    #[error("{0} public key objects have the private key's CKA_ID; remove all but the right one")]
-    ManyPublicKeys(usize),
-    /// What the token tells is no public key.
-    #[error("the token's public key cannot be used: {0}")]
-    PublicKey(KeyError),
-    /// An RSA key outside 2048 to 4096 bits.
-    #[error("an RSA key of {0} bits; a CA key has 2048 to 4096")]
-    RsaBits(usize),
-    /// Another kind of key than the scheme wants.
-    #[error("scheme {scheme} does not fit the key on the token: {}; correct `scheme`, or generate a key that fits", signs_by(.found))]
-    Unfit {
-        /// The configured scheme.
-        scheme: Scheme,
-        /// The key.
-        found: Box<PublicKey>,
-    },
-    /// A scheme that this program does not know.
-    #[error("unknown scheme {scheme:?}")]
-    Scheme {
-        /// Its name.
-        scheme: String,
-    },
-    /// The token does not let it sign.
-    #[error(
-        "the private key has {found}; a CA key must have CKA_SIGN true: generate it with `countersign key generate`"
-    )]
-    SignsNothing {
-        /// `CKA_SIGN`, and its value.
-        found: String,
-    },
-    /// The private key is not what a CA key should be, or the token does not tell.
-    #[error(
-        "the private key has {found}, which a CA key must not have; generate one with `countersign key generate`, or take this one \
-         as it is, knowing what that means, with `accept = [{accept}]`"
-    )]
-    Flawed {
-        /// `CKA_EXTRACTABLE`, and its value; and so on.
-        found: String,
-        /// The flaws, as `accept` lists them.
-        accept: String,
-    },
-    /// The token cannot sign by this scheme.
-    #[error("the token has no {needed}, which scheme {scheme} needs")]
-    Mechanism {
-        /// The mechanism by name.
-        needed: MechanismType,
-        /// The configured scheme.
-        scheme: Scheme,
-    },
-    /// A call failed.
-    #[error("{} failed: {}; {}", classify::describe(.0).call, classify::code(.0), classify::advice(.0))]
-    Call(Error),
-}
-
-impl From<KeyError> for KeyProblem {
-    fn from(error: KeyError) -> Self {
-        Self::PublicKey(error)
-    }
-}
-
-impl From<Error> for KeyProblem {
-    fn from(error: Error) -> Self {
-        Self::Call(error)
-    }
-}
-
-fn id_clause(id: Option<&[u8]>) -> String {
-    id.map(|id| format!(" and id {}", hex(id))).unwrap_or_default()
 }
 
 /// Lower-case hexadecimal, as `id` is written in the configuration.
@@ -304,9 +199,7 @@ fn find_private(session: &Session, Named { name, label, id }: Named<'_>) -> Resu
         (Some(handle), 0) => Ok(handle),
         (Some(handle), _) => {
             found.push(handle);
-            let ids: Result<Vec<_>, Error> = found.into_iter().map(|handle| id_of(session, handle)).collect();
-            let (label, id) = (label.to_owned(), id.map(<[u8]>::to_vec));
-            Err(KeyProblem::Ambiguous { label, id, ids: ids?.join(", ") })
+            Err(several(session, label, id, &found)?)
         }
         (None, _) => Err(KeyProblem::Missing {
             name: name.to_owned(),
@@ -315,6 +208,22 @@ fn find_private(session: &Session, Named { name, label, id }: Named<'_>) -> Resu
             present: present(session)?,
         }),
     }
+}
+
+/// What tells private keys of one label apart, if anything does.
+fn several(
+    session: &Session,
+    label: &str,
+    id: Option<&[u8]>,
+    found: &[ObjectHandle],
+) -> Result<KeyProblem, Error> {
+    let ids: BTreeSet<_> = found.iter().map(|handle| id_of(session, *handle)).collect::<Result<_, _>>()?;
+    let label = label.to_owned();
+    let ids = Vec::from_iter(ids);
+    Ok(match &ids[..] {
+        [one] => KeyProblem::Alike { count: found.len(), label, id: one.clone() },
+        several => KeyProblem::Ambiguous { label, id: id.map(<[u8]>::to_vec), ids: several.join(", ") },
+    })
 }
 
 /// An object's id in hexadecimal, for a person.
@@ -351,13 +260,27 @@ pub(crate) fn public_key(session: &Session, private: ObjectHandle) -> Result<Pub
     };
     let mut keys = Vec::new();
     for handle in twins {
-        keys.extend(read_public_key(&Object { session, handle })?);
+        let object = Object { session, handle };
+        if let Some(key) = read_public_key(&object)?
+            && keys.iter().all(|(_, known)| *known != key)
+        {
+            keys.push((object.bytes(AttributeType::Label)?.unwrap_or_default(), key));
+        }
     }
-    keys.dedup();
-    match (keys.pop(), keys.len()) {
-        (Some(key), 0) => Ok(key),
-        (Some(_), more) => Err(KeyProblem::ManyPublicKeys(more + 1)),
-        (None, _) => read_public_key(&own)?.ok_or(KeyProblem::NoPublicKey),
+    if keys.len() > 1 {
+        let told = keys
+            .iter()
+            .map(|(label, key)| format!("{:?} ({})", String::from_utf8_lossy(label), key.fingerprint()));
+        let candidates = told.collect::<Vec<_>>().join(", ");
+        return Err(KeyProblem::ManyPublicKeys {
+            count: keys.len(),
+            id: hex(&id.unwrap_or_default()),
+            candidates,
+        });
+    }
+    match keys.pop() {
+        Some((_, key)) => Ok(key),
+        None => read_public_key(&own)?.ok_or(KeyProblem::NoPublicKey),
     }
 }
 

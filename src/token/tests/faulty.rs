@@ -69,7 +69,7 @@ pub(super) async fn signs(tokens: &Tokens, keys: &Keys) {
 }
 
 /// Many at once, as often as `times`.
-async fn all_sign(tokens: &Tokens, keys: &Keys, times: usize) {
+pub(super) async fn all_sign(tokens: &Tokens, keys: &Keys, times: usize) {
     let callers = (0..8).map(|_| {
         let (tokens, keys) = (tokens.clone(), keys.clone());
         tokio::spawn(async move {
@@ -127,45 +127,6 @@ async fn what_expires_behind_another_in_its_chunk_does_not_reach_the_token() {
     // The session goes on, and learns its pace from what the token was asked.
     broken.control.clear().unwrap();
     all_sign(&tokens, &keys, 2).await;
-    tokens.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_fault_is_healed_at_its_rung_and_no_higher_and_no_caller_notices() {
-    for (heals, code, finalized, logins) in [
-        (Heals::Reopen, Code::CKR_SESSION_HANDLE_INVALID, 0, 0),
-        (Heals::Reopen, Code::CKR_DEVICE_ERROR, 0, 0),
-        (Heals::Login, Code::CKR_USER_NOT_LOGGED_IN, 0, 1),
-        // Each of the two sessions tries to log in before it comes to that.
-        (Heals::Initialize, Code::CKR_GENERAL_ERROR, 1, 3),
-    ] {
-        for call in [Call::SignInit, Call::Sign] {
-            let broken = Broken::new();
-            let (tokens, keys) = broken.fixture.start().await.unwrap();
-            let (initialized, logged_in) = (broken.control.calls(Call::Finalize), broken.logins());
-            broken.set(&Script::on(On::call(call, Action::Die { heals, code }).times(1)));
-            all_sign(&tokens, &keys, 10).await;
-            let logged_in = broken.logins() - logged_in;
-            assert_eq!(broken.control.calls(Call::Finalize) - initialized, finalized, "{heals:?} {code}");
-            assert!(logged_in <= logins, "{heals:?} {code}: {logged_in} logins");
-            assert_eq!(broken.fixture.processes().len(), 1, "{heals:?} {code}");
-            tokens.shutdown().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_no_rung_heals_gets_a_fresh_process() {
-    let broken = Broken::new();
-    let (tokens, keys) = broken.fixture.start().await.unwrap();
-    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
-    let action = Action::Die { heals: Heals::Process, code: Code::CKR_GENERAL_ERROR };
-    broken.set(&Script::on(On::call(Call::SignInit, action).times(1)));
-    let error = sign(&tokens, "ca", P256).await.err().unwrap();
-    assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
-    reaches(&mut health, |health| health == Health::Ready).await;
-    signs(&tokens, &keys).await;
-    assert_eq!(broken.fixture.processes().len(), 2);
     tokens.shutdown().await;
 }
 
@@ -230,22 +191,6 @@ async fn a_handle_that_denotes_another_key_after_a_recovery_signs_nothing() {
         assert_eq!(broken.fixture.processes().len(), 1);
         tokens.shutdown().await;
     }
-}
-
-#[tokio::test]
-async fn a_key_that_was_exchanged_meanwhile_signs_nothing_after_a_recovery() {
-    let broken = Broken::new();
-    let (tokens, _) = broken.fixture.start().await.unwrap();
-    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
-    broken.fixture.destroy("ca");
-    broken.fixture.generate("ca", "EC:prime256v1");
-    let die = Action::Die { heals: Heals::Reopen, code: Code::CKR_SESSION_HANDLE_INVALID };
-    broken.set(&Script::on(On::call(Call::SignInit, die).times(1)));
-    assert!(sign(&tokens, "ca", P256).await.is_err());
-    reaches(&mut health, |health| health == Health::Down).await;
-    let error = sign(&tokens, "ca", P256).await.err().unwrap();
-    assert!(matches!(error, TokenError::KeyChanged { .. }), "{error}");
-    tokens.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,106 @@
+//! The recovery ladder with a real module: each fault at the rung that heals it, and no key that is another's after any of them.
+
+use countersign_faulty::{Action, Call, Code, Heals, On, Script};
+
+use super::faulty::{Broken, all_sign, signs};
+use super::*;
+
+#[tokio::test]
+async fn a_fault_is_healed_at_its_rung_and_no_higher_and_no_caller_notices() {
+    for (heals, code, finalized, logins) in [
+        (Heals::Reopen, Code::CKR_SESSION_HANDLE_INVALID, 0, 0),
+        (Heals::Reopen, Code::CKR_DEVICE_ERROR, 0, 0),
+        (Heals::Login, Code::CKR_USER_NOT_LOGGED_IN, 0, 1),
+        // Each of the two sessions tries to log in before it comes to that.
+        (Heals::Initialize, Code::CKR_GENERAL_ERROR, 1, 3),
+    ] {
+        for call in [Call::SignInit, Call::Sign] {
+            let broken = Broken::new();
+            let (tokens, keys) = broken.fixture.start().await.unwrap();
+            let (initialized, logged_in) = (broken.control.calls(Call::Finalize), broken.logins());
+            broken.set(&Script::on(On::call(call, Action::Die { heals, code }).times(1)));
+            all_sign(&tokens, &keys, 10).await;
+            let logged_in = broken.logins() - logged_in;
+            assert_eq!(broken.control.calls(Call::Finalize) - initialized, finalized, "{heals:?} {code}");
+            assert!(logged_in <= logins, "{heals:?} {code}: {logged_in} logins");
+            assert_eq!(broken.fixture.processes().len(), 1, "{heals:?} {code}");
+            tokens.shutdown().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handle_that_denotes_nothing_any_more_costs_a_search() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let calls = [Call::OpenSession, Call::Login, Call::Finalize];
+    let before = calls.map(|call| broken.control.calls(call));
+    let searches = broken.control.calls(Call::FindObjectsInit);
+    broken.set(&Script::on(On::call(Call::SignInit, Action::Fail(Code::CKR_KEY_HANDLE_INVALID)).times(1)));
+    all_sign(&tokens, &keys, 10).await;
+    assert_eq!(calls.map(|call| broken.control.calls(call)), before);
+    assert!(broken.control.calls(Call::FindObjectsInit) > searches);
+    assert_eq!(broken.fixture.processes().len(), 1);
+    tokens.shutdown().await;
+}
+
+/// A module that has to be initialised again and again is not: another process begins anew.
+#[tokio::test]
+async fn a_process_initialises_its_module_again_once_in_a_while() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let finalized = broken.control.calls(Call::Finalize);
+    let action = Action::Die { heals: Heals::Initialize, code: Code::CKR_DEVICE_REMOVED };
+    broken.set(&Script::on(On::call(Call::SignInit, action).times(1)));
+    all_sign(&tokens, &keys, 10).await;
+    assert_eq!(broken.fixture.processes().len(), 1);
+    broken.set(&Script::on(On::call(Call::SignInit, action).times(1)));
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    assert_eq!(broken.control.calls(Call::Finalize) - finalized, 1);
+    assert_eq!(broken.fixture.processes().len(), 2);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_no_rung_heals_gets_a_fresh_process() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let action = Action::Die { heals: Heals::Process, code: Code::CKR_GENERAL_ERROR };
+    broken.set(&Script::on(On::call(Call::SignInit, action).times(1)));
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    assert_eq!(broken.fixture.processes().len(), 2);
+    tokens.shutdown().await;
+}
+
+/// Whichever rung healed it.
+#[tokio::test]
+async fn a_key_that_was_exchanged_meanwhile_signs_nothing_after_a_recovery() {
+    let die = |heals, code| Action::Die { heals, code };
+    for failure in [
+        Action::Fail(Code::CKR_KEY_HANDLE_INVALID),
+        die(Heals::Reopen, Code::CKR_SESSION_HANDLE_INVALID),
+        die(Heals::Login, Code::CKR_USER_NOT_LOGGED_IN),
+        die(Heals::Initialize, Code::CKR_DEVICE_REMOVED),
+    ] {
+        let broken = Broken::new();
+        let (tokens, _) = broken.fixture.start().await.unwrap();
+        let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+        broken.fixture.destroy("ca");
+        broken.fixture.generate("ca", "EC:prime256v1");
+        let told = format!("{failure:?}");
+        broken.set(&Script::on(On::call(Call::SignInit, failure).times(1)));
+        assert!(sign(&tokens, "ca", P256).await.is_err(), "{told}");
+        reaches(&mut health, |health| health == Health::Down).await;
+        let error = sign(&tokens, "ca", P256).await.err().unwrap();
+        assert!(matches!(error, TokenError::KeyChanged { .. }), "{told}: {error}");
+        tokens.shutdown().await;
+    }
+}

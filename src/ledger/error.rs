@@ -385,6 +385,24 @@ pub enum StoreError {
     /// The log's disk cannot be written.
     #[error("its files cannot be written: {0}")]
     Disk(#[source] std::io::Error),
+    /// A file of the log that the signer has open is not in its place any more.
+    #[error(
+        "there is no file {path} any more: it was removed or moved while this signer has it open; put it back before you stop the \
+         signer, which has the newest entries"
+    )]
+    Removed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another file is in the place of one that the signer has open.
+    #[error(
+        "{path} is another file than the one that this signer has open; put that one back before you stop the signer, which has \
+         the newest entries"
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// What earlier entries claim cannot be looked up.
     #[error("its index cannot be read: {0}")]
     Index(#[from] std::io::Error),

@@ -63,12 +63,15 @@ const BUSY: Duration = Duration::from_secs(1);
 
 mod account;
 mod batch;
+mod files;
 mod revoked;
 mod select;
 mod upgrade;
 
 pub(super) use batch::Batch;
 pub(super) use select::Select;
+
+use files::Files;
 
 /// The file and its index, opened for writing by this process alone.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ pub(super) struct Store {
     index: Index,
     connection: Connection,
     _lock: File,
+    files: Files,
     path: PathBuf,
     /// The index of the first entry of this process.
     opened_at: i64,
@@ -112,7 +116,8 @@ impl Store {
         // After the index, so that where it cannot be made the version before this one still finds what it wants.
         upgrade::upgrade(&mut connection, &index, path)?;
         forget_full_tallies(&connection, newest).map_err(|source| unreadable(path, source))?;
-        Ok(Self { index, connection, _lock: lock, path: path.clone(), opened_at, newest })
+        let files = Files::of(path).map_err(|source| io_error("looking for", path, source))?;
+        Ok(Self { index, connection, _lock: lock, files, path: path.clone(), opened_at, newest })
     }
 
     /// As if the disk had room for no more than `pages`.
@@ -128,6 +133,7 @@ impl store::Store for Store {
 
     /// The database alone knows the next index, so that a failed transaction leaves nothing to repair.
     fn begin(&mut self, _: &Needs<'_>) -> Stored<Batch<'_>> {
+        self.files.check()?;
         self.index.begin()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let next = len(&transaction)?;
@@ -142,6 +148,7 @@ impl store::Store for Store {
     /// A transaction without entries touches no file: that a disk is read-only or gone, opening one for writing tells, and that it is full,
     /// a page of the write-ahead log. What is opened is not the log itself, whose locks SQLite would lose by it.
     fn probe(&mut self) -> Stored<()> {
+        self.files.check()?;
         OpenOptions::new().write(true).open(lock_of(&self.path)).map(drop).map_err(StoreError::Disk)?;
         Ok(prove_writable(&mut self.connection)?)
     }

@@ -184,6 +184,49 @@ impl Drop for Immutable {
     }
 }
 
+/// SQLite goes on writing a file that has lost its name: what would be signed then would be gone with the signer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_moved_away_or_replaced_is_noticed_and_so_is_its_return() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let mut changes = idle(&site, &daemon).await;
+    let mut asker = Asker::new(&site, &daemon).await;
+    asker.ask().await.unwrap();
+    for name in ["ledger.sqlite", "ledger.sqlite-wal"] {
+        let (place, away) = (site.path(name), site.path("away"));
+        for (put, why) in [(None, "there is no file"), (Some("ledger.sqlite.lock"), "is another file than")] {
+            std::fs::rename(&place, &away).unwrap();
+            if let Some(other) = put {
+                std::fs::copy(site.path(other), &place).unwrap();
+            }
+            assert_eq!(asker.ask().await.unwrap_err(), "LEDGER_UNAVAILABLE", "{name}: {why}");
+            falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
+            let said = site.run_refused(&["health", "--server", &unix(&site)], 1);
+            assert!(said.contains(why) && said.contains(name) && said.contains("put "), "{said}");
+            std::fs::rename(&away, &place).unwrap();
+            recovers(&site, &mut changes).await;
+        }
+    }
+    asker.ask().await.unwrap();
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    let verified = site.run_ok(&["ledger", "verify", "--accept-uncovered"]);
+    assert!(verified.contains("2 intents"), "{verified}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_moved_away_under_an_idle_signer_is_noticed() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let mut changes = idle(&site, &daemon).await;
+    std::fs::rename(site.path("ledger.sqlite"), site.path("away")).unwrap();
+    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
+    std::fs::rename(site.path("away"), site.path("ledger.sqlite")).unwrap();
+    recovers(&site, &mut changes).await;
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_back_under_an_idle_signer_is_noticed_and_so_is_its_return() {
     let site = Site::new(USER_CA);

@@ -60,6 +60,8 @@ impl StoreError {
             Self::Disk(source) | Self::Index(source) => of_system(source),
             Self::IndexBehind { source, .. } => of_system(source),
             Self::Fenced { .. }
+            | Self::Removed { .. }
+            | Self::Replaced { .. }
             | Self::Astray(_)
             | Self::Changed { .. }
             | Self::Entry { .. }

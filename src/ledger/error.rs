@@ -324,7 +324,11 @@ impl LedgerError {
     /// Whether what is stored is not as it was written, whoever asks for it.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Database { source, .. } => source.is_damage(),
+            _ => false,
+        }
     }
 
     /// A stable word to branch on, as in a status's `reason`.

@@ -27,6 +27,7 @@ use crate::policy::fixture::{key_id, list, name, pair, public_key, response, tim
 
 mod damaged;
 mod lists;
+mod pages;
 mod purposes;
 mod served;
 

@@ -145,6 +145,14 @@ impl DatabaseError {
         }
     }
 
+    /// Whether what is stored is not as it was written. Class XX is that of pages and indexes that the server finds damaged, and of what it
+    /// says when a row makes no sense to it; one whose transaction is a wrong one leads it to a file of its own that is not there.
+    pub(in crate::ledger) fn is_damage(&self) -> bool {
+        let Self::Failed { source, .. } = self else { return false };
+        let code = source.code();
+        code.is_some_and(|code| code.code().starts_with("XX") || *code == SqlState::UNDEFINED_FILE)
+    }
+
     /// Whether a new session may do what this one did not: it is gone, or going.
     pub(super) fn is_of_session(&self) -> bool {
         let Self::Failed { source, .. } = self else { return false };

@@ -14,6 +14,7 @@ use crate::ledger::{LedgerError, UnusableIndex};
 
 mod again;
 mod barred;
+mod kept;
 mod keys;
 mod lists;
 mod proven;

@@ -327,6 +327,9 @@ impl LedgerError {
         match self {
             Self::Damaged { .. } => true,
             Self::Database { source, .. } => source.is_damage(),
+            Self::Unavailable { source, .. } => {
+                matches!(&**source, StoreError::Database(source) if source.is_damage())
+            }
             _ => false,
         }
     }

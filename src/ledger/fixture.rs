@@ -281,7 +281,7 @@ pub(crate) fn use_database(config: &mut Config, database: &Database) {
 }
 
 /// The database that [`use_database`] was told.
-fn database(config: &Config) -> Option<Database> {
+pub(crate) fn database(config: &Config) -> Option<Database> {
     let server = config.postgres.as_ref()?.server();
     let (name, _) = server.split_once(' ').unwrap();
     Some(Server::shared().named(name))

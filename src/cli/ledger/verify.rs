@@ -13,7 +13,9 @@ use super::progress::Progress;
 use super::source::Server;
 use crate::cli::NoAnswer;
 use crate::config::Config;
-use crate::ledger::audit::{Report, Stopped, audit};
+use crate::ledger::Reader;
+use crate::ledger::audit::{Report, Source, Stopped, audit};
+use crate::ledger::entry::UnixMillis;
 use crate::ledger::note::VerifierKey;
 
 mod checkpoints;
@@ -166,9 +168,13 @@ impl Verify {
     fn verify(&self, out: &mut impl Write) -> anyhow::Result<Verified> {
         let Job { name, source, len, options, unsigned, index } = self.job()?;
         let signatures = options.signatures;
+        let place = if let Source::Log(reader) = &source { Some(reader.place().clone()) } else { None };
         let mut progress = Progress::new("verifying");
-        let report = audit(source, len, options, |done| progress.show(done, len))?;
+        let mut report = audit(source, len, options, |done| progress.show(done, len))?;
         drop(progress);
+        if let Some(place) = place {
+            report.compare_kept(&Reader::open(place)?, UnixMillis::now());
+        }
         let subject = if self.export.is_some() { Subject::Export } else { Subject::Ledger };
         let coverage = Coverage::of(&report, subject, self.log_key.as_ref());
         let verified = Verified { report, coverage, unsigned, index };

@@ -296,6 +296,15 @@ pub enum Wrong {
         /// The revocation.
         revocation: u64,
     },
+    /// A revocation of which the store does not keep what lists and responses are made of.
+    #[error(
+        "revokes what the tables beside the log do not: {why}; lists and OCSP responses say less than the log. Put the tables right from a \
+         backup, or revoke it again, for another reason if there is a row"
+    )]
+    NotKept {
+        /// What the tables lack.
+        why: String,
+    },
     /// A CRL's number does not grow.
     #[error("has a CRL number that is not above that of entry {earlier}, by the same CA key")]
     CrlNumber {
@@ -332,6 +341,7 @@ impl Wrong {
             Self::Serial { .. } => "SERIAL",
             Self::CrlNumber { .. } => "CRL_NUMBER",
             Self::Revoked { .. } => "REVOKED",
+            Self::NotKept { .. } => "NOT_KEPT",
         }
     }
 }

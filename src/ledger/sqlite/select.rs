@@ -82,6 +82,12 @@ impl Select {
         Ok(found?.map(i64::cast_unsigned))
     }
 
+    /// Whether the schema has tables of what revocations mean; that it should, if that cannot be read.
+    pub(in crate::ledger) fn keeps_revocations(&self) -> bool {
+        let select = "SELECT CAST(value AS INTEGER) >= 5 FROM meta WHERE name = 'schema'";
+        self.connection.query_row(select, (), |row| row.get(0)).unwrap_or(true)
+    }
+
     /// The revocations whose certificates are kept.
     pub(in crate::ledger) fn kept_revocations(&self) -> Result<Vec<u64>, LedgerError> {
         self.read(|connection| {

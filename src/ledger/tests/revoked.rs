@@ -16,6 +16,7 @@ use crate::ledger::fixture::use_database;
 use crate::ledger::meant::{Looking, Meant};
 use crate::policy::fixture::{Authority, DAY, NOW, key_id, name, pair, public_key, response, time};
 
+mod kept;
 mod members;
 mod spelling;
 

@@ -1,0 +1,215 @@
+//! Compares what a store keeps of revocations, beside the log, with what the log says.
+//!
+//! In: a log that was read whole. Out: findings, by the revocation. Promised: what lists and OCSP responses are made of is there for each
+//! revocation, of each certificate of this log that it means and that has not expired. Not done here: rows that no revocation of this log
+//! asks for, for another log of the store may; they take no certificate out of any list.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::causes::in_one_line;
+use crate::ledger::audit::again::Stopped;
+use crate::ledger::audit::{Findings, Report, Wrong};
+use crate::ledger::claim::Serial;
+use crate::ledger::entry::{CaKey, Entry, RevocationReason, Revoked, UnixMillis};
+use crate::ledger::revoked::{Certificate, Row, certificate};
+use crate::ledger::{LedgerError, Reader};
+
+/// A revocation that has a row for each certificate that it means.
+#[derive(Debug)]
+struct Revocation {
+    index: u64,
+    time: UnixMillis,
+    what: Revoked,
+    reason: RevocationReason,
+}
+
+/// Those of one CA key, and the rows that the store has of it.
+#[derive(Debug)]
+struct OfCa {
+    ca_key: CaKey,
+    revocations: Vec<Revocation>,
+    /// By serial and reason.
+    rows: HashMap<(Vec<u8>, &'static str), Vec<Row>>,
+}
+
+/// What is compared, and what was found.
+#[derive(Debug)]
+struct Compare<'a> {
+    reader: &'a Reader,
+    entries: u64,
+    now: UnixMillis,
+    /// Whether the log is the only one of its store: else a row may be of what another has.
+    is_alone: bool,
+    findings: Findings,
+    /// The revocations that are found to be wrong already: each is named once.
+    named: HashSet<u64>,
+    /// Of a revocation and a serial, whether the row is as one of the certificates says: a serial may have been tried twice.
+    rows: HashMap<(u64, Vec<u8>), bool>,
+}
+
+/// A certificate that a revocation means.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    entry: u64,
+    time: UnixMillis,
+    certificate: Certificate,
+}
+
+impl Report {
+    /// Adds what is wrong with what the store of `reader`, the log that was checked, keeps beside it. Certificates that have expired
+    /// `now` are no list's any more.
+    pub fn compare_kept(&mut self, reader: &Reader, now: UnixMillis) {
+        // Of a log that cannot be read whole nobody knows what is to be kept.
+        if self.counts.revocations == 0 || self.stopped.is_some() || !reader.keeps_revocations() {
+            return;
+        }
+        let (entries, findings) = (self.entries, Findings::default());
+        let (named, rows) = (HashSet::new(), HashMap::new());
+        let mut compare = Compare { reader, entries, now, is_alone: true, findings, named, rows };
+        if let Err(why) = compare.all() {
+            self.stopped = Some(Stopped { index: entries, why: why.into() });
+        }
+        self.findings.extend(compare.findings);
+        self.findings.sort();
+    }
+}
+
+impl Compare<'_> {
+    fn all(&mut self) -> Result<(), LedgerError> {
+        self.is_alone = self.reader.other_logs()?.is_empty();
+        let mut cas = self.revocations()?;
+        for of_ca in &mut cas {
+            self.read_rows(of_ca)?;
+        }
+        cas.retain(|of_ca| !of_ca.revocations.is_empty());
+        for of_ca in &cas {
+            self.serials(of_ca);
+        }
+        if cas.is_empty() {
+            return Ok(());
+        }
+        for leaf in self.reader.leaves(0..self.entries) {
+            let (index, leaf) = leaf?;
+            // What is none is found already.
+            let Ok(entry) = Entry::decode(&leaf) else { continue };
+            for of_ca in &cas {
+                self.entry(of_ca, index, &entry);
+            }
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// The revocations of the log that have rows, by their CA key. Those whose certificates the store has not kept at all are found.
+    fn revocations(&mut self) -> Result<Vec<OfCa>, LedgerError> {
+        let kept = match self.reader.kept_revocations() {
+            Ok(kept) => Ok(kept.into_iter().collect::<HashSet<u64>>()),
+            Err(error) if error.is_damage() => Err(in_one_line(&error)),
+            Err(error) => return Err(error),
+        };
+        let mut cas: Vec<OfCa> = Vec::new();
+        for leaf in self.reader.leaves(0..self.entries) {
+            let (index, leaf) = leaf?;
+            let Ok(Entry::Revocation { time, ca_key, what, reason, .. }) = Entry::decode(&leaf) else {
+                continue;
+            };
+            match &kept {
+                Ok(kept) if kept.contains(&index) => {}
+                Ok(_) => self.found(index, "the revocation itself is missing there".to_owned()),
+                Err(why) => self.found(index, why.clone()),
+            }
+            if what.means_later() && !ca_key.is_x509() {
+                continue;
+            }
+            let revocation = Revocation { index, time, what, reason };
+            match cas.iter_mut().find(|of_ca| of_ca.ca_key.spki_sha256 == ca_key.spki_sha256) {
+                Some(of_ca) => of_ca.revocations.push(revocation),
+                None => cas.push(OfCa { ca_key, revocations: vec![revocation], rows: HashMap::new() }),
+            }
+        }
+        Ok(cas)
+    }
+
+    /// Rows that cannot be read are those of nobody knows which revocation: all of the CA key are named.
+    fn read_rows(&mut self, of_ca: &mut OfCa) -> Result<(), LedgerError> {
+        match self.reader.revoked_of(of_ca.ca_key.spki_sha256) {
+            Ok(rows) => {
+                for row in rows {
+                    let place = (row.serial.clone(), row.reason.word());
+                    of_ca.rows.entry(place).or_default().push(row);
+                }
+            }
+            Err(error) if error.is_damage() => {
+                let why = in_one_line(&error);
+                of_ca.revocations.drain(..).for_each(|revocation| self.found(revocation.index, why.clone()));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// A serial has a row, whether any log has a certificate with it or not.
+    fn serials(&mut self, of_ca: &OfCa) {
+        for revocation in &of_ca.revocations {
+            let Revoked::Serial(serial) = &revocation.what else { continue };
+            let rows = of_ca.rows_of(revocation, serial);
+            if rows.is_empty() {
+                self.found(revocation.index, "its serial has no row".to_owned());
+            } else if rows.iter().all(|row| row.since > revocation.time) {
+                self.found(revocation.index, "the row of its serial was changed".to_owned());
+            }
+        }
+    }
+
+    /// An entry that may be of a certificate of the CA key.
+    fn entry(&mut self, of_ca: &OfCa, index: u64, entry: &Entry) {
+        let Some(tbs) = entry.certificate_of(&of_ca.ca_key) else { return };
+        let Some((serial, certificate)) = Serial::of(&tbs).zip(certificate(&tbs)) else { return };
+        let own = Own { entry: index, time: entry.time(), certificate };
+        for revocation in &of_ca.revocations {
+            if index < revocation.index && revocation.what.means(index, own.time, &tbs) {
+                self.certificate(of_ca, revocation, serial.as_bytes(), own);
+            }
+        }
+    }
+
+    /// Looks for the row of a certificate that was revoked.
+    fn certificate(&mut self, of_ca: &OfCa, revocation: &Revocation, serial: &[u8], own: Own) {
+        let rows = of_ca.rows_of(revocation, serial);
+        if !rows.is_empty() {
+            let is_right = rows.iter().any(|row| self.is_right(row, revocation, own));
+            *self.rows.entry((revocation.index, serial.to_vec())).or_default() |= is_right;
+        } else if own.certificate.not_after >= self.now.0 / 1000 {
+            self.found(revocation.index, format!("the certificate of entry {} has no row", own.entry));
+        }
+    }
+
+    /// Whether a list with this row says no less than the revocation. What is unknown of a certificate takes it out of no list.
+    fn is_right(&self, row: &Row, revocation: &Revocation, own: Own) -> bool {
+        let of = |one: Certificate| (i64::try_from(one.not_after).unwrap_or(i64::MAX), one.is_ca);
+        let is_own = row.certificate.is_none_or(|kept| of(kept) == of(own.certificate));
+        row.since <= revocation.time.max(own.time) && (is_own || !self.is_alone)
+    }
+
+    fn changed(&mut self) {
+        for ((revocation, _), is_right) in std::mem::take(&mut self.rows) {
+            if !is_right {
+                self.found(revocation, "the row of a certificate was changed".to_owned());
+            }
+        }
+    }
+
+    fn found(&mut self, index: u64, why: String) {
+        if self.named.insert(index) {
+            self.findings.add(index, Wrong::NotKept { why });
+        }
+    }
+}
+
+impl OfCa {
+    /// What the store has of a certificate that was revoked so.
+    fn rows_of(&self, revocation: &Revocation, serial: &[u8]) -> &[Row] {
+        let place = (serial.to_vec(), revocation.reason.word());
+        self.rows.get(&place).map(Vec::as_slice).unwrap_or_default()
+    }
+}

@@ -17,7 +17,7 @@ use super::TokenError;
 use super::child::{Launch, Spawner, StartError, TokenProcess, Undead};
 use super::frame::{PinRefusal, Setup};
 use super::gatekeeper::Gatekeeper;
-use super::latch::PinMark;
+use super::latch::{Past, PinMark};
 use super::link::{End, Link};
 use super::pin::Stamp;
 use super::pin::source::PinFile;
@@ -248,12 +248,23 @@ impl Supervisor {
     async fn start(&self) -> Result<TokenProcess, NotReplaced> {
         let token = &self.pool.config.name;
         let latch = self.keeper.latch();
-        if let Err(error) = latch.past() {
-            tracing::error!(%token, "{}", unreadable(latch, &error));
-            return Err(NotReplaced::Pin);
-        }
+        let past = match latch.past() {
+            Ok(past) => past,
+            Err(error) => {
+                tracing::error!(%token, "{}", unreadable(latch, &error));
+                return Err(NotReplaced::Pin);
+            }
+        };
         let (config, setup) = (&self.pool.config, &self.setup);
         let started = TokenProcess::start(&self.spawner, &self.launch, config, setup, &self.keeper).await;
+        // It was kept from trying the PIN by what an operator has taken away since: that must not be noted again.
+        if let Err(StartError::PinRefused(PinRefusal { mark: None, .. })) = started
+            && past != Past::default()
+            && latch.past().is_ok_and(|now| now == Past::default())
+        {
+            tracing::info!(%token, "the PIN may be tried again");
+            return Err(NotReplaced::Failed);
+        }
         if started.is_err() {
             self.hold_at_pad();
         }

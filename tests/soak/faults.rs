@@ -112,9 +112,10 @@ fn expiry_once() -> Script {
     expiry(200, Script::on(On::call(Call::Sign, Action::DelayMicros(300_000)).times(4)))
 }
 
-/// Every session dies, and there is room for one new one in each process.
+/// Every session dies, and there is room for one new one in each process. That one lives long enough for another to find no room.
 fn capped() -> Script {
-    let mut script = die(Heals::Reopen, Code::CKR_SESSION_CLOSED);
+    let lives = On::call(Call::SignInit, Action::DelayMicros(50_000));
+    let mut script = die(Heals::Reopen, Code::CKR_SESSION_CLOSED).and(lives);
     script.token.max_sessions = Some(1);
     script
 }

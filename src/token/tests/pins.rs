@@ -2,7 +2,7 @@
 
 use countersign_faulty::{Action, Call, Code, Heals, On, Script, Token};
 
-use super::faulty::Broken;
+use super::faulty::{Broken, signs};
 use super::fixture::{PIN, signal};
 use super::*;
 
@@ -259,4 +259,28 @@ async fn where_nothing_can_be_noted_no_pin_is_tried_and_service_comes_back_by_it
     std::fs::create_dir(&in_the_way).unwrap();
     assert!(mentions(&faults(&broken.fixture).await, &["t.pin-refused cannot be written", "make room"]));
     assert_eq!(broken.logins(), before + 1);
+}
+
+/// The process that was kept from trying the PIN is still ending: what it says then was true before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_takes_away_while_a_barred_process_ends_is_not_noted_again() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let refuses = On::call(Call::Login, Action::Fail(Code::CKR_PIN_INCORRECT)).times(1);
+    broken
+        .set(&Script::on(logged_out().times(1)).and(refuses).and(On::call(Call::CloseSession, Action::Hang)));
+    assert!(sign(&tokens, "ca", P256).await.is_err());
+    assert!(
+        broken.control.wait_until(Duration::from_secs(30), |control| control.hangs(Call::CloseSession) == 1)
+    );
+    assert!(broken.latch().clear().unwrap());
+    broken.control.clear().unwrap();
+    let signed = async {
+        while sign(&tokens, "ca", P256).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), signed).await.expect("the PIN is not tried");
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
 }

@@ -430,7 +430,7 @@ pub enum Outcome {
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
-#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cbor(transparent)]
 pub struct UnixMillis(#[n(0)] pub u64);
 

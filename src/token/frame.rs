@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -151,18 +151,13 @@ pub(super) struct Moment(u64);
 impl Moment {
     pub(super) fn now() -> Self {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        Self::after(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))
+        let boot = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
+        Self(0).after(boot)
     }
 
-    fn after(boot: Duration) -> Self {
-        Self(u64::try_from(boot.as_nanos()).unwrap_or(u64::MAX))
-    }
-}
-
-impl From<Instant> for Moment {
-    fn from(instant: Instant) -> Self {
-        let left = instant.saturating_duration_since(Instant::now());
-        Self::after(Duration::from_nanos(Self::now().0).saturating_add(left))
+    /// The moment so much later.
+    pub(super) fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 

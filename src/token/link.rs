@@ -5,7 +5,7 @@
 //! wrong ends the session, and with it the process: its other sessions take nothing more, before anybody hears of it, so that what
 //! is tried again is tried by another process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -84,8 +84,9 @@ impl Link<'_> {
     async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<Pace, End> {
         let mut pace = Pace::default();
         let mut asks = Vec::new();
+        let (now, moment) = (Instant::now(), Moment::now());
         for job in &jobs {
-            let until = job.deadline().map(Moment::from);
+            let until = job.deadline().map(|deadline| moment.after(deadline.saturating_duration_since(now)));
             frame::encode(&Ask { key: job.key, until, input: &job.input }, &mut asks).map_err(End::Gone)?;
         }
         let written = tokio::time::timeout(self.deadline, socket.get_mut().write_all(&asks)).await;

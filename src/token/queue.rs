@@ -2,7 +2,8 @@
 //!
 //! In: [`Job`]s from callers. Out: chunks of jobs that nobody has given up, to whichever session is free. Interactive
 //! jobs go first, but every eighth turn prefers bulk. A job whose deadline has passed never leaves the queue for the
-//! token, and keeps nobody out; one that has left for it is asked again before the token is ([`Ask`](super::frame::Ask)). Closed, it refuses with the reason and answers what waits with it.
+//! token, and keeps nobody out; of one that has left for it the token's process looks again ([`Ask`](super::frame::Ask)). Closed, it
+//! refuses with the reason and answers what waits with it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

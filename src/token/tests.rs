@@ -401,6 +401,14 @@ async fn keys_that_nothing_tells_apart_are_refused_without_a_choice_between_them
 }
 
 #[tokio::test]
+async fn a_key_without_an_id_is_no_choice() {
+    let fixture = Fixture::with_key();
+    fixture.generate_without_id("ca", "EC:prime256v1");
+    let faults = faults(&fixture).await;
+    assert!(mentions(&faults, &["key.ca", "set `id` to one of: 01; one has no CKA_ID"]), "{faults:?}");
+}
+
+#[tokio::test]
 async fn refuses_one_key_under_two_names() {
     let mut fixture = Fixture::with_key();
     fixture.configure("other", "ca", P256);

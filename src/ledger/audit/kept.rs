@@ -6,11 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use countersign_tbs::Tbs;
+
 use crate::causes::in_one_line;
 use crate::ledger::audit::again::Stopped;
 use crate::ledger::audit::{Findings, Report, Wrong};
 use crate::ledger::claim::Serial;
-use crate::ledger::entry::{CaKey, Entry, RevocationReason, Revoked, UnixMillis};
+use crate::ledger::entry::{CaKey, Entry, RevocationReason, Revoked, UnixMillis, subject_key};
 use crate::ledger::revoked::{Certificate, Row, certificate};
 use crate::ledger::{LedgerError, Reader};
 
@@ -28,6 +30,10 @@ struct Revocation {
 struct OfCa {
     ca_key: CaKey,
     revocations: Vec<Revocation>,
+    /// The places of those that say of which certificates they are, by what they say: a CA may have thousands, and millions of certificates.
+    exact: HashMap<Revoked, Vec<usize>>,
+    /// The places of those that are of whatever has a name, or was recorded then.
+    wide: Vec<usize>,
     /// By serial and reason.
     rows: HashMap<(Vec<u8>, &'static str), Vec<Row>>,
 }
@@ -123,8 +129,8 @@ impl Compare<'_> {
             }
             let revocation = Revocation { index, time, what, reason };
             match cas.iter_mut().find(|of_ca| of_ca.ca_key.spki_sha256 == ca_key.spki_sha256) {
-                Some(of_ca) => of_ca.revocations.push(revocation),
-                None => cas.push(OfCa { ca_key, revocations: vec![revocation], rows: HashMap::new() }),
+                Some(of_ca) => of_ca.add(revocation),
+                None => cas.push(OfCa::new(ca_key, revocation)),
             }
         }
         Ok(cas)
@@ -166,7 +172,7 @@ impl Compare<'_> {
         let Some(tbs) = entry.certificate_of(&of_ca.ca_key) else { return };
         let Some((serial, certificate)) = Serial::of(&tbs).zip(certificate(&tbs)) else { return };
         let own = Own { entry: index, time: entry.time(), certificate };
-        for revocation in &of_ca.revocations {
+        for revocation in of_ca.candidates(index, &serial, &tbs) {
             if index < revocation.index && revocation.what.means(index, own.time, &tbs) {
                 self.certificate(of_ca, revocation, serial.as_bytes(), own);
             }
@@ -207,6 +213,32 @@ impl Compare<'_> {
 }
 
 impl OfCa {
+    fn new(ca_key: CaKey, revocation: Revocation) -> Self {
+        let (exact, rows) = (HashMap::new(), HashMap::new());
+        let mut of_ca = Self { ca_key, revocations: Vec::new(), exact, wide: Vec::new(), rows };
+        of_ca.add(revocation);
+        of_ca
+    }
+
+    fn add(&mut self, revocation: Revocation) {
+        let place = self.revocations.len();
+        match &revocation.what {
+            Revoked::Name(_) | Revoked::Recorded(..) => self.wide.push(place),
+            what @ (Revoked::Serial(_) | Revoked::KeyId(_) | Revoked::SubjectKey(_) | Revoked::Entry(_)) => {
+                self.exact.entry(what.clone()).or_default().push(place);
+            }
+        }
+        self.revocations.push(revocation);
+    }
+
+    /// The revocations that may mean a certificate. X.509 has no key ids, and of SSH those have no rows.
+    fn candidates(&self, index: u64, serial: &Serial, tbs: &Tbs) -> impl Iterator<Item = &Revocation> {
+        let subject = subject_key(tbs).map(Revoked::SubjectKey);
+        let exact = [Some(Revoked::Serial(serial.as_bytes().to_vec())), Some(Revoked::Entry(index)), subject];
+        let exact = exact.into_iter().flatten().filter_map(|what| self.exact.get(&what)).flatten();
+        self.wide.iter().chain(exact).filter_map(|place| self.revocations.get(*place))
+    }
+
     /// What the store has of a certificate that was revoked so.
     fn rows_of(&self, revocation: &Revocation, serial: &[u8]) -> &[Row] {
         let place = (serial.to_vec(), revocation.reason.word());

@@ -18,7 +18,7 @@ use super::{UnixMillis, sha256};
 use crate::ledger::claim::Serial;
 
 /// Which certificates of a CA key are revoked.
-#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
+#[derive(Clone, Debug, Decode, Encode, Eq, Hash, PartialEq)]
 #[cbor(flat)]
 pub enum Revoked {
     /// The one with this serial: of SSH 8 bytes, of X.509 1 to 20, big-endian.

@@ -219,17 +219,21 @@ fn several(
 ) -> Result<KeyProblem, Error> {
     let ids: BTreeSet<_> = found.iter().map(|handle| id_of(session, *handle)).collect::<Result<_, _>>()?;
     let label = label.to_owned();
-    let ids = Vec::from_iter(ids);
-    Ok(match &ids[..] {
-        [one] => KeyProblem::Alike { count: found.len(), label, id: one.clone() },
-        several => KeyProblem::Ambiguous { label, id: id.map(<[u8]>::to_vec), ids: several.join(", ") },
-    })
+    if let (Some(one), 1) = (ids.first(), ids.len()) {
+        return Ok(KeyProblem::Alike { count: found.len(), label, id: one.clone() });
+    }
+    let without_id = ids.contains(NO_ID);
+    let ids = ids.into_iter().filter(|id| id != NO_ID).collect::<Vec<_>>().join(", ");
+    Ok(KeyProblem::Ambiguous { label, id: id.map(<[u8]>::to_vec), ids, without_id })
 }
+
+/// What a person is told of an object without a `CKA_ID`.
+const NO_ID: &str = "none";
 
 /// An object's id in hexadecimal, for a person.
 fn id_of(session: &Session, handle: ObjectHandle) -> Result<String, Error> {
     let id = Object { session, handle }.bytes(AttributeType::Id)?.filter(|id| !id.is_empty());
-    Ok(id.map_or_else(|| "none".to_owned(), |id| hex(&id)))
+    Ok(id.map_or_else(|| NO_ID.to_owned(), |id| hex(&id)))
 }
 
 /// The private keys that there are, for a person who has mistyped one.
@@ -303,23 +307,48 @@ pub(super) fn public_objects(session: &Session, id: &[u8]) -> Result<Vec<ObjectH
     Ok(found)
 }
 
+/// What spells a public key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Spelled {
+    /// `CKA_MODULUS` and `CKA_PUBLIC_EXPONENT`.
+    Numbers,
+    /// `CKA_EC_PARAMS` and `CKA_EC_POINT`.
+    Point,
+    /// `CKA_PARAMETER_SET` and `CKA_VALUE`.
+    ParameterSet,
+}
+
+/// Which attributes a key of this `CKA_KEY_TYPE` has, if any that are read here. Some modules call Ed25519 an EC key (R24): which curve
+/// it is, the parameters say.
+fn spelled(kind: KeyType) -> Option<Spelled> {
+    [
+        (KeyType::RSA, Spelled::Numbers),
+        (KeyType::EC, Spelled::Point),
+        (KeyType::EC_EDWARDS, Spelled::Point),
+        (KeyType::ML_DSA, Spelled::ParameterSet),
+    ]
+    .into_iter()
+    .find_map(|(known, spelled)| (known == kind).then_some(spelled))
+}
+
 /// The public key that an object's attributes spell; `None` if they do not.
 ///
 /// # Errors
 /// [`KeyProblem`]
 pub(super) fn read_public_key(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
     let bytes = |kind| Ok::<_, Error>(object.bytes(kind)?.filter(|bytes| !bytes.is_empty()));
-    match object.get(AttributeType::KeyType)? {
-        Some(Attribute::KeyType(KeyType::RSA)) => {
+    let Some(Attribute::KeyType(kind)) = object.get(AttributeType::KeyType)? else { return Ok(None) };
+    match spelled(kind) {
+        Some(Spelled::Numbers) => {
             let numbers = bytes(AttributeType::Modulus)?.zip(bytes(AttributeType::PublicExponent)?);
             Ok(numbers.map(|(modulus, exponent)| rsa_public_key(&modulus, &exponent)).transpose()?)
         }
-        Some(Attribute::KeyType(KeyType::EC | KeyType::EC_EDWARDS)) => {
+        Some(Spelled::Point) => {
             let parts = bytes(AttributeType::EcParams)?.zip(bytes(AttributeType::EcPoint)?);
             Ok(parts.map(|(params, point)| ec_public_key(&params, &point)).transpose()?)
         }
-        Some(Attribute::KeyType(KeyType::ML_DSA)) => read_ml_dsa(object),
-        _ => Ok(None),
+        Some(Spelled::ParameterSet) => read_ml_dsa(object),
+        None => Ok(None),
     }
 }
 
@@ -335,4 +364,23 @@ fn read_ml_dsa(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
     };
     let parts = set.zip(object.bytes(AttributeType::Value)?);
     Ok(parts.map(|(set, value)| ml_dsa_public_key(set, value)).transpose()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_is_read_whichever_type_its_module_calls_it() {
+        for (kind, expected) in [
+            (KeyType::EC, Some(Spelled::Point)),
+            (KeyType::EC_EDWARDS, Some(Spelled::Point)),
+            (KeyType::EC_MONTGOMERY, None),
+            (KeyType::RSA, Some(Spelled::Numbers)),
+            (KeyType::ML_DSA, Some(Spelled::ParameterSet)),
+            (KeyType::AES, None),
+        ] {
+            assert_eq!(spelled(kind), expected, "{kind}");
+        }
+    }
 }

@@ -121,6 +121,11 @@ impl Fixture {
         self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--id", "01", "--sensitive"]);
     }
 
+    /// A key pair without an id.
+    pub(super) fn generate_without_id(&self, label: &str, kind: &str) {
+        self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--sensitive"]);
+    }
+
     pub(super) fn destroy(&self, label: &str) {
         self.tool(&["--delete-object", "--type", "privkey", "--label", label]);
         self.destroy_public(label);

@@ -30,6 +30,17 @@ async fn all_ask(tokens: &Tokens, callers: usize) {
     }
 }
 
+/// A signature is refused for its PIN, and nothing is signed any more, nor by the next daemon.
+async fn is_refused_for_good(broken: &Broken, tokens: Tokens) {
+    let mut health = health(&tokens);
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Down).await;
+    all_ask(&tokens, 100).await;
+    tokens.shutdown().await;
+    assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_file", "refused before"]));
+}
+
 /// Waits until a refusal is noted.
 async fn latched(broken: &Broken) {
     let is_set = async {
@@ -71,13 +82,7 @@ async fn a_wrong_pin_costs_one_try_where_only_signatures_want_it() {
     let broken = Broken::with(open);
     broken.fixture.write_pin("0000");
     let (tokens, _) = broken.fixture.start().await.unwrap();
-    let mut health = health(&tokens);
-    let error = sign(&tokens, "ca", P256).await.err().unwrap();
-    assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
-    reaches(&mut health, |health| health == Health::Down).await;
-    all_ask(&tokens, 100).await;
-    tokens.shutdown().await;
-    assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_file", "refused before"]));
+    is_refused_for_good(&broken, tokens).await;
     assert_eq!((broken.control.wrong_pins(), broken.logins()), (1, 1));
 
     broken.fixture.write_pin(PIN);
@@ -218,15 +223,9 @@ async fn a_pin_that_another_call_than_a_login_refuses_is_not_tried_again() {
     for on in [at_once, on_the_ladder] {
         let broken = Broken::new();
         let (tokens, _) = broken.fixture.start().await.unwrap();
-        let mut health = health(&tokens);
         broken.set(&with(Token::default(), on));
         let before = broken.logins();
-        let error = sign(&tokens, "ca", P256).await.err().unwrap();
-        assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
-        reaches(&mut health, |health| health == Health::Down).await;
-        all_ask(&tokens, 100).await;
-        tokens.shutdown().await;
-        assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_file", "refused before"]));
+        is_refused_for_good(&broken, tokens).await;
         assert_eq!(broken.logins(), before);
     }
 }

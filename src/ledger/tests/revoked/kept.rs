@@ -38,15 +38,17 @@ async fn a_revocation_that_the_tables_beside_the_log_do_not_have_as_it_is_is_nam
     for (serial, subject) in [(7, "a"), (8, "b")] {
         sign(&authority, &ledger, "ca", &web(serial, subject, 3600)).await;
     }
+    let entry = sign(&authority, &ledger, "ca", &web(10, "c", 3600)).await;
     let known = revoke(&authority, &ledger, by_serial(7)).await.index;
     let by_key = revoke(&authority, &ledger, by_subject("b")).await.index;
     let unknown = revoke(&authority, &ledger, by_serial(9)).await.index;
     // There is a row for the same reason already: it is older, and stays.
     let again = revoke(&authority, &ledger, by_name("a")).await.index;
+    let by_entry = revoke(&authority, &ledger, Revoked::Entry(entry)).await.index;
     ledger.close().await;
     let config = &authority.config.ledger;
     assert_eq!(found(config), []);
-    let all = [known, by_key, unknown, again];
+    let all = [known, by_key, unknown, again, by_entry];
     for (change, back, wrong) in [
         (
             format!("UPDATE revocation SET idx = idx + 1000 WHERE idx = {by_key}"),
@@ -61,7 +63,7 @@ async fn a_revocation_that_the_tables_beside_the_log_do_not_have_as_it_is_is_nam
         (
             "UPDATE revoked SET not_after = not_after - 1".to_owned(),
             "UPDATE revoked SET not_after = not_after + 1".to_owned(),
-            vec![known, by_key, again],
+            vec![known, by_key, again, by_entry],
         ),
         (
             "UPDATE revoked SET reason = 'superseded' WHERE not_after IS NULL".to_owned(),

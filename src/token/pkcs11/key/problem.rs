@@ -28,7 +28,10 @@ pub(crate) enum KeyProblem {
         present: String,
     },
     /// Several have, and `id` can tell which is meant.
-    #[error("several private keys have label {label:?}{}; set `id` to one of: {ids}", id_clause(id.as_deref()))]
+    #[error(
+        "several private keys have label {label:?}{}; set `id` to one of: {ids}{}", id_clause(id.as_deref()),
+        if *without_id { "; one has no CKA_ID, and needs one to be meant" } else { "" }
+    )]
     Ambiguous {
         /// The label that was looked for.
         label: String,
@@ -36,6 +39,8 @@ pub(crate) enum KeyProblem {
         id: Option<Vec<u8>>,
         /// Their ids in hexadecimal.
         ids: String,
+        /// Whether there is another, without any.
+        without_id: bool,
     },
     /// Several have, and nothing in the configuration can tell which is meant.
     #[error(

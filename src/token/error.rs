@@ -11,14 +11,17 @@ use crate::key::KeyName;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The load is too high, or `sessions` or `queue` too low; for bulk sooner than for interactive requests. Or one of the token's
-    /// processes is in a login that does not come back, and this request needs one as well. Not signed.
+    /// The load is too high, or `sessions` or `queue` too low; for bulk sooner than for interactive requests. Or it lay before the token
+    /// for longer than the token's `deadline`. Or one of the token's
+    /// processes is in a login that does not come back, and this request needs one as well. Not signed, unless it was given.
     #[error(
-        "token {token} is busy: its queue is full, or a login hangs that keeps others from theirs; try again, and if it lasts, raise `sessions` or `queue`, or see the log"
+        "token {token} is busy: its queue is full, what was before this took too long, or a login hangs that keeps others from theirs; try again, and if it lasts, raise `sessions` or `queue`, or see the log"
     )]
     Busy {
         /// Whose queue.
         token: TokenName,
+        /// Whether the token was given the message before, so that it may have signed.
+        given: bool,
     },
     /// The caller's deadline passed in the queue. Not signed.
     #[error("the deadline passed while the request waited for token {token}; it was not signed")]
@@ -40,13 +43,15 @@ pub enum TokenError {
         /// Which token.
         token: TokenName,
     },
-    /// Never retried: tokens lock after a few wrong PINs (PKCS#11 v2.40 §5.6, C_Login). Not signed.
+    /// Never retried: tokens lock after a few wrong PINs (PKCS#11 v2.40 §5.6, C_Login). Not signed, unless it was given.
     #[error(
         "token {token} refused the PIN, or has to have it typed at its own pad; put the right one into `pin_file`, or run `countersign token unlatch {token}` if it is right or somebody stands there: it is then tried once"
     )]
     PinRefused {
         /// Which token.
         token: TokenName,
+        /// Whether the token was given the message before, so that it may have signed.
+        given: bool,
     },
     /// After a restart the token holds other keys than those pinned at start-up. Not signed.
     #[error(
@@ -118,9 +123,8 @@ impl TokenError {
     pub(super) fn is_of_one_that_was_given(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::Unavailable { .. } | Self::Failed { .. } => true,
-            Self::Busy { .. }
-            | Self::Expired { .. }
-            | Self::PinRefused { .. }
+            Self::Busy { given, .. } | Self::PinRefused { given, .. } => *given,
+            Self::Expired { .. }
             | Self::KeyChanged { .. }
             | Self::TooLong { .. }
             | Self::NotInService { .. } => false,

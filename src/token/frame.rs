@@ -138,7 +138,7 @@ pub(super) enum At {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Ask<'a> {
     pub key: u16,
-    /// When nobody waits for it any more: from then on it does not reach the token.
+    /// When nobody waits for it any more, or it was to be signed: from then on it does not reach the token.
     pub until: Option<Moment>,
     /// A digest, or the message for Ed25519 and ML-DSA.
     pub input: &'a [u8],
@@ -153,6 +153,10 @@ impl Moment {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let boot = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
         Self(0).after(boot)
+    }
+
+    pub(super) fn is_past(self) -> bool {
+        self <= Self::now()
     }
 
     /// The moment so much later.
@@ -177,14 +181,19 @@ pub(super) enum Answer {
     Signature(Vec<u8>),
     /// Not signed; the next one may be.
     Failed(CallFailure),
-    /// Not signed, for another process of the token is in a login.
-    Busy,
-    /// Not signed, and the token was not asked: it was too late.
+    /// Not released, for another process of the token is in a login. Whether the token was given it before, and may have signed.
+    Busy {
+        given: bool,
+    },
+    /// Not signed, and the token was not given it: it was too late.
     Expired,
     /// The process ends after this answer: only a fresh start helps.
     Broken(CallFailure),
-    /// The same, and the PIN must not be tried again.
-    PinRefused(PinRefusal),
+    /// The same, and the PIN must not be tried again. Whether the token was given it before, and may have signed.
+    PinRefused {
+        refusal: PinRefusal,
+        given: bool,
+    },
 }
 
 /// A failure, and what healed it.

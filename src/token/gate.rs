@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ use super::pin::Pin;
 /// Why nobody waits for another process's login.
 pub(crate) const BUSY: &str =
     "another process of the token is in a login, and has not come back from it so far";
+/// Why a process that serves does not try a PIN that another of its token was killed with.
+const LEFT_TO_START: &str = "a login of another process of the token never came back; the PIN may be tried once more, which is left to a process that starts, for that \
+                             has more time for it";
 
 /// What logins go through.
 pub(crate) enum Gate {
@@ -30,10 +33,26 @@ pub(crate) enum Gate {
 /// This process's way to the daemon's gate.
 pub(crate) struct Door {
     daemon: UnixStream,
-    /// Whether the daemon knows of a PIN that this process has logged in with.
-    noted: bool,
+    /// Of the PIN that this process has tried last, as the daemon knows it.
+    current: Option<PinMark>,
     /// What the PIN of the last login is known not to be: to compare is slow.
     compared: Option<Vec<Tried>>,
+}
+
+/// Leave to log in, which nobody else has meanwhile. It ends when it is dropped.
+pub(crate) struct Turn<'a>(Given<'a>);
+
+enum Given<'a> {
+    Daemon(Held<'a>),
+    Own(&'a Past),
+}
+
+/// A turn that the daemon has given.
+struct Held<'a> {
+    door: MutexGuard<'a, Door>,
+    past: Past,
+    /// Whether the daemon waits for the end of a login, or has heard it.
+    is_used: bool,
 }
 
 /// Who wants to log in.
@@ -104,7 +123,7 @@ pub(super) enum Knock {
     TriesAgain,
     /// The token took the PIN, which was tried as it said last. Answered unless that was [`Self::TriesAgain`].
     Accepted,
-    /// The token refused it. Answered.
+    /// The token refused it. Answered. Outside of a turn: another call than a login refused the PIN of the last one.
     Refused(#[serde(deserialize_with = "frame::text")] String),
     /// The token has not looked at it. Answered.
     Unchecked,
@@ -128,7 +147,22 @@ pub(super) enum Leave {
 impl Gate {
     /// The gate of a token process.
     pub(super) fn daemon(daemon: UnixStream) -> Self {
-        Self::Daemon(Mutex::new(Door { daemon, noted: false, compared: None }))
+        Self::Daemon(Mutex::new(Door { daemon, current: None, compared: None }))
+    }
+
+    /// Waits until nobody else may log in.
+    ///
+    /// # Errors
+    /// [`Barred`]
+    pub(crate) fn turn<E>(&self) -> Result<Turn<'_>, Barred<E>> {
+        match self {
+            Self::Daemon(door) => {
+                let door = lock(door);
+                let past = door.wait_for_turn()?;
+                Ok(Turn(Given::Daemon(Held { door, past, is_used: false })))
+            }
+            Self::Own(past) => Ok(Turn(Given::Own(past))),
+        }
     }
 
     /// Calls `login`, unless the PIN must not be tried; nobody else logs in to this token meanwhile.
@@ -140,10 +174,7 @@ impl Gate {
         who: Candidate<'_>,
         login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
     ) -> Result<(), Barred<E>> {
-        match self {
-            Self::Daemon(door) => door.lock().unwrap_or_else(PoisonError::into_inner).log_in(who, login),
-            Self::Own(past) => passed(login(doubt(past, who)?), || who.pin.mark(who.serial)),
-        }
+        self.turn()?.log_in(who, login)
     }
 
     /// Whether [`Self::log_in`] would make the call; it is not made here.
@@ -151,13 +182,9 @@ impl Gate {
     /// # Errors
     /// As there.
     pub(crate) fn admits<E>(&self, who: Candidate<'_>) -> Result<(), Barred<E>> {
-        match self {
-            Self::Daemon(door) => {
-                let mut door = door.lock().unwrap_or_else(PoisonError::into_inner);
-                door.enter(who)?;
-                door.tell(&Knock::Passes)
-            }
-            Self::Own(past) => doubt(past, who).map(|_| ()),
+        match &mut self.turn()?.0 {
+            Given::Daemon(held) => held.look(who).map(|_| ()),
+            Given::Own(past) => doubt(past, who).map(|_| ()),
         }
     }
 
@@ -168,79 +195,94 @@ impl Gate {
     /// Why that cannot be noted.
     pub(crate) fn refuse(&self, message: String) -> Result<Option<PinRefusal>, String> {
         if let Self::Daemon(door) = self {
-            let door = door.lock().unwrap_or_else(PoisonError::into_inner);
-            if !door.noted {
+            let door = lock(door);
+            if door.current.is_none() {
                 return Ok(None);
             }
-            door.refuse(&message)?;
+            door.settle(&Knock::Refused(message.clone())).map_err(
+                |barred: Barred<Infallible>| match barred {
+                    Barred::Fault(why) => why,
+                    Barred::Pin(refusal) => refusal.message,
+                    Barred::Busy => BUSY.to_owned(),
+                },
+            )?;
         }
         Ok(Some(PinRefusal { message, mark: None }))
     }
 }
 
-impl Door {
-    fn log_in<E>(
-        &mut self,
+impl Turn<'_> {
+    /// Calls `login`, unless the PIN must not be tried.
+    ///
+    /// # Errors
+    /// [`Barred`]
+    pub(crate) fn log_in<E>(
+        self,
         who: Candidate<'_>,
         login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
     ) -> Result<(), Barred<E>> {
-        let (mark, doubt) = match self.enter(who)? {
+        match self.0 {
+            Given::Daemon(held) => held.log_in(who, login),
+            Given::Own(past) => passed(login(doubt(past, who)?), || who.pin.mark(who.serial)),
+        }
+    }
+}
+
+impl Held<'_> {
+    fn log_in<E>(
+        mut self,
+        who: Candidate<'_>,
+        login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
+    ) -> Result<(), Barred<E>> {
+        let (mark, doubt) = match self.look(who)? {
             Try::Marked(mark, doubt) => (Some(mark), doubt),
             Try::Again => (None, Doubt::None),
         };
-        let is_again = mark.is_none();
+        self.is_used = true;
+        let (door, is_again) = (&mut *self.door, mark.is_none());
         match mark {
-            None => self.tell(&Knock::TriesAgain)?,
-            Some(mark) => match self.ask(&Knock::Tries(mark))? {
-                Leave::Noted => (self.noted, self.compared) = (true, None),
+            None => door.tell(&Knock::TriesAgain)?,
+            Some(mark) => match door.ask(&Knock::Tries(mark.clone()))? {
+                Leave::Noted => (door.current, door.compared) = (Some(mark), None),
                 Leave::No(why) => return Err(Barred::Fault(why)),
                 Leave::Past(_) | Leave::Busy => return Err(nonsense()),
             },
         }
         let result = login(doubt);
         match &result {
-            Ok(()) if is_again => self.tell(&Knock::Accepted)?,
-            Ok(()) => self.settle(&Knock::Accepted)?,
-            Err(Said::Refused(message)) => self.settle(&Knock::Refused(message.clone()))?,
-            Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => self.settle(&Knock::Unchecked)?,
-            Err(Said::Unknown(_)) => self.settle(&Knock::Unknown)?,
+            Ok(()) if is_again => door.tell(&Knock::Accepted)?,
+            Ok(()) => door.settle(&Knock::Accepted)?,
+            Err(Said::Refused(message)) => door.settle(&Knock::Refused(message.clone()))?,
+            Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => door.settle(&Knock::Unchecked)?,
+            Err(Said::Unknown(_)) => door.settle(&Knock::Unknown)?,
         }
         // The daemon has noted what was refused.
         passed(result, || None)
     }
 
-    /// Takes this process's turn, if the PIN may be tried: how.
-    fn enter<E>(&mut self, who: Candidate<'_>) -> Result<Try, Barred<E>> {
-        let past = self.wait_for_turn()?;
-        let may = self.look(who, &past);
-        if may.is_err() {
-            self.tell(&Knock::Passes)?;
-        }
-        may
+    fn look<E>(&mut self, who: Candidate<'_>) -> Result<Try, Barred<E>> {
+        self.door.look(who, &self.past)
     }
+}
 
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if !self.is_used {
+            // A daemon that is gone is noticed by who asks next.
+            let _ = self.door.tell::<Infallible>(&Knock::Passes);
+        }
+    }
+}
+
+impl Door {
     /// What was tried before.
     fn wait_for_turn<E>(&self) -> Result<Past, Barred<E>> {
-        match self.ask(&Knock::Asks { in_service: self.noted })? {
+        match self.ask(&Knock::Asks { in_service: self.current.is_some() })? {
             Leave::Past(past) => Ok(past),
             Leave::Busy => Err(Barred::Busy),
             Leave::No(why) => Err(Barred::Fault(why)),
             Leave::Noted => Err(nonsense()),
         }
-    }
-
-    /// As after a login that has just been refused.
-    fn refuse(&self, message: &str) -> Result<(), String> {
-        let refuse = || {
-            self.wait_for_turn()?;
-            self.tell(&Knock::TriesAgain)?;
-            self.settle(&Knock::Refused(message.to_owned()))
-        };
-        refuse().map_err(|barred: Barred<Infallible>| match barred {
-            Barred::Fault(why) => why,
-            Barred::Pin(refusal) => refusal.message,
-            Barred::Busy => BUSY.to_owned(),
-        })
     }
 
     /// Whether the PIN may be tried, and how.
@@ -252,6 +294,10 @@ impl Door {
         }
         match past.judge(who.pin, who.serial) {
             Verdict::Barred(why) => Err(barred(why.to_owned())),
+            // Under a load that has one killed in its login, the next would be as well, and two are too many.
+            Verdict::Doubtful(mark) if self.current.as_ref().is_some_and(|own| *own != mark) => {
+                Err(Barred::Fault(LEFT_TO_START.to_owned()))
+            }
             Verdict::Doubtful(mark) => Ok(Try::Marked(mark, Doubt::Tried)),
             Verdict::Untried if is_again => {
                 self.compared = Some(past.tried().to_vec());
@@ -285,6 +331,10 @@ impl Door {
             Leave::No(_) | Leave::Past(_) | Leave::Busy => Err(nonsense()),
         }
     }
+}
+
+fn lock(door: &Mutex<Door>) -> MutexGuard<'_, Door> {
+    door.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn doubt<E>(past: &Past, who: Candidate<'_>) -> Result<Doubt, Barred<E>> {

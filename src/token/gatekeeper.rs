@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::TokenName;
 use super::frame::{self, PinRefusal};
@@ -57,20 +57,47 @@ impl Gatekeeper {
     /// Serves one token process until it hangs up. What it was doing then has an unknown end.
     pub(super) async fn attend(self: Arc<Self>, mut gate: UnixStream) {
         let mut current = None;
-        while let Ok(Knock::Asks { in_service }) = knock(&mut gate).await {
-            let turn = if in_service { self.turn_in_time().await } else { Some(self.turn.lock().await) };
-            let served = match turn {
-                Some(_turn) => {
-                    self.since.send_replace(Instant::now());
-                    self.one(&mut gate, &mut current).await
-                }
-                None => answer(&mut gate, &Leave::Busy).await,
+        while let Ok(knock) = knock(&mut gate).await {
+            let served = match knock {
+                Knock::Asks { in_service } => self.let_in(&mut gate, in_service, &mut current).await,
+                Knock::Refused(message) => self.refused(&mut gate, message, current.as_ref()).await,
+                _ => Err(unexpected()),
             };
             if let Err(error) = served {
                 tracing::debug!(token = %self.token, %error, "a token process hung up at a login");
                 return;
             }
         }
+    }
+
+    /// Returns once nobody is in a login, or one has lasted longer than who waits for it should.
+    pub(super) async fn at_rest(&self) {
+        let _ = timeout(self.patience, self.turn.lock()).await;
+    }
+
+    /// Lets one process in when it is its turn.
+    async fn let_in(
+        self: &Arc<Self>,
+        gate: &mut UnixStream,
+        in_service: bool,
+        current: &mut Option<PinMark>,
+    ) -> io::Result<()> {
+        let turn = if in_service { self.turn_in_time().await } else { Some(self.turn.lock().await) };
+        let Some(_turn) = turn else { return answer(gate, &Leave::Busy).await };
+        self.since.send_replace(Instant::now());
+        self.one(gate, current).await
+    }
+
+    /// A call that is no login refused the PIN that the process logged in with last: that is noted whoever's turn it is.
+    async fn refused(
+        self: &Arc<Self>,
+        gate: &mut UnixStream,
+        message: String,
+        current: Option<&PinMark>,
+    ) -> io::Result<()> {
+        let mark = current.cloned().ok_or_else(unexpected)?;
+        self.blocking(move |latch| latch.set(&PinRefusal { message, mark: Some(mark) })).await?;
+        answer(gate, &Leave::Noted).await
     }
 
     /// The turn of who asks now. None once it has been another's for too long, whenever that began: all who wait are sent away together.

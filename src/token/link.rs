@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::frame::{self, Answer, Ask, CallFailure, Moment, PinRefusal, Recovery, Reply};
+use super::gatekeeper::Gatekeeper;
 use super::queue::{Job, Queue};
 use super::{RawSignature, TokenError, TokenName};
 
@@ -42,6 +43,8 @@ pub(super) struct Link<'a> {
     pub(super) deadline: Duration,
     /// How many sessions share the queue.
     pub(super) sessions: usize,
+    /// The token's.
+    pub(super) keeper: &'a Gatekeeper,
     /// Whether the process is lost, as any of its sessions finds out.
     pub(super) lost: &'a watch::Sender<bool>,
 }
@@ -53,6 +56,8 @@ struct Pace {
     took: Duration,
     /// How many those were.
     jobs: usize,
+    /// Whether one was sent back for a login of another process.
+    is_busy: bool,
 }
 
 impl Link<'_> {
@@ -63,7 +68,13 @@ impl Link<'_> {
         let mut most = 1;
         while let Some(jobs) = self.take(most, &mut lost).await {
             match self.exchange(&mut socket, jobs).await {
-                Ok(Pace { took, jobs }) => most = chunk_size(took, jobs),
+                Ok(Pace { took, jobs, is_busy }) => {
+                    most = chunk_size(took, jobs);
+                    if is_busy {
+                        // It would send back what comes next as well, and faster than any other session signs.
+                        self.keeper.at_rest().await;
+                    }
+                }
                 Err(end) => return end,
             }
         }
@@ -86,7 +97,9 @@ impl Link<'_> {
         let mut asks = Vec::new();
         let (now, moment) = (Instant::now(), Moment::now());
         for job in &jobs {
-            let until = job.deadline().map(|deadline| moment.after(deadline.saturating_duration_since(now)));
+            let caller = job.deadline().map(|deadline| deadline.saturating_duration_since(now));
+            // Each of those before it in its chunk may take as long as the daemon waits for one.
+            let until = Some(moment.after(caller.map_or(self.deadline, |caller| caller.min(self.deadline))));
             frame::encode(&Ask { key: job.key, until, input: &job.input }, &mut asks).map_err(End::Gone)?;
         }
         let written = tokio::time::timeout(self.deadline, socket.get_mut().write_all(&asks)).await;
@@ -106,6 +119,7 @@ impl Link<'_> {
         let body = tokio::time::timeout(self.deadline, frame::read_async(socket)).await;
         let body = body.map_err(|_| End::TimedOut)?.map_err(End::Gone)?;
         let Reply { recovered, took_us, answer } = frame::decode(&body).map_err(End::Gone)?;
+        pace.is_busy |= matches!(answer, Answer::Busy { .. });
         if !matches!(answer, Answer::Expired) {
             pace.took += Duration::from_micros(took_us.into());
             pace.jobs += 1;
@@ -127,13 +141,17 @@ impl Link<'_> {
         let (result, end) = match answer {
             Ok(Answer::Signature(bytes)) => (Ok(RawSignature(bytes)), Ok(())),
             Ok(Answer::Failed(failure)) => (Err(failed(failure)), Ok(())),
-            Ok(Answer::Busy) => (Err(TokenError::Busy { token: token() }), Ok(())),
-            Ok(Answer::Expired) => (Err(TokenError::Expired { token: token() }), Ok(())),
+            Ok(Answer::Busy { given }) => (Err(TokenError::Busy { token: token(), given }), Ok(())),
+            Ok(Answer::Expired) if job.is_expired(Instant::now()) => {
+                (Err(TokenError::Expired { token: token() }), Ok(()))
+            }
+            // Its turn did not come in the time that the token has for it.
+            Ok(Answer::Expired) => (Err(TokenError::Busy { token: token(), given: false }), Ok(())),
             Ok(Answer::Broken(failure)) => {
                 (Err(TokenError::Unavailable { token: token() }), Err(End::Broken(failure)))
             }
-            Ok(Answer::PinRefused(refusal)) => {
-                (Err(TokenError::PinRefused { token: token() }), Err(End::PinRefused(refusal)))
+            Ok(Answer::PinRefused { refusal, given }) => {
+                (Err(TokenError::PinRefused { token: token(), given }), Err(End::PinRefused(refusal)))
             }
             Err(End::TimedOut) => {
                 (Err(TokenError::TimedOut { token: token(), after: self.deadline }), Err(End::TimedOut))

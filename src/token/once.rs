@@ -44,12 +44,13 @@ pub(crate) fn sign(
 fn signature(sessions: Vec<Box<dyn Session>>, input: &Input, latch: &Latch) -> anyhow::Result<Vec<u8>> {
     let mut sessions = sessions.into_iter();
     let mut session = sessions.next().ok_or_else(|| anyhow::anyhow!("the token has no session"))?;
-    session.sign(0, input, &mut |_| {}).map_err(|error| match error {
+    session.sign(0, input, None, &mut |_| {}).map_err(|error| match error {
         SignError::Request(CallFailure { call, code }) | SignError::Process(CallFailure { call, code }) => {
             anyhow::anyhow!("{call} failed: {code}")
         }
-        SignError::Busy => anyhow::anyhow!(BUSY),
-        SignError::Pin(refusal) => {
+        SignError::Busy { .. } => anyhow::anyhow!(BUSY),
+        SignError::Late => anyhow::anyhow!("it took too long"),
+        SignError::Pin { refusal, .. } => {
             latch.note(&refusal);
             anyhow::anyhow!(refusal.message)
         }

@@ -9,13 +9,14 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::UserType;
 use cryptoki::slot::{Slot, TokenInfo};
 
+use self::counted::Counted;
 use self::key::{FoundKey, KeyProblem};
 use self::module::Module;
 use self::session::Pkcs11Session;
 use self::shared::{First, Shared};
 use super::device::Pkcs11;
 use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
-use super::gate::{BUSY, Barred, Candidate, Doubt, Gate, Login, Said};
+use super::gate::{BUSY, Barred, Candidate, Doubt, Gate, Login, Said, Turn};
 use super::pin::{Pin, PinFileError};
 use super::process::scheme;
 use super::session::{Opened, Session};
@@ -25,6 +26,7 @@ mod attribute;
 pub(crate) mod carry;
 pub(crate) mod change;
 pub(crate) mod classify;
+mod counted;
 mod delete;
 pub(crate) mod generate;
 mod import;
@@ -81,7 +83,7 @@ pub(super) struct On<'a> {
 /// # Errors
 /// [`Refusal::PinRefused`] if the PIN was refused or would have spent the last try; [`Refusal::Faults`] otherwise.
 pub(super) fn log_in(on: On<'_>, pin: &Pin, gate: &Gate) -> Result<(), Refusal> {
-    on.log_in(pin, gate).map_err(not_let_in)
+    gate.turn().and_then(|turn| on.log_in(pin, turn)).map_err(not_let_in)
 }
 
 fn not_let_in(barred: Barred<Error>) -> Refusal {
@@ -98,7 +100,7 @@ impl On<'_> {
         self.module.context().get_token_info(self.slot)
     }
 
-    fn log_in(self, pin: &Pin, gate: &Gate) -> Result<(), Barred<Error>> {
+    fn log_in(self, pin: &Pin, turn: Turn<'_>) -> Result<(), Barred<Error>> {
         let info = self.info().map_err(Barred::Failed)?;
         if !info.login_required() {
             return Ok(());
@@ -108,7 +110,7 @@ impl On<'_> {
             return Err(Barred::Fault(message.to_owned()));
         }
         let who = Candidate { pin, serial: info.serial_number(), login: Login::First };
-        gate.log_in(who, |doubt| self.try_once(UserType::User, pin, doubt))
+        turn.log_in(who, |doubt| self.try_once(UserType::User, pin, doubt))
     }
 
     /// Shows the token the PIN, unless its flags say that it should not be.
@@ -139,8 +141,8 @@ impl On<'_> {
             Err(error) if classify::concerns_pin(&error) => Err(refused(&error)),
             Err(error) => Err(match self.has_counted(before.as_ref()) {
                 Counted::Yes => refused(&error),
-                Counted::No => Said::Failed(error),
-                Counted::Unknown => Said::Unknown(error),
+                Counted::Unknown if !classify::precedes_pin(&error) => Said::Unknown(error),
+                Counted::No | Counted::Unknown => Said::Failed(error),
             }),
         }
     }
@@ -148,24 +150,8 @@ impl On<'_> {
     /// Whether the token says that a login failed for its PIN, whatever code it answered.
     fn has_counted(self, before: Option<&TokenInfo>) -> Counted {
         let (Some(before), Ok(after)) = (before, self.info()) else { return Counted::Unknown };
-        let flags =
-            |info: &TokenInfo| [info.user_pin_count_low(), info.user_pin_final_try(), info.user_pin_locked()];
-        if flags(before) != flags(&after) {
-            Counted::Yes
-        } else if before.user_pin_count_low() {
-            // It was set, and another wrong PIN does not set it again.
-            Counted::Unknown
-        } else {
-            Counted::No
-        }
+        counted::by_flags(counted::flags(before), counted::flags(&after))
     }
-}
-
-/// Whether a token has counted a wrong PIN, as far as its flags tell.
-enum Counted {
-    Yes,
-    No,
-    Unknown,
 }
 
 fn refused(error: &Error) -> Said<Error> {

@@ -170,9 +170,9 @@ fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream
         let reply = Reply { recovered, took_us, answer };
         frame::write(&mut replies, &reply)?;
         let status = match reply.answer {
-            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy | Answer::Expired => None,
+            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy { .. } | Answer::Expired => None,
             Answer::Broken(_) => Some(1),
-            Answer::PinRefused(_) => Some(PIN_REFUSED),
+            Answer::PinRefused { .. } => Some(PIN_REFUSED),
         };
         let is_late = oldest.get_or_insert(since).elapsed() >= TOGETHER;
         if status.is_some() || is_late || asks.buffer().is_empty() {
@@ -194,19 +194,20 @@ fn answer(
 ) -> Answer {
     let refuse = |code: String| Answer::Failed(CallFailure { call: "the token process".to_owned(), code });
     // Those before it in its chunk may have taken long.
-    if ask.until.is_some_and(|until| until <= Moment::now()) {
+    if ask.until.is_some_and(Moment::is_past) {
         return Answer::Expired;
     }
     let key = usize::from(ask.key);
     let Some(scheme) = schemes.get(key) else { return refuse(format!("no key {key}")) };
     match Input::from_wire(*scheme, ask.input.to_vec()) {
         Err(error) => refuse(error.to_string()),
-        Ok(input) => match session.sign(key, &input, heal) {
+        Ok(input) => match session.sign(key, &input, ask.until, heal) {
             Ok(signature) => Answer::Signature(signature),
             Err(SignError::Request(failure)) => Answer::Failed(failure),
-            Err(SignError::Busy) => Answer::Busy,
+            Err(SignError::Busy { given }) => Answer::Busy { given },
+            Err(SignError::Late) => Answer::Expired,
             Err(SignError::Process(failure)) => Answer::Broken(failure),
-            Err(SignError::Pin(refusal)) => Answer::PinRefused(refusal),
+            Err(SignError::Pin { refusal, given }) => Answer::PinRefused { refusal, given },
         },
     }
 }

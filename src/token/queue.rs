@@ -66,7 +66,7 @@ impl Job {
         self.deadline
     }
 
-    fn is_expired(&self, now: Instant) -> bool {
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)
     }
 }
@@ -136,7 +136,7 @@ impl Queue {
             job.answer(Err(TokenError::Expired { token: self.token.clone() }));
         }
         if full {
-            return Err(TokenError::Busy { token: self.token.clone() });
+            return Err(TokenError::Busy { token: self.token.clone(), given: false });
         }
         self.arrived.notify_one();
         Ok(())

@@ -3,14 +3,14 @@
 //! Calls block. The token process gives each session a thread of its own; the daemon owns the deadline, which it enforces
 //! by killing the process.
 
-use super::frame::{CallFailure, PinRefusal, Recovery, TokenDescription};
+use super::frame::{CallFailure, Moment, PinRefusal, Recovery, TokenDescription};
 use super::input::Input;
 use super::pin::InMemory;
 
 /// One conversation with one token. `Send`, not `Sync`: PKCS#11 allows one operation at a time.
 pub(super) trait Session: Send {
-    /// Signs with the key of this place in the setup: `r || s`, 64 bytes of Ed25519, or the RSA block. `heal` is told of a
-    /// failure on the way that was healed.
+    /// Signs with the key of this place in the setup: `r || s`, 64 bytes of Ed25519, or the RSA block; not, after a failure that took
+    /// long to heal, once `until` is past. `heal` is told of a failure on the way that was healed.
     ///
     /// # Errors
     /// [`SignError`], which says whether the session may be used again.
@@ -18,6 +18,7 @@ pub(super) trait Session: Send {
         &mut self,
         key: usize,
         input: &Input,
+        until: Option<Moment>,
         heal: &mut dyn FnMut(Recovery),
     ) -> Result<Vec<u8>, SignError>;
 }
@@ -38,10 +39,12 @@ pub(super) struct Opened {
 pub(super) enum SignError {
     /// This request cannot be signed; the session is fine.
     Request(CallFailure),
-    /// Another process of the token is in a login, and is not waited for; the session is fine.
-    Busy,
+    /// Another process of the token is in a login, and is not waited for; the session is fine. `given` as of [`Self::Pin`].
+    Busy { given: bool },
+    /// Nobody waits for it any more, and the token was not given it; the session is fine.
+    Late,
     /// Nothing that this process still does can be trusted to work.
     Process(CallFailure),
-    /// The same, and the PIN must not be tried again.
-    Pin(PinRefusal),
+    /// The same, and the PIN must not be tried again. Whether the token was given the input before, so that it may have signed.
+    Pin { refusal: PinRefusal, given: bool },
 }

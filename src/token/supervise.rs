@@ -108,11 +108,11 @@ impl Supervisor {
         let mut sessions = JoinSet::new();
         let is_lost = watch::Sender::new(false);
         for socket in sockets {
-            let (pool, is_lost) = (self.pool.clone(), is_lost.clone());
+            let (pool, keeper, is_lost) = (self.pool.clone(), self.keeper.clone(), is_lost.clone());
             let count = process.started().sessions.saturating_mul(pool.config.processes);
             sessions.spawn(async move {
                 let (token, deadline) = (&pool.config.name, pool.config.deadline);
-                Link { token, queue: &pool.queue, deadline, sessions: count, lost: &is_lost }
+                Link { token, queue: &pool.queue, deadline, sessions: count, keeper: &keeper, lost: &is_lost }
                     .serve(socket)
                     .await
             });
@@ -228,7 +228,10 @@ impl Supervisor {
             match started {
                 Ok(process) => return process,
                 Err(NotReplaced::Pin) => {
-                    self.give_up(&TokenError::PinRefused { token: self.pool.config.name.clone() });
+                    self.give_up(&TokenError::PinRefused {
+                        token: self.pool.config.name.clone(),
+                        given: false,
+                    });
                     self.pin_change(stamp).await;
                 }
                 Err(NotReplaced::KeyChanged) => {

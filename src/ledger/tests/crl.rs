@@ -48,7 +48,7 @@ fn sign(ledger: &Ledger, recorded: Recorded) -> Signed {
 }
 
 fn fail(ledger: &Ledger, recorded: Recorded) {
-    let busy = Failure::Token(TokenError::Busy { token: TokenName::new("t").unwrap() });
+    let busy = Failure::Token(TokenError::Busy { token: TokenName::new("t").unwrap(), given: false });
     ledger.settle(intent(recorded), Err(busy)).unwrap_err();
 }
 

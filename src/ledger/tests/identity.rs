@@ -24,7 +24,7 @@ async fn sign(fixture: &Fixture, ledger: &Ledger, request: Request) -> Signed {
 }
 
 fn busy() -> Failure {
-    Failure::Token(TokenError::Busy { token: crate::token::TokenName::new("one").unwrap() })
+    Failure::Token(TokenError::Busy { token: crate::token::TokenName::new("one").unwrap(), given: false })
 }
 
 #[tokio::test]

@@ -123,6 +123,22 @@ async fn who_waits_for_a_login_that_hangs_is_sent_away_in_time() {
 }
 
 #[tokio::test]
+async fn a_pin_that_another_call_refuses_is_noted_whoever_is_in_a_login() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut visitor = Visitor::new(dir.path());
+    visitor.tries(Knock::Accepted).await;
+    let mut hung = Visitor::of(visitor.keeper.clone());
+    hung.takes_its_turn().await;
+    visitor.says(&Knock::Refused("no longer".to_owned())).await;
+    assert!(matches!(visitor.hears().await, Leave::Noted));
+    assert!(matches!(visitor.judged(), Verdict::Barred(_)));
+    // Of a PIN that it never tried nothing can be noted.
+    let mut other = Visitor::of(visitor.keeper.clone());
+    other.says(&Knock::Refused("no".to_owned())).await;
+    assert!(frame::read_async(&mut other.gate).await.is_err());
+}
+
+#[tokio::test]
 async fn a_disk_that_does_not_answer_holds_up_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
     let mut visitor = Visitor::new(dir.path());

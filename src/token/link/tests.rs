@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
+use super::super::gate::Knock;
+use super::super::latch::Latch;
 use super::super::queue::Ticket;
 use super::*;
 use crate::sign::Priority;
 
 const DEADLINE: Duration = Duration::from_millis(500);
+
+/// Nobody logs in.
+fn keeper() -> Gatekeeper {
+    Gatekeeper::new(name(), Latch::new(std::path::Path::new("/nonexistent"), &name()), DEADLINE)
+}
 
 fn name() -> TokenName {
     TokenName::new("t").unwrap()
@@ -24,8 +31,16 @@ fn session(jobs: u16) -> (Arc<Queue>, Vec<Ticket>, tokio::task::JoinHandle<End>,
     let (ours, theirs) = UnixStream::pair().unwrap();
     let shared = queue.clone();
     let served = tokio::spawn(async move {
-        let (token, lost) = (name(), watch::Sender::new(false));
-        Link { token: &token, queue: &shared, deadline: DEADLINE, sessions: 1, lost: &lost }.serve(ours).await
+        let (token, keeper, lost) = (name(), keeper(), watch::Sender::new(false));
+        let link = Link {
+            token: &token,
+            queue: &shared,
+            deadline: DEADLINE,
+            sessions: 1,
+            keeper: &keeper,
+            lost: &lost,
+        };
+        link.serve(ours).await
     });
     (queue, tickets, served, theirs)
 }
@@ -82,7 +97,8 @@ async fn next_chunk(took_us: u32) -> usize {
 /// Reads one frame; how long it is on the wire.
 async fn frame_len(child: &mut UnixStream) -> usize {
     let mut bytes = Vec::new();
-    frame::encode(&Ask { key: 1, until: None, input: &[0; 32] }, &mut bytes).unwrap();
+    let until = Some(Moment::now().after(DEADLINE));
+    frame::encode(&Ask { key: 1, until, input: &[0; 32] }, &mut bytes).unwrap();
     let len = bytes.len();
     asked(child).await;
     len
@@ -107,6 +123,63 @@ async fn one_failed_request_does_not_end_the_session() {
     reply(&mut child, Answer::Signature(vec![1])).await;
     assert!(second.wait(&name()).await.is_ok());
     assert!(!served.is_finished());
+}
+
+#[tokio::test]
+async fn what_no_caller_bounds_is_bounded_by_what_the_token_may_take_and_goes_on_to_another() {
+    let (_queue, mut tickets, served, mut child) = session(1);
+    let body = frame::read_async(&mut child).await.unwrap();
+    let until = frame::decode::<Ask<'_>>(&body).unwrap().until.unwrap();
+    assert!(!until.is_past() && until <= Moment::now().after(DEADLINE));
+    reply(&mut child, Answer::Expired).await;
+    let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
+    assert!(matches!(error, TokenError::Busy { given: false, .. }), "nobody's deadline has passed: {error}");
+    assert!(!served.is_finished());
+}
+
+#[tokio::test]
+async fn who_is_sent_away_from_a_login_takes_nothing_before_that_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeper = Arc::new(Gatekeeper::new(name(), Latch::new(dir.path(), &name()), Duration::from_secs(60)));
+    let (mut hung, gate) = UnixStream::pair().unwrap();
+    let attended = tokio::spawn(keeper.clone().attend(gate));
+    let mut asks = Vec::new();
+    frame::encode(&Knock::Asks { in_service: false }, &mut asks).unwrap();
+    hung.write_all(&asks).await.unwrap();
+    frame::read_async(&mut hung).await.unwrap();
+
+    let (queue, (ours, mut child)) = (Arc::new(Queue::new(name(), 100)), UnixStream::pair().unwrap());
+    let ask = |key| {
+        let (job, ticket) = Job::new(key, vec![0; 32], None);
+        queue.push(job, Priority::Bulk).unwrap();
+        ticket
+    };
+    let (first, shared) = (ask(0), queue.clone());
+    let _served = tokio::spawn(async move {
+        let (token, lost) = (name(), watch::Sender::new(false));
+        let link = Link {
+            token: &token,
+            queue: &shared,
+            deadline: DEADLINE,
+            sessions: 1,
+            keeper: &keeper,
+            lost: &lost,
+        };
+        link.serve(ours).await
+    });
+    asked(&mut child).await;
+    let _second = ask(1);
+    reply(&mut child, Answer::Busy { given: true }).await;
+    let error = first.wait(&name()).await.err().unwrap();
+    assert!(matches!(error, TokenError::Busy { given: true, .. }), "{error}");
+    // Whoever would take it has had its turn.
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(queue.len(), 1, "it would be sent back as well");
+    drop(hung);
+    attended.await.unwrap();
+    assert_eq!(asked(&mut child).await, 1);
 }
 
 #[tokio::test]
@@ -168,8 +241,16 @@ async fn what_a_lost_process_had_is_taken_by_none_of_its_other_sessions() {
     let serve = |lost: watch::Sender<bool>, sessions| {
         let (queue, (ours, theirs)) = (queue.clone(), UnixStream::pair().unwrap());
         let served = tokio::spawn(async move {
-            let token = name();
-            Link { token: &token, queue: &queue, deadline: DEADLINE, sessions, lost: &lost }.serve(ours).await
+            let (token, keeper) = (name(), keeper());
+            let link = Link {
+                token: &token,
+                queue: &queue,
+                deadline: DEADLINE,
+                sessions,
+                keeper: &keeper,
+                lost: &lost,
+            };
+            link.serve(ours).await
         });
         (served, theirs)
     };

@@ -17,7 +17,7 @@ use super::login::Login;
 use super::{padding, signature, tlv};
 use crate::key::PublicKey;
 use crate::token::device::YubiKey;
-use crate::token::frame::{CallFailure, Healing, Recovery, Setup};
+use crate::token::frame::{CallFailure, Healing, Moment, Recovery, Setup};
 use crate::token::input::Input;
 use crate::token::session::{Session, SignError};
 
@@ -96,22 +96,29 @@ impl Session for PivSession {
         &mut self,
         key: usize,
         input: &Input,
+        until: Option<Moment>,
         heal: &mut dyn FnMut(Recovery),
     ) -> Result<Vec<u8>, SignError> {
         let failure = match self.attempt(key, input) {
             Ok(signature) => return Ok(signature),
             Err(trouble) if trouble.wants_reopening() && self.may_reopen() => trouble.describe(),
-            Err(trouble) => return Err(end(trouble)),
+            // The PIN is what comes before the input.
+            Err(trouble) => return Err(end(trouble, false)),
         };
-        let signature = self.reopen().and_then(|()| self.attempt(key, input)).map_err(end)?;
+        self.reopen().map_err(|trouble| end(trouble, true))?;
+        if until.is_some_and(Moment::is_past) {
+            return Err(SignError::Request(failure));
+        }
+        // What failed first may have been the signature.
+        let signature = self.attempt(key, input).map_err(|trouble| end(trouble, true))?;
         heal(Recovery { healing: Healing::CardFound, failure });
         Ok(signature)
     }
 }
 
-fn end(trouble: Trouble) -> SignError {
+fn end(trouble: Trouble, given: bool) -> SignError {
     match trouble {
-        Trouble::Pin(refusal) => SignError::Pin(refusal),
+        Trouble::Pin(refusal) => SignError::Pin { refusal, given },
         Trouble::Request(failure) => SignError::Request(failure),
         other => SignError::Process(other.describe()),
     }

@@ -4,6 +4,7 @@
 //! `RvError` is not `non_exhaustive`, and the match may have no `_` arm: a new code must be decided by a person. So are those that
 //! `cryptoki` has no name for ([`unnamed`]). The tests hold the whole table.
 
+use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
 
 use crate::token::frame::CallFailure;
@@ -205,6 +206,35 @@ fn unnamed(number: u64) -> Option<(&'static str, Remedy)> {
 /// Whether the PIN is at fault, so that it must not be tried again.
 pub(super) fn concerns_pin(error: &Error) -> bool {
     remedy(error) == Remedy::Pin
+}
+
+/// Whether `C_Login` says of its session, or of its arguments, what it finds before it looks at a PIN (base §5.6, C_Login): no try is spent
+/// then.
+pub(super) fn precedes_pin(error: &Error) -> bool {
+    let Error::Pkcs11(code, _) = error else { return false };
+    matches!(
+        code,
+        RvError::CryptokiNotInitialized
+            | RvError::SessionHandleInvalid
+            | RvError::SessionClosed
+            | RvError::SessionReadOnlyExists
+            | RvError::OperationActive
+            | RvError::OperationNotInitialized
+            | RvError::UserAnotherAlreadyLoggedIn
+            | RvError::UserTooManyTypes
+            | RvError::UserTypeInvalid
+    )
+}
+
+/// Whether a try to sign failed no earlier than when the token was given what is to be signed. What `cryptoki` says itself may have come
+/// of an answer.
+pub(super) fn reached_token(error: &Error) -> bool {
+    match error {
+        Error::Pkcs11(_, function) => {
+            matches!(function, Function::Sign | Function::SignUpdate | Function::SignFinal)
+        }
+        _ => true,
+    }
 }
 
 /// The call and the code by name, as an operator finds them in the vendor's manual. Never the standard's prose.

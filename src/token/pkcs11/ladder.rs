@@ -143,10 +143,15 @@ impl Trouble {
         Ok((rung, self))
     }
 
+    /// Whether the token was given what is to be signed, or may have been.
+    fn reached_token(&self) -> bool {
+        matches!(self, Self::Call(error) if classify::reached_token(error))
+    }
+
     fn end(self) -> SignError {
         match self {
-            Self::Pin(refusal) => SignError::Pin(refusal),
-            Self::Busy => SignError::Busy,
+            Self::Pin(refusal) => SignError::Pin { refusal, given: false },
+            Self::Busy => SignError::Busy { given: false },
             Self::Request(failure) => SignError::Request(failure),
             Self::Call(_) | Self::Keys(_) => SignError::Process(self.describe()),
         }
@@ -171,20 +176,41 @@ pub(super) trait Climber {
     fn refused(&mut self, failure: CallFailure) -> SignError;
 }
 
-/// Signs, with as many rungs as it takes; `heal` is told of the one that helped.
+/// Signs, with as many rungs as it takes; `heal` is told of the one that helped. What `is_late` is not tried again.
 ///
 /// # Errors
-/// [`SignError`]; anything but [`SignError::Request`] and [`SignError::Busy`] ends the process.
-pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -> Result<Vec<u8>, SignError> {
+/// [`SignError`]; [`SignError::Process`] and [`SignError::Pin`] end the process.
+pub(super) fn sign(
+    session: &mut impl Climber,
+    is_late: impl Fn() -> bool,
+    heal: &mut dyn FnMut(Recovery),
+) -> Result<Vec<u8>, SignError> {
+    let mut was_given = false;
+    climb(session, is_late, heal, &mut was_given).map_err(|error| match error {
+        SignError::Pin { refusal, given } => SignError::Pin { refusal, given: given || was_given },
+        SignError::Busy { given } => SignError::Busy { given: given || was_given },
+        other => other,
+    })
+}
+
+fn climb(
+    session: &mut impl Climber,
+    is_late: impl Fn() -> bool,
+    heal: &mut dyn FnMut(Recovery),
+    was_given: &mut bool,
+) -> Result<Vec<u8>, SignError> {
     let trouble = match session.attempt() {
         Ok(signature) => return Ok(signature),
         Err(trouble) => trouble,
     };
+    *was_given = trouble.reached_token();
     let failure = trouble.describe();
     let (mut rung, mut trouble) = trouble.lowest(session)?;
     loop {
         let next = match session.climb(rung) {
             Ok(Climbed::TooOften) => rung.above(),
+            Ok(_) if is_late() && *was_given => return Err(SignError::Request(failure)),
+            Ok(_) if is_late() => return Err(SignError::Late),
             Ok(climbed) => match session.attempt() {
                 Ok(signature) => {
                     if climbed == Climbed::Done {
@@ -193,6 +219,7 @@ pub(super) fn sign(session: &mut impl Climber, heal: &mut dyn FnMut(Recovery)) -
                     return Ok(signature);
                 }
                 Err(again) => {
+                    *was_given |= again.reached_token();
                     let (lowest, again) = again.lowest(session)?;
                     trouble = again;
                     // What another session did is no rung of this one: it may begin anew.
@@ -219,8 +246,7 @@ pub(super) struct Allowance([VecDeque<Instant>; Rung::ALL.len()]);
 impl Allowance {
     /// Whether `rung` may be climbed once more at `now`; if so, that is counted.
     pub(super) fn take(&mut self, rung: Rung, now: Instant) -> bool {
-        let index = Rung::ALL.iter().position(|other| *other == rung);
-        let Some(climbs) = index.and_then(|index| self.0.get_mut(index)) else { return false };
+        let Some(climbs) = self.climbs(rung) else { return false };
         while climbs.front().is_some_and(|climb| now.duration_since(*climb) >= WINDOW) {
             climbs.pop_front();
         }
@@ -229,6 +255,18 @@ impl Allowance {
             climbs.push_back(now);
         }
         may
+    }
+
+    /// It was not climbed after all.
+    pub(super) fn give_back(&mut self, rung: Rung) {
+        if let Some(climbs) = self.climbs(rung) {
+            climbs.pop_back();
+        }
+    }
+
+    fn climbs(&mut self, rung: Rung) -> Option<&mut VecDeque<Instant>> {
+        let index = Rung::ALL.iter().position(|other| *other == rung)?;
+        self.0.get_mut(index)
     }
 }
 

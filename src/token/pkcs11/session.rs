@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::ladder::{self, Allowance, Climbed, Climber, Rung, Trouble};
 use super::mechanism;
 use super::shared::Shared;
-use crate::token::frame::{CallFailure, Recovery};
+use crate::token::frame::{CallFailure, Moment, Recovery};
 use crate::token::input::Input;
 use crate::token::session::{Session, SignError};
 
@@ -32,9 +32,11 @@ impl Session for Pkcs11Session {
         &mut self,
         key: usize,
         input: &Input,
+        until: Option<Moment>,
         heal: &mut dyn FnMut(Recovery),
     ) -> Result<Vec<u8>, SignError> {
-        ladder::sign(&mut Signing { session: self, key, input, seen: (0, 0) }, heal)
+        let is_late = || until.is_some_and(Moment::is_past);
+        ladder::sign(&mut Signing { session: self, key, input, seen: (0, 0) }, is_late, heal)
     }
 }
 
@@ -84,11 +86,15 @@ impl Climber for Signing<'_> {
         }
         let loaded = shared.read();
         let mut place = loaded.place(*index).ok_or_else(no_place)?;
-        match rung {
+        let climbed = match rung {
             Rung::Refind => shared.refind(&loaded, &mut place),
             Rung::Reopen => shared.reopen(&loaded, &mut place),
             Rung::LogIn | Rung::Reinitialize => shared.log_in(&loaded, &mut place, self.seen.1),
+        };
+        if let Err(Trouble::Busy) = climbed {
+            allowance.give_back(rung);
         }
+        climbed
     }
 
     fn refused(&mut self, failure: CallFailure) -> SignError {

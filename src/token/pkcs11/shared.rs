@@ -20,7 +20,7 @@ use super::{NOBODY_AT_PAD, On, call_fault, log_in, not_let_in, pin_fault, search
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
-use crate::token::gate::{Candidate, Gate, Login};
+use crate::token::gate::{Candidate, Gate, Login, Turn};
 use crate::token::pin::{InMemory, Pin};
 use crate::token::session::SignError;
 
@@ -230,7 +230,7 @@ impl Shared {
             Some(open) => open,
             None => place.insert(loaded.open_session()?),
         };
-        self.authenticate(loaded, &open.session)?;
+        self.authenticate(loaded, &open.session, self.gate.turn()?)?;
         drop(alone);
         match self.find(loaded, open) {
             Ok(()) => Ok(Climbed::Done),
@@ -239,12 +239,14 @@ impl Shared {
         }
     }
 
-    /// Rung: everything anew, with all sessions at rest and closed. Once for all, too.
+    /// Rung: everything anew, with all sessions at rest and closed. Once for all, too. Nothing is closed, and nothing counted, before this
+    /// process may log in again.
     pub(super) fn reinitialize(&self, index: usize, seen: u64) -> Result<Climbed, Trouble> {
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
         if loaded.generation != seen {
             return Ok(Climbed::Already);
         }
+        let turn = self.gate.turn()?;
         if !lock(&self.allowance).take(Rung::Reinitialize, Instant::now()) {
             return Ok(Climbed::TooOften);
         }
@@ -254,7 +256,7 @@ impl Shared {
         let token = loaded.module.token(&self.device.label, self.device.serial.as_deref());
         loaded.slot = token.map_err(|error| Trouble::Keys(error.to_string()))?.slot;
         let mut open = loaded.open_session()?;
-        self.authenticate(&loaded, &open.session)?;
+        self.authenticate(&loaded, &open.session, turn)?;
         self.find(&loaded, &mut open)?;
         if let Some(mut own) = loaded.place(index) {
             *own = Some(open);
@@ -263,7 +265,7 @@ impl Shared {
     }
 
     /// The PIN file is read again: whoever changed the PIN has changed the file.
-    fn authenticate(&self, loaded: &Loaded, session: &Session) -> Result<(), Trouble> {
+    fn authenticate(&self, loaded: &Loaded, session: &Session, turn: Turn<'_>) -> Result<(), Trouble> {
         let info = loaded.module.context().get_token_info(loaded.slot)?;
         let pin = self.setup.pin_file.read().map_err(|error| Trouble::Keys(error.to_string()))?;
         if pin.is_at_pad() && info.login_required() {
@@ -271,7 +273,7 @@ impl Shared {
             let mark = pin.mark(info.serial_number());
             return Err(Trouble::Pin(PinRefusal { message: NOBODY_AT_PAD.to_owned(), mark }));
         }
-        loaded.on(session).log_in(&pin, &self.gate)?;
+        loaded.on(session).log_in(&pin, turn)?;
         loaded.logins.fetch_add(1, Ordering::SeqCst);
         let mut kept = lock(&loaded.pin);
         if kept.is_some() {
@@ -303,7 +305,7 @@ impl Shared {
             "{call} failed: {code}; the token no longer takes the PIN that it took at the login: put the right PIN into `pin_file`"
         );
         match self.gate.refuse(message) {
-            Ok(Some(refusal)) => SignError::Pin(refusal),
+            Ok(Some(refusal)) => SignError::Pin { refusal, given: false },
             // No PIN was shown to it, and another login would not help.
             Ok(None) => SignError::Request(failure),
             Err(why) => {

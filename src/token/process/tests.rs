@@ -6,7 +6,13 @@ use super::*;
 struct Oracle(usize);
 
 impl Session for Oracle {
-    fn sign(&mut self, _: usize, input: &Input, _: &mut dyn FnMut(Recovery)) -> Result<Vec<u8>, SignError> {
+    fn sign(
+        &mut self,
+        _: usize,
+        input: &Input,
+        _: Option<Moment>,
+        _: &mut dyn FnMut(Recovery),
+    ) -> Result<Vec<u8>, SignError> {
         self.0 += 1;
         Ok(input.block().into_owned())
     }
@@ -84,7 +90,13 @@ fn a_module_that_hangs_in_finalize_does_not_keep_the_process() {
 struct Slow(mpsc::Receiver<()>, usize);
 
 impl Session for Slow {
-    fn sign(&mut self, _: usize, _: &Input, _: &mut dyn FnMut(Recovery)) -> Result<Vec<u8>, SignError> {
+    fn sign(
+        &mut self,
+        _: usize,
+        _: &Input,
+        _: Option<Moment>,
+        _: &mut dyn FnMut(Recovery),
+    ) -> Result<Vec<u8>, SignError> {
         self.1 += 1;
         if self.1 == 1 {
             thread::sleep(2 * TOGETHER);

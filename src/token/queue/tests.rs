@@ -145,7 +145,7 @@ async fn a_job_in_a_session_is_waited_for_past_the_deadline() {
 async fn closing_answers_what_waits_and_refuses_the_rest_until_opened() {
     let queue = Queue::new(name(), 10);
     let ticket = push(&queue, 0, Priority::Bulk).unwrap();
-    queue.close(&TokenError::PinRefused { token: name() });
+    queue.close(&TokenError::PinRefused { token: name(), given: false });
     assert!(matches!(ticket.wait(&name()).await, Err(TokenError::PinRefused { .. })));
     assert!(matches!(push(&queue, 0, Priority::Bulk), Err(TokenError::PinRefused { .. })));
     assert!(queue.take(1, 1).await.is_none());

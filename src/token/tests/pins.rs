@@ -31,10 +31,11 @@ async fn all_ask(tokens: &Tokens, callers: usize) {
 }
 
 /// A signature is refused for its PIN, and nothing is signed any more, nor by the next daemon.
-async fn is_refused_for_good(broken: &Broken, tokens: Tokens) {
+async fn is_refused_for_good(broken: &Broken, tokens: Tokens, was_given: bool) {
     let mut health = health(&tokens);
     let error = sign(&tokens, "ca", P256).await.err().unwrap();
-    assert!(matches!(error, TokenError::PinRefused { .. }), "{error}");
+    let TokenError::PinRefused { given, .. } = error else { panic!("{error}") };
+    assert_eq!(given, was_given, "it may have signed, or cannot have");
     reaches(&mut health, |health| health == Health::Down).await;
     all_ask(&tokens, 100).await;
     tokens.shutdown().await;
@@ -82,7 +83,7 @@ async fn a_wrong_pin_costs_one_try_where_only_signatures_want_it() {
     let broken = Broken::with(open);
     broken.fixture.write_pin("0000");
     let (tokens, _) = broken.fixture.start().await.unwrap();
-    is_refused_for_good(&broken, tokens).await;
+    is_refused_for_good(&broken, tokens, false).await;
     assert_eq!((broken.control.wrong_pins(), broken.logins()), (1, 1));
 
     broken.fixture.write_pin(PIN);
@@ -214,6 +215,41 @@ async fn a_failure_that_hides_whether_a_try_was_counted_is_not_followed_by_anoth
     assert_eq!(broken.control.wrong_pins(), 1);
 }
 
+/// Two in a row would be latched: each may have cost a try.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_a_load_slows_down_do_not_make_a_right_pin_a_wrong_one() {
+    let mut broken = Broken::new();
+    (broken.fixture.config.processes, broken.fixture.config.sessions) = (2, 4);
+    broken.fixture.config.deadline = Duration::from_secs(1);
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let slow = On::call(Call::Login, Action::DelayMicros(1_500_000));
+    broken.set(&Script::on(logged_out().times(2)).and(slow));
+    while broken.fixture.processes().len() < 4 {
+        all_ask(&tokens, 8).await;
+    }
+    broken.control.clear().unwrap();
+    reaches(&mut health(&tokens), |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+    assert!(!broken.latch().path().exists());
+}
+
+#[tokio::test]
+async fn a_login_that_fails_for_its_session_says_nothing_of_the_pin() {
+    let broken = Broken::with(counting());
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    // Somebody else's, so that the flags tell nothing of ours.
+    broken.fixture.write_pin("1111");
+    assert!(broken.fixture.start().await.is_err());
+    assert_eq!(broken.control.wrong_pins(), 1);
+    broken.fixture.write_pin(PIN);
+    let dead = On::call(Call::Login, Action::Fail(Code::CKR_SESSION_HANDLE_INVALID));
+    broken.set(&with(counting(), [logged_out().times(1), dead.times(1)]));
+    signs(&tokens, &keys).await;
+    assert!(!broken.latch().path().exists());
+    tokens.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_pin_that_another_call_than_a_login_refuses_is_not_tried_again() {
     let wrong = Action::Fail(Code::CKR_PIN_INCORRECT);
@@ -225,7 +261,7 @@ async fn a_pin_that_another_call_than_a_login_refuses_is_not_tried_again() {
         let (tokens, _) = broken.fixture.start().await.unwrap();
         broken.set(&with(Token::default(), on));
         let before = broken.logins();
-        is_refused_for_good(&broken, tokens).await;
+        is_refused_for_good(&broken, tokens, true).await;
         assert_eq!(broken.logins(), before);
     }
 }

@@ -1,6 +1,6 @@
 //! Several processes on one token.
 
-use countersign_faulty::{Action, Call, Code, Control, On, Script, Token, module};
+use countersign_faulty::{Action, Call, Code, Control, Heals, On, Script, Token, module};
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -110,6 +110,34 @@ async fn one_that_hangs_in_a_login_has_no_other_taken_for_hung() {
         }
     }
     control.set(&always()).unwrap();
+    // Until the login that hung has ended.
+    let served = async { while matches!(sign(&tokens, "ca", P256).await, Err(TokenError::Busy { .. })) {} };
+    tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();
+    sign(&tokens, "ca", P256).await.unwrap();
+    assert!(test_kill_process(second).is_ok());
+    assert_eq!((fixture.processes().len(), control.violations()), (3, 0));
+    tokens.shutdown().await;
+}
+
+/// It would be left logged out, with the one time spent that it may begin anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_has_to_begin_anew_closes_nothing_before_it_may_log_in() {
+    let (mut fixture, control) = broken(2);
+    fixture.config.deadline = Duration::from_secs(2);
+    let (tokens, _) = fixture.start().await.unwrap();
+    let [first, second] = fixture.processes()[..] else { panic!("two processes") };
+    let die = Action::Die { heals: Heals::Initialize, code: Code::CKR_CRYPTOKI_NOT_INITIALIZED };
+    let script = Script::on(On::call(Call::SignInit, die).times(1));
+    control.set(&script.and(On::call(Call::Login, Action::Hang).times(1))).unwrap();
+    signal(first, Signal::KILL);
+    assert!(control.wait_until(Duration::from_secs(30), |control| control.hangs(Call::Login) == 1));
+    let before = [Call::CloseSession, Call::Finalize].map(|call| control.calls(call));
+    for _ in 0..3 {
+        let answer = sign(&tokens, "ca", P256).await;
+        assert!(matches!(answer, Err(TokenError::Busy { given: false, .. })), "{answer:?}");
+    }
+    assert_eq!([Call::CloseSession, Call::Finalize].map(|call| control.calls(call)), before);
+    control.clear().unwrap();
     // Until the login that hung has ended.
     let served = async { while matches!(sign(&tokens, "ca", P256).await, Err(TokenError::Busy { .. })) {} };
     tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();

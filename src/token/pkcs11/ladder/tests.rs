@@ -14,8 +14,14 @@ struct Token {
     /// Another session has just climbed this rung, for a trouble of before.
     already: Option<Rung>,
     refuses_pin: bool,
+    /// Another process is in a login.
+    is_busy: bool,
     /// What climbing a rung is answered.
     fails: Option<RvError>,
+    /// Where it fails.
+    function: Function,
+    /// Whether it is too late once a rung was climbed.
+    is_slow: bool,
     allowance: Allowance,
 }
 
@@ -27,14 +33,17 @@ fn token(code: RvError, heals: Option<Rung>) -> Token {
         climbed: Vec::new(),
         already: None,
         refuses_pin: false,
+        is_busy: false,
         fails: None,
+        function: Function::Sign,
+        is_slow: false,
         allowance: Allowance::default(),
     }
 }
 
 impl Climber for Token {
     fn attempt(&mut self) -> Result<Vec<u8>, Trouble> {
-        if self.whole { Ok(vec![1]) } else { Err(Error::Pkcs11(self.code, Function::Sign).into()) }
+        if self.whole { Ok(vec![1]) } else { Err(Error::Pkcs11(self.code, self.function).into()) }
     }
 
     fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble> {
@@ -44,6 +53,9 @@ impl Climber for Token {
         self.climbed.push(rung);
         if rung == Rung::LogIn && self.refuses_pin {
             return Err(Trouble::Pin(PinRefusal { message: "no".to_owned(), mark: None }));
+        }
+        if rung == Rung::LogIn && self.is_busy {
+            return Err(Trouble::Busy);
         }
         if let Some(code) = self.fails {
             return Err(Error::Pkcs11(code, Function::FindObjectsInit).into());
@@ -56,13 +68,14 @@ impl Climber for Token {
     }
 
     fn refused(&mut self, failure: CallFailure) -> SignError {
-        SignError::Pin(PinRefusal { message: failure.call, mark: None })
+        SignError::Pin { refusal: PinRefusal { message: failure.call, mark: None }, given: false }
     }
 }
 
 fn healed(token: &mut Token) -> (Option<Healing>, Result<Vec<u8>, SignError>) {
     let mut told = None;
-    let result = sign(token, &mut |recovery| told = Some(recovery.healing));
+    let is_slow = token.is_slow;
+    let result = sign(token, || is_slow, &mut |recovery| told = Some(recovery.healing));
     (told, result)
 }
 
@@ -104,21 +117,60 @@ fn a_request_that_is_wrong_is_answered_without_a_climb() {
 fn a_refused_pin_ends_the_climb_at_once() {
     let mut token = token(RvError::UserNotLoggedIn, None);
     token.refuses_pin = true;
-    assert!(matches!(healed(&mut token).1, Err(SignError::Pin(_))));
+    assert!(matches!(healed(&mut token).1, Err(SignError::Pin { .. })));
     assert_eq!(token.climbed, [Rung::LogIn]);
 }
 
 #[test]
 fn a_pin_that_another_call_than_a_login_refuses_ends_the_climb_at_once() {
     let mut direct = token(RvError::PinIncorrect, None);
-    assert!(matches!(healed(&mut direct).1, Err(SignError::Pin(refusal)) if refusal.message == "C_Sign"));
+    assert!(
+        matches!(healed(&mut direct).1, Err(SignError::Pin { refusal, .. }) if refusal.message == "C_Sign")
+    );
     assert_eq!(direct.climbed, []);
     let mut late = token(RvError::DeviceError, None);
     late.fails = Some(RvError::PinExpired);
     assert!(
-        matches!(healed(&mut late).1, Err(SignError::Pin(refusal)) if refusal.message == "C_FindObjectsInit")
+        matches!(healed(&mut late).1, Err(SignError::Pin { refusal, .. }) if refusal.message == "C_FindObjectsInit")
     );
     assert_eq!(late.climbed, [Rung::Reopen]);
+}
+
+#[test]
+fn who_is_refused_for_a_pin_or_a_login_is_told_whether_the_token_was_given_it_before() {
+    for (function, was_given) in
+        [(Function::SignInit, false), (Function::Sign, true), (Function::SignFinal, true)]
+    {
+        for busy in [false, true] {
+            let mut token = token(RvError::UserNotLoggedIn, None);
+            (token.function, token.refuses_pin, token.is_busy) = (function, !busy, busy);
+            let Err(SignError::Pin { given, .. } | SignError::Busy { given }) = healed(&mut token).1 else {
+                panic!("{function:?}: it is refused");
+            };
+            assert_eq!(given, was_given, "{function:?}, busy {busy}");
+        }
+    }
+}
+
+#[test]
+fn what_took_too_long_to_heal_is_not_tried_again() {
+    for (function, is_failure) in [(Function::SignInit, false), (Function::Sign, true)] {
+        let mut token = token(RvError::SessionHandleInvalid, Some(Rung::Reopen));
+        (token.function, token.is_slow) = (function, true);
+        let (told, result) = healed(&mut token);
+        assert!(told.is_none(), "nothing was signed that would show it");
+        let is_so = match result {
+            // What it may have signed is the token's.
+            Err(SignError::Request(failure)) => is_failure && failure.code == "CKR_SESSION_HANDLE_INVALID",
+            Err(SignError::Late) => !is_failure,
+            other => panic!("{function:?}: {other:?}"),
+        };
+        assert!(is_so, "{function:?}");
+        assert_eq!(token.climbed, [Rung::Reopen]);
+        // For the next one it is healed.
+        token.is_slow = false;
+        assert!(healed(&mut token).1.is_ok());
+    }
 }
 
 #[test]
@@ -151,4 +203,6 @@ fn an_allowance_comes_back_with_time() {
     assert!(!allowance.take(Rung::Reinitialize, now));
     assert!(allowance.take(Rung::Reopen, now), "each rung has its own");
     assert!(allowance.take(Rung::Reinitialize, now + WINDOW));
+    allowance.give_back(Rung::Reinitialize);
+    assert!(allowance.take(Rung::Reinitialize, now + WINDOW), "it was not climbed");
 }

@@ -81,14 +81,14 @@ impl Link<'_> {
         End::Closed
     }
 
-    /// Waits for work. Once the process is lost there is none, and the session that found out tells why: this one waits for its end.
+    /// Waits for work. Once the process is lost there is none, and the session that found out tells why: this one waits for its end. What it
+    /// may have been woken for, another is.
     async fn take(&self, most: usize, lost: &mut watch::Receiver<bool>) -> Option<Vec<Job>> {
         tokio::select! {
             biased;
             _ = lost.wait_for(|lost| *lost) => {}
             jobs = self.queue.take(most, self.sessions) => return jobs,
         }
-        self.queue.wake();
         std::future::pending().await
     }
 

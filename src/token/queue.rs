@@ -90,6 +90,22 @@ impl Ticket {
     }
 }
 
+/// What woke a session, which has not looked for it yet. One that ends before it does passes it on when this is dropped.
+struct WakeUp<'a>(&'a Notify);
+
+impl WakeUp<'_> {
+    /// The session looks.
+    fn used(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for WakeUp<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
 /// The queue of one token.
 pub(super) struct Queue {
     token: TokenName,
@@ -152,7 +168,8 @@ impl Queue {
         self.lanes().closed.clone()
     }
 
-    /// Waits for work: up to `most` jobs, but no more than this session's share of `sessions`. `None` once closed.
+    /// Waits for work: up to `most` jobs, but no more than this session's share of `sessions`. `None` once closed. Given up half way,
+    /// it keeps no job, and another session is woken in its place.
     pub(super) async fn take(&self, most: usize, sessions: usize) -> Option<Vec<Job>> {
         loop {
             // Made before the look, so that no wake-up between the look and the wait is lost.
@@ -173,15 +190,12 @@ impl Queue {
             }
             if !more {
                 arrived.await;
+                let wake_up = WakeUp(&self.arrived);
                 // Who is ready to send more may do so first: one commit lets many go, and their jobs are one chunk then.
                 tokio::task::yield_now().await;
+                wake_up.used();
             }
         }
-    }
-
-    /// Wakes a session, in the place of one that ends and may have been woken for what waits.
-    pub(super) fn wake(&self) {
-        self.arrived.notify_one();
     }
 
     /// Answers what waits with `reason`, and refuses with it from now on.

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::*;
@@ -174,5 +176,30 @@ async fn every_waiting_session_wakes_for_work() {
     let _tickets: Vec<_> = (0..3).map(|key| push(&queue, key, Priority::Bulk).unwrap()).collect();
     for session in sessions {
         assert_eq!(session.await.unwrap(), Some(1));
+    }
+}
+
+/// How often a session that is woken is polled before it has its job: it lets others push first.
+const POLLS: usize = 2;
+
+#[tokio::test]
+async fn a_session_that_ends_wherever_it_is_leaves_its_wake_up_to_another() {
+    for polls in 0..POLLS {
+        let queue = Queue::new(name(), 10);
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut ends, mut stays) = (Box::pin(queue.take(1, 1)), pin!(queue.take(1, 1)));
+        assert!(
+            ends.as_mut().poll(&mut context).is_pending() && stays.as_mut().poll(&mut context).is_pending()
+        );
+        let _ticket = push(&queue, 7, Priority::Bulk).unwrap();
+        for _ in 0..polls {
+            assert!(ends.as_mut().poll(&mut context).is_pending(), "it has the wake-up, and has not looked");
+        }
+        drop(ends);
+        let _ = stays.as_mut().poll(&mut context);
+        let Poll::Ready(Some(chunk)) = stays.as_mut().poll(&mut context) else {
+            panic!("nobody was woken for what waits, after {polls} polls")
+        };
+        assert_eq!(chunk[0].key, 7);
     }
 }

@@ -25,8 +25,6 @@ use super::gatekeeper::Gatekeeper;
 use super::{Config, TokenName, process, stderr};
 use crate::config::Fault;
 
-/// How long a token may take to load, log in and find keys: network HSMs take seconds.
-const START: Duration = Duration::from_secs(60);
 /// How long an ending token process may take before it is killed: above its own bounds.
 const END: Duration = Duration::from_secs(5);
 /// How long the kernel may take to end a process that was killed; one that is in a call which does not return takes for ever.
@@ -113,6 +111,17 @@ impl Spawner {
     }
 }
 
+/// What a process is started with.
+pub(super) struct Start<'a> {
+    pub(super) spawner: &'a Spawner,
+    pub(super) launch: &'a Launch,
+    pub(super) config: &'a Config,
+    pub(super) setup: &'a Setup,
+    pub(super) keeper: &'a Arc<Gatekeeper>,
+    /// How long it may take until its report.
+    pub(super) limit: Duration,
+}
+
 /// A running token process. Dropped, it is killed.
 pub(super) struct TokenProcess {
     body: Body,
@@ -137,13 +146,8 @@ impl TokenProcess {
     ///
     /// # Errors
     /// [`StartError`]; a process that was made is gone.
-    pub(super) async fn start(
-        spawner: &Spawner,
-        launch: &Launch,
-        config: &Config,
-        setup: &Setup,
-        keeper: &Arc<Gatekeeper>,
-    ) -> Result<Self, StartError> {
+    pub(super) async fn start(with: Start<'_>) -> Result<Self, StartError> {
+        let Start { spawner, launch, config, setup, keeper, limit } = with;
         let process = |error: io::Error| StartError::Process(error.to_string());
         let (control, theirs) = pair().map_err(process)?;
         let (gate, door) = pair().map_err(process)?;
@@ -160,7 +164,7 @@ impl TokenProcess {
         let attended = tokio::spawn(keeper.clone().attend(gate));
         let mut body = Body { token: config.name.clone(), child, attended };
         let mut control = control;
-        let report = tokio::time::timeout(START, introduce(&mut control, door, setup)).await;
+        let report = tokio::time::timeout(limit, introduce(&mut control, door, setup)).await;
         let error = match report {
             Ok(Ok(Report::Started(started))) => return Ok(Self { body, control, started }),
             Ok(Ok(Report::Refused(Refusal::Faults(faults)))) => StartError::Faults(faults),
@@ -170,7 +174,7 @@ impl TokenProcess {
                 // It has had its time.
                 let _ = body.child.start_kill();
                 StartError::Process(format!(
-                    "the token process did not report within {START:?}; does the module reach its token?"
+                    "the token process did not report within {limit:?}; does the module reach its token?"
                 ))
             }
         };

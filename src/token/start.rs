@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::child::{Launch, Spawner, StartError, TokenProcess};
+use super::child::{Launch, Spawner, Start, StartError, TokenProcess};
 use super::frame::{At, Setup, StartFault, Started, WantedKey};
 use super::gatekeeper::Gatekeeper;
 use super::isolate::Held;
@@ -19,6 +19,7 @@ use super::pin::InMemory;
 use super::pool::Pool;
 use super::route::{Member, Route};
 use super::supervise::Supervisor;
+use super::supervise::limit::{self, START};
 use super::{Config, PATH_VARIABLES, Running, TokenError, TokenName, Tokens};
 use crate::config::Fault;
 use crate::key::{self, Key, KeyName, Keys, PublicKey};
@@ -106,11 +107,11 @@ async fn start_processes(
     let mut processes: Vec<TokenProcess> = Vec::new();
     for place in 0..config.processes {
         let setup = Setup { sessions: config.sessions_of(place), ..setup.clone() };
-        let started =
-            TokenProcess::start(spawner, launch, config, &setup, keeper).await.and_then(|process| {
-                let is_same = |first: &TokenProcess| first.started().keys == process.started().keys;
-                if processes.first().is_none_or(is_same) { Ok(process) } else { Err(other_keys()) }
-            });
+        let with = Start { spawner, launch, config, setup: &setup, keeper, limit: START };
+        let started = TokenProcess::start(with).await.and_then(|process| {
+            let is_same = |first: &TokenProcess| first.started().keys == process.started().keys;
+            if processes.first().is_none_or(is_same) { Ok(process) } else { Err(other_keys()) }
+        });
         match started {
             Ok(process) => {
                 report(config, setup.sessions, process.started());
@@ -232,6 +233,11 @@ fn report(config: &Config, sessions: usize, started: &Started) {
             "the PIN can reach the swap: raise the limit of locked memory (`LimitMEMLOCK=`, `ulimit -l`)"
         );
     }
+    warn_of_few_sessions(config, sessions, started);
+}
+
+/// Says that a process has fewer sessions than its part of those configured, which is `sessions`.
+pub(super) fn warn_of_few_sessions(config: &Config, sessions: usize, started: &Started) {
     if started.sessions < sessions {
         tracing::warn!(
             token = %config.name, configured = sessions, sessions = started.sessions,
@@ -353,6 +359,7 @@ fn run(launch: &Launch, spawner: &Spawner, candidates: Vec<Candidate>, found: &K
                 setup,
                 keeper: keeper.clone(),
                 pinned: pinned.clone(),
+                first_try: limit::first_try(pool.config.deadline),
                 stop: stopped.clone(),
             };
             supervisors.push(tokio::spawn(supervisor.run(process)));

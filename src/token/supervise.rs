@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::TokenError;
-use super::child::{Launch, Spawner, StartError, TokenProcess, Undead};
+use super::child::{Launch, Spawner, Start, StartError, TokenProcess, Undead};
 use super::frame::{PinRefusal, Setup};
 use super::gatekeeper::Gatekeeper;
 use super::latch::{Past, PinMark};
@@ -23,7 +23,9 @@ use super::pin::Stamp;
 use super::pin::source::PinFile;
 use super::pool::Pool;
 use super::process::PIN_REFUSED;
-use super::start::unreadable;
+use super::start::{unreadable, warn_of_few_sessions};
+
+pub(super) mod limit;
 
 /// How long a call into the module may still take once the tokens are to stop.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -45,6 +47,8 @@ pub(super) struct Supervisor {
     pub(super) keeper: Arc<Gatekeeper>,
     /// The public keys that the first process found, and that every later one must find.
     pub(super) pinned: Vec<Vec<u8>>,
+    /// How long the first try of a replacement may take; each that fails gives the next twice as long, up to [`limit::START`].
+    pub(super) first_try: Duration,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -208,14 +212,17 @@ impl Supervisor {
             // It is not the first that is lost in a row: nobody should wait for one that may not come.
             self.give_up(&self.unavailable());
         }
+        let mut next = self.first_try;
         loop {
+            let limit = next;
+            next = limit::twice(limit);
             tokio::time::sleep(*back_off).await;
             *back_off = (*back_off * 2).min(BACK_OFF.1);
             // Before the process reads the file: a change during the try counts as a change.
             let stamp = self.setup.pin_file.stamp();
             let start = async {
                 let _turn = self.pool.starting.lock().await;
-                self.start().await
+                self.start(limit).await
             };
             tokio::pin!(start);
             let started = tokio::time::timeout(self.pool.config.deadline, &mut start).await;
@@ -248,7 +255,7 @@ impl Supervisor {
     }
 
     /// One try, whose failure is logged here.
-    async fn start(&self) -> Result<TokenProcess, NotReplaced> {
+    async fn start(&self, limit: Duration) -> Result<TokenProcess, NotReplaced> {
         let token = &self.pool.config.name;
         let latch = self.keeper.latch();
         let past = match latch.past() {
@@ -259,7 +266,15 @@ impl Supervisor {
             }
         };
         let (config, setup) = (&self.pool.config, &self.setup);
-        let started = TokenProcess::start(&self.spawner, &self.launch, config, setup, &self.keeper).await;
+        let started = TokenProcess::start(Start {
+            spawner: &self.spawner,
+            launch: &self.launch,
+            config,
+            setup,
+            keeper: &self.keeper,
+            limit: limit::of(limit, &past, &setup.pin_file),
+        })
+        .await;
         // It was kept from trying the PIN by what an operator has taken away since: that must not be noted again.
         if let Err(StartError::PinRefused(PinRefusal { mark: None, .. })) = started
             && past != Past::default()
@@ -274,6 +289,7 @@ impl Supervisor {
         match started {
             Ok(process) if process.started().keys == self.pinned => {
                 tracing::info!(%token, "the token process is replaced; its keys are those pinned at start-up");
+                warn_of_few_sessions(config, setup.sessions, process.started());
                 Ok(process)
             }
             Ok(process) => {

@@ -201,11 +201,14 @@ impl Fixture {
         self.dir.path().join("token-process")
     }
 
-    pub(super) async fn start(&self) -> Result<(Tokens, Keys), Vec<Fault>> {
+    pub(super) fn launch(&self) -> Launch {
         // Through the shell: a script that was just written may still be open for writing in a sibling test's child.
-        let launch = Launch { program: "/bin/sh".into(), arguments: vec![self.wrapper().into()] };
+        Launch { program: "/bin/sh".into(), arguments: vec![self.wrapper().into()] }
+    }
+
+    pub(super) async fn start(&self) -> Result<(Tokens, Keys), Vec<Fault>> {
         Tokens::start_with(
-            launch,
+            self.launch(),
             std::slice::from_ref(&self.config),
             &self.keys,
             self.dir.path(),
@@ -220,9 +223,8 @@ impl Fixture {
         other: &Self,
         absent: Absent,
     ) -> Result<(Tokens, Keys), Vec<Fault>> {
-        let launch = Launch { program: "/bin/sh".into(), arguments: vec![self.wrapper().into()] };
         let tokens = [self.config.clone(), other.config.clone()];
-        Tokens::start_with(launch, &tokens, &self.keys, self.dir.path(), absent).await
+        Tokens::start_with(self.launch(), &tokens, &self.keys, self.dir.path(), absent).await
     }
 
     /// Every token process so far.

@@ -6,6 +6,12 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::fixture::{Fixture, signal};
 use super::*;
+use crate::token::child::Spawner;
+use crate::token::gatekeeper::Gatekeeper;
+use crate::token::latch::Latch;
+use crate::token::pool::{Pool, State};
+use crate::token::start::setup;
+use crate::token::supervise::Supervisor;
 
 const REAL: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
@@ -226,6 +232,60 @@ async fn all_that_die_at_once_are_replaced_one_after_the_other() {
     sign(&tokens, "ca", P256).await.unwrap();
     tokens.shutdown().await;
     assert_eq!(fixture.processes().len(), 12, "none was in another's way");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_in_its_start_does_not_keep_the_other_from_being_replaced() {
+    let (fixture, control) = broken(2);
+    let (tokens, keys) = fixture.start().await.unwrap();
+    tokens.shutdown().await;
+    let config = &fixture.config;
+    let latch = Latch::new(&fixture.path(""), &config.name);
+    let keeper = Arc::new(Gatekeeper::new(config.name.clone(), latch, config.deadline));
+    let (pool, spawner) = (Arc::new(Pool::new(config.clone())), Spawner::new().unwrap());
+    control.set(&Script::on(On::call(Call::Initialize, Action::Hang).times(1))).unwrap();
+    let stop = watch::Sender::new(false);
+    let supervisors = [0, 1].map(|place| {
+        let supervisor = Supervisor {
+            pool: pool.clone(),
+            place,
+            launch: fixture.launch(),
+            spawner: spawner.clone(),
+            setup: setup(config, &fixture.keys),
+            keeper: keeper.clone(),
+            pinned: keys.iter().map(|key| key.public_key.to_spki_der()).collect(),
+            first_try: Duration::from_millis(300),
+            stop: stop.subscribe(),
+        };
+        tokio::spawn(supervisor.run(None))
+    });
+    let mut state = pool.state.subscribe();
+    let up = state.wait_for(State::is_up);
+    let came = tokio::time::timeout(Duration::from_secs(20), up).await.is_ok();
+    assert!(came, "it waits for the one that hangs");
+    assert_eq!(control.hangs(Call::Initialize), 1);
+    stop.send_replace(true);
+    for supervisor in supervisors {
+        supervisor.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_replacement_that_gets_fewer_sessions_says_so() {
+    let (fixture, control) = broken(1);
+    let (tokens, _) = fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let log = Log::hold();
+    for (most, said) in [(None, 0), (Some(2), 1)] {
+        control.set(&Script::token(Token { max_sessions: most, ..Token::default() })).unwrap();
+        signal(*fixture.processes().last().unwrap(), Signal::KILL);
+        reaches(&mut health, |health| health != Health::Ready).await;
+        reaches(&mut health, |health| health == Health::Ready).await;
+        let lines = log.lines("the token allows fewer sessions than configured");
+        assert_eq!(lines.len(), said, "{lines:?}");
+        assert!(lines.iter().all(|line| line.contains("configured=4 sessions=2")), "{lines:?}");
+    }
+    tokens.shutdown().await;
 }
 
 #[tokio::test]

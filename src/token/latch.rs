@@ -3,9 +3,10 @@
 //! In: a token process's word that it is about to try a PIN, with a [`PinMark`] of it, and what became of that. Out: a file beside
 //! the ledger that tells every later token process which PINs not to try, until the PIN file holds another or an operator has the
 //! latch removed. It is written before the PIN is tried, so that a login that nobody lives to tell of is known as well.
-//! The daemon never sees the PIN: the mark is a salted and slow hash, made and compared in the token process.
+//! The daemon never sees the PIN: the mark is a salted and slow hash, made and compared in the token process. Operators' commands write
+//! the same file: whoever changes it holds a lock of the kernel on another beside it, which stays.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::{pbkdf2, rand};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::TokenName;
@@ -207,6 +209,7 @@ impl Latch {
     /// If that cannot be noted: then it must not be tried.
     pub(super) fn begin(&self, mark: &PinMark) -> io::Result<()> {
         let mut unwritten = self.unwritten();
+        let _lock = self.lock()?;
         let mut past = self.load(&mut unwritten)?;
         past.begin(mark);
         self.write(&past)?;
@@ -226,9 +229,12 @@ impl Latch {
 
     fn remember(&self, edit: impl FnOnce(&mut Past)) {
         let mut unwritten = self.unwritten();
+        let lock = self.lock();
         let mut past = self.load(&mut unwritten).unwrap_or_default();
         edit(&mut past);
-        let kept = if past == Past::default() { self.remove().map(|_| ()) } else { self.write(&past) };
+        let kept = lock.and_then(|_lock| {
+            if past == Past::default() { self.remove().map(|_| ()) } else { self.write(&past) }
+        });
         *unwritten = kept.err().map(|error| {
             tracing::error!(
                 path = %self.path.display(), %error,
@@ -236,6 +242,34 @@ impl Latch {
             );
             Unwritten { past, over_file: self.path.exists() }
         });
+    }
+
+    /// Waits until no other process changes the note, and keeps them from it for as long as the file lives.
+    fn lock(&self) -> io::Result<File> {
+        let path = self.path.with_extension("pin-refused.lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        let lock = match options.clone().create_new(true).open(&path) {
+            Ok(new) => {
+                self.give_away(&new);
+                new
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(&path)?,
+            Err(error) => return Err(error),
+        };
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// The daemon has to be able to open what a command of root's made.
+    fn give_away(&self, file: &File) {
+        if let Ok(owner) = self.directory().metadata() {
+            let _ = fchown(file, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     fn write(&self, past: &Past) -> io::Result<()> {
@@ -249,15 +283,11 @@ impl Latch {
             return Err(error);
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        // The daemon has to be able to read what a command of root's wrote.
-        if let Ok(owner) = directory.metadata() {
-            let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
-        }
+        self.give_away(&file);
         file.write_all(&serde_json::to_vec(&note)?)?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
-        fs::File::open(directory)?.sync_all()
+        File::open(self.directory())?.sync_all()
     }
 
     /// What is known of the logins since the last one that the token took.
@@ -302,6 +332,8 @@ impl Latch {
     /// If the file is there and cannot be removed.
     pub(crate) fn clear(&self) -> io::Result<bool> {
         let mut unwritten = self.unwritten();
+        // An operator's word counts, too, where nothing can be locked.
+        let _lock = self.lock();
         Ok(self.remove()? | unwritten.take().is_some())
     }
 

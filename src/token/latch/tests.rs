@@ -119,6 +119,40 @@ fn the_file_of_a_daemon_that_remembered_one_pin_is_read() {
 }
 
 #[test]
+fn two_who_note_at_once_lose_none_of_it() {
+    const EACH: u8 = 50;
+    let dir = tempfile::tempdir().unwrap();
+    let start = std::sync::Barrier::new(2);
+    let note = |from: u8| {
+        let latch = Latch::new(dir.path(), &TokenName::new("t").unwrap());
+        start.wait();
+        for number in from..from + EACH {
+            latch.begin(&PinMark { salt: [number; 16], hash: [number; 32] }).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for from in [0, EACH] {
+            let note = &note;
+            scope.spawn(move || note(from));
+        }
+    });
+    let noted = Latch::new(dir.path(), &TokenName::new("t").unwrap()).past().unwrap();
+    assert_eq!(noted.tried().len(), usize::from(2 * EACH));
+}
+
+#[test]
+fn without_its_lock_no_pin_is_tried_and_nothing_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let latch = Latch::new(dir.path(), &TokenName::new("t").unwrap());
+    fs::create_dir(dir.path().join("t.pin-refused.lock")).unwrap();
+    assert!(latch.begin(&marked("0000")).is_err());
+    latch.set(&refusal("0000"));
+    assert!(!latch.path().exists(), "another process may be at it");
+    assert!(matches!(judged(&latch, "0000"), Verdict::Barred(_)), "the daemon knows");
+    assert!(latch.clear().unwrap() && judged(&latch, "0000") == Verdict::Untried);
+}
+
+#[test]
 fn what_could_not_be_noted_goes_with_the_note_of_before() {
     let dir = tempfile::tempdir().unwrap();
     let latch = Latch::new(dir.path(), &TokenName::new("t").unwrap());

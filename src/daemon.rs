@@ -292,7 +292,7 @@ impl Stop {
 async fn readmit(signer: Signer, probation: Probation, mut stop: Stop) {
     let mut patience = Patience::default();
     while let Some(Some(faults)) = stop.or(probation.begins()).await {
-        patience.lost(Instant::now());
+        patience.lost(Instant::now(), probation.longest_pause());
         let proof = prove(&signer, &probation, faults, &mut patience, &mut stop).await;
         if proof == Proof::Given && probation.end(faults) {
             tracing::info!(token = %probation.token(), "the token has proven itself, and takes load again");
@@ -335,7 +335,7 @@ async fn prove(
             Some(failure) => {
                 let failure = in_one_line(&failure);
                 tracing::warn!(token = %probation.token(), failure, "the token does not prove itself");
-                patience.lost(Instant::now());
+                patience.lost(Instant::now(), probation.longest_pause());
                 patience.pause()
             }
         };

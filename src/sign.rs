@@ -82,7 +82,10 @@ async fn signature(tokens: &mut Asking<'_>, intent: &Intent) -> Result<Signature
     loop {
         let raw = tokens.sign().await?;
         match raw.verify(intent) {
-            Ok(signature) => return Ok(signature),
+            Ok(signature) => {
+                tokens.believe();
+                return Ok(signature);
+            }
             Err(_) if tokens.doubt() => {}
             Err(error) => return Err(error.into()),
         }

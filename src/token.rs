@@ -87,7 +87,7 @@ struct Running {
 pub enum Health {
     /// Its process runs and holds the pinned keys.
     Ready,
-    /// The same, but a signature of it did not verify, and it has not proven itself since: it is asked after all others.
+    /// The same, but a signature of it did not verify, and none with this key has since.
     Doubted,
     /// Its process ended and the first replacement is on its way: requests wait.
     Restarting,

@@ -3,6 +3,7 @@
 //! In: a [`Request`]. Out: a [`RawSignature`] or the reason why not. What happens to a process behind the queue is the
 //! business of its supervisor alone.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tokio::sync::{Mutex, watch};
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub(super) doubts: u64,
     /// How often it was lost or doubted: a proof counts for what was before it alone.
     pub(super) faults: u64,
+    /// The keys, by their place, that it has signed rightly with since the last of its faults, when it was doubted.
+    shown: BTreeSet<u16>,
 }
 
 /// How far a token is trusted beside others that hold the same keys.
@@ -59,7 +62,12 @@ pub(super) enum Standing {
 }
 
 impl State {
-    /// Whether it can sign now, and is believed to do so.
+    /// Whether it can sign now with the key of this place, and is believed to do so.
+    fn health_of(&self, index: u16) -> Health {
+        if self.shown.contains(&index) { self.best() } else { self.health() }
+    }
+
+    /// The same of all of its keys.
     pub(super) fn health(&self) -> Health {
         match (self.best(), self.standing) {
             (Health::Ready, Standing::Doubted) => Health::Doubted,
@@ -83,11 +91,16 @@ impl State {
             *process = health;
         }
         if !self.is_up() && health != Health::Ready {
-            self.faults = self.faults.wrapping_add(1);
+            self.fault();
             if self.standing == Standing::Sound {
                 self.standing = Standing::Lost;
             }
         }
+    }
+
+    fn fault(&mut self) {
+        self.faults = self.faults.wrapping_add(1);
+        self.shown.clear();
     }
 
     /// Which of several tokens is asked first: the lowest.
@@ -103,7 +116,8 @@ impl Pool {
     pub(super) fn new(config: Config) -> Self {
         let queue = Queue::new(config.name.clone(), config.queue);
         let processes = vec![Health::Restarting; config.processes];
-        let state = State { processes, standing: Standing::Sound, doubts: 0, faults: 0 };
+        let state =
+            State { processes, standing: Standing::Sound, doubts: 0, faults: 0, shown: BTreeSet::new() };
         Self { config, queue, state: watch::Sender::new(state), starting: Mutex::default() }
     }
 
@@ -137,8 +151,19 @@ impl Pool {
         self.state.send_modify(|state| {
             state.standing = Standing::Doubted;
             state.doubts = state.doubts.wrapping_add(1);
-            state.faults = state.faults.wrapping_add(1);
+            state.fault();
         });
+    }
+
+    /// What it has done so far, if it is doubted.
+    pub(super) fn doubt_of(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        (state.standing == Standing::Doubted).then_some(state.faults)
+    }
+
+    /// Takes note that it was asked when it had done what `known` says, and has signed rightly with the key of this place.
+    pub(super) fn show(&self, index: u16, known: u64) {
+        self.state.send_if_modified(|state| state.faults == known && state.shown.insert(index));
     }
 
     /// Returns once there are other doubts than `known`, or never.
@@ -166,6 +191,10 @@ impl Pool {
 
     pub(super) fn health(&self) -> Health {
         self.state.borrow().health()
+    }
+
+    pub(super) fn health_of(&self, index: u16) -> Health {
+        self.state.borrow().health_of(index)
     }
 
     pub(super) fn rank(&self) -> u8 {

@@ -17,6 +17,8 @@ use crate::key::KeyName;
 const PROOFS: u32 = 2;
 /// The first and the longest pause between two proofs.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The longest for a token that lied and alone has a key: whoever asks for that has no other token, and is spared nothing by a longer one.
+const PAUSE_ALONE: Duration = Duration::from_secs(2);
 /// In service this long, a token has proven itself, and its next loss is its first.
 const SOUND: Duration = Duration::from_secs(600);
 
@@ -72,6 +74,13 @@ impl Probation {
         shared.iter().chain(own)
     }
 
+    /// How long a pause between two proofs may get.
+    #[must_use]
+    pub fn longest_pause(&self) -> Duration {
+        let is_doubted = self.pool.state.borrow().standing == Standing::Doubted;
+        if is_doubted && !self.own.is_empty() { PAUSE_ALONE } else { PAUSE.1 }
+    }
+
     /// Waits until the token is there and on probation, and says for what. `None` once it never will be.
     pub async fn begins(&self) -> Option<Faults> {
         let is_on_probation = |state: &State| state.is_up() && self.keys_of(state.standing).next().is_some();
@@ -96,6 +105,7 @@ impl Probation {
 /// How long a token is waited for: the more often it was lost, the longer.
 #[derive(Debug, Default)]
 pub struct Patience {
+    longest: Duration,
     losses: u32,
     proofs: u32,
     admitted: Option<Instant>,
@@ -111,8 +121,9 @@ pub enum Verdict {
 }
 
 impl Patience {
-    /// The token was lost, or has failed a proof.
-    pub fn lost(&mut self, now: Instant) {
+    /// The token was lost, or has failed a proof. No pause from here on is longer than `longest`.
+    pub fn lost(&mut self, now: Instant, longest: Duration) {
+        self.longest = longest;
         let was_sound = self.admitted.take().is_some_and(|since| now.duration_since(since) >= SOUND);
         self.losses = if was_sound { 1 } else { self.losses.saturating_add(1) };
         self.proofs = 0;
@@ -139,7 +150,7 @@ impl Patience {
     #[must_use]
     pub fn pause(&self) -> Duration {
         let doublings = self.losses.saturating_sub(1).min(16);
-        PAUSE.0.saturating_mul(2_u32.saturating_pow(doublings)).min(PAUSE.1)
+        PAUSE.0.saturating_mul(2_u32.saturating_pow(doublings)).min(self.longest)
     }
 }
 
@@ -190,12 +201,26 @@ mod tests {
         probation.has_others(again).await;
     }
 
+    #[tokio::test]
+    async fn who_has_no_other_token_does_not_wait_long_for_one_that_lied() {
+        let key = || vec![KeyName::new("ca").unwrap()];
+        let alone = Probation { pool: pool(), shared: Vec::new(), own: key() };
+        let beside = Probation { pool: pool(), shared: key(), own: Vec::new() };
+        alone.pool.restart(0);
+        assert_eq!(alone.longest_pause(), PAUSE.1, "its own key needs no proof");
+        for (probation, longest) in [(alone, PAUSE_ALONE), (beside, PAUSE.1)] {
+            probation.pool.serve(0);
+            probation.pool.doubt();
+            assert_eq!(probation.longest_pause(), longest);
+        }
+    }
+
     #[test]
     fn it_takes_two_proofs_in_a_row() {
         let (mut patience, now) = (Patience::default(), Instant::now());
-        patience.lost(now);
+        patience.lost(now, PAUSE.1);
         assert_eq!(patience.proven(now), Verdict::Wait(PAUSE.0));
-        patience.lost(now);
+        patience.lost(now, PAUSE.1);
         assert_eq!(patience.proven(now), Verdict::Wait(PAUSE.0 * 2), "the proof before does not count");
         assert_eq!(patience.proven(now), Verdict::Admit);
     }
@@ -205,14 +230,17 @@ mod tests {
         let (mut patience, mut now) = (Patience::default(), Instant::now());
         let mut pauses = Vec::new();
         for lost in 0..10 {
-            patience.lost(now);
+            patience.lost(now, PAUSE.1);
             pauses.push(patience.pause());
             assert_eq!(patience.before(), if lost == 0 { Duration::ZERO } else { patience.pause() });
             while patience.proven(now) != Verdict::Admit {}
         }
         assert!(pauses.is_sorted() && pauses.first() == Some(&PAUSE.0) && pauses.last() == Some(&PAUSE.1));
+        patience.lost(now, PAUSE_ALONE);
+        assert_eq!(patience.pause(), PAUSE_ALONE);
+        while patience.proven(now) != Verdict::Admit {}
         now += SOUND;
-        patience.lost(now);
+        patience.lost(now, PAUSE.1);
         assert_eq!((patience.pause(), patience.before()), (PAUSE.0, Duration::ZERO));
     }
 }

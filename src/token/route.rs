@@ -31,21 +31,26 @@ pub(super) struct Member {
     pub(super) index: u16,
 }
 
+impl Member {
+    fn health(&self) -> Health {
+        self.pool.health_of(self.index)
+    }
+}
+
 impl Route {
     /// Must be called within the runtime, which follows the tokens' health for as long as they are in service.
     pub(super) fn new(members: Vec<Member>) -> Arc<Self> {
-        let pools: Vec<_> = members.iter().map(|member| member.pool.clone()).collect();
-        let route = Self { members, turn: AtomicUsize::new(0), health: watch::Sender::new(best(&pools)) };
-        for pool in &pools {
-            let (mut changed, health, pools) = (
-                pool.state.subscribe(),
-                route.health.clone(),
-                pools.iter().map(Arc::downgrade).collect::<Vec<_>>(),
-            );
+        let health = watch::Sender::new(best(members.iter().map(Member::health)));
+        let route = Self { members, turn: AtomicUsize::new(0), health };
+        let weak = |member: &Member| (Arc::downgrade(&member.pool), member.index);
+        let weak: Vec<_> = route.members.iter().map(weak).collect();
+        for member in &route.members {
+            let (mut changed, health, members) =
+                (member.pool.state.subscribe(), route.health.clone(), weak.clone());
             tokio::spawn(async move {
                 while changed.changed().await.is_ok() {
-                    let alive: Vec<_> = pools.iter().filter_map(std::sync::Weak::upgrade).collect();
-                    let now = best(&alive);
+                    let alive = members.iter().filter_map(|(pool, index)| Some((pool.upgrade()?, *index)));
+                    let now = best(alive.map(|(pool, index)| pool.health_of(index)));
                     health.send_if_modified(|health| std::mem::replace(health, now) != now);
                 }
             });
@@ -60,7 +65,7 @@ impl Route {
         let rounds = order.iter().map(|member| member.pool.tries()).max().unwrap_or_default();
         let round = |round| order.iter().copied().filter(move |member| round < member.pool.tries());
         let others = if rounds > 1 { (0..rounds).flat_map(round).collect() } else { order };
-        Asking { request, asked: None, given: None, others: others.into() }
+        Asking { request, asked: None, doubted: None, given: None, others: others.into() }
     }
 
     /// Begins to ask one token, and no other.
@@ -74,7 +79,7 @@ impl Route {
     ) -> Result<Asking<'a>, TokenError> {
         let member = self.members.iter().find(|member| member.pool.config.name == *token);
         let member = member.ok_or_else(|| TokenError::NotInService { key: request.key.clone() })?;
-        Ok(Asking { request, asked: None, given: None, others: [member].into() })
+        Ok(Asking { request, asked: None, doubted: None, given: None, others: [member].into() })
     }
 
     /// The tokens, as they were configured.
@@ -105,6 +110,8 @@ pub struct Asking<'a> {
     request: Request<'a>,
     /// Who was asked last.
     asked: Option<&'a Member>,
+    /// What that one had done when it was asked, if it was doubted.
+    doubted: Option<u64>,
     /// Who was the last that may have signed.
     given: Option<&'a Member>,
     others: VecDeque<&'a Member>,
@@ -121,6 +128,7 @@ impl Asking<'_> {
                 return Err(TokenError::NotInService { key: self.request.key.clone() });
             };
             self.asked = Some(member);
+            self.doubted = member.pool.doubt_of();
             let answer = member.pool.sign(member.index, &self.request).await;
             if answer.as_ref().err().is_none_or(TokenError::is_of_one_that_was_given) {
                 self.given = Some(member);
@@ -148,6 +156,14 @@ impl Asking<'_> {
     #[must_use]
     pub fn given(&self) -> Option<&TokenName> {
         self.given.map(|member| &member.pool.config.name)
+    }
+
+    /// Takes note that the last answer verifies. Of a token that was doubted before it was asked, this key is believed again: whoever asks
+    /// for it is served. It is asked after the others all the same, until it has proven itself.
+    pub fn believe(&self) {
+        if let (Some(member), Some(known)) = (self.asked, self.doubted) {
+            member.pool.show(member.index, known);
+        }
     }
 
     /// Takes note that the last answer does not verify: its token's process is replaced, and it is asked after the others until it
@@ -180,8 +196,7 @@ impl Asking<'_> {
 }
 
 /// The best health of all.
-fn best(pools: &[Arc<Pool>]) -> Health {
-    let healths = pools.iter().map(|pool| pool.health());
+fn best(healths: impl Iterator<Item = Health>) -> Health {
     healths.min_by_key(|health| health.rank()).unwrap_or(Health::Down)
 }
 

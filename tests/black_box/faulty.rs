@@ -259,6 +259,26 @@ async fn a_damaged_signature_never_leaves_and_its_token_must_prove_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_signs_for_callers_serves_though_its_token_has_not_proven_itself() {
+    let Broken { site, control } = Broken::new();
+    let mut daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    let mut health = caller.client.watch_health(Some("user-ca")).await.unwrap();
+    assert_eq!(health.next().await.unwrap(), Some(Health::Serving));
+    let lie = || On::call(Call::Sign, Action::WrongSignature);
+    control.set(&Script::on(lie())).unwrap();
+    caller.sign("user-ca").await.expect_err("it was withheld");
+    assert_eq!(health.next().await.unwrap(), Some(Health::NotServing));
+    // From here on the token is waited for before it is tested again, and fails each test.
+    daemon.wait_for("does not prove itself");
+    control.set(&Script::on(lie().after(1))).unwrap();
+    caller.sign_at_last("user-ca").await;
+    let next = tokio::time::timeout(PATIENCE, health.next()).await;
+    assert_eq!(next.expect("a caller was served").unwrap(), Some(Health::Serving));
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_crashes_is_replaced_and_the_daemon_goes_on() {
     let Broken { site, control } = Broken::new();
     let daemon = site.serve();

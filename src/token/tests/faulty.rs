@@ -313,6 +313,45 @@ async fn the_last_try_is_never_spent() {
 }
 
 #[tokio::test]
+async fn a_key_whose_token_lied_is_in_service_once_a_signature_with_it_verifies() {
+    let mut broken = Broken::new();
+    broken.fixture.configure("other", "other", P256);
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let (ca, other) = (KeyName::new("ca").unwrap(), KeyName::new("other").unwrap());
+    let route = tokens.route(&ca).unwrap();
+    let ask = || {
+        let (message, priority) = (MESSAGE, Priority::Interactive);
+        route.ask(Request { key: &ca, scheme: P256, message, deadline: None, priority })
+    };
+    let right = |raw: &RawSignature| verifies(&keys.get(&ca).unwrap().public_key, P256, raw);
+    let [mut health, mut others] = [&ca, &other].map(|key| tokens.watch_health(key).unwrap());
+    for _ in 0..2 {
+        let mut before = ask();
+        assert!(right(&before.sign().await.unwrap()));
+        broken.set(&Script::on(On::call(Call::Sign, Action::WrongSignature).times(1)));
+        let mut lied = ask();
+        assert!(!right(&lied.sign().await.unwrap()));
+        assert!(!lied.doubt(), "no other token has it");
+        let processes = broken.fixture.processes().len();
+        reaches(&mut health, |health| health == Health::Restarting).await;
+        for health in [&mut health, &mut others] {
+            reaches(health, |health| health == Health::Doubted).await;
+        }
+        assert!(broken.fixture.processes().len() > processes);
+        // A signature of before says nothing of the process that took the place of the one that lied.
+        before.believe();
+        let mut asked = ask();
+        assert!(right(&asked.sign().await.unwrap()));
+        assert_eq!(*health.borrow_and_update(), Health::Doubted);
+        asked.believe();
+        reaches(&mut health, |health| health == Health::Ready).await;
+        assert_eq!(*others.borrow(), Health::Doubted, "nobody has seen a signature with it");
+        assert_eq!(tokens.probations()[0].keys().count(), 2, "the token has not proven itself");
+    }
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_hang_in_finalize_during_a_recovery_costs_the_process_and_not_the_service() {
     let mut broken = Broken::new();
     broken.fixture.config.deadline = Duration::from_millis(500);

@@ -389,6 +389,16 @@ async fn a_key_with_several_public_halves_is_refused() {
 }
 
 #[tokio::test]
+async fn an_object_that_gives_no_public_key_is_named_beside_those_that_do() {
+    let fixture = Fixture::with_key();
+    fixture.generate_twin("odd", "EC:secp256k1");
+    let said =
+        ["key.ca", "2 public key objects have the private key's CKA_ID 01: ", "\"ca\" (SHA256:", "\"odd\" ("];
+    let faults = faults(&fixture).await;
+    assert!(mentions(&faults, &said), "{faults:?}");
+}
+
+#[tokio::test]
 async fn keys_that_nothing_tells_apart_are_refused_without_a_choice_between_them() {
     let mut fixture = Fixture::with_key();
     fixture.generate_twin("ca", "EC:prime256v1");

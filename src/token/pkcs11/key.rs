@@ -7,15 +7,18 @@
 use std::collections::BTreeSet;
 
 use cryptoki::error::Error;
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
-use super::attribute::{Object, ec_public_key, ml_dsa_public_key, rsa_public_key};
+use super::attribute::Object;
 use super::mechanism::Dialect;
 use crate::key::{Flaw, PublicKey, Scheme, accepting};
 
 mod problem;
+mod public;
 pub(crate) use problem::KeyProblem;
+pub(crate) use public::public_key;
+pub(super) use public::{lacks, public_objects, read_public_key};
 
 /// The RSA moduli that a CA key may have, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -249,138 +252,4 @@ fn present(session: &Session) -> Result<String, Error> {
     } else {
         format!("there are: {}", names.join(", "))
     })
-}
-
-/// The public half: of the public key object with the same `CKA_ID`, or what the private key itself tells.
-///
-/// # Errors
-/// [`KeyProblem`]
-pub(crate) fn public_key(session: &Session, private: ObjectHandle) -> Result<PublicKey, KeyProblem> {
-    let own = Object { session, handle: private };
-    let id = own.bytes(AttributeType::Id)?.filter(|id| !id.is_empty());
-    let twins = match &id {
-        Some(id) => public_objects(session, id)?,
-        None => Vec::new(),
-    };
-    let mut keys = Vec::new();
-    for handle in twins {
-        let object = Object { session, handle };
-        if let Some(key) = read_public_key(&object)?
-            && keys.iter().all(|(_, known)| *known != key)
-        {
-            keys.push((object.bytes(AttributeType::Label)?.unwrap_or_default(), key));
-        }
-    }
-    if keys.len() > 1 {
-        let told = keys
-            .iter()
-            .map(|(label, key)| format!("{:?} ({})", String::from_utf8_lossy(label), key.fingerprint()));
-        let candidates = told.collect::<Vec<_>>().join(", ");
-        return Err(KeyProblem::ManyPublicKeys {
-            count: keys.len(),
-            id: hex(&id.unwrap_or_default()),
-            candidates,
-        });
-    }
-    match keys.pop() {
-        Some((_, key)) => Ok(key),
-        None => read_public_key(&own)?.ok_or(KeyProblem::NoPublicKey),
-    }
-}
-
-/// Every public key object of this id, asked twice like [`private_keys`].
-///
-/// # Errors
-/// If a call fails.
-pub(super) fn public_objects(session: &Session, id: &[u8]) -> Result<Vec<ObjectHandle>, Error> {
-    let mut found = Vec::new();
-    for handle in
-        session.find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())])?
-    {
-        let object = Object { session, handle };
-        if matches_class(&object, ObjectClass::PUBLIC_KEY)?
-            && matches_bytes(&object, AttributeType::Id, Some(id))?
-        {
-            found.push(handle);
-        }
-    }
-    Ok(found)
-}
-
-/// What spells a public key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Spelled {
-    /// `CKA_MODULUS` and `CKA_PUBLIC_EXPONENT`.
-    Numbers,
-    /// `CKA_EC_PARAMS` and `CKA_EC_POINT`.
-    Point,
-    /// `CKA_PARAMETER_SET` and `CKA_VALUE`.
-    ParameterSet,
-}
-
-/// Which attributes a key of this `CKA_KEY_TYPE` has, if any that are read here. Some modules call Ed25519 an EC key (R24): which curve
-/// it is, the parameters say.
-fn spelled(kind: KeyType) -> Option<Spelled> {
-    [
-        (KeyType::RSA, Spelled::Numbers),
-        (KeyType::EC, Spelled::Point),
-        (KeyType::EC_EDWARDS, Spelled::Point),
-        (KeyType::ML_DSA, Spelled::ParameterSet),
-    ]
-    .into_iter()
-    .find_map(|(known, spelled)| (known == kind).then_some(spelled))
-}
-
-/// The public key that an object's attributes spell; `None` if they do not.
-///
-/// # Errors
-/// [`KeyProblem`]
-pub(super) fn read_public_key(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
-    let bytes = |kind| Ok::<_, Error>(object.bytes(kind)?.filter(|bytes| !bytes.is_empty()));
-    let Some(Attribute::KeyType(kind)) = object.get(AttributeType::KeyType)? else { return Ok(None) };
-    match spelled(kind) {
-        Some(Spelled::Numbers) => {
-            let numbers = bytes(AttributeType::Modulus)?.zip(bytes(AttributeType::PublicExponent)?);
-            Ok(numbers.map(|(modulus, exponent)| rsa_public_key(&modulus, &exponent)).transpose()?)
-        }
-        Some(Spelled::Point) => {
-            let parts = bytes(AttributeType::EcParams)?.zip(bytes(AttributeType::EcPoint)?);
-            Ok(parts.map(|(params, point)| ec_public_key(&params, &point)).transpose()?)
-        }
-        Some(Spelled::ParameterSet) => read_ml_dsa(object),
-        None => Ok(None),
-    }
-}
-
-/// What `CKA_VALUE` is of a private key nobody asks for: that tells the public one by its SubjectPublicKeyInfo, if at all.
-fn read_ml_dsa(object: &Object<'_>) -> Result<Option<PublicKey>, KeyProblem> {
-    if !matches_class(object, ObjectClass::PUBLIC_KEY)? {
-        let spki = object.bytes(AttributeType::PublicKeyInfo)?.filter(|spki| !spki.is_empty());
-        return Ok(spki.map(|spki| PublicKey::from_spki_der(&spki)).transpose()?);
-    }
-    let set = match object.get(AttributeType::ParameterSet)? {
-        Some(Attribute::ParameterSet(set)) => Some(set),
-        _ => None,
-    };
-    let parts = set.zip(object.bytes(AttributeType::Value)?);
-    Ok(parts.map(|(set, value)| ml_dsa_public_key(set, value)).transpose()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_curve_is_read_whichever_type_its_module_calls_it() {
-        for (kind, expected) in [
-            (KeyType::EC, Some(Spelled::Point)),
-            (KeyType::EC_EDWARDS, Some(Spelled::Point)),
-            (KeyType::EC_MONTGOMERY, None),
-            (KeyType::RSA, Some(Spelled::Numbers)),
-            (KeyType::ML_DSA, Some(Spelled::ParameterSet)),
-            (KeyType::AES, None),
-        ] {
-            assert_eq!(spelled(kind), expected, "{kind}");
-        }
-    }
 }

@@ -11,7 +11,7 @@ use cryptoki::slot::{Limit, Slot, TokenInfo};
 use super::attribute::Object;
 use super::classify;
 use super::generate::KeyKind;
-use super::key::{hex, read_public_key};
+use super::key::{hex, lacks, read_public_key};
 use super::mechanism;
 use super::module::{FoundToken, Module, trim};
 use super::state::State;
@@ -191,7 +191,7 @@ fn public_keys(module: &Module, slot: Slot) -> Result<Vec<PublicObject>, Error> 
         let text = |kind| object.bytes(kind).map(Option::unwrap_or_default);
         let key = match read_public_key(&object) {
             Ok(Some(key)) => Ok(key),
-            Ok(None) => Err("a kind of key that no scheme signs with".to_owned()),
+            Ok(None) => Err(lacks(&object)?.to_owned()),
             Err(problem) => Err(problem.to_string()),
         };
         found.push(PublicObject {

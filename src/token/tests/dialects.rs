@@ -47,6 +47,19 @@ async fn a_token_that_knows_no_optional_attribute_signs() {
 }
 
 #[tokio::test]
+async fn public_key_objects_that_give_no_key_are_named_with_what_they_lack() {
+    let mut broken = with_strict_keys();
+    broken.fixture.keys.retain(|key| key.label == "ec");
+    // CKA_EC_POINT, CKA_KEY_TYPE.
+    for (unknown, lacks) in [(0x181, "CKA_EC_PARAMS and CKA_EC_POINT"), (0x100, "CKA_KEY_TYPE")] {
+        broken.set(&Script::token(Token { attribute_invalid: vec![unknown], ..Token::default() }));
+        let faults = faults(&broken.fixture).await;
+        let said = format!("give none: \"ec\" (no readable {lacks})");
+        assert!(mentions(&faults, &["key.ec", "does not tell the public key", &said]), "{faults:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_optional_attribute_that_tells_of_a_flaw_is_heard() {
     let broken = with_strict_keys();
     broken.set(&Script::token(Token { attribute_true: vec![0x10C], ..Token::default() }));

@@ -57,10 +57,18 @@ pub(crate) enum KeyProblem {
     },
     /// Neither a public key object nor the private key itself tells the public key.
     #[error(
-        "the token does not tell the public key: no public key object has the private key's CKA_ID; import one"
+        "the token does not tell the public key: {}; import one",
+        if candidates.is_empty() {
+            "no public key object has the private key's CKA_ID".to_owned()
+        } else {
+            format!("the public key objects that have the private key's CKA_ID give none: {candidates}")
+        }
     )]
-    NoPublicKey,
-    /// Several public key objects with different keys.
+    NoPublicKey {
+        /// The label of each object that could tell it, and why it does not; empty if there is none.
+        candidates: String,
+    },
+    /// Several public key objects with different keys, or with a key and what is none.
     #[error(
         "{count} public key objects have the private key's CKA_ID {id}: {candidates}; give the other key pairs another CKA_ID, or remove \
          what belongs to no private key"
@@ -70,7 +78,7 @@ pub(crate) enum KeyProblem {
         count: usize,
         /// The id in hexadecimal.
         id: String,
-        /// The label of each, and its key.
+        /// The label of each, and its key or why it gives none.
         candidates: String,
     },
     /// What the token tells is no public key.

@@ -231,7 +231,8 @@ async fn logins_that_a_load_slows_down_do_not_make_a_right_pin_a_wrong_one() {
     reaches(&mut health(&tokens), |health| health == Health::Ready).await;
     signs(&tokens, &keys).await;
     tokens.shutdown().await;
-    assert!(!broken.latch().path().exists());
+    // The other process may have been in its login still: that is no refusal.
+    assert!(!broken.latch().is_set());
 }
 
 #[tokio::test]

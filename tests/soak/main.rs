@@ -2,8 +2,8 @@
 //!
 //! For a minute, or as long as `COUNTERSIGN_SOAK_SECONDS` says. What must hold whatever breaks is asserted: no signature
 //! without an entry, none that does not verify, the daemon never ends, every intent has its outcome; that every fault struck;
-//! and that every caller is served again within 2 seconds of its end, or 5 where a process was replaced. How long that took is
-//! printed, too (`--nocapture`).
+//! and that every caller is served again, and the key said to serve, within 2 seconds of its end, or 5 where a process was replaced.
+//! How long that took is printed, too (`--nocapture`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -38,11 +38,13 @@ mod token;
 
 use std::time::{Duration, Instant};
 
+use countersign_proto::Client;
+use countersign_proto::client::Health;
 use rustix::process::Pid;
 
 use crate::faults::{Course, Fault, Strikes, faults};
 use crate::load::{Caller, Load, settled};
-use crate::site::{Daemon, PATIENCE};
+use crate::site::{Daemon, FRONT_END, PATIENCE};
 use crate::token::{Kind, P256, Token};
 
 /// How long rounds of all faults begin; a round takes a little longer.
@@ -74,6 +76,8 @@ struct Seen {
     first: Duration,
     /// And to one of every caller.
     all: Duration,
+    /// And until its key was said to serve.
+    told: Duration,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +100,8 @@ async fn soak_with(processes: usize) {
     }
     let probe = Caller::new(&token.site, &daemon, "user-ca").await;
     let load = Load::start(callers, SQUARE);
-    let mut service = Service { token: &token, processes, daemon, probe, load };
+    let monitor = token.site.client(&daemon, FRONT_END).await;
+    let mut service = Service { token: &token, processes, daemon, probe, monitor, load };
     service.load.progress(1).await;
 
     let (since, soak) = (Instant::now(), soak());
@@ -124,11 +129,12 @@ async fn soak_with(processes: usize) {
     assert!(status.success(), "the daemon that was started first served to the end: {status}: {log}");
     let raced = log.matches("a session ended without being asked to").count();
     assert_eq!(raced, 0, "replacements whose sessions saw the queue closed");
-    for Seen { fault, is_lossy, within, first, all } in &seen {
+    for Seen { fault, is_lossy, within, first, all, told } in &seen {
         assert!(!is_lossy, "{fault}: the token's process was replaced, and should have healed: {log}");
         let late = format!("not within {within:?}: {log}");
         assert!(first < within, "{fault}: service was back after {first:?}, and {late}");
         assert!(all < within, "{fault}: every caller was served after {all:?}, and {late}");
+        assert!(told < within, "{fault}: the key was said to serve after {told:?}, and {late}");
     }
     assert_eq!(tally.wrong, 0, "wrong signatures were released");
     assert_eq!((unrecorded, unreleased), (0, 0), "signatures that were released, and entries that say so");
@@ -142,6 +148,7 @@ struct Service<'a> {
     processes: usize,
     daemon: Daemon,
     probe: Caller,
+    monitor: Client,
     load: Load,
 }
 
@@ -179,10 +186,20 @@ impl Service<'_> {
             self.probe.sign_at_last().await;
             ended.elapsed()
         };
-        let (all, first) = tokio::join!(all, first);
+        let told = async {
+            self.is_said_to_serve().await;
+            ended.elapsed()
+        };
+        let (all, first, told) = tokio::join!(all, first, told);
         let is_lossy = fault.course.keeps_processes() && self.daemon.token_processes() != before;
         let within = if self.replaced() == replaced { HEALED } else { REPLACED };
-        Seen { fault: fault.name, is_lossy, within, first, all }
+        Seen { fault: fault.name, is_lossy, within, first, all, told }
+    }
+
+    async fn is_said_to_serve(&self) {
+        let mut health = self.monitor.watch_health(Some("user-ca")).await.unwrap();
+        let serves = async { while health.next().await.unwrap() != Some(Health::Serving) {} };
+        tokio::time::timeout(PATIENCE, serves).await.expect("the key is never said to serve");
     }
 
     /// How many processes were replaced until now.
@@ -207,9 +224,12 @@ fn soak() -> Duration {
 
 fn print(took: Duration, seen: &[Seen], tally: &load::Tally, settled: &load::Settled) {
     println!("{} callers, {:.0} s", SQUARE * SQUARE, took.as_secs_f64());
-    println!("| fault | first answer after its end | every caller's | within |\n|---|---|---|---|");
-    for Seen { fault, within, first, all, .. } in seen {
-        println!("| {fault} | {:.2} s | {:.2} s | {within:?} |", first.as_secs_f64(), all.as_secs_f64());
+    println!(
+        "| fault | first answer after its end | every caller's | its key serves | within |\n|---|---|---|---|---|"
+    );
+    for Seen { fault, within, first, all, told, .. } in seen {
+        let [first, all, told] = [first, all, told].map(Duration::as_secs_f64);
+        println!("| {fault} | {first:.2} s | {all:.2} s | {told:.2} s | {within:?} |");
     }
     let errors: u64 = tally.errors.values().sum();
     let requests = tally.signed + tally.wrong + errors;

@@ -5,6 +5,15 @@ use cryptoki::error::RvError;
 
 use super::*;
 
+/// What comes of a login.
+#[derive(Clone, Copy, Debug)]
+enum Login {
+    Taken,
+    Refused,
+    /// Another process is in one.
+    Busy,
+}
+
 /// A token that stays broken until a rung is climbed, with the code that it answers until then.
 struct Token {
     code: RvError,
@@ -13,9 +22,7 @@ struct Token {
     climbed: Vec<Rung>,
     /// Another session has just climbed this rung, for a trouble of before.
     already: Option<Rung>,
-    refuses_pin: bool,
-    /// Another process is in a login.
-    is_busy: bool,
+    login: Login,
     /// What climbing a rung is answered.
     fails: Option<RvError>,
     /// Where it fails.
@@ -32,8 +39,7 @@ fn token(code: RvError, heals: Option<Rung>) -> Token {
         whole: false,
         climbed: Vec::new(),
         already: None,
-        refuses_pin: false,
-        is_busy: false,
+        login: Login::Taken,
         fails: None,
         function: Function::Sign,
         is_slow: false,
@@ -51,11 +57,12 @@ impl Climber for Token {
             return Ok(Climbed::TooOften);
         }
         self.climbed.push(rung);
-        if rung == Rung::LogIn && self.refuses_pin {
-            return Err(Trouble::Pin(PinRefusal { message: "no".to_owned(), mark: None }));
-        }
-        if rung == Rung::LogIn && self.is_busy {
-            return Err(Trouble::Busy);
+        match self.login {
+            Login::Refused if rung == Rung::LogIn => {
+                return Err(Trouble::Pin(PinRefusal { message: "no".to_owned(), mark: None }));
+            }
+            Login::Busy if rung == Rung::LogIn => return Err(Trouble::Busy),
+            Login::Taken | Login::Refused | Login::Busy => {}
         }
         if let Some(code) = self.fails {
             return Err(Error::Pkcs11(code, Function::FindObjectsInit).into());
@@ -116,7 +123,7 @@ fn a_request_that_is_wrong_is_answered_without_a_climb() {
 #[test]
 fn a_refused_pin_ends_the_climb_at_once() {
     let mut token = token(RvError::UserNotLoggedIn, None);
-    token.refuses_pin = true;
+    token.login = Login::Refused;
     assert!(matches!(healed(&mut token).1, Err(SignError::Pin { .. })));
     assert_eq!(token.climbed, [Rung::LogIn]);
 }
@@ -141,13 +148,13 @@ fn who_is_refused_for_a_pin_or_a_login_is_told_whether_the_token_was_given_it_be
     for (function, was_given) in
         [(Function::SignInit, false), (Function::Sign, true), (Function::SignFinal, true)]
     {
-        for busy in [false, true] {
+        for login in [Login::Refused, Login::Busy] {
             let mut token = token(RvError::UserNotLoggedIn, None);
-            (token.function, token.refuses_pin, token.is_busy) = (function, !busy, busy);
+            (token.function, token.login) = (function, login);
             let Err(SignError::Pin { given, .. } | SignError::Busy { given }) = healed(&mut token).1 else {
                 panic!("{function:?}: it is refused");
             };
-            assert_eq!(given, was_given, "{function:?}, busy {busy}");
+            assert_eq!(given, was_given, "{function:?}, {login:?}");
         }
     }
 }

@@ -261,7 +261,7 @@ async fn one_that_hangs_in_its_start_does_not_keep_the_other_from_being_replaced
     });
     let mut state = pool.state.subscribe();
     let up = state.wait_for(State::is_up);
-    let came = tokio::time::timeout(Duration::from_secs(20), up).await.is_ok();
+    let came = tokio::time::timeout(Duration::from_secs(40), up).await.is_ok();
     assert!(came, "it waits for the one that hangs");
     assert_eq!(control.hangs(Call::Initialize), 1);
     stop.send_replace(true);

@@ -23,11 +23,13 @@ pub enum TokenError {
         /// Whether the token was given the message before, so that it may have signed.
         given: bool,
     },
-    /// The caller's deadline passed in the queue. Not signed.
-    #[error("the deadline passed while the request waited for token {token}; it was not signed")]
+    /// The caller's deadline passed in the queue, or while a failure of the token was healed. Not signed, unless it was given.
+    #[error("the deadline passed while the request waited for token {token}")]
     Expired {
         /// Whose queue.
         token: TokenName,
+        /// Whether the token was given the message before, so that it may have signed.
+        given: bool,
     },
     /// The call cannot be cancelled, so its process was killed. The token may have signed.
     #[error("token {token} did not answer within {after:?}; its process is killed and replaced")]
@@ -123,11 +125,8 @@ impl TokenError {
     pub(super) fn is_of_one_that_was_given(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::Unavailable { .. } | Self::Failed { .. } => true,
-            Self::Busy { given, .. } | Self::PinRefused { given, .. } => *given,
-            Self::Expired { .. }
-            | Self::KeyChanged { .. }
-            | Self::TooLong { .. }
-            | Self::NotInService { .. } => false,
+            Self::Busy { given, .. } | Self::Expired { given, .. } | Self::PinRefused { given, .. } => *given,
+            Self::KeyChanged { .. } | Self::TooLong { .. } | Self::NotInService { .. } => false,
         }
     }
 

@@ -185,8 +185,10 @@ pub(super) enum Answer {
     Busy {
         given: bool,
     },
-    /// Not signed, and the token was not given it: it was too late.
-    Expired,
+    /// Not released: it was too late. Whether the token was given it before, and may have signed.
+    Expired {
+        given: bool,
+    },
     /// The process ends after this answer: only a fresh start helps.
     Broken(CallFailure),
     /// The same, and the PIN must not be tried again. Whether the token was given it before, and may have signed.

@@ -294,8 +294,9 @@ impl Door {
         }
         match past.judge(who.pin, who.serial) {
             Verdict::Barred(why) => Err(barred(why.to_owned())),
-            // Under a load that has one killed in its login, the next would be as well, and two are too many.
-            Verdict::Doubtful(mark) if self.current.as_ref().is_some_and(|own| *own != mark) => {
+            // Under a load that has one killed in its login, the next would be as well, and two are too many. For one signature the PIN
+            // that was right is tried all the same: a process that is well does not end for another's sake.
+            Verdict::Doubtful(mark) if !is_again && self.current.as_ref().is_some_and(|own| *own != mark) => {
                 Err(Barred::Fault(LEFT_TO_START.to_owned()))
             }
             Verdict::Doubtful(mark) => Ok(Try::Marked(mark, Doubt::Tried)),

@@ -22,6 +22,12 @@ use super::gate::{Knock, Leave};
 use super::latch::{Latch, PinMark};
 use super::start::unreadable;
 
+/// Why a PIN is not tried that may be another's refused one by now.
+const CHANGED: &str =
+    "what is noted of the token's PIN has changed since this login began; it is looked at again";
+/// How long a session that was sent away takes nothing: so little that what waits in the queue is soon answered, and goes to another token.
+const REST: Duration = Duration::from_millis(250);
+
 /// One token's.
 pub(super) struct Gatekeeper {
     token: TokenName,
@@ -70,9 +76,11 @@ impl Gatekeeper {
         }
     }
 
-    /// Returns once nobody is in a login, or one has lasted longer than who waits for it should.
+    /// Returns once nobody is in a login, or after a short while.
     pub(super) async fn at_rest(&self) {
-        let _ = timeout(self.patience, self.turn.lock()).await;
+        if let Ok(_turn) = timeout(REST, self.turn.lock()).await {
+            self.since.send_replace(Instant::now());
+        }
     }
 
     /// Lets one process in when it is its turn.
@@ -117,15 +125,20 @@ impl Gatekeeper {
 
     /// One login, from question to answer. `current` is the PIN that the process logged in with last.
     async fn one(self: &Arc<Self>, gate: &mut UnixStream, current: &mut Option<PinMark>) -> io::Result<()> {
-        match self.blocking(Latch::past).await? {
-            Ok(past) => answer(gate, &Leave::Past(past)).await?,
+        let past = match self.blocking(Latch::past).await? {
+            Ok(past) => past,
             Err(error) => return answer(gate, &Leave::No(unreadable(&self.latch, &error))).await,
-        }
+        };
+        answer(gate, &Leave::Past(past.clone())).await?;
         let way = match knock(gate).await? {
             Knock::Passes => return Ok(()),
             // Of a PIN that nobody has told of nothing could be noted.
             Knock::TriesAgain => Way::Again(current.clone().ok_or_else(unexpected)?),
             Knock::Tries(mark) => {
+                // It may have begun anew in its turn, which takes seconds.
+                if self.blocking(Latch::past).await?.is_ok_and(|now| now != past) {
+                    return answer(gate, &Leave::No(CHANGED.to_owned())).await;
+                }
                 if let Err(error) = self.begin(mark.clone()).await {
                     return answer(gate, &Leave::No(self.unnoted(&error))).await;
                 }

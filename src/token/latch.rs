@@ -64,13 +64,13 @@ pub(crate) struct Tried {
     answer: Answer,
 }
 
-/// What the token said to a PIN.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// What the token said to a PIN; the worst is the greatest.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 enum Answer {
-    /// That it is wrong.
-    Refused,
     /// Nothing, so many times: the process died or was killed in the login, or it failed for what need not be the PIN, or is under way.
     Unknown(u8),
+    /// That it is wrong.
+    Refused,
 }
 
 /// What is known of the logins since the last one that the token took.
@@ -104,7 +104,9 @@ impl Past {
             let is_held = self.held.is_some() || !self.tried.is_empty();
             return if is_held { Verdict::Barred(super::pkcs11::NOBODY_AT_PAD) } else { Verdict::Untried };
         }
-        match self.tried.iter().find(|tried| pin.is_marked(&tried.mark, serial)) {
+        // Each process has a mark of its own of the same PIN.
+        let same = self.tried.iter().filter(|tried| pin.is_marked(&tried.mark, serial));
+        match same.max_by_key(|tried| tried.answer) {
             Some(Tried { answer: Answer::Refused, .. }) => Verdict::Barred(REFUSED),
             Some(Tried { answer: Answer::Unknown(times), .. }) if *times >= UNANSWERED => {
                 Verdict::Barred(NO_ANSWER)

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::frame::{self, Answer, Ask, CallFailure, Moment, PinRefusal, Recovery, Reply};
+use super::gate::BUSY;
 use super::gatekeeper::Gatekeeper;
 use super::queue::{Job, Queue};
 use super::{RawSignature, TokenError, TokenName};
@@ -45,6 +46,8 @@ pub(super) struct Link<'a> {
     pub(super) sessions: usize,
     /// The token's.
     pub(super) keeper: &'a Gatekeeper,
+    /// No process is in a login for longer than this; of one that still is, nobody knows how to end it.
+    pub(super) longest_login: Duration,
     /// Whether the process is lost, as any of its sessions finds out.
     pub(super) lost: &'a watch::Sender<bool>,
 }
@@ -58,6 +61,8 @@ struct Pace {
     jobs: usize,
     /// Whether one was sent back for a login of another process.
     is_busy: bool,
+    /// Whether another was not.
+    is_served: bool,
 }
 
 impl Link<'_> {
@@ -65,12 +70,19 @@ impl Link<'_> {
     pub(super) async fn serve(&self, socket: UnixStream) -> End {
         let mut socket = BufReader::new(socket);
         let mut lost = self.lost.subscribe();
-        let mut most = 1;
+        let (mut most, mut busy_since) = (1, None);
         while let Some(jobs) = self.take(most, &mut lost).await {
             match self.exchange(&mut socket, jobs).await {
-                Ok(Pace { took, jobs, is_busy }) => {
+                Ok(Pace { took, jobs, is_busy, is_served }) => {
                     most = chunk_size(took, jobs);
+                    if is_served {
+                        busy_since = None;
+                    }
                     if is_busy {
+                        if busy_since.is_some_and(|since: Instant| since.elapsed() > self.longest_login) {
+                            return self.gives_up();
+                        }
+                        busy_since = busy_since.or_else(|| Some(Instant::now()));
                         // It would send back what comes next as well, and faster than any other session signs.
                         self.keeper.at_rest().await;
                     }
@@ -90,6 +102,12 @@ impl Link<'_> {
             jobs = self.queue.take(most, self.sessions) => return jobs,
         }
         std::future::pending().await
+    }
+
+    /// The process waits for a login that does not end, and the token has to be known for one that does not sign.
+    fn gives_up(&self) -> End {
+        self.lost.send_replace(true);
+        End::Broken(CallFailure { call: "C_Login".to_owned(), code: BUSY.to_owned() })
     }
 
     async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<Pace, End> {
@@ -119,8 +137,10 @@ impl Link<'_> {
         let body = tokio::time::timeout(self.deadline, frame::read_async(socket)).await;
         let body = body.map_err(|_| End::TimedOut)?.map_err(End::Gone)?;
         let Reply { recovered, took_us, answer } = frame::decode(&body).map_err(End::Gone)?;
-        pace.is_busy |= matches!(answer, Answer::Busy { .. });
-        if !matches!(answer, Answer::Expired) {
+        let is_busy = matches!(answer, Answer::Busy { .. });
+        pace.is_busy |= is_busy;
+        pace.is_served |= !is_busy;
+        if !matches!(answer, Answer::Expired { .. }) {
             pace.took += Duration::from_micros(took_us.into());
             pace.jobs += 1;
         }
@@ -141,12 +161,13 @@ impl Link<'_> {
         let (result, end) = match answer {
             Ok(Answer::Signature(bytes)) => (Ok(RawSignature(bytes)), Ok(())),
             Ok(Answer::Failed(failure)) => (Err(failed(failure)), Ok(())),
-            Ok(Answer::Busy { given }) => (Err(TokenError::Busy { token: token(), given }), Ok(())),
-            Ok(Answer::Expired) if job.is_expired(Instant::now()) => {
-                (Err(TokenError::Expired { token: token() }), Ok(()))
+            Ok(Answer::Expired { given }) if job.is_expired(Instant::now()) => {
+                (Err(TokenError::Expired { token: token(), given }), Ok(()))
             }
-            // Its turn did not come in the time that the token has for it.
-            Ok(Answer::Expired) => (Err(TokenError::Busy { token: token(), given: false }), Ok(())),
+            // Of one that expired for no caller, its turn did not come in the time that the token has for it.
+            Ok(Answer::Busy { given } | Answer::Expired { given }) => {
+                (Err(TokenError::Busy { token: token(), given }), Ok(()))
+            }
             Ok(Answer::Broken(failure)) => {
                 (Err(TokenError::Unavailable { token: token() }), Err(End::Broken(failure)))
             }

@@ -49,7 +49,7 @@ fn signature(sessions: Vec<Box<dyn Session>>, input: &Input, latch: &Latch) -> a
             anyhow::anyhow!("{call} failed: {code}")
         }
         SignError::Busy { .. } => anyhow::anyhow!(BUSY),
-        SignError::Late => anyhow::anyhow!("it took too long"),
+        SignError::Late { .. } => anyhow::anyhow!("it took too long"),
         SignError::Pin { refusal, .. } => {
             latch.note(&refusal);
             anyhow::anyhow!(refusal.message)

@@ -83,7 +83,7 @@ pub(super) struct On<'a> {
 /// # Errors
 /// [`Refusal::PinRefused`] if the PIN was refused or would have spent the last try; [`Refusal::Faults`] otherwise.
 pub(super) fn log_in(on: On<'_>, pin: &Pin, gate: &Gate) -> Result<(), Refusal> {
-    gate.turn().and_then(|turn| on.log_in(pin, turn)).map_err(not_let_in)
+    on.log_in(pin, || gate.turn()).map_err(not_let_in)
 }
 
 fn not_let_in(barred: Barred<Error>) -> Refusal {
@@ -100,7 +100,12 @@ impl On<'_> {
         self.module.context().get_token_info(self.slot)
     }
 
-    fn log_in(self, pin: &Pin, turn: Turn<'_>) -> Result<(), Barred<Error>> {
+    /// `turn` waits for its turn, if a login is needed.
+    fn log_in<'a>(
+        self,
+        pin: &Pin,
+        turn: impl FnOnce() -> Result<Turn<'a>, Barred<Error>>,
+    ) -> Result<(), Barred<Error>> {
         let info = self.info().map_err(Barred::Failed)?;
         if !info.login_required() {
             return Ok(());
@@ -110,7 +115,7 @@ impl On<'_> {
             return Err(Barred::Fault(message.to_owned()));
         }
         let who = Candidate { pin, serial: info.serial_number(), login: Login::First };
-        turn.log_in(who, |doubt| self.try_once(UserType::User, pin, doubt))
+        turn()?.log_in(who, |doubt| self.try_once(UserType::User, pin, doubt))
     }
 
     /// Shows the token the PIN, unless its flags say that it should not be.

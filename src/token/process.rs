@@ -170,7 +170,7 @@ fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream
         let reply = Reply { recovered, took_us, answer };
         frame::write(&mut replies, &reply)?;
         let status = match reply.answer {
-            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy { .. } | Answer::Expired => None,
+            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy { .. } | Answer::Expired { .. } => None,
             Answer::Broken(_) => Some(1),
             Answer::PinRefused { .. } => Some(PIN_REFUSED),
         };
@@ -195,7 +195,7 @@ fn answer(
     let refuse = |code: String| Answer::Failed(CallFailure { call: "the token process".to_owned(), code });
     // Those before it in its chunk may have taken long.
     if ask.until.is_some_and(Moment::is_past) {
-        return Answer::Expired;
+        return Answer::Expired { given: false };
     }
     let key = usize::from(ask.key);
     let Some(scheme) = schemes.get(key) else { return refuse(format!("no key {key}")) };
@@ -205,7 +205,7 @@ fn answer(
             Ok(signature) => Answer::Signature(signature),
             Err(SignError::Request(failure)) => Answer::Failed(failure),
             Err(SignError::Busy { given }) => Answer::Busy { given },
-            Err(SignError::Late) => Answer::Expired,
+            Err(SignError::Late { given }) => Answer::Expired { given },
             Err(SignError::Process(failure)) => Answer::Broken(failure),
             Err(SignError::Pin { refusal, given }) => Answer::PinRefused { refusal, given },
         },

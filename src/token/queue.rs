@@ -82,7 +82,9 @@ impl Ticket {
         if let Some(deadline) = self.deadline {
             match tokio::time::timeout_at(deadline.into(), &mut self.answer).await {
                 Ok(answer) => return answer.unwrap_or_else(|_| Err(gone())),
-                Err(_) if self.claim.take() => return Err(TokenError::Expired { token: token.clone() }),
+                Err(_) if self.claim.take() => {
+                    return Err(TokenError::Expired { token: token.clone(), given: false });
+                }
                 Err(_) => {}
             }
         }
@@ -149,7 +151,7 @@ impl Queue {
         }
         drop(lanes);
         for job in dead {
-            job.answer(Err(TokenError::Expired { token: self.token.clone() }));
+            job.answer(Err(TokenError::Expired { token: self.token.clone(), given: false }));
         }
         if full {
             return Err(TokenError::Busy { token: self.token.clone(), given: false });
@@ -281,7 +283,7 @@ impl Lanes {
                 continue; // The caller has given it up and said so already.
             }
             if job.is_expired(now) {
-                job.answer(Err(TokenError::Expired { token: token.clone() }));
+                job.answer(Err(TokenError::Expired { token: token.clone(), given: false }));
                 continue;
             }
             bytes += job.input.len();

@@ -41,8 +41,8 @@ pub(super) enum SignError {
     Request(CallFailure),
     /// Another process of the token is in a login, and is not waited for; the session is fine. `given` as of [`Self::Pin`].
     Busy { given: bool },
-    /// Nobody waits for it any more, and the token was not given it; the session is fine.
-    Late,
+    /// Nobody waits for it any more; the session is fine. `given` as of [`Self::Pin`].
+    Late { given: bool },
     /// Nothing that this process still does can be trusted to work.
     Process(CallFailure),
     /// The same, and the PIN must not be tried again. Whether the token was given the input before, so that it may have signed.

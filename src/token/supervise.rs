@@ -116,9 +116,17 @@ impl Supervisor {
             let count = process.started().sessions.saturating_mul(pool.config.processes);
             sessions.spawn(async move {
                 let (token, deadline) = (&pool.config.name, pool.config.deadline);
-                Link { token, queue: &pool.queue, deadline, sessions: count, keeper: &keeper, lost: &is_lost }
-                    .serve(socket)
-                    .await
+                let (queue, longest_login) = (&pool.queue, limit::START + deadline);
+                let link = Link {
+                    token,
+                    queue,
+                    deadline,
+                    sessions: count,
+                    keeper: &keeper,
+                    longest_login,
+                    lost: &is_lost,
+                };
+                link.serve(socket).await
             });
         }
         tokio::select! {

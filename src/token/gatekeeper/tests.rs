@@ -129,13 +129,30 @@ async fn a_pin_that_another_call_refuses_is_noted_whoever_is_in_a_login() {
     visitor.tries(Knock::Accepted).await;
     let mut hung = Visitor::of(visitor.keeper.clone());
     hung.takes_its_turn().await;
+    hung.says(&Knock::Tries(hung.pin.mark(SERIAL).unwrap())).await;
+    assert!(matches!(hung.hears().await, Leave::Noted));
     visitor.says(&Knock::Refused("no longer".to_owned())).await;
     assert!(matches!(visitor.hears().await, Leave::Noted));
+    // Each has a mark of its own of it.
     assert!(matches!(visitor.judged(), Verdict::Barred(_)));
     // Of a PIN that it never tried nothing can be noted.
     let mut other = Visitor::of(visitor.keeper.clone());
     other.says(&Knock::Refused("no".to_owned())).await;
     assert!(frame::read_async(&mut other.gate).await.is_err());
+}
+
+#[tokio::test]
+async fn a_pin_that_is_refused_while_another_process_is_about_to_try_it_is_not_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut visitor = Visitor::new(dir.path());
+    visitor.tries(Knock::Accepted).await;
+    let mut other = Visitor::of(visitor.keeper.clone());
+    other.takes_its_turn().await;
+    visitor.says(&Knock::Refused("no longer".to_owned())).await;
+    assert!(matches!(visitor.hears().await, Leave::Noted));
+    other.says(&Knock::Tries(other.pin.mark(SERIAL).unwrap())).await;
+    assert!(matches!(other.hears().await, Leave::No(why) if why == CHANGED));
+    assert!(matches!(visitor.judged(), Verdict::Barred(_)));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::*;
 use crate::sign::Priority;
 
 const DEADLINE: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Nobody logs in.
 fn keeper() -> Gatekeeper {
@@ -38,6 +39,7 @@ fn session(jobs: u16) -> (Arc<Queue>, Vec<Ticket>, tokio::task::JoinHandle<End>,
             deadline: DEADLINE,
             sessions: 1,
             keeper: &keeper,
+            longest_login: LONGEST,
             lost: &lost,
         };
         link.serve(ours).await
@@ -131,7 +133,7 @@ async fn what_no_caller_bounds_is_bounded_by_what_the_token_may_take_and_goes_on
     let body = frame::read_async(&mut child).await.unwrap();
     let until = frame::decode::<Ask<'_>>(&body).unwrap().until.unwrap();
     assert!(!until.is_past() && until <= Moment::now().after(DEADLINE));
-    reply(&mut child, Answer::Expired).await;
+    reply(&mut child, Answer::Expired { given: false }).await;
     let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
     assert!(matches!(error, TokenError::Busy { given: false, .. }), "nobody's deadline has passed: {error}");
     assert!(!served.is_finished());
@@ -163,6 +165,7 @@ async fn who_is_sent_away_from_a_login_takes_nothing_before_that_is_over() {
             deadline: DEADLINE,
             sessions: 1,
             keeper: &keeper,
+            longest_login: LONGEST,
             lost: &lost,
         };
         link.serve(ours).await
@@ -180,6 +183,40 @@ async fn who_is_sent_away_from_a_login_takes_nothing_before_that_is_over() {
     drop(hung);
     attended.await.unwrap();
     assert_eq!(asked(&mut child).await, 1);
+}
+
+#[tokio::test]
+async fn a_session_that_waits_for_a_login_which_does_not_end_gives_its_process_up() {
+    let (queue, (ours, mut child)) = (Arc::new(Queue::new(name(), 100)), UnixStream::pair().unwrap());
+    let ask = |key| {
+        let (job, ticket) = Job::new(key, vec![0; 32], None);
+        queue.push(job, Priority::Bulk).unwrap();
+        ticket
+    };
+    let shared = queue.clone();
+    let served = tokio::spawn(async move {
+        let (token, keeper, lost) = (name(), keeper(), watch::Sender::new(false));
+        let longest_login = Duration::ZERO;
+        let link = Link {
+            token: &token,
+            queue: &shared,
+            deadline: DEADLINE,
+            sessions: 1,
+            keeper: &keeper,
+            longest_login,
+            lost: &lost,
+        };
+        link.serve(ours).await
+    });
+    let busy = || Answer::Busy { given: false };
+    // What is signed in between tells that it is no such login.
+    for answer in [busy(), Answer::Signature(vec![1]), busy(), busy()] {
+        let ticket = ask(0);
+        asked(&mut child).await;
+        reply(&mut child, answer).await;
+        let _ = ticket.wait(&name()).await;
+    }
+    assert!(matches!(served.await.unwrap(), End::Broken(failure) if failure.code == BUSY));
 }
 
 #[tokio::test]
@@ -248,6 +285,7 @@ async fn what_a_lost_process_had_is_taken_by_none_of_its_other_sessions() {
                 deadline: DEADLINE,
                 sessions,
                 keeper: &keeper,
+                longest_login: LONGEST,
                 lost: &lost,
             };
             link.serve(ours).await

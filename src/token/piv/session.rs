@@ -107,7 +107,7 @@ impl Session for PivSession {
         };
         self.reopen().map_err(|trouble| end(trouble, true))?;
         if until.is_some_and(Moment::is_past) {
-            return Err(SignError::Request(failure));
+            return Err(SignError::Late { given: true });
         }
         // What failed first may have been the signature.
         let signature = self.attempt(key, input).map_err(|trouble| end(trouble, true))?;

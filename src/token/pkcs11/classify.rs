@@ -209,14 +209,13 @@ pub(super) fn concerns_pin(error: &Error) -> bool {
 }
 
 /// Whether `C_Login` says of its session, or of its arguments, what it finds before it looks at a PIN (base §5.6, C_Login): no try is spent
-/// then.
+/// then. A session that is closed *during* a call (`CKR_SESSION_CLOSED`, base §5.1.2) is none of these.
 pub(super) fn precedes_pin(error: &Error) -> bool {
     let Error::Pkcs11(code, _) = error else { return false };
     matches!(
         code,
         RvError::CryptokiNotInitialized
             | RvError::SessionHandleInvalid
-            | RvError::SessionClosed
             | RvError::SessionReadOnlyExists
             | RvError::OperationActive
             | RvError::OperationNotInitialized

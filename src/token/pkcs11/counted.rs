@@ -19,12 +19,12 @@ pub(super) fn flags(info: &TokenInfo) -> Flags {
     [info.user_pin_count_low(), info.user_pin_final_try(), info.user_pin_locked()]
 }
 
-/// What the flags of before and after tell. One that has gone is no count: somebody's right PIN took it away.
+/// What the flags of before and after tell. One that has gone is no count: somebody's right PIN took it away, or the token is as if new.
 pub(super) fn by_flags(before: Flags, after: Flags) -> Counted {
     match (before, after) {
         _ if before.into_iter().zip(after).any(|(before, after)| after && !before) => Counted::Yes,
         // Another wrong PIN does not set it again.
-        ([true, ..], [true, ..]) => Counted::Unknown,
+        ([true, ..], _) => Counted::Unknown,
         _ => Counted::No,
     }
 }

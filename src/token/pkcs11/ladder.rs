@@ -209,8 +209,7 @@ fn climb(
     loop {
         let next = match session.climb(rung) {
             Ok(Climbed::TooOften) => rung.above(),
-            Ok(_) if is_late() && *was_given => return Err(SignError::Request(failure)),
-            Ok(_) if is_late() => return Err(SignError::Late),
+            Ok(_) if is_late() => return Err(SignError::Late { given: *was_given }),
             Ok(climbed) => match session.attempt() {
                 Ok(signature) => {
                     if climbed == Climbed::Done {

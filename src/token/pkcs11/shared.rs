@@ -20,7 +20,7 @@ use super::{NOBODY_AT_PAD, On, call_fault, log_in, not_let_in, pin_fault, search
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
-use crate::token::gate::{Candidate, Gate, Login, Turn};
+use crate::token::gate::{Barred, Candidate, Gate, Login, Turn};
 use crate::token::pin::{InMemory, Pin};
 use crate::token::session::SignError;
 
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     device: Pkcs11,
     setup: Setup,
     gate: Gate,
+    /// Whether the token wanted a login at first.
+    needs_login: bool,
     /// The public keys that were found first.
     pinned: Vec<PublicKey>,
     /// Read while a session works, written while none does.
@@ -142,6 +144,7 @@ impl Shared {
             device: device.clone(),
             setup: setup.clone(),
             gate,
+            needs_login: token.info.login_required(),
             pinned,
             loaded: RwLock::new(loaded),
             allowance: Mutex::default(),
@@ -230,7 +233,7 @@ impl Shared {
             Some(open) => open,
             None => place.insert(loaded.open_session()?),
         };
-        self.authenticate(loaded, &open.session, self.gate.turn()?)?;
+        self.authenticate(loaded, &open.session, || self.gate.turn())?;
         drop(alone);
         match self.find(loaded, open) {
             Ok(()) => Ok(Climbed::Done),
@@ -246,7 +249,7 @@ impl Shared {
         if loaded.generation != seen {
             return Ok(Climbed::Already);
         }
-        let turn = self.gate.turn()?;
+        let turn = self.needs_login.then(|| self.gate.turn::<Error>()).transpose()?;
         if !lock(&self.allowance).take(Rung::Reinitialize, Instant::now()) {
             return Ok(Climbed::TooOften);
         }
@@ -256,7 +259,7 @@ impl Shared {
         let token = loaded.module.token(&self.device.label, self.device.serial.as_deref());
         loaded.slot = token.map_err(|error| Trouble::Keys(error.to_string()))?.slot;
         let mut open = loaded.open_session()?;
-        self.authenticate(&loaded, &open.session, turn)?;
+        self.authenticate(&loaded, &open.session, || turn.map_or_else(|| self.gate.turn(), Ok))?;
         self.find(&loaded, &mut open)?;
         if let Some(mut own) = loaded.place(index) {
             *own = Some(open);
@@ -265,7 +268,12 @@ impl Shared {
     }
 
     /// The PIN file is read again: whoever changed the PIN has changed the file.
-    fn authenticate(&self, loaded: &Loaded, session: &Session, turn: Turn<'_>) -> Result<(), Trouble> {
+    fn authenticate<'a>(
+        &self,
+        loaded: &Loaded,
+        session: &Session,
+        turn: impl FnOnce() -> Result<Turn<'a>, Barred<Error>>,
+    ) -> Result<(), Trouble> {
         let info = loaded.module.context().get_token_info(loaded.slot)?;
         let pin = self.setup.pin_file.read().map_err(|error| Trouble::Keys(error.to_string()))?;
         if pin.is_at_pad() && info.login_required() {

@@ -57,7 +57,7 @@ fn what_nobody_waits_for_any_more_does_not_reach_the_token() {
         let ask = Ask { key: 0, until, input: b"message" };
         match answer(&mut oracle, &[Scheme::Ed25519], &ask, &mut |_| ()) {
             Answer::Signature(_) => true,
-            Answer::Expired => false,
+            Answer::Expired { given: false } => false,
             other => panic!("{other:?}"),
         }
     };

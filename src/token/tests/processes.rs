@@ -125,6 +125,23 @@ async fn one_that_hangs_in_a_login_has_no_other_taken_for_hung() {
     tokens.shutdown().await;
 }
 
+/// The PIN was right for it, and is asked for again at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_dies_in_a_login_for_a_signature_ends_no_other() {
+    let always = || Script::token(Token { always_authenticate: true, ..Token::default() });
+    let (fixture, control) = broken(2);
+    control.set(&always()).unwrap();
+    let (tokens, _) = fixture.start().await.unwrap();
+    let started = fixture.processes();
+    control.set(&always().and(On::call(Call::Login, Action::Crash).times(1))).unwrap();
+    while fixture.processes().len() < 3 {
+        sign(&tokens, "ca", P256).await.unwrap();
+    }
+    ends(load(&tokens, 5)).await;
+    assert_eq!(alive(&started), 1);
+    tokens.shutdown().await;
+}
+
 /// It would be left logged out, with the one time spent that it may begin anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_has_to_begin_anew_closes_nothing_before_it_may_log_in() {

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_flag_that_came_is_a_count_and_one_that_went_is_none() {
+fn a_flag_that_came_is_a_count_and_one_that_went_tells_nothing() {
     let (good, low, last, locked) =
         ([false, false, false], [true, false, false], [true, true, false], [true, false, true]);
     for (before, after, counted) in [
@@ -12,8 +12,8 @@ fn a_flag_that_came_is_a_count_and_one_that_went_is_none() {
         (good, good, Counted::No),
         (low, low, Counted::Unknown),
         (last, low, Counted::Unknown),
-        (low, good, Counted::No),
-        (last, good, Counted::No),
+        (low, good, Counted::Unknown),
+        (last, good, Counted::Unknown),
     ] {
         assert_eq!(by_flags(before, after), counted, "{before:?} {after:?}");
     }

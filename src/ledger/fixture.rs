@@ -104,12 +104,12 @@ impl Fixture {
 
     /// The same, by a clock that may be wrong.
     pub(crate) fn open_by(&self, now: fn() -> UnixMillis) -> Ledger {
-        Ledger::open_by(&self.config, now, Limits::default()).unwrap()
+        once_free(&self.config, || Ledger::open_by(&self.config, now, Limits::default()))
     }
 
     /// The same, with an index that is written sooner.
     pub(super) fn open_with(&self, limits: Limits) -> Ledger {
-        Ledger::open_by(&self.config, UnixMillis::now, limits).unwrap()
+        once_free(&self.config, || Ledger::open_by(&self.config, UnixMillis::now, limits))
     }
 
     /// The index's directory.
@@ -255,10 +255,15 @@ impl Drop for Fixture {
     }
 }
 
-/// Opens a log that is closed. A child of another test may have its lock still, until it runs a program of its own.
+/// Opens a log that is closed.
 pub(crate) fn open(config: &Config) -> Ledger {
+    once_free(config, || Ledger::open(config))
+}
+
+/// A child of another test may have the lock of a log that is closed still, until it runs a program of its own.
+fn once_free(config: &Config, open: impl Fn() -> Result<Ledger, LedgerError>) -> Ledger {
     for _ in 0..100_000 {
-        match Ledger::open(config) {
+        match open() {
             Err(LedgerError::Locked { .. }) => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }

@@ -30,7 +30,7 @@ pub use again::Stopped;
 pub use keys::CaKeys;
 pub use lists::{ListError, Lists, Stranger};
 pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Unread, Wrong};
-pub use source::{Source, entries_of};
+pub use source::{Source, UNKNOWN, entries_of};
 pub use tree::{Compared, Known};
 
 use again::Again;
@@ -129,7 +129,7 @@ pub fn audit(
             Err(error) => again.ended(entries, error),
             // The rows end, and there were to be more.
             Ok(()) if entries < len => again.findings.add(entries, Wrong::Missing),
-            Ok(()) => {}
+            Ok(()) => again.cut(),
         }
         let signed = newest.filter(|newest| newest.size() == entries && *newest.root() != root);
         if let (Source::Served(log), Some(signed)) = (&source, &signed) {

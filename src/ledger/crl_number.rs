@@ -32,6 +32,19 @@ pub(super) struct List {
     pub(super) fate: Fate,
 }
 
+/// What a store keeps of the number of a list.
+#[derive(Clone, Debug)]
+pub(super) struct NumberRow {
+    /// SHA-256 of the CA key's SPKI.
+    pub(super) ca_key: Vec<u8>,
+    /// The [`Series`], by its name.
+    pub(super) series: String,
+    pub(super) number: Vec<u8>,
+    /// The log that has the intent.
+    pub(super) log: i32,
+    pub(super) intent: u64,
+}
+
 /// Lists that are numbered one after the other.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Series {
@@ -69,7 +82,7 @@ impl List {
 impl ListNumber {
     /// What `list` claims, by the profile `rule`.
     pub(super) fn of(list: &TbsCertList, rule: &str, numbering: Numbering) -> Self {
-        let series = if list.delta_base().is_some() { Series::Delta } else { Series::Complete };
+        let series = Series::of(list);
         Self { series, number: list.number(), numbering, rule: rule.to_owned() }
     }
 
@@ -117,6 +130,11 @@ impl ListNumber {
 }
 
 impl Series {
+    /// Of which one `list` is.
+    pub(super) fn of(list: &TbsCertList) -> Self {
+        if list.delta_base().is_some() { Self::Delta } else { Self::Complete }
+    }
+
     /// The other one.
     pub(super) const fn other(self) -> Self {
         match self {

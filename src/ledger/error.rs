@@ -140,12 +140,26 @@ pub enum LedgerError {
         source: Arc<rusqlite::Error>,
     },
     /// SQLite finds it malformed.
-    #[error("ledger {path} is damaged; keep a copy of it, then restore it from a backup")]
+    #[error(
+        "ledger {path} is damaged; keep a copy of it, see which entry cannot be read with `countersign ledger verify`, then restore it \
+         from a backup"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
         /// SQLite's answer.
         source: Arc<rusqlite::Error>,
+    },
+    /// SQLite takes what follows damage in its write-ahead log for what was never committed.
+    #[error(
+        "ledger {path} ends before entry {index}, which is lost: its write-ahead log, {path}-wal, is damaged there; keep a copy of both, \
+         then restore them from a backup"
+    )]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// The first entry that is missing.
+        index: u64,
     },
     /// A file of something else.
     #[error("{path} is not a countersign ledger; correct `ledger.path`")]
@@ -325,7 +339,7 @@ impl LedgerError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Damaged { .. } => true,
+            Self::Damaged { .. } | Self::Cut { .. } => true,
             Self::Database { source, .. } => source.is_damage(),
             Self::Unavailable { source, .. } => {
                 matches!(&**source, StoreError::Database(source) if source.is_damage())
@@ -351,7 +365,9 @@ impl LedgerError {
             Self::Io { .. } => "LEDGER_IO",
             Self::Index { .. } => "LEDGER_INDEX",
             Self::Unreadable { .. } => "LEDGER_UNREADABLE",
-            Self::Damaged { .. } | Self::Gap { .. } | Self::Entry { .. } => "LEDGER_DAMAGED",
+            Self::Damaged { .. } | Self::Cut { .. } | Self::Gap { .. } | Self::Entry { .. } => {
+                "LEDGER_DAMAGED"
+            }
             Self::NotALedger { .. } => "LEDGER_NOT_A_LEDGER",
             Self::NewerSchema { .. } => "LEDGER_NEWER_SCHEMA",
             Self::OtherOrigin { .. } => "LEDGER_OTHER_ORIGIN",

@@ -16,8 +16,10 @@ use crate::ledger::entry::UnixMillis;
 use crate::ledger::index::Next;
 use crate::ledger::meant::{Sizes, unreadable};
 use crate::ledger::place::{Database, Place};
-use crate::ledger::revoked::{Due, Interval, Row, due};
+use crate::ledger::revoked::{Due, Interval, due};
 use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex, postgres, sqlite};
+
+mod kept;
 
 /// How many entries are read at once: at most 16 MiB.
 const CHUNK: Page = Page { entries: 256, bytes: usize::MAX };
@@ -210,30 +212,6 @@ impl Reader {
         match &self.select {
             Select::File(_) => Ok(None),
             Select::Database(select) => select.by_serial(ca_key, serial),
-        }
-    }
-
-    /// The revocations of this log whose meaning is kept.
-    pub(super) fn kept_revocations(&self) -> Result<Vec<u64>, LedgerError> {
-        match &self.select {
-            Select::File(select) => select.kept_revocations(),
-            Select::Database(select) => select.kept_revocations(),
-        }
-    }
-
-    /// Whether the store keeps what revocations mean: a file that an earlier version wrote last does not.
-    pub(super) fn keeps_revocations(&self) -> bool {
-        match &self.select {
-            Select::File(select) => select.keeps_revocations(),
-            Select::Database(_) => true,
-        }
-    }
-
-    /// What is kept of the certificates of a CA key that are revoked.
-    pub(super) fn revoked_of(&self, ca_key: [u8; 32]) -> Result<Vec<Row>, LedgerError> {
-        match &self.select {
-            Select::File(select) => select.revoked(&[ca_key], 0),
-            Select::Database(select) => select.revoked(&[ca_key], 0),
         }
     }
 

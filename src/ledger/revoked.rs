@@ -26,6 +26,16 @@ pub(super) struct Row {
     pub(super) certificate: Option<Certificate>,
 }
 
+/// A subject key all of whose certificates are revoked, for one reason, by SHA-256, and the log that says so.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct SubjectRow {
+    pub(super) ca_key: Vec<u8>,
+    pub(super) subject_key: Vec<u8>,
+    /// The reason's word.
+    pub(super) reason: String,
+    pub(super) log: i32,
+}
+
 /// What a list wants to know of a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Certificate {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::ledger::account::Rows;
 use crate::ledger::clock::LastTime;
@@ -22,8 +22,8 @@ use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
 use crate::ledger::store::{self, Held, Needs, Stored};
 use crate::ledger::{Config, Entry, LedgerError};
 
-/// "csgn": SQLite's `application_id` of a ledger.
-const APPLICATION_ID: i32 = i32::from_be_bytes(*b"csgn");
+/// SQLite's `application_id` of a ledger.
+const APPLICATION_ID: i32 = i32::from_be_bytes(damage::MARK);
 
 /// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date.
 const SCHEMA_VERSION: u32 = 7;
@@ -63,12 +63,15 @@ const BUSY: Duration = Duration::from_secs(1);
 
 mod account;
 mod batch;
+mod damage;
 mod files;
 mod revoked;
 mod select;
 mod upgrade;
+mod wal;
 
 pub(super) use batch::Batch;
+pub(super) use damage::unreadable;
 pub(super) use select::Select;
 
 use files::Files;
@@ -95,6 +98,10 @@ impl Store {
             return Err(LedgerError::NoDirectory { path: path.clone() });
         }
         let lock = lock(path)?;
+        // Before SQLite takes the rest of a write-ahead log that is damaged for nothing, and writes over it.
+        if let Some(cut) = Select::cut_of(path)? {
+            return Err(cut);
+        }
         // SQLite would make it with the mode that the umask leaves; -wal and -shm take the mode of the file.
         open_private(path).map_err(|source| io_error("opening ledger", path, source))?;
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -263,8 +270,12 @@ fn forget_full_tallies(connection: &Connection, UnixMillis(newest): UnixMillis) 
 /// Whose log this is.
 pub(super) fn origin(connection: &Connection, path: &Path) -> Result<String, LedgerError> {
     let unreadable = |source| unreadable(path, source);
-    if application_id(connection).map_err(unreadable)? != APPLICATION_ID {
-        return Err(LedgerError::NotALedger { path: path.to_owned() });
+    match application_id(connection).map_err(unreadable)? {
+        APPLICATION_ID => {}
+        id if damage::is_nearly_ours(id.to_be_bytes()) => {
+            return Err(damage::damaged(path, "its header does not have the mark of a ledger"));
+        }
+        _ => return Err(LedgerError::NotALedger { path: path.to_owned() }),
     }
     let meta = |name| {
         connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, String>(0))
@@ -274,7 +285,7 @@ pub(super) fn origin(connection: &Connection, path: &Path) -> Result<String, Led
             Err(LedgerError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION })
         }
         Ok(1..=SCHEMA_VERSION) => meta("origin").map_err(unreadable),
-        _ => Err(LedgerError::NotALedger { path: path.to_owned() }),
+        _ => Err(damage::damaged(path, "its schema has no version")),
     }
 }
 
@@ -338,35 +349,6 @@ fn newest(connection: &Connection, path: &Path, len: i64) -> Result<UnixMillis, 
 /// How many entries there are.
 pub(super) fn len(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT ifnull(max(idx), -1) + 1 FROM entry")?.query_row((), |row| row.get(0))
-}
-
-/// What SQLite's refusal to open or read `path` means to an operator.
-pub(super) fn unreadable(path: &Path, source: rusqlite::Error) -> LedgerError {
-    let path = path.to_owned();
-    match source.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => LedgerError::NotALedger { path },
-        _ if is_damage(&source) => LedgerError::Damaged { path, source: Arc::new(source) },
-        _ => LedgerError::Unreadable { path, source: Arc::new(source) },
-    }
-}
-
-/// Whether the file is not as SQLite or a signer wrote it. What is asked of it is right: that a table is not there, or that a column has a
-/// value of another type, is no fault of the question.
-fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::{
-        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError, Utf8Error,
-    };
-    match error {
-        InvalidColumnType(..)
-        | FromSqlConversionFailure(..)
-        | IntegralValueOutOfRange(..)
-        | Utf8Error(..)
-        | SqlInputError { .. } => true,
-        error => error.sqlite_error().is_some_and(|error| {
-            matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::TooBig)
-                || matches!(error.extended_code, ffi::SQLITE_ERROR | ffi::SQLITE_IOERR_SHORT_READ)
-        }),
-    }
 }
 
 fn io_error(doing: &'static str, path: &Path, source: io::Error) -> LedgerError {

@@ -55,6 +55,15 @@ impl Again<'_> {
         self.stopped.get_or_insert(Stopped { index, why });
     }
 
+    /// Takes note of entries that came after the last one, if they are known to have been lost.
+    pub(super) fn cut(&mut self) {
+        let Source::Log(reader) = self.source else { return };
+        let cut = reader.cut().and_then(|cut| cut.map_or(Ok(()), Err));
+        if let Err(error) = cut {
+            self.ended(self.entries, SourceError::Ledger(error));
+        }
+    }
+
     fn read(&self, index: u64) -> Result<Vec<u8>, SourceError> {
         let leaf = self.source.leaf(index)?;
         let Source::Served(log) = self.source else { return Ok(leaf) };

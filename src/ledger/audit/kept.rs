@@ -1,8 +1,8 @@
 //! Compares what a store keeps of revocations, beside the log, with what the log says.
 //!
 //! In: a log that was read whole. Out: findings, by the revocation. Promised: what lists and OCSP responses are made of is there for each
-//! revocation, of each certificate of this log that it means and that has not expired. Not done here: rows that no revocation of this log
-//! asks for, for another log of the store may; they take no certificate out of any list.
+//! revocation, of each certificate of this log that it means and that has not expired; so are subject keys and the numbers of lists. Not done
+//! here: rows of certificates that no revocation of this log asks for, for another log of the store may; they take none out of any list.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,6 +15,12 @@ use crate::ledger::claim::Serial;
 use crate::ledger::entry::{CaKey, Entry, RevocationReason, Revoked, UnixMillis, subject_key};
 use crate::ledger::revoked::{Certificate, Row, certificate};
 use crate::ledger::{LedgerError, Reader};
+
+mod numbers;
+mod subjects;
+
+/// The SHA-256 of a CA key and of a subject key that it certifies no more, and the word for why not.
+type Subject = (Vec<u8>, Vec<u8>, String);
 
 /// A revocation that has a row for each certificate that it means.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ struct Compare<'a> {
     findings: Findings,
     /// The revocations that are found to be wrong already: each is named once.
     named: HashSet<u64>,
+    /// The subject keys that the log revokes, and the first entry that does.
+    subjects: HashMap<Subject, u64>,
     /// Of a revocation and a serial, whether the row is as one of the certificates says: a serial may have been tried twice.
     rows: HashMap<(u64, Vec<u8>), bool>,
 }
@@ -66,13 +74,15 @@ impl Report {
     /// `now` are no list's any more.
     pub fn compare_kept(&mut self, reader: &Reader, now: UnixMillis) {
         // Of a log that cannot be read whole nobody knows what is to be kept.
-        if self.counts.revocations == 0 || self.stopped.is_some() || !reader.keeps_revocations() {
+        if self.stopped.is_some() || !reader.keeps_revocations() {
             return;
         }
         let (entries, findings) = (self.entries, Findings::default());
-        let (named, rows) = (HashSet::new(), HashMap::new());
-        let mut compare = Compare { reader, entries, now, is_alone: true, findings, named, rows };
-        if let Err(why) = compare.all() {
+        let (named, subjects, rows) = (HashSet::new(), HashMap::new(), HashMap::new());
+        let mut compare = Compare { reader, entries, now, is_alone: true, findings, named, subjects, rows };
+        let certificates = if self.counts.revocations > 0 { compare.certificates() } else { Ok(()) };
+        let tables = certificates.and_then(|()| compare.subjects());
+        if let Err(why) = tables.and_then(|()| compare.numbers(self.counts.lists > 0)) {
             self.stopped = Some(Stopped { index: entries, why: why.into() });
         }
         self.findings.extend(compare.findings);
@@ -81,7 +91,7 @@ impl Report {
 }
 
 impl Compare<'_> {
-    fn all(&mut self) -> Result<(), LedgerError> {
+    fn certificates(&mut self) -> Result<(), LedgerError> {
         self.is_alone = self.reader.other_logs()?.is_empty();
         let mut cas = self.revocations()?;
         for of_ca in &mut cas {
@@ -123,6 +133,10 @@ impl Compare<'_> {
                 Ok(kept) if kept.contains(&index) => {}
                 Ok(_) => self.found(index, "the revocation itself is missing there".to_owned()),
                 Err(why) => self.found(index, why.clone()),
+            }
+            if let Revoked::SubjectKey(subject) = &what {
+                let subject = (ca_key.spki_sha256.to_vec(), subject.to_vec(), reason.word().to_owned());
+                self.subjects.entry(subject).or_insert(index);
             }
             if what.means_later() && !ca_key.is_x509() {
                 continue;
@@ -208,6 +222,14 @@ impl Compare<'_> {
     fn found(&mut self, index: u64, why: String) {
         if self.named.insert(index) {
             self.findings.add(index, Wrong::NotKept { why });
+        }
+    }
+
+    /// The same, of a row that has nothing to do with lists of what is revoked. What leads to no entry is named by the last.
+    fn other_row(&mut self, index: u64, why: String) {
+        let index = index.min(self.entries.saturating_sub(1));
+        if self.named.insert(index) {
+            self.findings.add(index, Wrong::OtherRow { why });
         }
     }
 }

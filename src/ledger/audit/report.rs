@@ -42,6 +42,8 @@ pub struct Report {
 pub struct Counts {
     /// Intents.
     pub intents: u64,
+    /// Those that are for lists.
+    pub lists: u64,
     /// Refusals with an entry of their own.
     pub refusals: u64,
     /// Outcomes.
@@ -305,6 +307,12 @@ pub enum Wrong {
         /// What the tables lack.
         why: String,
     },
+    /// The same, of tables that lists are not made of.
+    #[error("does not agree with the tables beside the log: {why}. Put the tables right from a backup")]
+    OtherRow {
+        /// What differs.
+        why: String,
+    },
     /// A CRL's number does not grow.
     #[error("has a CRL number that is not above that of entry {earlier}, by the same CA key")]
     CrlNumber {
@@ -341,7 +349,7 @@ impl Wrong {
             Self::Serial { .. } => "SERIAL",
             Self::CrlNumber { .. } => "CRL_NUMBER",
             Self::Revoked { .. } => "REVOKED",
-            Self::NotKept { .. } => "NOT_KEPT",
+            Self::NotKept { .. } | Self::OtherRow { .. } => "NOT_KEPT",
         }
     }
 }

@@ -118,6 +118,7 @@ impl<'scope> Sequence<'scope> {
             }
             Entry::Intent { time, asked, ca_key, .. } => {
                 self.counts.intents += 1;
+                self.counts.lists += u64::from(TbsKind::from_name(&asked.kind) == Some(TbsKind::X509Crl));
                 self.time(index, time);
                 self.intent(index, time, asked, &ca_key);
             }

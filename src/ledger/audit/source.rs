@@ -1,5 +1,6 @@
 //! Where the entries that are checked come from.
 
+use std::iter;
 use std::ops::Range;
 
 use crate::ledger::audit::Wrong;
@@ -16,6 +17,8 @@ pub enum Source {
     Served(Served),
     /// The bundles of an export.
     Export(Directory),
+    /// A ledger that is so damaged that it does not open: none of its entries can be read.
+    Damaged(Box<LedgerError>),
 }
 
 /// Why there are no further entries.
@@ -37,12 +40,25 @@ pub(super) struct Broken {
 type Leaf = Result<(u64, Vec<u8>), SourceError>;
 
 impl Source {
+    /// The ledger that was `opened`, also if it is too damaged for that.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be opened, and is not known to be damaged.
+    pub fn log(opened: Result<Reader, LedgerError>) -> Result<Self, LedgerError> {
+        match opened {
+            Ok(reader) => Ok(Self::Log(reader)),
+            Err(error) if error.is_damage() => Ok(Self::Damaged(Box::new(error))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The bytes of the entries in `range`. The first error is the last item.
     pub(super) fn leaves(&self, range: Range<u64>) -> Box<dyn Iterator<Item = Leaf> + '_> {
         match self {
             Self::Log(reader) => Box::new(reader.leaves(range).map(|leaf| leaf.map_err(Into::into))),
             Self::Served(log) => Box::new(log.leaves(range).map(|leaf| leaf.map_err(Into::into))),
             Self::Export(directory) => Box::new(until_error(bundled(directory, range))),
+            Self::Damaged(error) => Box::new(iter::once(Err(SourceError::Ledger((**error).clone())))),
         }
     }
 
@@ -54,13 +70,16 @@ impl Source {
     }
 }
 
-/// How many entries of a ledger are to be read: all that there are or, where its end cannot be found, as many as come.
+/// How many entries are to be read of a ledger whose end cannot be found: as many as come.
+pub const UNKNOWN: u64 = i64::MAX.cast_unsigned();
+
+/// How many entries of a ledger are to be read: all that there are, or [`UNKNOWN`].
 ///
 /// # Errors
 /// [`LedgerError`] if it cannot be read, and is not known to be damaged.
 pub fn entries_of(reader: &Reader) -> Result<u64, LedgerError> {
     match reader.len() {
-        Err(error) if error.is_damage() => Ok(i64::MAX.cast_unsigned()),
+        Err(error) if error.is_damage() => Ok(UNKNOWN),
         len => len,
     }
 }

@@ -30,6 +30,7 @@ mod lists;
 mod pages;
 mod purposes;
 mod served;
+mod wal;
 
 /// The beginning of each test's log.
 const T: u64 = 1_700_000_000_000;

@@ -32,6 +32,7 @@ impl LedgerError {
             | Self::Missing { .. }
             | Self::Locked { .. }
             | Self::Damaged { .. }
+            | Self::Cut { .. }
             | Self::NotALedger { .. }
             | Self::NewerSchema { .. }
             | Self::OtherOrigin { .. }

@@ -11,6 +11,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::ledger::LedgerError;
 use crate::ledger::archive::{Page, RawEntry};
+use crate::ledger::crl_number::NumberRow;
 use crate::ledger::entry::CHECKPOINT;
 use crate::ledger::meant::Sizes;
 use crate::ledger::postgres::claims::asked_for;
@@ -183,6 +184,31 @@ impl Select {
         let rows: Stored<Vec<_>> = rows.iter().map(row).collect();
         let path = || PathBuf::from(self.link.config().server());
         rows.map_err(|source| LedgerError::Unavailable { path: path(), source: Arc::new(source) })
+    }
+
+    /// The numbers of lists.
+    pub(in crate::ledger) fn crl_numbers(&self) -> Result<Vec<NumberRow>, LedgerError> {
+        self.read("reading the numbers of lists", async move |client: Arc<Client>| {
+            let select = "SELECT ca_key, series, number, signer, intent FROM countersign.crl_number";
+            let number_row = |row: &Row| {
+                let (ca_key, series, number_of) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+                let (log, intent) = (row.try_get(3)?, number(row.try_get(4)?));
+                Ok(NumberRow { ca_key, series, number: number_of, log, intent })
+            };
+            client.query(select, &[]).await?.iter().map(number_row).collect()
+        })
+    }
+
+    /// The subject keys that are revoked.
+    pub(in crate::ledger) fn revoked_subjects(&self) -> Result<Vec<revoked::SubjectRow>, LedgerError> {
+        self.read("reading what subject keys are revoked", async move |client: Arc<Client>| {
+            let select = "SELECT ca_key, subject_key, reason, signer FROM countersign.revoked_subject";
+            let subject = |row: &Row| {
+                let (ca_key, subject_key) = (row.try_get(0)?, row.try_get(1)?);
+                Ok(revoked::SubjectRow { ca_key, subject_key, reason: row.try_get(2)?, log: row.try_get(3)? })
+            };
+            client.query(select, &[]).await?.iter().map(subject).collect()
+        })
     }
 
     /// How many bytes all logs of the database take, with what finds entries in them.

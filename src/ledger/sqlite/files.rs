@@ -65,7 +65,7 @@ impl Id {
 }
 
 /// The write-ahead log of a file, by SQLite's rule.
-fn wal_of(log: &Path) -> PathBuf {
+pub(super) fn wal_of(log: &Path) -> PathBuf {
     let mut path = log.as_os_str().to_owned();
     path.push("-wal");
     path.into()

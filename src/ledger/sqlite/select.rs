@@ -11,9 +11,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::ledger::LedgerError;
 use crate::ledger::archive::{Page, RawEntry};
+use crate::ledger::crl_number::NumberRow;
 use crate::ledger::entry::CHECKPOINT;
 use crate::ledger::revoked::Row;
-use crate::ledger::sqlite::{connect, io_error, len, origin, revoked, unreadable};
+use crate::ledger::sqlite::files::wal_of;
+use crate::ledger::sqlite::{connect, io_error, len, origin, revoked, unreadable, wal};
 
 /// A file that is open for reading.
 #[derive(Debug)]
@@ -42,9 +44,7 @@ impl Select {
     /// How many bytes the file takes, with its write-ahead log.
     pub(in crate::ledger) fn bytes(&self) -> Result<u64, LedgerError> {
         let file = fs::metadata(&self.path).map_err(|source| io_error("reading", &self.path, source))?;
-        let mut wal = self.path.as_os_str().to_owned();
-        wal.push("-wal");
-        Ok(file.len() + fs::metadata(wal).map_or(0, |wal| wal.len()))
+        Ok(file.len() + fs::metadata(wal_of(&self.path)).map_or(0, |wal| wal.len()))
     }
 
     /// A page of the entries of `range` that there are, in order.
@@ -122,6 +122,40 @@ impl Select {
                 .collect::<Result<_, _>>()?;
             Ok(rows.concat())
         })
+    }
+
+    /// The numbers of lists; none of a file from before there were lists.
+    pub(in crate::ledger) fn crl_numbers(&self) -> Result<Vec<NumberRow>, LedgerError> {
+        self.read(|connection| {
+            let mut select =
+                connection.prepare_cached("SELECT ca_key, series, number, intent FROM crl_number")?;
+            let rows = select.query_map((), |row| {
+                let (ca_key, series, number) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(NumberRow {
+                    ca_key,
+                    series,
+                    number,
+                    log: 0,
+                    intent: row.get::<_, i64>(3)?.cast_unsigned(),
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Why the log ends where it does, if it had more entries.
+    pub(in crate::ledger) fn cut(&self) -> Result<Option<LedgerError>, LedgerError> {
+        Self::cut_of(&self.path)
+    }
+
+    /// The same, of a file that nobody has opened, or nobody has made.
+    pub(super) fn cut_of(path: &Path) -> Result<Option<LedgerError>, LedgerError> {
+        let wal = wal_of(path);
+        if !wal::is_broken(&wal).map_err(|source| io_error("reading", &wal, source))? {
+            return Ok(None);
+        }
+        let (select, _) = Self::open(path)?;
+        Ok(Some(LedgerError::Cut { path: path.to_owned(), index: select.len()? }))
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {

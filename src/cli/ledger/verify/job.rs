@@ -5,17 +5,21 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use super::Verify;
 use super::checkpoints::{Checkpoints, Quorum};
 use crate::cli::ledger::served::Signer;
-use crate::cli::ledger::{Log, keys, open_configured, read_note};
+use crate::cli::ledger::{Log, keys, read_note};
 use crate::config::Config;
 use crate::key::KeyCertificate;
-use crate::ledger::UnusableIndex;
-use crate::ledger::audit::{CaKeys, Compared, Known, Lists, Options, Signatures, Source, entries_of};
+use crate::ledger::audit::{
+    CaKeys, Compared, Known, Lists, Options, Signatures, Source, UNKNOWN, entries_of,
+};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::VerifierKey;
 use crate::ledger::tiles::Directory;
+use crate::ledger::{Place, Reader, UnusableIndex};
 
 /// A log, as far as it is known before it is read.
 pub(super) struct Job {
@@ -68,6 +72,7 @@ impl Verify {
             // What the signer says that it has beyond counts for nothing; that it has less is found.
             Source::Served(log) if newest.is_some() => vouched(&checkpoints.read, &compare).min(log.size),
             Source::Served(log) => log.size,
+            Source::Damaged(_) => UNKNOWN,
             Source::Export(_) => compare.first().map_or(0, |export| export.entries),
         };
         let options = Options {
@@ -103,9 +108,16 @@ impl Verify {
             let source = Source::Export(Directory::open(path)?);
             return Ok(Opened { name: path.display().to_string(), source, origin, newest: None });
         }
-        let reader = config.map_or_else(|| self.log().open(), open_configured)?;
-        let name = reader.origin().to_owned();
-        Ok(Opened { origin: Some(name.clone()), name, source: Source::Log(reader), newest: None })
+        let configured = config.map(|config| Place::from(&config.ledger));
+        let place = configured.or_else(|| self.ledger.as_deref().map(Place::from));
+        let place = place.context("give --ledger FILE or --config FILE")?;
+        let name = place.to_string();
+        let source = Source::log(Reader::open(place))?;
+        let origin = match &source {
+            Source::Log(reader) => Some(reader.origin().to_owned()),
+            _ => self.log_key.as_ref().map(name_of),
+        };
+        Ok(Opened { name: origin.clone().unwrap_or(name), source, origin, newest: None })
     }
 
     /// What the signer serves, and its newest checkpoint, if there is a key that verifies it. What it calls the log counts only without.

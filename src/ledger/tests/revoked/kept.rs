@@ -78,3 +78,77 @@ async fn a_revocation_that_the_tables_beside_the_log_do_not_have_as_it_is_is_nam
         alter(config, &back);
     }
 }
+
+/// What is found after each change of a table, which is as it was in between.
+fn changes_are_named(config: &Config, table: &str, changes: &[(String, Vec<u64>)]) {
+    assert_eq!(found(config), []);
+    alter(config, &format!("CREATE TABLE before AS SELECT * FROM {table}"));
+    for (change, wrong) in changes {
+        alter(config, change);
+        let wrong: Vec<_> = wrong.iter().map(|index| (*index, "NOT_KEPT")).collect();
+        assert_eq!(found(config), wrong, "{change}");
+        alter(config, &format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM before"));
+    }
+    assert_eq!(found(config), []);
+}
+
+#[tokio::test]
+async fn a_number_of_a_list_that_the_table_beside_the_log_does_not_have_as_it_is_is_named() {
+    let authority = authority();
+    let ledger = fixture::open(&authority.config.ledger);
+    sign(&authority, &ledger, "ca", &list_of(1, &[])).await;
+    let one = sign(&authority, &ledger, "ca", &list_of(2, &[])).await;
+    let newest = sign(&authority, &ledger, "ca", &list_of(3, &[])).await;
+    ledger.close().await;
+    let config = &authority.config.ledger;
+    let last = Reader::open(config).unwrap().len().unwrap() - 1;
+    let signer = if fixture::database(config).is_some() { "signer, " } else { "" };
+    let columns = format!("(ca_key, series, number, {signer}intent)");
+    let added = format!(
+        "INSERT INTO crl_number {columns} SELECT ca_key, 'delta', number, {signer}intent FROM crl_number"
+    );
+    changes_are_named(
+        config,
+        "crl_number",
+        &[
+            ("DELETE FROM crl_number".to_owned(), vec![newest]),
+            ("UPDATE crl_number SET series = 'delta'".to_owned(), vec![one, newest]),
+            (format!("UPDATE crl_number SET intent = {one} WHERE intent = {newest}"), vec![one, newest]),
+            (format!("UPDATE crl_number SET intent = 1000 WHERE intent = {one}"), vec![last]),
+            (added, vec![one, newest]),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_subject_key_that_the_database_does_not_bar_as_the_log_does_is_named() {
+    let authority = authority();
+    let config = &authority.config.ledger;
+    // A file has no table of them: the log itself is asked.
+    if fixture::database(config).is_none() {
+        return;
+    }
+    let ledger = fixture::open(config);
+    sign(&authority, &ledger, "ca", &web(7, "a", 3600)).await;
+    let revoked = revoke(&authority, &ledger, by_subject("a")).await.index;
+    sign(&authority, &ledger, "ca", &web(8, "b", 3600)).await;
+    ledger.close().await;
+    let last = Reader::open(config).unwrap().len().unwrap() - 1;
+    let reason = "'cessation-of-operation'";
+    let columns = "(ca_key, subject_key, reason, signer)";
+    changes_are_named(
+        config,
+        "revoked_subject",
+        &[
+            ("DELETE FROM revoked_subject".to_owned(), vec![revoked]),
+            (format!("UPDATE revoked_subject SET reason = {reason}"), vec![revoked, last]),
+            ("UPDATE revoked_subject SET subject_key = ca_key".to_owned(), vec![revoked, last]),
+            (
+                format!(
+                    "INSERT INTO revoked_subject {columns} SELECT ca_key, subject_key, {reason}, signer FROM revoked_subject"
+                ),
+                vec![last],
+            ),
+        ],
+    );
+}

@@ -4,9 +4,10 @@
 //! has opened: of a file that somebody has removed, or put another in the place of, nothing would be left once the signer ends. Not
 //! opened here, for SQLite's locks of a file end whenever its process closes it once.
 
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::ledger::error::StoreError;
 use crate::ledger::store::Stored;
@@ -24,7 +25,8 @@ struct Opened {
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Id {
-    device: u64,
+    /// Its major and its minor number.
+    device: (u32, u32),
     inode: u64,
 }
 
@@ -58,9 +60,11 @@ impl Opened {
 }
 
 impl Id {
+    /// Asks for nothing but the inode: of a file whose times somebody has read, Linux (6.13 and later) writes a new time at the next write, so that
+    /// each sync after it has an inode to write as well.
     fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::metadata(path)?;
-        Ok(Self { device: found.dev(), inode: found.ino() })
+        let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
+        Ok(Self { device: (found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino })
     }
 }
 

@@ -30,11 +30,11 @@ mod round;
 
 pub(super) use queue::Queue;
 
-use outcomes::{Doubt, Outcomes};
+use outcomes::{Attention, Doubt, Inbox, Outcomes};
 use queue::Job;
 use round::{Round, Written};
 
-/// The most entries of one transaction: it bounds how long one commit takes, 64 MiB at worst.
+/// The most records of one transaction: it bounds how long one commit takes, 64 MiB at worst.
 const BATCH: usize = 1024;
 
 /// How often refusals that were only counted get an entry.
@@ -62,6 +62,7 @@ struct Writer<S> {
     /// What came with the last round, and is much later than it.
     next_round: Option<Job>,
     outcomes: Outcomes,
+    inbox: Arc<Inbox>,
     /// Commits that failed since one succeeded.
     failures: u64,
     /// When refusals that were only counted were last recorded.
@@ -129,6 +130,7 @@ impl<S: Store> Writer<S> {
             queue: jobs,
             next_round: None,
             outcomes: Outcomes::default(),
+            inbox: queue.inbox(),
             failures: 0,
             counted: UnixMillis(0),
             rulings,
@@ -160,6 +162,7 @@ impl<S: Store> Writer<S> {
                 }
             }
         }
+        self.outcomes.extend(self.inbox.take(Attention::Rests));
         self.report_lost();
         // Only now: `close` promises that the file is closed.
         drop(self);
@@ -189,7 +192,8 @@ impl<S: Store> Writer<S> {
                 Job::Ruling(ruling) => round.rulings.extend(ruling.in_time(&mut self.clock)),
                 Job::CrlNumber(asked) => round.numbers.push(asked),
                 Job::Probe(probe) => round.probes.extend(probe.in_time(&mut self.clock)),
-                Job::Outcome(outcome) => self.outcomes.push(outcome),
+                // Looked for at once: whoever has left one may have been overtaken by a record, and it be written by now.
+                Job::Outcomes => self.outcomes.due = self.outcomes.due.or(Some(Instant::now())),
                 Job::Settle(answer) => settled.push(answer),
                 Job::Close(answer) => closers.push(answer),
             }
@@ -205,15 +209,18 @@ impl<S: Store> Writer<S> {
         if phase == Phase::Closing {
             return self.queue.try_recv().map_or(Next::End, Next::Job);
         }
-        let Some(due) = self.outcomes.due else {
-            return self.queue.recv().map_or(Next::End, Next::Job);
-        };
-        let patience = due.saturating_duration_since(Instant::now());
-        match self.queue.recv_timeout(patience) {
-            Ok(job) => Next::Job(job),
-            Err(RecvTimeoutError::Timeout) => Next::OutcomesAreDue,
-            Err(RecvTimeoutError::Disconnected) => Next::End,
+        while let Some(due) = self.outcomes.due {
+            let patience = due.saturating_duration_since(Instant::now());
+            match self.queue.recv_timeout(patience) {
+                Ok(job) => return Next::Job(job),
+                Err(RecvTimeoutError::Timeout) if self.outcomes.leaves.is_empty() => {
+                    self.outcomes = self.inbox.take(Attention::Rests);
+                }
+                Err(RecvTimeoutError::Timeout) => return Next::OutcomesAreDue,
+                Err(RecvTimeoutError::Disconnected) => return Next::End,
+            }
         }
+        self.queue.recv().map_or(Next::End, Next::Job)
     }
 
     /// Writes all outcomes and everything that waits in one transaction, then tells those who wait.
@@ -221,13 +228,14 @@ impl<S: Store> Writer<S> {
         let now = round.times().fold(self.clock.newest(), UnixMillis::max);
         let count = turn == Turn::Last || now >= self.counted.after(COUNTING);
         let before = self.store.index().entries();
+        self.outcomes.extend(self.inbox.take(Attention::Looks));
         match self.append(&round, count.then_some(now)) {
             Ok(written) => {
                 // On a full disk a transaction succeeds, too, that writes nothing. A refusal that is only counted is written.
                 if self.store.index().entries() > before || !round.refusals.is_empty() {
                     self.succeeded();
                 }
-                self.outcomes = Outcomes::default();
+                self.outcomes.leaves.clear();
                 round.times().for_each(|time| self.clock.appended(time));
                 round.ruled(&written).for_each(|ruling| self.rulings.learn(ruling));
                 self.counted = if count { now } else { self.counted };
@@ -242,10 +250,10 @@ impl<S: Store> Writer<S> {
                     let _ = self.condemned.set(error.clone());
                 }
                 self.failed(&error);
-                self.outcomes.put_off();
                 round.fail(&error);
             }
         }
+        self.outcomes.put_off();
     }
 
     /// On the runtime, which this wakes once: told from here, the first to know would take the processor from this thread.

@@ -15,6 +15,7 @@ use crate::ledger::clock::LogClock;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::index::TermKey;
 use crate::ledger::meant::Meant;
+use crate::ledger::writer::outcomes::Inbox;
 use crate::ledger::{Entry, Leaf, LedgerError, Receipt, Thaw};
 
 /// How many records may wait for the writer; one more waits for its place.
@@ -24,6 +25,7 @@ const PLACES: usize = 4096;
 #[derive(Clone, Debug)]
 pub(in crate::ledger) struct Queue {
     jobs: mpsc::Sender<Job>,
+    inbox: Arc<Inbox>,
     places: Arc<Semaphore>,
     key: TermKey,
     size: watch::Receiver<u64>,
@@ -41,7 +43,8 @@ pub(super) enum Job {
     CrlNumber(Waiting<[u8; 32], Option<CrlNumber>>),
     /// Told whether a record would be taken.
     Probe(Waiting<(), ()>),
-    Outcome(Leaf),
+    /// There are outcomes, and the writer rested.
+    Outcomes,
     /// Dropped after the next commit, which has all outcomes before it.
     Settle(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -82,12 +85,17 @@ impl Queue {
     pub(super) fn new(key: TermKey, size: watch::Receiver<u64>) -> (Self, mpsc::Receiver<Job>) {
         let (jobs, queue) = mpsc::channel();
         let places = Arc::new(Semaphore::new(PLACES));
-        (Self { jobs, places, key, size, condemned: Arc::default() }, queue)
+        (Self { jobs, inbox: Arc::default(), places, key, size, condemned: Arc::default() }, queue)
     }
 
     /// Why nothing is recorded any more, for the writer, which may say so too.
     pub(super) fn condemned(&self) -> Arc<OnceLock<LedgerError>> {
         Arc::clone(&self.condemned)
+    }
+
+    /// Where outcomes are left, for the writer.
+    pub(super) fn inbox(&self) -> Arc<Inbox> {
+        Arc::clone(&self.inbox)
     }
 
     /// How many entries are in the log, durably, as it grows.
@@ -185,7 +193,7 @@ impl Queue {
 
     /// Has the outcome of an intent appended, before any record that is asked for later.
     pub(in crate::ledger) fn outcome(&self, leaf: Leaf) -> Result<(), LedgerError> {
-        self.jobs.send(Job::Outcome(leaf)).map_err(|_| LedgerError::Closed)
+        self.inbox.leave(leaf, || self.jobs.send(Job::Outcomes)).map_err(|_| LedgerError::Closed)
     }
 
     async fn send<W, T>(
@@ -234,7 +242,7 @@ impl Job {
             | Self::Intent(Waiting { time, .. })
             | Self::Thaw(Waiting { time, .. })
             | Self::Ruling(Waiting { time, .. }) => Some(*time),
-            Self::CrlNumber(_) | Self::Probe(_) | Self::Outcome(_) | Self::Settle(_) | Self::Close(_) => None,
+            Self::CrlNumber(_) | Self::Probe(_) | Self::Outcomes | Self::Settle(_) | Self::Close(_) => None,
         }
     }
 }

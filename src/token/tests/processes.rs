@@ -133,12 +133,15 @@ async fn one_that_dies_in_a_login_for_a_signature_ends_no_other() {
     control.set(&always()).unwrap();
     let (tokens, _) = fixture.start().await.unwrap();
     let started = fixture.processes();
-    control.set(&always().and(On::call(Call::Login, Action::Crash).times(1))).unwrap();
+    // The one that replaces it comes up after all of this, and takes no note away before.
+    let dies = On::call(Call::Login, Action::Crash).times(1);
+    control.set(&always().and(dies).and(On::call(Call::Initialize, Action::Hang))).unwrap();
     while fixture.processes().len() < 3 {
         sign(&tokens, "ca", P256).await.unwrap();
     }
     ends(load(&tokens, 5)).await;
     assert_eq!(alive(&started), 1);
+    control.set(&always()).unwrap();
     tokens.shutdown().await;
 }
 

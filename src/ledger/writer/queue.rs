@@ -193,7 +193,7 @@ impl Queue {
 
     /// Has the outcome of an intent appended, before any record that is asked for later.
     pub(in crate::ledger) fn outcome(&self, leaf: Leaf) -> Result<(), LedgerError> {
-        self.inbox.leave(leaf, || self.jobs.send(Job::Outcomes)).map_err(|_| LedgerError::Closed)
+        self.inbox.leave(leaf, || self.jobs.send(Job::Outcomes).map_err(|_| LedgerError::Closed))
     }
 
     async fn send<W, T>(

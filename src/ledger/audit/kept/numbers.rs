@@ -70,8 +70,9 @@ impl Compare<'_> {
                     }
                 }
                 Ok(Entry::Outcome { intent, outcome, .. }) => {
-                    let of_ca = cas.remove(&intent).and_then(|ca_key| lists.get_mut(&ca_key));
-                    of_ca.into_iter().for_each(|of_ca| settle(of_ca, intent, &outcome));
+                    if let Some(of_ca) = cas.remove(&intent).and_then(|ca_key| lists.get_mut(&ca_key)) {
+                        settle(of_ca, intent, &outcome);
+                    }
                 }
                 // What is none is found already.
                 _ => {}

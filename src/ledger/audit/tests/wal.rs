@@ -48,13 +48,13 @@ impl Killed {
         fs::write(wal_of(&path), wal).unwrap();
         Config { path, ..self.fixture.config.clone() }
     }
+}
 
-    fn audit(&self, path: &Path, checkpoints: Vec<Checkpoint>) -> Report {
-        let reader = Reader::open(path).unwrap();
-        let len = entries_of(&reader).unwrap();
-        let options = Options { signatures: Signatures::Skip, checkpoints, ..Log::options() };
-        audit(Source::Log(reader), len, options, |_| ()).unwrap()
-    }
+fn audited(path: &Path, checkpoints: Vec<Checkpoint>) -> Report {
+    let reader = Reader::open(path).unwrap();
+    let len = entries_of(&reader).unwrap();
+    let options = Options { signatures: Signatures::Skip, checkpoints, ..Log::options() };
+    audit(Source::Log(reader), len, options, |_| ()).unwrap()
 }
 
 fn wal_of(path: &Path) -> PathBuf {
@@ -75,7 +75,7 @@ async fn entries_that_a_flipped_bit_takes_out_of_the_write_ahead_log_are_found_b
     for byte in bytes {
         let at = format!("byte {byte}");
         let config = killed.flip(byte, u8::try_from(byte % 8).unwrap());
-        let report = killed.audit(&config.path, Vec::new());
+        let report = audited(&config.path, Vec::new());
         let found = words(&report);
         if report.entries == all {
             assert_eq!(found, [], "{at}");
@@ -84,14 +84,14 @@ async fn entries_that_a_flipped_bit_takes_out_of_the_write_ahead_log_are_found_b
             cut += 1;
         } else {
             // It could be a transaction that a crash has cut off, and nobody was told of.
-            let report = killed.audit(&config.path, vec![signed.clone()]);
+            let report = audited(&config.path, vec![signed.clone()]);
             assert!(words(&report).contains(&(report.entries, "REMOVED")), "{at}: {:?}", words(&report));
         }
     }
     assert!(cut > 50, "{cut}");
     let intact = killed.flip(0, 0).path;
     fs::write(wal_of(&intact), &killed.wal).unwrap();
-    assert_eq!(words(&killed.audit(&intact, vec![signed])), []);
+    assert_eq!(words(&audited(&intact, vec![signed])), []);
 }
 
 #[tokio::test]

@@ -25,26 +25,46 @@ fn session(jobs: u16) -> (Arc<Queue>, Vec<Ticket>, tokio::task::JoinHandle<End>,
     let queue = Arc::new(Queue::new(name(), 100));
     let mut tickets = Vec::new();
     for key in 0..jobs {
-        let (job, ticket) = Job::new(key, vec![0; 32], None);
-        queue.push(job, Priority::Bulk).unwrap();
-        tickets.push(ticket);
+        tickets.push(ask(&queue, key));
     }
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let shared = queue.clone();
-    let served = tokio::spawn(async move {
-        let (token, keeper, lost) = (name(), keeper(), watch::Sender::new(false));
-        let link = Link {
-            token: &token,
-            queue: &shared,
-            deadline: DEADLINE,
-            sessions: 1,
-            keeper: &keeper,
-            longest_login: LONGEST,
-            lost: &lost,
-        };
-        link.serve(ours).await
-    });
+    let (served, theirs) = Serving::default().on(&queue);
     (queue, tickets, served, theirs)
+}
+
+/// How a session serves.
+struct Serving {
+    sessions: usize,
+    keeper: Arc<Gatekeeper>,
+    longest_login: Duration,
+    lost: watch::Sender<bool>,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        let lost = watch::Sender::new(false);
+        Self { sessions: 1, keeper: Arc::new(keeper()), longest_login: LONGEST, lost }
+    }
+}
+
+impl Serving {
+    /// One that serves the queue, and the token process's end of its socket.
+    fn on(self, queue: &Arc<Queue>) -> (tokio::task::JoinHandle<End>, UnixStream) {
+        let (queue, (ours, theirs)) = (queue.clone(), UnixStream::pair().unwrap());
+        let served = tokio::spawn(async move {
+            let Self { sessions, keeper, longest_login, lost } = self;
+            let (token, deadline) = (name(), DEADLINE);
+            let (token, queue, keeper, lost) = (&token, &*queue, &*keeper, &lost);
+            Link { token, queue, deadline, sessions, keeper, longest_login, lost }.serve(ours).await
+        });
+        (served, theirs)
+    }
+}
+
+/// Puts a job into the queue.
+fn ask(queue: &Queue, key: u16) -> Ticket {
+    let (job, ticket) = Job::new(key, vec![0; 32], None);
+    queue.push(job, Priority::Bulk).unwrap();
+    ticket
 }
 
 async fn asked(child: &mut UnixStream) -> u16 {
@@ -150,28 +170,11 @@ async fn who_is_sent_away_from_a_login_takes_nothing_before_that_is_over() {
     hung.write_all(&asks).await.unwrap();
     frame::read_async(&mut hung).await.unwrap();
 
-    let (queue, (ours, mut child)) = (Arc::new(Queue::new(name(), 100)), UnixStream::pair().unwrap());
-    let ask = |key| {
-        let (job, ticket) = Job::new(key, vec![0; 32], None);
-        queue.push(job, Priority::Bulk).unwrap();
-        ticket
-    };
-    let (first, shared) = (ask(0), queue.clone());
-    let _served = tokio::spawn(async move {
-        let (token, lost) = (name(), watch::Sender::new(false));
-        let link = Link {
-            token: &token,
-            queue: &shared,
-            deadline: DEADLINE,
-            sessions: 1,
-            keeper: &keeper,
-            longest_login: LONGEST,
-            lost: &lost,
-        };
-        link.serve(ours).await
-    });
+    let queue = Arc::new(Queue::new(name(), 100));
+    let first = ask(&queue, 0);
+    let (_served, mut child) = Serving { keeper, ..Serving::default() }.on(&queue);
     asked(&mut child).await;
-    let _second = ask(1);
+    let _second = ask(&queue, 1);
     reply(&mut child, Answer::Busy { given: true }).await;
     let error = first.wait(&name()).await.err().unwrap();
     assert!(matches!(error, TokenError::Busy { given: true, .. }), "{error}");
@@ -187,31 +190,12 @@ async fn who_is_sent_away_from_a_login_takes_nothing_before_that_is_over() {
 
 #[tokio::test]
 async fn a_session_that_waits_for_a_login_which_does_not_end_gives_its_process_up() {
-    let (queue, (ours, mut child)) = (Arc::new(Queue::new(name(), 100)), UnixStream::pair().unwrap());
-    let ask = |key| {
-        let (job, ticket) = Job::new(key, vec![0; 32], None);
-        queue.push(job, Priority::Bulk).unwrap();
-        ticket
-    };
-    let shared = queue.clone();
-    let served = tokio::spawn(async move {
-        let (token, keeper, lost) = (name(), keeper(), watch::Sender::new(false));
-        let longest_login = Duration::ZERO;
-        let link = Link {
-            token: &token,
-            queue: &shared,
-            deadline: DEADLINE,
-            sessions: 1,
-            keeper: &keeper,
-            longest_login,
-            lost: &lost,
-        };
-        link.serve(ours).await
-    });
+    let queue = Arc::new(Queue::new(name(), 100));
+    let (served, mut child) = Serving { longest_login: Duration::ZERO, ..Serving::default() }.on(&queue);
     let busy = || Answer::Busy { given: false };
     // What is signed in between tells that it is no such login.
     for answer in [busy(), Answer::Signature(vec![1]), busy(), busy()] {
-        let ticket = ask(0);
+        let ticket = ask(&queue, 0);
         asked(&mut child).await;
         reply(&mut child, answer).await;
         let _ = ticket.wait(&name()).await;
@@ -275,43 +259,22 @@ async fn a_process_that_hangs_up_or_babbles_ends_the_session() {
 async fn what_a_lost_process_had_is_taken_by_none_of_its_other_sessions() {
     let queue = Arc::new(Queue::new(name(), 100));
     let lost = watch::Sender::new(false);
-    let serve = |lost: watch::Sender<bool>, sessions| {
-        let (queue, (ours, theirs)) = (queue.clone(), UnixStream::pair().unwrap());
-        let served = tokio::spawn(async move {
-            let (token, keeper) = (name(), keeper());
-            let link = Link {
-                token: &token,
-                queue: &queue,
-                deadline: DEADLINE,
-                sessions,
-                keeper: &keeper,
-                longest_login: LONGEST,
-                lost: &lost,
-            };
-            link.serve(ours).await
-        });
-        (served, theirs)
-    };
-    let ask = |key| {
-        let (job, ticket) = Job::new(key, vec![0; 32], None);
-        queue.push(job, Priority::Bulk).unwrap();
-        ticket
-    };
-    let ((first, mut dies), (second, survives)) = (serve(lost.clone(), 2), serve(lost.clone(), 2));
+    let serve = |lost| Serving { sessions: 2, lost, ..Serving::default() }.on(&queue);
+    let ((first, mut dies), (second, survives)) = (serve(lost.clone()), serve(lost));
     // Both wait for work, and the first has it.
     tokio::task::yield_now().await;
-    let ticket = ask(0);
+    let ticket = ask(&queue, 0);
     asked(&mut dies).await;
     drop(dies);
     assert!(matches!(ticket.wait(&name()).await, Err(TokenError::Unavailable { .. })));
-    let _again = ask(1);
+    let _again = ask(&queue, 1);
     assert!(matches!(first.await.unwrap(), End::Gone(_)));
     // Whoever would take it has had its turn.
     for _ in 0..8 {
         tokio::task::yield_now().await;
     }
     assert_eq!(queue.len(), 1, "a session of the lost process took it");
-    let (_other, mut another) = serve(watch::Sender::new(false), 1);
+    let (_other, mut another) = Serving::default().on(&queue);
     assert_eq!(asked(&mut another).await, 1);
     assert!(!second.is_finished(), "it has no reason to tell");
     assert!(survives.try_read(&mut [0]).is_err(), "it was asked for nothing");

@@ -66,6 +66,13 @@ fn broken(processes: usize) -> (Fixture, Control) {
     (fixture, control)
 }
 
+/// Returns once the login that hung has ended, and what needs one is signed again.
+async fn login_ends(tokens: &Tokens) {
+    let served = async { while matches!(sign(tokens, "ca", P256).await, Err(TokenError::Busy { .. })) {} };
+    tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();
+    sign(tokens, "ca", P256).await.unwrap();
+}
+
 /// How many of these processes are there still.
 fn alive(processes: &[Pid]) -> usize {
     processes.iter().filter(|process| test_kill_process(**process).is_ok()).count()
@@ -116,10 +123,7 @@ async fn one_that_hangs_in_a_login_has_no_other_taken_for_hung() {
         }
     }
     control.set(&always()).unwrap();
-    // Until the login that hung has ended.
-    let served = async { while matches!(sign(&tokens, "ca", P256).await, Err(TokenError::Busy { .. })) {} };
-    tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();
-    sign(&tokens, "ca", P256).await.unwrap();
+    login_ends(&tokens).await;
     assert!(test_kill_process(second).is_ok());
     assert_eq!((fixture.processes().len(), control.violations()), (3, 0));
     tokens.shutdown().await;
@@ -164,10 +168,7 @@ async fn one_that_has_to_begin_anew_closes_nothing_before_it_may_log_in() {
     }
     assert_eq!([Call::CloseSession, Call::Finalize].map(|call| control.calls(call)), before);
     control.clear().unwrap();
-    // Until the login that hung has ended.
-    let served = async { while matches!(sign(&tokens, "ca", P256).await, Err(TokenError::Busy { .. })) {} };
-    tokio::time::timeout(Duration::from_secs(30), served).await.unwrap();
-    sign(&tokens, "ca", P256).await.unwrap();
+    login_ends(&tokens).await;
     assert!(test_kill_process(second).is_ok());
     assert_eq!((fixture.processes().len(), control.violations()), (3, 0));
     tokens.shutdown().await;

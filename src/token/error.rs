@@ -13,7 +13,7 @@ use crate::key::KeyName;
 pub enum TokenError {
     /// The load is too high, or `sessions` or `queue` too low; for bulk sooner than for interactive requests. Or it lay before the token
     /// for longer than the token's `deadline`. Or one of the token's
-    /// processes is in a login that does not come back, and this request needs one as well. Not signed, unless it was given.
+    /// processes is in a login that does not come back, or died in one and is being replaced, and this request needs one as well. Not signed, unless it was given.
     #[error(
         "token {token} is busy: its queue is full, what was before this took too long, or a login hangs that keeps others from theirs; try again, and if it lasts, raise `sessions` or `queue`, or see the log"
     )]

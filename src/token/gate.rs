@@ -9,17 +9,18 @@ use std::convert::Infallible;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use super::frame::{self, PinRefusal};
 use super::latch::{Past, PinMark, Tried, Verdict};
 use super::pin::Pin;
 
+pub(super) use self::knock::{Knock, Leave};
+
+mod knock;
+
 /// Why nobody waits for another process's login.
-pub(crate) const BUSY: &str =
-    "another process of the token is in a login, and has not come back from it so far";
+pub(crate) const BUSY: &str = "another process of the token is in a login that has not come back so far, or has died in one, and one that starts finds out";
 /// Why a process that serves does not try a PIN that another of its token was killed with.
-const LEFT_TO_START: &str = "a login of another process of the token never came back; the PIN may be tried once more, which is left to a process that starts, for that \
+pub(crate) const LEFT_TO_START: &str = "a login of another process of the token never came back; the PIN may be tried once more, which is left to a process that starts, for that \
                              has more time for it";
 
 /// What logins go through.
@@ -42,6 +43,13 @@ pub(crate) struct Door {
 /// Leave to log in, which nobody else has meanwhile. It ends when it is dropped.
 pub(crate) struct Turn<'a>(Given<'a>);
 
+/// A turn after its login: no other session of this process has one before it is dropped, so that each finds what this one leaves behind.
+pub(crate) struct Done<'a> {
+    _turn: Given<'a>,
+    /// Whether the token has looked at the PIN, and taken it. It has not where somebody was logged in already.
+    pub(crate) is_taken: bool,
+}
+
 enum Given<'a> {
     Daemon(Held<'a>),
     Own(&'a Past),
@@ -53,6 +61,16 @@ struct Held<'a> {
     past: Past,
     /// Whether the daemon waits for the end of a login, or has heard it.
     is_used: bool,
+}
+
+/// What became of the word that the PIN of a login is refused.
+pub(crate) enum Word {
+    /// It is noted, and nobody tries that PIN again.
+    Noted(PinRefusal),
+    /// This process has tried none.
+    NoPin,
+    /// Another login of this process has come since, with a PIN that may be another.
+    Outdated,
 }
 
 /// Who wants to log in.
@@ -103,45 +121,10 @@ pub(crate) enum Barred<E> {
     Fault(String),
     /// The call failed.
     Failed(E),
-    /// Another process of the token is in a login that takes long, and is not waited for.
+    /// It may be tried, but by a process that starts.
+    Left,
+    /// Another process of the token is in a login that takes long, or has died in one, and is not waited for.
     Busy,
-}
-
-/// What a token process says at the gate.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) enum Knock {
-    /// It wants to log in, and waits for its turn. Answered by a [`Leave`].
-    Asks {
-        /// Whether a signature waits for it, and so no longer than for that; a process that starts waits as long as it takes.
-        in_service: bool,
-    },
-    /// It does not log in after all.
-    Passes,
-    /// It is about to try the PIN of this mark. Answered.
-    Tries(PinMark),
-    /// It is about to try the PIN of its last login, which was right then.
-    TriesAgain,
-    /// The token took the PIN, which was tried as it said last. Answered unless that was [`Self::TriesAgain`].
-    Accepted,
-    /// The token refused it. Answered. Outside of a turn: another call than a login refused the PIN of the last one.
-    Refused(#[serde(deserialize_with = "frame::text")] String),
-    /// The token has not looked at it. Answered.
-    Unchecked,
-    /// The login failed, and whether the token has looked at it cannot be told. Answered.
-    Unknown,
-}
-
-/// What the daemon answers.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) enum Leave {
-    /// It is this process's turn; what was tried before.
-    Past(Past),
-    /// What was said is noted, durably.
-    Noted,
-    /// It is another's turn, for longer than this process should wait.
-    Busy,
-    /// Nobody may log in: why.
-    No(String),
 }
 
 impl Gate {
@@ -174,7 +157,7 @@ impl Gate {
         who: Candidate<'_>,
         login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
     ) -> Result<(), Barred<E>> {
-        self.turn()?.log_in(who, login)
+        self.turn()?.log_in(who, login).map(drop)
     }
 
     /// Whether [`Self::log_in`] would make the call; it is not made here.
@@ -188,30 +171,34 @@ impl Gate {
         }
     }
 
-    /// Notes that the token refused, in another call than a login, the PIN of this process's last one. None if there was none. A
+    /// Notes that the token refused, in another call than a login, the PIN of this process's last one, if that `is_last` still. A
     /// command notes nothing: it has tried once, and ends.
     ///
     /// # Errors
     /// Why that cannot be noted.
-    pub(crate) fn refuse(&self, message: String) -> Result<Option<PinRefusal>, String> {
+    pub(crate) fn refuse(&self, message: String, is_last: impl FnOnce() -> bool) -> Result<Word, String> {
         if let Self::Daemon(door) = self {
             let door = lock(door);
             if door.current.is_none() {
-                return Ok(None);
+                return Ok(Word::NoPin);
+            }
+            if !is_last() {
+                return Ok(Word::Outdated);
             }
             door.settle(&Knock::Refused(message.clone())).map_err(
                 |barred: Barred<Infallible>| match barred {
                     Barred::Fault(why) => why,
                     Barred::Pin(refusal) => refusal.message,
+                    Barred::Left => LEFT_TO_START.to_owned(),
                     Barred::Busy => BUSY.to_owned(),
                 },
             )?;
         }
-        Ok(Some(PinRefusal { message, mark: None }))
+        Ok(Word::Noted(PinRefusal { message, mark: None }))
     }
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
     /// Calls `login`, unless the PIN must not be tried.
     ///
     /// # Errors
@@ -220,30 +207,38 @@ impl Turn<'_> {
         self,
         who: Candidate<'_>,
         login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
-    ) -> Result<(), Barred<E>> {
-        match self.0 {
-            Given::Daemon(held) => held.log_in(who, login),
-            Given::Own(past) => passed(login(doubt(past, who)?), || who.pin.mark(who.serial)),
-        }
+    ) -> Result<Done<'a>, Barred<E>> {
+        let mut turn = self.0;
+        let is_taken = match &mut turn {
+            Given::Daemon(held) => held.log_in(who, login)?,
+            Given::Own(past) => is_taken(login(doubt(past, who)?), || who.pin.mark(who.serial))?,
+        };
+        Ok(Done { _turn: turn, is_taken })
     }
 }
 
 impl Held<'_> {
+    /// Whether the token took the PIN.
     fn log_in<E>(
-        mut self,
+        &mut self,
         who: Candidate<'_>,
         login: impl FnOnce(Doubt) -> Result<(), Said<E>>,
-    ) -> Result<(), Barred<E>> {
+    ) -> Result<bool, Barred<E>> {
         let (mark, doubt) = match self.look(who)? {
             Try::Marked(mark, doubt) => (Some(mark), doubt),
             Try::Again => (None, Doubt::None),
         };
         self.is_used = true;
         let (door, is_again) = (&mut *self.door, mark.is_none());
+        // One that was not looked at is not that of the last login.
+        let mut before = door.current.clone();
         match mark {
             None => door.tell(&Knock::TriesAgain)?,
             Some(mark) => match door.ask(&Knock::Tries(mark.clone()))? {
-                Leave::Noted => (door.current, door.compared) = (Some(mark), None),
+                Leave::Noted => {
+                    before.get_or_insert_with(|| mark.clone());
+                    (door.current, door.compared) = (Some(mark), None);
+                }
                 Leave::No(why) => return Err(Barred::Fault(why)),
                 Leave::Past(_) | Leave::Busy => return Err(nonsense()),
             },
@@ -253,11 +248,14 @@ impl Held<'_> {
             Ok(()) if is_again => door.tell(&Knock::Accepted)?,
             Ok(()) => door.settle(&Knock::Accepted)?,
             Err(Said::Refused(message)) => door.settle(&Knock::Refused(message.clone()))?,
-            Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => door.settle(&Knock::Unchecked)?,
+            Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => {
+                door.settle(&Knock::Unchecked)?;
+                door.current = before;
+            }
             Err(Said::Unknown(_)) => door.settle(&Knock::Unknown)?,
         }
         // The daemon has noted what was refused.
-        passed(result, || None)
+        is_taken(result, || None)
     }
 
     fn look<E>(&mut self, who: Candidate<'_>) -> Result<Try, Barred<E>> {
@@ -297,7 +295,7 @@ impl Door {
             // Under a load that has one killed in its login, the next would be as well, and two are too many. For one signature the PIN
             // that was right is tried all the same: a process that is well does not end for another's sake.
             Verdict::Doubtful(mark) if !is_again && self.current.as_ref().is_some_and(|own| *own != mark) => {
-                Err(Barred::Fault(LEFT_TO_START.to_owned()))
+                Err(Barred::Left)
             }
             Verdict::Doubtful(mark) => Ok(Try::Marked(mark, Doubt::Tried)),
             Verdict::Untried if is_again => {
@@ -352,9 +350,13 @@ enum Try {
     Again,
 }
 
-fn passed<E>(result: Result<(), Said<E>>, mark: impl FnOnce() -> Option<PinMark>) -> Result<(), Barred<E>> {
+fn is_taken<E>(
+    result: Result<(), Said<E>>,
+    mark: impl FnOnce() -> Option<PinMark>,
+) -> Result<bool, Barred<E>> {
     match result {
-        Ok(()) | Err(Said::Unchecked) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(Said::Unchecked) => Ok(false),
         Err(Said::Refused(message)) => Err(Barred::Pin(PinRefusal { message, mark: mark() })),
         Err(Said::Spared(message)) => Err(barred(message)),
         Err(Said::Failed(error) | Said::Unknown(error)) => Err(Barred::Failed(error)),
@@ -372,3 +374,6 @@ fn gone<E>(error: &std::io::Error) -> Barred<E> {
 fn nonsense<E>() -> Barred<E> {
     Barred::Fault("the daemon, which is asked before each login, does not speak as expected".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 //! In: what the token's processes say at it (`gate`). Out: leave to try a PIN, to one session of one process at a time, and not before
 //! a note says which PIN that is. Promised: a wrong PIN costs one try of the token, however many sessions and processes want to log in,
 //! and whether or not the one that tries lives to tell; where nothing can be noted, no PIN is tried. Who waits for another's login that
-//! does not come back is sent away before the daemon takes him for hung himself.
+//! does not come back is sent away before the daemon takes him for hung himself. So is, for a while, who would try the PIN that another
+//! process has died with: the one that replaces it has more time for a login, and under the load that killed one the next would die as well.
 
 use std::io;
 use std::pin::pin;
@@ -21,6 +22,7 @@ use super::frame::{self, PinRefusal};
 use super::gate::{Knock, Leave};
 use super::latch::{Latch, PinMark};
 use super::start::unreadable;
+use super::supervise::limit;
 
 /// Why a PIN is not tried that may be another's refused one by now.
 const CHANGED: &str =
@@ -38,6 +40,10 @@ pub(super) struct Gatekeeper {
     since: watch::Sender<Instant>,
     /// How long one process waits for another's login.
     patience: Duration,
+    /// When a process died in a login, until one that starts has had its turn.
+    died: watch::Sender<Option<Instant>>,
+    /// How long those in service leave it to that.
+    left_for: Duration,
 }
 
 /// A login that was let in.
@@ -52,7 +58,8 @@ impl Gatekeeper {
     /// `deadline` is how long a token may take for one signature, and who waits for a login has most of its own still to do.
     pub(super) fn new(token: TokenName, latch: Latch, deadline: Duration) -> Self {
         let since = watch::Sender::new(Instant::now());
-        Self { token, latch, turn: Mutex::default(), since, patience: deadline / 2 }
+        let (died, left_for) = (watch::Sender::new(None), limit::first_try(deadline));
+        Self { token, latch, turn: Mutex::default(), since, patience: deadline / 2, died, left_for }
     }
 
     /// What is noted.
@@ -76,9 +83,14 @@ impl Gatekeeper {
         }
     }
 
-    /// Returns once nobody is in a login, or after a short while.
+    /// Returns once nobody is in a login, nor left out for one, or after a short while.
     pub(super) async fn at_rest(&self) {
-        if let Ok(_turn) = timeout(REST, self.turn.lock()).await {
+        let mut died = self.died.subscribe();
+        let rested = timeout(REST, async {
+            let _ = died.wait_for(Option::is_none).await;
+            self.turn.lock().await
+        });
+        if let Ok(_turn) = rested.await {
             self.since.send_replace(Instant::now());
         }
     }
@@ -93,7 +105,16 @@ impl Gatekeeper {
         let turn = if in_service { self.turn_in_time().await } else { Some(self.turn.lock().await) };
         let Some(_turn) = turn else { return answer(gate, &Leave::Busy).await };
         self.since.send_replace(Instant::now());
-        self.one(gate, current).await
+        self.one(gate, in_service, current).await?;
+        if !in_service {
+            self.died.send_replace(None);
+        }
+        Ok(())
+    }
+
+    /// Whether a process has died in a login of late, and none that starts has had its turn since.
+    fn is_left_to_start(&self) -> bool {
+        self.died.borrow().is_some_and(|died| died.elapsed() < self.left_for)
     }
 
     /// A call that is no login refused the PIN that the process logged in with last: that is noted whoever's turn it is.
@@ -124,11 +145,19 @@ impl Gatekeeper {
     }
 
     /// One login, from question to answer. `current` is the PIN that the process logged in with last.
-    async fn one(self: &Arc<Self>, gate: &mut UnixStream, current: &mut Option<PinMark>) -> io::Result<()> {
+    async fn one(
+        self: &Arc<Self>,
+        gate: &mut UnixStream,
+        in_service: bool,
+        current: &mut Option<PinMark>,
+    ) -> io::Result<()> {
         let past = match self.blocking(Latch::past).await? {
             Ok(past) => past,
             Err(error) => return answer(gate, &Leave::No(unreadable(&self.latch, &error))).await,
         };
+        if in_service && !past.tried().is_empty() && self.is_left_to_start() {
+            return answer(gate, &Leave::Busy).await;
+        }
         answer(gate, &Leave::Past(past.clone())).await?;
         let way = match knock(gate).await? {
             Knock::Passes => return Ok(()),
@@ -142,20 +171,24 @@ impl Gatekeeper {
                 if let Err(error) = self.begin(mark.clone()).await {
                     return answer(gate, &Leave::No(self.unnoted(&error))).await;
                 }
-                *current = Some(mark.clone());
                 answer(gate, &Leave::Noted).await?;
                 Way::Noted(mark)
             }
             _ => return Err(unexpected()),
         };
         let end = knock(gate).await;
-        if end.is_err()
-            && let Way::Again(mark) = &way
-        {
-            let mark = mark.clone();
-            self.blocking(move |latch| latch.lost(&mark)).await?;
+        if end.is_err() {
+            self.died.send_replace(Some(Instant::now()));
+            if let Way::Again(mark) = &way {
+                let mark = mark.clone();
+                self.blocking(move |latch| latch.lost(&mark)).await?;
+            }
         }
-        self.settle(gate, way, end?).await
+        let end = end?;
+        if let (Way::Noted(mark), false) = (&way, current.is_some() && matches!(end, Knock::Unchecked)) {
+            *current = Some(mark.clone());
+        }
+        self.settle(gate, way, end).await
     }
 
     async fn begin(self: &Arc<Self>, mark: PinMark) -> io::Result<()> {

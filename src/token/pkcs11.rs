@@ -16,7 +16,7 @@ use self::session::Pkcs11Session;
 use self::shared::{First, Shared};
 use super::device::Pkcs11;
 use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
-use super::gate::{BUSY, Barred, Candidate, Doubt, Gate, Login, Said, Turn};
+use super::gate::{BUSY, Barred, Candidate, Done, Doubt, Gate, LEFT_TO_START, Login, Said, Turn};
 use super::pin::{Pin, PinFileError};
 use super::process::scheme;
 use super::session::{Opened, Session};
@@ -83,7 +83,7 @@ pub(super) struct On<'a> {
 /// # Errors
 /// [`Refusal::PinRefused`] if the PIN was refused or would have spent the last try; [`Refusal::Faults`] otherwise.
 pub(super) fn log_in(on: On<'_>, pin: &Pin, gate: &Gate) -> Result<(), Refusal> {
-    on.log_in(pin, || gate.turn()).map_err(not_let_in)
+    on.log_in(pin, || gate.turn()).map(drop).map_err(not_let_in)
 }
 
 fn not_let_in(barred: Barred<Error>) -> Refusal {
@@ -92,6 +92,7 @@ fn not_let_in(barred: Barred<Error>) -> Refusal {
         Barred::Fault(why) => token_fault(why),
         Barred::Failed(error) => call_fault(error),
         Barred::Busy => token_fault(BUSY),
+        Barred::Left => token_fault(LEFT_TO_START),
     }
 }
 
@@ -100,22 +101,22 @@ impl On<'_> {
         self.module.context().get_token_info(self.slot)
     }
 
-    /// `turn` waits for its turn, if a login is needed.
+    /// `turn` waits for its turn, if a login is needed. None if none is.
     fn log_in<'a>(
         self,
         pin: &Pin,
         turn: impl FnOnce() -> Result<Turn<'a>, Barred<Error>>,
-    ) -> Result<(), Barred<Error>> {
+    ) -> Result<Option<Done<'a>>, Barred<Error>> {
         let info = self.info().map_err(Barred::Failed)?;
         if !info.login_required() {
-            return Ok(());
+            return Ok(None);
         }
         if pin.is_at_pad() && !info.protected_authentication_path() {
             let message = "the token has no PIN pad of its own; name `pin_file` or `pin_credential` instead of `pin_pad`";
             return Err(Barred::Fault(message.to_owned()));
         }
         let who = Candidate { pin, serial: info.serial_number(), login: Login::First };
-        turn()?.log_in(who, |doubt| self.try_once(UserType::User, pin, doubt))
+        turn()?.log_in(who, |doubt| self.try_once(UserType::User, pin, doubt)).map(Some)
     }
 
     /// Shows the token the PIN, unless its flags say that it should not be.

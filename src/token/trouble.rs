@@ -1,14 +1,14 @@
 //! What keeps tokens from signing now, for those who may know it.
 //!
 //! In: what is known of them already. Out: a [`Trouble`] for each that does not sign, by the words that its requests are refused
-//! with. No token is asked.
+//! with, and for each that has signed wrongly, until it has proven itself: it signs where no other is there. No token is asked.
 
 use std::sync::Arc;
 
 use super::pool::Pool;
 use super::{Health, TokenError, TokenName, Tokens};
 
-/// Why a token does not sign now.
+/// Why a token does not sign now, or is not to be relied on.
 #[derive(Clone, Debug)]
 pub struct Trouble {
     /// Which.
@@ -20,7 +20,7 @@ pub struct Trouble {
 }
 
 impl Tokens {
-    /// Each token that does not sign now.
+    /// Each token that does not sign now, or has signed wrongly and not proven itself since.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
         let mut pools: Vec<&Arc<Pool>> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -21,8 +21,10 @@ impl Terminal {
     /// Starts `countersign` with the site's configuration. No argument needs quoting.
     pub fn start(site: &Site, args: &[&str]) -> Self {
         let line = format!("{} {}", env!("CARGO_BIN_EXE_countersign"), args.join(" "));
-        let mut command = Command::new("script");
-        command.args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]);
+        // Whoever runs these tests in the background ignores ^C, and all that he starts would.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,QUIT", "script", "--quiet", "--flush", "--return"]);
+        command.args(["--command", &line, "/dev/null"]);
         command.current_dir(site.dir()).env("COUNTERSIGN_CONFIG", site.path("countersign.toml"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (sender, shown) = mpsc::channel();
@@ -87,8 +89,17 @@ impl Terminal {
 
     /// Waits for the end: whether it succeeded, and all that was on the screen.
     pub fn end(mut self) -> (bool, String) {
+        loop {
+            match self.shown.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.seen.push_str(&text(&bytes)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.child.kill().unwrap();
+                    panic!("it does not end:\n{}", self.seen)
+                }
+            }
+        }
         let status = self.child.wait().unwrap();
-        self.seen.extend(self.shown.iter().map(|bytes| text(&bytes)));
         (status.success(), self.seen.replace("\r\n", "\n"))
     }
 }

@@ -1,5 +1,8 @@
 //! PINs that are wrong, run out, change, or cannot be.
 
+use countersign::ledger::Entry;
+use countersign::ledger::entry::Outcome;
+
 use crate::Place;
 use crate::desk::PIN;
 use crate::load::Caller;
@@ -70,6 +73,25 @@ async fn a_pin_that_changes_without_its_file_costs_one_try() {
     caller.sign_at_last().await;
     assert_eq!(place.desk.card.counts().wrong_pins, before + 1);
     assert!(daemon.stop().0.success());
+}
+
+/// The card was lost and found again before that: it has been asked for nothing but its PIN.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_of_what_no_card_was_given_names_no_token() {
+    let mut place = Place::new();
+    let mut daemon = place.site.serve();
+    let caller = Caller::new(&place.site, &daemon, "user-ca").await;
+    place.desk.card.remove();
+    place.desk.put_back();
+    place.desk.ykman_ok(&["piv", "access", "change-pin", "-P", PIN, "-n", "654321"]);
+    caller.sign().await.expect_err("the PIN is another");
+    daemon.wait_for("the token refused the PIN");
+    assert!(daemon.stop().0.success());
+    let failed = place.site.entries().into_iter().filter_map(|entry| match entry {
+        Entry::Outcome { outcome: Outcome::Failed(word), token, .. } => Some((word, token)),
+        _ => None,
+    });
+    assert_eq!(failed.collect::<Vec<_>>(), [("TOKEN_PIN_REFUSED".to_owned(), None)]);
 }
 
 /// Whatever a card answers it, and whoever tries it next.

@@ -122,6 +122,52 @@ async fn who_waits_for_a_login_that_hangs_is_sent_away_in_time() {
     assert!(matches!(other.hears().await, Leave::Past(_)));
 }
 
+/// Under the load that killed one in its login the next would be killed as well, and two are too many.
+#[tokio::test]
+async fn a_pin_that_a_process_died_with_is_left_to_one_that_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut serving = Visitor::new(dir.path());
+    serving.tries(Knock::Accepted).await;
+    let mut dying = Visitor::of(serving.keeper.clone());
+    dying.tries(Knock::Accepted).await;
+    dying.takes_its_turn().await;
+    dying.says(&Knock::TriesAgain).await;
+    drop(dying.gate);
+    dying.attended.await.unwrap();
+    for _ in 0..2 {
+        serving.says(&Knock::Asks { in_service: true }).await;
+        assert!(matches!(serving.hears().await, Leave::Busy));
+    }
+    // One that dies before its turn has found nothing out.
+    drop(Visitor::of(serving.keeper.clone()));
+    serving.says(&Knock::Asks { in_service: true }).await;
+    assert!(matches!(serving.hears().await, Leave::Busy));
+    let mut starting = Visitor::of(serving.keeper.clone());
+    starting.tries(Knock::Accepted).await;
+    serving.keeper.at_rest().await;
+    serving.says(&Knock::Asks { in_service: true }).await;
+    assert!(matches!(serving.hears().await, Leave::Past(past) if past.tried().is_empty()));
+}
+
+#[tokio::test]
+async fn a_pin_that_no_start_finds_out_about_is_tried_in_service_after_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut serving = Visitor::new(dir.path());
+    serving.tries(Knock::Accepted).await;
+    let mut dying = Visitor::of(serving.keeper.clone());
+    dying.takes_its_turn().await;
+    dying.says(&Knock::Tries(dying.pin.mark(SERIAL).unwrap())).await;
+    assert!(matches!(dying.hears().await, Leave::Noted));
+    drop(dying.gate);
+    dying.attended.await.unwrap();
+    serving.says(&Knock::Asks { in_service: true }).await;
+    assert!(matches!(serving.hears().await, Leave::Busy));
+    let long_ago = Instant::now().checked_sub(serving.keeper.left_for);
+    assert!(serving.keeper.died.send_replace(long_ago).is_some());
+    serving.says(&Knock::Asks { in_service: true }).await;
+    assert!(matches!(serving.hears().await, Leave::Past(past) if !past.tried().is_empty()));
+}
+
 #[tokio::test]
 async fn a_pin_that_another_call_refuses_is_noted_whoever_is_in_a_login() {
     let dir = tempfile::tempdir().unwrap();

@@ -64,6 +64,7 @@ impl Login {
             Barred::Failed(trouble) => trouble,
             // Of one process, which there is, no other is in a login.
             Barred::Busy => Trouble::PinFile(gate::BUSY.to_owned()),
+            Barred::Left => Trouble::PinFile(gate::LEFT_TO_START.to_owned()),
         })
     }
 

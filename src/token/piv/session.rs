@@ -41,7 +41,8 @@ impl PivSession {
         Self { device, setup, card: Some(card), keys, login, reopened: VecDeque::new() }
     }
 
-    fn attempt(&mut self, key: usize, input: &Input) -> Result<Vec<u8>, Trouble> {
+    /// Tries to sign; whether the card was `given` the input is said as soon as that may be.
+    fn attempt(&mut self, key: usize, input: &Input, given: &mut bool) -> Result<Vec<u8>, Trouble> {
         let key = self
             .keys
             .get(key)
@@ -56,6 +57,7 @@ impl PivSession {
                 // An operator reads this in the daemon's log while the card blinks.
                 let _ = writeln!(std::io::stderr(), "touch YubiKey {serial}: slot {} is to sign", key.slot);
             }
+            *given = true;
             sign(talk, key, &prepared)
         })
     }
@@ -99,18 +101,17 @@ impl Session for PivSession {
         until: Option<Moment>,
         heal: &mut dyn FnMut(Recovery),
     ) -> Result<Vec<u8>, SignError> {
-        let failure = match self.attempt(key, input) {
+        let mut given = false;
+        let failure = match self.attempt(key, input, &mut given) {
             Ok(signature) => return Ok(signature),
             Err(trouble) if trouble.wants_reopening() && self.may_reopen() => trouble.describe(),
-            // The PIN is what comes before the input.
-            Err(trouble) => return Err(end(trouble, false)),
+            Err(trouble) => return Err(end(trouble, given)),
         };
-        self.reopen().map_err(|trouble| end(trouble, true))?;
+        self.reopen().map_err(|trouble| end(trouble, given))?;
         if until.is_some_and(Moment::is_past) {
-            return Err(SignError::Late { given: true });
+            return Err(SignError::Late { given });
         }
-        // What failed first may have been the signature.
-        let signature = self.attempt(key, input).map_err(|trouble| end(trouble, true))?;
+        let signature = self.attempt(key, input, &mut given).map_err(|trouble| end(trouble, given))?;
         heal(Recovery { healing: Healing::CardFound, failure });
         Ok(signature)
     }

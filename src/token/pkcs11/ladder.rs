@@ -13,7 +13,7 @@ use cryptoki::error::Error;
 use super::Unfound;
 use super::classify::{self, Remedy};
 use crate::token::frame::{CallFailure, Healing, PinRefusal, Recovery};
-use crate::token::gate::{BUSY, Barred};
+use crate::token::gate::{BUSY, Barred, LEFT_TO_START};
 use crate::token::session::SignError;
 
 /// Within this time each rung may be climbed only so often: [`Rung::often`].
@@ -78,8 +78,10 @@ pub(super) enum Trouble {
     Keys(String),
     /// The PIN must not be tried again.
     Pin(PinRefusal),
-    /// Another process of the token is in a login, and is not waited for.
+    /// Another process of the token is in a login, or has died in one, and is not waited for.
     Busy,
+    /// The PIN may be tried, but by a process that starts.
+    Left,
     /// What was asked for cannot be.
     Request(CallFailure),
 }
@@ -104,6 +106,7 @@ impl From<Barred<Error>> for Trouble {
             Barred::Fault(why) => Self::Keys(why),
             Barred::Failed(error) => Self::Call(error),
             Barred::Busy => Self::Busy,
+            Barred::Left => Self::Left,
         }
     }
 }
@@ -114,6 +117,7 @@ impl Trouble {
             Self::Call(error) => classify::describe(error),
             Self::Keys(message) => CallFailure { call: "finding the keys".to_owned(), code: message.clone() },
             Self::Busy => CallFailure { call: "C_Login".to_owned(), code: BUSY.to_owned() },
+            Self::Left => CallFailure { call: "C_Login".to_owned(), code: LEFT_TO_START.to_owned() },
             Self::Pin(refusal) => CallFailure { call: "C_Login".to_owned(), code: refusal.message.clone() },
             Self::Request(failure) => failure.clone(),
         }
@@ -134,11 +138,15 @@ impl Trouble {
                 Remedy::LogIn => Rung::LogIn,
                 Remedy::Reinitialize => Rung::Reinitialize,
                 Remedy::Restart => return Err(SignError::Process(self.describe())),
-                Remedy::Pin => return Err(session.refused(self.describe())),
+                Remedy::Pin => match session.refused(self.describe()) {
+                    Some(end) => return Err(end),
+                    // Where another has logged in since, there is nothing to climb.
+                    None => Rung::LogIn,
+                },
             },
             // Private keys are not even shown to who is not logged in.
             Self::Keys(_) => Rung::LogIn,
-            Self::Pin(_) | Self::Busy | Self::Request(_) => return Err(self.end()),
+            Self::Pin(_) | Self::Busy | Self::Left | Self::Request(_) => return Err(self.end()),
         };
         Ok((rung, self))
     }
@@ -153,7 +161,7 @@ impl Trouble {
             Self::Pin(refusal) => SignError::Pin { refusal, given: false },
             Self::Busy => SignError::Busy { given: false },
             Self::Request(failure) => SignError::Request(failure),
-            Self::Call(_) | Self::Keys(_) => SignError::Process(self.describe()),
+            Self::Call(_) | Self::Keys(_) | Self::Left => SignError::Process(self.describe()),
         }
     }
 }
@@ -172,8 +180,9 @@ pub(super) trait Climber {
     /// [`Trouble`]
     fn climb(&mut self, rung: Rung) -> Result<Climbed, Trouble>;
 
-    /// Notes that this call refused the PIN that a login took, so that nobody logs in with it again; what that comes to.
-    fn refused(&mut self, failure: CallFailure) -> SignError;
+    /// Notes that this call refused the PIN that a login took, so that nobody logs in with it again; what that comes to. Nothing if
+    /// another session has logged in since: the PIN may be another by now.
+    fn refused(&mut self, failure: CallFailure) -> Option<SignError>;
 }
 
 /// Signs, with as many rungs as it takes; `heal` is told of the one that helped. What `is_late` is not tried again.
@@ -226,8 +235,12 @@ fn climb(
                     from.map(|from| from.max(lowest))
                 }
             },
-            Err(last @ (Trouble::Pin(_) | Trouble::Busy)) => return Err(last.end()),
-            Err(other) if other.concerns_pin() => return Err(session.refused(other.describe())),
+            Err(last @ (Trouble::Pin(_) | Trouble::Busy | Trouble::Left)) => return Err(last.end()),
+            Err(other) if other.concerns_pin() => {
+                let (lowest, other) = other.lowest(session)?;
+                trouble = other;
+                Some(lowest)
+            }
             Err(higher) => {
                 trouble = higher;
                 rung.above()

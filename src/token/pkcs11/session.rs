@@ -64,11 +64,9 @@ impl Climber for Signing<'_> {
         if !key.always_authenticate {
             return mechanism::sign(&open.session, key, self.input);
         }
-        let late = || Trouble::Keys("a key has begun to want the PIN for each signature".to_owned());
-        let kept = loaded.pin().ok_or_else(late)?;
         let is_begun = Cell::new(false);
         let signature = mechanism::sign_authenticated(&open.session, key, self.input, |session| {
-            let login = shared.log_in_to_sign(&loaded, session, &kept);
+            let login = shared.log_in_to_sign(&loaded, session);
             is_begun.set(login.is_err());
             login
         });
@@ -97,8 +95,9 @@ impl Climber for Signing<'_> {
         climbed
     }
 
-    fn refused(&mut self, failure: CallFailure) -> SignError {
-        self.session.shared.refused(failure)
+    fn refused(&mut self, failure: CallFailure) -> Option<SignError> {
+        let shared = &self.session.shared;
+        shared.refused(&shared.read(), failure, self.seen.1)
     }
 }
 

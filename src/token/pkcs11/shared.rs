@@ -16,11 +16,11 @@ use cryptoki::slot::{Limit, Slot, TokenInfo};
 use super::key::FoundKey;
 use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
-use super::{NOBODY_AT_PAD, On, call_fault, log_in, not_let_in, pin_fault, search, token_fault};
+use super::{NOBODY_AT_PAD, On, call_fault, not_let_in, pin_fault, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
-use crate::token::gate::{Barred, Candidate, Gate, Login, Turn};
+use crate::token::gate::{Barred, Candidate, Gate, Login, Turn, Word};
 use crate::token::pin::{InMemory, Pin};
 use crate::token::session::SignError;
 
@@ -61,14 +61,14 @@ pub(super) struct Loaded {
 pub(super) struct KeptPin {
     pin: Pin,
     serial: String,
-    /// Whether this process has logged in with it; it has not where the token needs no login but a signature's.
+    /// Whether the token took it from this process; it has not looked at it where it needs no login but a signature's, or where
+    /// somebody was logged in already.
     is_taken: AtomicBool,
 }
 
 impl KeptPin {
-    fn new(pin: Pin, info: &TokenInfo) -> Arc<Self> {
-        let is_taken = AtomicBool::new(info.login_required());
-        Arc::new(Self { pin, serial: info.serial_number().to_owned(), is_taken })
+    fn new(pin: Pin, info: &TokenInfo, is_taken: bool) -> Arc<Self> {
+        Arc::new(Self { pin, serial: info.serial_number().to_owned(), is_taken: AtomicBool::new(is_taken) })
     }
 
     fn candidate(&self) -> Candidate<'_> {
@@ -112,7 +112,8 @@ impl Shared {
         let token = module.token(&device.label, device.serial.as_deref()).map_err(token_fault)?;
         let pin = setup.pin_file.read().map_err(pin_fault)?;
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
-        log_in(On { module: &module, slot: token.slot, session: &session }, &pin, &gate)?;
+        let on = On { module: &module, slot: token.slot, session: &session };
+        let is_taken = on.log_in(&pin, || gate.turn()).map_err(not_let_in)?.is_some_and(|done| done.is_taken);
         let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
         if pin.is_at_pad() {
             none_wants_it_each_time(&keys)?;
@@ -129,7 +130,8 @@ impl Shared {
             }
         }
         let (in_memory, pinned) = (pin.in_memory(), keys.iter().map(|key| key.public_key.clone()).collect());
-        let kept = keys.iter().any(|key| key.always_authenticate).then(|| KeptPin::new(pin, &token.info));
+        let kept =
+            keys.iter().any(|key| key.always_authenticate).then(|| KeptPin::new(pin, &token.info, is_taken));
         kept.iter().try_for_each(|kept| kept.is_admitted(&gate))?;
         let loaded = Loaded {
             module,
@@ -281,11 +283,12 @@ impl Shared {
             let mark = pin.mark(info.serial_number());
             return Err(Trouble::Pin(PinRefusal { message: NOBODY_AT_PAD.to_owned(), mark }));
         }
-        loaded.on(session).log_in(&pin, turn)?;
+        // Until the other sessions can see it, none of them has its turn.
+        let done = loaded.on(session).log_in(&pin, turn)?;
         loaded.logins.fetch_add(1, Ordering::SeqCst);
         let mut kept = lock(&loaded.pin);
         if kept.is_some() {
-            *kept = Some(KeptPin::new(pin, &info));
+            *kept = Some(KeptPin::new(pin, &info, done.as_ref().is_some_and(|done| done.is_taken)));
         }
         Ok(())
     }
@@ -294,32 +297,33 @@ impl Shared {
     ///
     /// # Errors
     /// [`Trouble`]
-    pub(super) fn log_in_to_sign(
-        &self,
-        loaded: &Loaded,
-        session: &Session,
-        kept: &KeptPin,
-    ) -> Result<(), Trouble> {
+    pub(super) fn log_in_to_sign(&self, loaded: &Loaded, session: &Session) -> Result<(), Trouble> {
+        let turn = self.gate.turn()?;
+        // Read in our turn: the PIN of the last login, whose mark the daemon has.
+        let late = || Trouble::Keys("a key has begun to want the PIN for each signature".to_owned());
+        let kept = lock(&loaded.pin).clone().ok_or_else(late)?;
         let login = |doubt| loaded.on(session).try_once(UserType::ContextSpecific, &kept.pin, doubt);
-        self.gate.log_in(kept.candidate(), login)?;
+        let _done = turn.log_in(kept.candidate(), login)?;
         kept.is_taken.store(true, Ordering::SeqCst);
         Ok(())
     }
 
-    /// A call refused the PIN that the token took at the login, as one that shows it the PIN again does.
-    pub(super) fn refused(&self, failure: CallFailure) -> SignError {
+    /// A call refused the PIN that the token took at the login, as one that shows it the PIN again does. None if somebody has logged in
+    /// since `seen`.
+    pub(super) fn refused(&self, loaded: &Loaded, failure: CallFailure, seen: u64) -> Option<SignError> {
         let CallFailure { call, code } = &failure;
         let message = format!(
             "{call} failed: {code}; the token no longer takes the PIN that it took at the login: put the right PIN into `pin_file`"
         );
-        match self.gate.refuse(message) {
-            Ok(Some(refusal)) => SignError::Pin { refusal, given: false },
-            // No PIN was shown to it, and another login would not help.
-            Ok(None) => SignError::Request(failure),
+        Some(match self.gate.refuse(message, || loaded.logins() == seen) {
+            Ok(Word::Noted(refusal)) => SignError::Pin { refusal, given: false },
+            Ok(Word::Outdated) => return None,
+            // Another login would not help.
+            Ok(Word::NoPin) => SignError::Request(failure),
             Err(why) => {
                 SignError::Process(CallFailure { call: "noting a refused PIN".to_owned(), code: why })
             }
-        }
+        })
     }
 
     /// Finds the keys in a session, which must be those that were there first (R20).
@@ -345,11 +349,6 @@ impl Loaded {
 
     pub(super) fn place(&self, index: usize) -> Option<MutexGuard<'_, Option<Place>>> {
         self.places.get(index).map(lock)
-    }
-
-    /// The PIN, where a key wants it for each signature.
-    pub(super) fn pin(&self) -> Option<Arc<KeptPin>> {
-        lock(&self.pin).clone()
     }
 
     fn on<'a>(&'a self, session: &'a Session) -> On<'a> {

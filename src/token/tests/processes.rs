@@ -129,7 +129,7 @@ async fn one_that_hangs_in_a_login_has_no_other_taken_for_hung() {
     tokens.shutdown().await;
 }
 
-/// The PIN was right for it, and is asked for again at once.
+/// Whether the PIN is still right is found out by the one that replaces it, and the other waits for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_dies_in_a_login_for_a_signature_ends_no_other() {
     let always = || Script::token(Token { always_authenticate: true, ..Token::default() });
@@ -140,12 +140,19 @@ async fn one_that_dies_in_a_login_for_a_signature_ends_no_other() {
     // The one that replaces it comes up after all of this, and takes no note away before.
     let dies = On::call(Call::Login, Action::Crash).times(1);
     control.set(&always().and(dies).and(On::call(Call::Initialize, Action::Hang))).unwrap();
-    while fixture.processes().len() < 3 {
-        sign(&tokens, "ca", P256).await.unwrap();
+    let before = control.calls(Call::Login);
+    while control.hangs(Call::Initialize) == 0 {
+        assert!(matches!(sign(&tokens, "ca", P256).await, Ok(_) | Err(TokenError::Busy { .. })));
     }
+    let known = control.calls(Call::Login);
+    for _ in 0..3 {
+        assert!(matches!(sign(&tokens, "ca", P256).await, Err(TokenError::Busy { given: false, .. })));
+    }
+    assert_eq!((known - before, control.calls(Call::Login) - known), (1, 0));
+    control.set(&always()).unwrap();
+    login_ends(&tokens).await;
     ends(load(&tokens, 5)).await;
     assert_eq!(alive(&started), 1);
-    control.set(&always()).unwrap();
     tokens.shutdown().await;
 }
 

@@ -12,6 +12,8 @@ enum Login {
     Refused,
     /// Another process is in one.
     Busy,
+    /// A process that starts has to try it.
+    Left,
 }
 
 /// A token that stays broken until a rung is climbed, with the code that it answers until then.
@@ -27,6 +29,8 @@ struct Token {
     fails: Option<RvError>,
     /// Where it fails.
     function: Function,
+    /// Whether another session has logged in since, with another PIN.
+    is_outdated: bool,
     /// Whether it is too late once a rung was climbed.
     is_slow: bool,
     allowance: Allowance,
@@ -42,6 +46,7 @@ fn token(code: RvError, heals: Option<Rung>) -> Token {
         login: Login::Taken,
         fails: None,
         function: Function::Sign,
+        is_outdated: false,
         is_slow: false,
         allowance: Allowance::default(),
     }
@@ -62,20 +67,26 @@ impl Climber for Token {
                 return Err(Trouble::Pin(PinRefusal { message: "no".to_owned(), mark: None }));
             }
             Login::Busy if rung == Rung::LogIn => return Err(Trouble::Busy),
-            Login::Taken | Login::Refused | Login::Busy => {}
-        }
-        if let Some(code) = self.fails {
-            return Err(Error::Pkcs11(code, Function::FindObjectsInit).into());
+            Login::Left if rung == Rung::LogIn => return Err(Trouble::Left),
+            Login::Taken | Login::Refused | Login::Busy | Login::Left => {}
         }
         if self.already.take_if(|already| *already == rung).is_some() {
             return Ok(Climbed::Already);
+        }
+        if let Some(code) = self.fails {
+            return Err(Error::Pkcs11(code, Function::FindObjectsInit).into());
         }
         self.whole = self.heals.is_some_and(|heals| heals <= rung);
         Ok(Climbed::Done)
     }
 
-    fn refused(&mut self, failure: CallFailure) -> SignError {
-        SignError::Pin { refusal: PinRefusal { message: failure.call, mark: None }, given: false }
+    fn refused(&mut self, failure: CallFailure) -> Option<SignError> {
+        if std::mem::take(&mut self.is_outdated) {
+            (self.already, self.whole) = (Some(Rung::LogIn), self.heals.is_some());
+            return None;
+        }
+        let refusal = PinRefusal { message: failure.call, mark: None };
+        Some(SignError::Pin { refusal, given: false })
     }
 }
 
@@ -141,6 +152,35 @@ fn a_pin_that_another_call_than_a_login_refuses_ends_the_climb_at_once() {
         matches!(healed(&mut late).1, Err(SignError::Pin { refusal, .. }) if refusal.message == "C_FindObjectsInit")
     );
     assert_eq!(late.climbed, [Rung::Reopen]);
+}
+
+#[test]
+fn a_pin_that_is_refused_once_another_session_has_logged_in_with_another_ends_nothing() {
+    let (wrong, heals) = (RvError::PinIncorrect, Some(Rung::LogIn));
+    for (code, heals, fails, climbed) in [
+        (wrong, heals, None, vec![Rung::LogIn]),
+        (wrong, None, None, vec![Rung::LogIn]),
+        (RvError::DeviceError, heals, Some(wrong), vec![Rung::Reopen, Rung::LogIn]),
+    ] {
+        let mut token = token(code, heals);
+        (token.is_outdated, token.fails) = (true, fails);
+        match healed(&mut token).1 {
+            Ok(_) => assert!(heals.is_some()),
+            // The other's is refused as well.
+            Err(error) => assert!(heals.is_none() && matches!(error, SignError::Pin { .. }), "{error:?}"),
+        }
+        assert_eq!(token.climbed, climbed, "{code:?}");
+    }
+}
+
+#[test]
+fn a_pin_that_is_left_to_a_process_that_starts_ends_this_one_at_once() {
+    let mut token = token(RvError::UserNotLoggedIn, Some(Rung::Reinitialize));
+    token.login = Login::Left;
+    assert!(
+        matches!(healed(&mut token).1, Err(SignError::Process(failure)) if failure.code == LEFT_TO_START)
+    );
+    assert_eq!(token.climbed, [Rung::LogIn]);
 }
 
 #[test]

@@ -112,6 +112,8 @@ pub struct Config {
     pub queue: usize,
     /// How long one signature may take before the token process is taken for stuck, killed and replaced.
     pub deadline: Duration,
+    /// After how long without a request each session looks whether the token is there.
+    pub keepalive: Duration,
     /// What the token process may do beside signing.
     pub limits: Limits,
     /// The environment of the token process; nothing else of the daemon's is passed on.

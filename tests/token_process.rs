@@ -50,6 +50,7 @@ fn provision(dir: &Path) -> Config {
         sessions: 2,
         queue: 16,
         deadline: Duration::from_secs(20),
+        keepalive: Duration::from_secs(10),
         limits: Limits::default(),
         environment: BTreeMap::from([("SOFTHSM2_CONF".to_owned(), conf.display().to_string())]),
     }

@@ -347,8 +347,8 @@ fn describe(error: &str, key: &str, asked: &[String]) -> (String, Option<String>
 }
 
 /// Words in the names of keys that are durations.
-const DURATIONS: [&str; 8] =
-    ["lifetime", "deadline", "grace", "tolerance", "interval", "within", "backdating", "update"];
+const DURATIONS: [&str; 9] =
+    ["lifetime", "deadline", "keepalive", "grace", "tolerance", "interval", "within", "backdating", "update"];
 
 /// The word that is most like another, if it is like it at all.
 fn nearest<'w>(key: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {

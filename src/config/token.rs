@@ -26,6 +26,7 @@ pub(super) struct Raw {
     sessions: Number,
     queue: Number,
     deadline: Text,
+    keepalive: Text,
     writable: List,
     network: Option<Spanned<bool>>,
     environment: Option<BTreeMap<String, Spanned<String>>>,
@@ -41,6 +42,7 @@ pub(super) struct RawYubiKey {
     interactive: Option<Spanned<bool>>,
     queue: Number,
     deadline: Text,
+    keepalive: Text,
     environment: Option<BTreeMap<String, Spanned<String>>>,
 }
 
@@ -68,6 +70,7 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
     let sessions = section.or("sessions", raw.sessions, least.max(4), integer(least..=64));
     let queue = queue(raw.queue, section);
     let deadline = deadline(raw.deadline, Duration::from_secs(10), section);
+    let keepalive = keepalive(raw.keepalive, section);
     let writable = section.list("writable", raw.writable, &here);
     let network = if raw.network.is_some_and(Spanned::into_inner) { Network::Allowed } else { Network::None };
     let environment = environment(raw.environment.unwrap_or_default(), section);
@@ -79,6 +82,7 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
         sessions: sessions?,
         queue: queue?,
         deadline: deadline?,
+        keepalive: keepalive?,
         limits: Limits { writable: writable?.into_iter().collect(), network },
         environment: environment?,
     })
@@ -98,6 +102,7 @@ fn yubikey(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Con
     };
     let queue = queue(raw.queue, section);
     let deadline = deadline(raw.deadline, longest, section);
+    let keepalive = keepalive(raw.keepalive, section);
     let environment = environment(raw.environment.unwrap_or_default(), section);
     Some(Config {
         name: name?,
@@ -107,6 +112,7 @@ fn yubikey(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Con
         sessions: 1,
         queue: queue?,
         deadline: deadline?,
+        keepalive: keepalive?,
         limits: Limits::default(),
         environment: environment?,
     })
@@ -156,6 +162,11 @@ fn queue(raw: Number, section: &mut Section<'_, '_>) -> Option<usize> {
 fn deadline(raw: Text, default: Duration, section: &mut Section<'_, '_>) -> Option<Duration> {
     let bounds = Duration::from_millis(100)..=Duration::from_secs(300);
     section.or("deadline", raw, default, duration(bounds))
+}
+
+fn keepalive(raw: Text, section: &mut Section<'_, '_>) -> Option<Duration> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(3600);
+    section.or("keepalive", raw, Duration::from_secs(10), duration(bounds))
 }
 
 fn environment(

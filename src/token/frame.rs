@@ -1,7 +1,7 @@
 //! What the daemon and a token process say to each other: a little-endian `u32` length, then postcard.
 //!
 //! On the control socket: the socket of the gate (`gate`) and one [`Setup`] down, one [`Report`] up, then the session sockets down. On each session socket:
-//! [`Ask`] down, [`Reply`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
+//! [`Order`] down, [`Reply`] up, in order. Lengths are checked before anything is allocated. Neither a PIN nor a private
 //! key has a place in any of these types. What goes up comes from a process with a vendor's module in it: its texts are cut and
 //! escaped as they are decoded, before anybody can log them or pass them on.
 
@@ -134,6 +134,15 @@ pub(super) enum At {
     Key(usize),
 }
 
+/// What a session is to do.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Order<'a> {
+    #[serde(borrow)]
+    Sign(Ask<'a>),
+    /// To look whether the token is there.
+    Look,
+}
+
 /// One thing to sign.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Ask<'a> {
@@ -165,7 +174,7 @@ impl Moment {
     }
 }
 
-/// What comes back for one [`Ask`].
+/// What comes back for one [`Order`].
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Reply {
     /// A failure on the way that was healed.
@@ -175,10 +184,12 @@ pub(super) struct Reply {
     pub answer: Answer,
 }
 
-/// The answer to one [`Ask`].
+/// The answer to one [`Order`].
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Answer {
     Signature(Vec<u8>),
+    /// The token is there.
+    Present,
     /// Not signed; the next one may be.
     Failed(CallFailure),
     /// Not released, for another process of the token is in a login. Whether the token was given it before, and may have signed.

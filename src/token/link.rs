@@ -1,4 +1,5 @@
-//! One session of a token process, seen from the daemon: takes jobs, writes them all at once, reads the answers in order.
+//! One session of a token process, seen from the daemon: takes jobs, writes them all at once, reads the answers in order. While there are
+//! none it has the process look whether the token is there, so that one that is lost is known before anybody asks it (R6, R15).
 //!
 //! Wake-ups cost more than bytes, so a deep queue is served in chunks; but never more than the token signs in about a
 //! millisecond, so that an interactive job waits for no long chunk. Each answer has the token's deadline. Whatever goes
@@ -11,7 +12,7 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
-use super::frame::{self, Answer, Ask, CallFailure, Moment, PinRefusal, Recovery, Reply};
+use super::frame::{self, Answer, Ask, CallFailure, Moment, Order, PinRefusal, Recovery, Reply};
 use super::gate::BUSY;
 use super::gatekeeper::Gatekeeper;
 use super::queue::{Job, Queue};
@@ -37,11 +38,20 @@ pub(super) enum End {
     Gone(std::io::Error),
 }
 
+/// What a session does next.
+enum Work {
+    Jobs(Vec<Job>),
+    /// To look whether the token is there.
+    Look,
+}
+
 /// What a session serves by.
 pub(super) struct Link<'a> {
     pub(super) token: &'a TokenName,
     pub(super) queue: &'a Queue,
     pub(super) deadline: Duration,
+    /// After how long without a job the token is looked at.
+    pub(super) keepalive: Duration,
     /// How many sessions share the queue.
     pub(super) sessions: usize,
     /// The token's.
@@ -71,7 +81,14 @@ impl Link<'_> {
         let mut socket = BufReader::new(socket);
         let mut lost = self.lost.subscribe();
         let (mut most, mut busy_since) = (1, None);
-        while let Some(jobs) = self.take(most, &mut lost).await {
+        while let Some(work) = self.take(most, &mut lost).await {
+            let jobs = match work {
+                Work::Jobs(jobs) => jobs,
+                Work::Look => match self.look(&mut socket).await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                },
+            };
             match self.exchange(&mut socket, jobs).await {
                 Ok(Pace { took, jobs, is_busy, is_served }) => {
                     most = chunk_size(took, jobs);
@@ -95,11 +112,12 @@ impl Link<'_> {
 
     /// Waits for work. Once the process is lost there is none, and the session that found out tells why: this one waits for its end. What it
     /// may have been woken for, another is.
-    async fn take(&self, most: usize, lost: &mut watch::Receiver<bool>) -> Option<Vec<Job>> {
+    async fn take(&self, most: usize, lost: &mut watch::Receiver<bool>) -> Option<Work> {
         tokio::select! {
             biased;
             _ = lost.wait_for(|lost| *lost) => {}
-            jobs = self.queue.take(most, self.sessions) => return jobs,
+            jobs = self.queue.take(most, self.sessions) => return jobs.map(Work::Jobs),
+            () = tokio::time::sleep(self.keepalive) => return Some(Work::Look),
         }
         std::future::pending().await
     }
@@ -110,6 +128,25 @@ impl Link<'_> {
         End::Broken(CallFailure { call: "C_Login".to_owned(), code: BUSY.to_owned() })
     }
 
+    /// # Errors
+    /// Why the process has to be replaced.
+    async fn look(&self, socket: &mut BufReader<UnixStream>) -> Result<(), End> {
+        let mut order = Vec::new();
+        frame::encode(&Order::Look, &mut order).map_err(End::Gone)?;
+        let end = match socket.get_mut().write_all(&order).await {
+            Err(error) => End::Gone(error),
+            Ok(()) => match self.answer(socket, &mut Pace::default()).await {
+                Ok(Answer::Broken(failure)) => End::Broken(failure),
+                Ok(Answer::PinRefused { refusal, .. }) => End::PinRefused(refusal),
+                // It is there; or it waits for a login of another process, which is looked after where that is.
+                Ok(_) => return Ok(()),
+                Err(end) => end,
+            },
+        };
+        self.lost.send_replace(true);
+        Err(end)
+    }
+
     async fn exchange(&self, socket: &mut BufReader<UnixStream>, jobs: Vec<Job>) -> Result<Pace, End> {
         let mut pace = Pace::default();
         let mut asks = Vec::new();
@@ -118,7 +155,8 @@ impl Link<'_> {
             let caller = job.deadline().map(|deadline| deadline.saturating_duration_since(now));
             // Each of those before it in its chunk may take as long as the daemon waits for one.
             let until = Some(moment.after(caller.map_or(self.deadline, |caller| caller.min(self.deadline))));
-            frame::encode(&Ask { key: job.key, until, input: &job.input }, &mut asks).map_err(End::Gone)?;
+            let ask = Ask { key: job.key, until, input: &job.input };
+            frame::encode(&Order::Sign(ask), &mut asks).map_err(End::Gone)?;
         }
         let written = tokio::time::timeout(self.deadline, socket.get_mut().write_all(&asks)).await;
         let mut written = Some(written);
@@ -160,6 +198,10 @@ impl Link<'_> {
         };
         let (result, end) = match answer {
             Ok(Answer::Signature(bytes)) => (Ok(RawSignature(bytes)), Ok(())),
+            Ok(Answer::Present) => {
+                let confused = std::io::ErrorKind::InvalidData.into();
+                (Err(TokenError::Unavailable { token: token() }), Err(End::Gone(confused)))
+            }
             Ok(Answer::Failed(failure)) => (Err(failed(failure)), Ok(())),
             Ok(Answer::Expired { given }) if job.is_expired(Instant::now()) => {
                 (Err(TokenError::Expired { token: token(), given }), Ok(()))

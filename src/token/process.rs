@@ -17,7 +17,8 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
 use super::device::Device;
 use super::frame::{
-    self, Answer, Ask, At, CallFailure, Moment, Recovery, Refusal, Reply, Report, Setup, StartFault, Started,
+    self, Answer, Ask, At, CallFailure, Moment, Order, Recovery, Refusal, Reply, Report, Setup, StartFault,
+    Started,
 };
 use super::gate::Gate;
 use super::input::Input;
@@ -164,13 +165,20 @@ fn answer_all(session: &mut dyn Session, schemes: &[Scheme], socket: &UnixStream
     while let Some(body) = frame::read(&mut asks)? {
         let mut recovered = None;
         let since = Instant::now();
-        let answer =
-            answer(session, schemes, &frame::decode(&body)?, &mut |recovery| recovered = Some(recovery));
+        let mut heal = |recovery| recovered = Some(recovery);
+        let answer = match frame::decode(&body)? {
+            Order::Sign(ask) => answer(session, schemes, &ask, &mut heal),
+            Order::Look => session.look(&mut heal).map_or_else(Answer::from, |()| Answer::Present),
+        };
         let took_us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
         let reply = Reply { recovered, took_us, answer };
         frame::write(&mut replies, &reply)?;
         let status = match reply.answer {
-            Answer::Signature(_) | Answer::Failed(_) | Answer::Busy { .. } | Answer::Expired { .. } => None,
+            Answer::Signature(_)
+            | Answer::Present
+            | Answer::Failed(_)
+            | Answer::Busy { .. }
+            | Answer::Expired { .. } => None,
             Answer::Broken(_) => Some(1),
             Answer::PinRefused { .. } => Some(PIN_REFUSED),
         };
@@ -201,14 +209,19 @@ fn answer(
     let Some(scheme) = schemes.get(key) else { return refuse(format!("no key {key}")) };
     match Input::from_wire(*scheme, ask.input.to_vec()) {
         Err(error) => refuse(error.to_string()),
-        Ok(input) => match session.sign(key, &input, ask.until, heal) {
-            Ok(signature) => Answer::Signature(signature),
-            Err(SignError::Request(failure)) => Answer::Failed(failure),
-            Err(SignError::Busy { given }) => Answer::Busy { given },
-            Err(SignError::Late { given }) => Answer::Expired { given },
-            Err(SignError::Process(failure)) => Answer::Broken(failure),
-            Err(SignError::Pin { refusal, given }) => Answer::PinRefused { refusal, given },
-        },
+        Ok(input) => session.sign(key, &input, ask.until, heal).map_or_else(Answer::from, Answer::Signature),
+    }
+}
+
+impl From<SignError> for Answer {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Request(failure) => Self::Failed(failure),
+            SignError::Busy { given } => Self::Busy { given },
+            SignError::Late { given } => Self::Expired { given },
+            SignError::Process(failure) => Self::Broken(failure),
+            SignError::Pin { refusal, given } => Self::PinRefused { refusal, given },
+        }
     }
 }
 

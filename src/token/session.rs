@@ -21,6 +21,13 @@ pub(super) trait Session: Send {
         until: Option<Moment>,
         heal: &mut dyn FnMut(Recovery),
     ) -> Result<Vec<u8>, SignError>;
+
+    /// Looks whether the token answers in this session; what does not is healed as for a signature, and `heal` is told of it. No private key is
+    /// used.
+    ///
+    /// # Errors
+    /// [`SignError`]; one that lets the session be used again says nothing of the token.
+    fn look(&mut self, heal: &mut dyn FnMut(Recovery)) -> Result<(), SignError>;
 }
 
 /// A token that is logged in, with its keys found.

@@ -121,6 +121,7 @@ impl Supervisor {
                     token,
                     queue,
                     deadline,
+                    keepalive: pool.config.keepalive,
                     sessions: count,
                     keeper: &keeper,
                     longest_login,

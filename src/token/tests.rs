@@ -468,6 +468,28 @@ async fn two_tokens_of_one_label_want_a_serial() {
     assert!(mentions(&faults, &["token.t", "several tokens", "serial"]), "{faults:?}");
 }
 
+/// Which would have a latch of its own, and a try of the PIN for each.
+#[tokio::test]
+async fn one_token_in_two_sections_is_a_fault_however_they_name_it() {
+    let mut fixture = Fixture::with_key();
+    fixture.generate("other", "EC:prime256v1");
+    fixture.configure("other", "other", Scheme::EcdsaP256Sha256);
+    fixture.keys[1].token = TokenName::new("u").unwrap();
+    let serial = Some(fixture.serial());
+    let link = fixture.path("module.so");
+    std::os::unix::fs::symlink(&fixture.device().module, &link).unwrap();
+    let (first, state) = (fixture.config.clone(), fixture.path(""));
+    fixture.config.name = TokenName::new("u").unwrap();
+    let device = fixture.device().clone();
+    for other in [Pkcs11 { module: link, ..device.clone() }, Pkcs11 { serial, ..device }] {
+        *fixture.device() = other;
+        let tokens = [first.clone(), fixture.config.clone()];
+        let started = Tokens::start_with(fixture.launch(), &tokens, &fixture.keys, &state, Absent::Fault);
+        let faults: Vec<_> = started.await.err().unwrap().iter().map(ToString::to_string).collect();
+        assert!(mentions(&faults, &["token.u", "the same token as token.t"]), "{faults:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_of_an_unknown_token_is_a_fault() {
     let mut fixture = Fixture::with_key();

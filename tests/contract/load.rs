@@ -1,8 +1,8 @@
 //! Front-ends that ask for one certificate after another, verify each, and count.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
@@ -20,11 +20,23 @@ use crate::site::{Daemon, FRONT_END, PATIENCE, Site, at, now, request};
 /// No two certificates of one test have one serial.
 static SERIAL: AtomicU64 = AtomicU64::new(1);
 
+/// Entries of the ledger, shown by their number.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Entries(pub BTreeSet<u64>);
+
+impl std::fmt::Debug for Entries {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} entries", self.0.len())
+    }
+}
+
 /// A front-end that knows the key it asks for from the start, as a verifier does.
 pub struct Caller {
     client: Client,
     key: String,
     ca_key: Vec<u8>,
+    /// The ledger's entries of all certificates that it was given.
+    released: Mutex<BTreeSet<u64>>,
 }
 
 impl Caller {
@@ -32,7 +44,7 @@ impl Caller {
         let client = site.client(daemon, FRONT_END).await.with_deadline(PATIENCE);
         let openssh = client.get_key(key).await.unwrap().openssh;
         let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
-        Self { client, key: key.to_owned(), ca_key }
+        Self { client, key: key.to_owned(), ca_key, released: Mutex::default() }
     }
 
     /// One certificate. Panics if it is not exactly what was asked for.
@@ -42,7 +54,14 @@ impl Caller {
         let answer = self.client.sign(request(&self.key, tbs.clone())).await?;
         let certificate = Certificate::parse(&answer.object).unwrap();
         assert_eq!(certificate.tbs().as_bytes(), tbs, "another certificate was signed");
+        let entry = answer.receipt.expect("each answer has a receipt").entry_index;
+        assert!(self.released.lock().unwrap().insert(entry), "two certificates of entry {entry}");
         Ok(certificate)
+    }
+
+    /// The entries of which it was given a certificate.
+    pub fn released(&self) -> BTreeSet<u64> {
+        self.released.lock().unwrap().clone()
     }
 
     /// Asks until it is signed; how long that took.
@@ -69,6 +88,8 @@ impl Caller {
 pub struct Tally {
     pub signed: u64,
     pub wrong: u64,
+    /// The entries that the receipts name.
+    pub released: Entries,
     /// By the word of docs/errors.md, or else by gRPC code.
     pub errors: BTreeMap<String, u64>,
 }
@@ -98,6 +119,7 @@ fn class(error: &CallError) -> String {
 /// Callers that ask without a pause, of P-256 keys, until they are told to stop.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    callers: Vec<Arc<Caller>>,
     /// How many certificates each caller has got.
     signed: watch::Sender<Vec<u64>>,
     tallies: Vec<JoinHandle<Tally>>,
@@ -115,7 +137,7 @@ impl Load {
             tokio::spawn(async move { ask(&caller, number, &stop, &signed).await })
         };
         let tallies = (0..callers.len() * each).map(task).collect();
-        Self { stop, signed, tallies }
+        Self { stop, callers, signed, tallies }
     }
 
     /// Waits until every caller has got `more` certificates from now on; how long that took.
@@ -136,6 +158,7 @@ impl Load {
         for tally in self.tallies {
             sum.add(&tally.await.unwrap());
         }
+        sum.released.0.extend(self.callers.iter().flat_map(|caller| caller.released()));
         sum
     }
 }
@@ -159,6 +182,8 @@ async fn ask(caller: &Caller, number: usize, stop: &AtomicBool, signed: &watch::
 pub struct Settled {
     pub intents: u64,
     pub signed: u64,
+    /// The intents whose outcome is a signature.
+    pub released: Entries,
     /// Outcomes without a released signature.
     pub unsigned: BTreeMap<String, u64>,
 }
@@ -179,7 +204,7 @@ pub fn settled(site: &Site) -> Settled {
                 let place = open.iter().position(|open| *open == at(*intent));
                 open.swap_remove(place.unwrap_or_else(|| panic!("entry {index} settles none: {entry:?}")));
                 if matches!(entries[at(*intent)], Entry::Intent { .. }) {
-                    count(&mut settled, outcome);
+                    count(&mut settled, *intent, outcome);
                 }
             }
             Entry::Refusal { .. }
@@ -201,9 +226,13 @@ pub fn settled(site: &Site) -> Settled {
     settled
 }
 
-fn count(settled: &mut Settled, outcome: &Outcome) {
+fn count(settled: &mut Settled, intent: u64, outcome: &Outcome) {
     let word = match outcome {
-        Outcome::Signed(_) => return settled.signed += 1,
+        Outcome::Signed(_) => {
+            settled.signed += 1;
+            settled.released.0.insert(intent);
+            return;
+        }
         Outcome::Failed(word) => word.clone(),
         Outcome::Discarded => "discarded".to_owned(),
         Outcome::Abandoned => "abandoned".to_owned(),

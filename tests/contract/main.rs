@@ -186,6 +186,14 @@ contract! {
         yubikey: shows,
         kryoptic: cannot("it has no process of its own"),
     }
+    an_hsm_that_died_while_nobody_asked_is_noticed_and_comes_back {
+        softhsm: cannot("it has no process of its own"),
+        faulty: cannot("the SoftHSM2 behind it has no process of its own"),
+        p11_kit: shows,
+        tpm: shows,
+        yubikey: shows,
+        kryoptic: cannot("it has no process of its own"),
+    }
     sigterm_under_load_settles_every_intent {
         softhsm: shows,
         faulty: shows,

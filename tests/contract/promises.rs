@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use countersign_faulty::{Script, Token as Faults};
+use countersign_proto::client::Health;
 use rustix::process::{Signal, kill_process};
 use tokio::task::JoinSet;
 
@@ -17,7 +18,7 @@ pub use crate::ml_dsa::{
     ml_dsa_keys_sign_requests_and_roots_that_cryptography_verifies, ml_dsa_signs_what_cryptography_verifies,
 };
 pub use crate::rsa::rsa_of_every_size_signs_certificates_that_openssl_verifies;
-use crate::site::{Daemon, PATIENCE, Site};
+use crate::site::{Daemon, FRONT_END, PATIENCE, Site};
 use crate::token::{Kind, P256, Token};
 
 /// Callers of a load here: more than the sessions, so that some always wait.
@@ -209,6 +210,25 @@ pub async fn an_hsm_that_died_under_load_comes_back_to_the_same_daemon(kind: Kin
     ends_well(daemon);
     let settled = settled(&token.site);
     assert!(settled.signed >= tally.signed, "{settled:?} {tally:?}");
+}
+
+pub async fn an_hsm_that_died_while_nobody_asked_is_noticed_and_comes_back(kind: Kind) {
+    let mut token = Token::new(kind);
+    token.configure(&[("user-ca", P256)], "keepalive = \"1s\"");
+    let daemon = token.site.serve();
+    let client = token.site.client(&daemon, FRONT_END).await;
+    let mut changes = client.watch_health(Some("user-ca")).await.unwrap();
+    let mut becomes = async |wanted| {
+        let reached = async { while changes.next().await.unwrap() != Some(wanted) {} };
+        tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("it is never {wanted:?}"));
+    };
+    becomes(Health::Serving).await;
+    token.kill_hsm();
+    becomes(Health::NotServing).await;
+    token.start_hsm();
+    becomes(Health::Serving).await;
+    Caller::new(&token.site, &daemon, "user-ca").await.sign().await.unwrap();
+    ends_well(daemon);
 }
 
 /// Asks until the token is out of service; the word.

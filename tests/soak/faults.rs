@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use countersign_faulty::{Action, Call, Code, Control, Heals, On, Script, Token as Like};
+use countersign_faulty::{Action, Call, Code, Control, Heals, On, Renumber, Script, Token as Like};
 
 use crate::site::PATIENCE;
 
@@ -75,6 +75,7 @@ pub fn faults() -> Vec<Fault> {
         lasts("C_Sign hangs", sign(Action::Hang), LATE),
         passes("logged out once", once(Heals::Login, Code::CKR_USER_NOT_LOGGED_IN), HEALED),
         lasts("CKR_DEVICE_ERROR", sign(Action::Fail(Code::CKR_DEVICE_ERROR)), FAILED),
+        passes("handles mean other keys after a reboot", renumbered(), REINITIALIZED),
         lasts("sessions die", die(Heals::Reopen, Code::CKR_SESSION_HANDLE_INVALID), FAILED),
         lasts("crashes", Script::on(crash(0)).and(crash(100)).and(crash(200)), GONE),
         lasts("sessions expire", expiry(2, Script::default()), FAILED),
@@ -83,6 +84,8 @@ pub fn faults() -> Vec<Fault> {
         latches("C_Login hangs", logged_out().and(hangs), LATE),
         lasts("one session is left", capped(), FAILED),
         lasts("device rebooted", die(Heals::Initialize, Code::CKR_DEVICE_REMOVED), FAILED),
+        lasts("C_Finalize hangs after a reboot", finalize_hangs(), LATE),
+        lasts("short signatures", sign(Action::ShortSignature), WRONG),
         lasts("wrong signatures", sign(Action::WrongSignature), WRONG),
     ]
 }
@@ -97,6 +100,16 @@ fn die(heals: Heals, code: Code) -> Script {
 
 fn once(heals: Heals, code: Code) -> Script {
     Script::on(On::call(Call::Sign, Action::Die { heals, code }).times(1))
+}
+
+fn renumbered() -> Script {
+    let mut script = once(Heals::Initialize, Code::CKR_DEVICE_REMOVED);
+    script.token.renumber = Some(Renumber::OtherKey);
+    script
+}
+
+fn finalize_hangs() -> Script {
+    die(Heals::Initialize, Code::CKR_DEVICE_REMOVED).and(On::call(Call::Finalize, Action::Hang))
 }
 
 fn crash(after: u32) -> On {

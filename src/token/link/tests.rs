@@ -36,13 +36,14 @@ struct Serving {
     sessions: usize,
     keeper: Arc<Gatekeeper>,
     longest_login: Duration,
+    keepalive: Duration,
     lost: watch::Sender<bool>,
 }
 
 impl Default for Serving {
     fn default() -> Self {
         let lost = watch::Sender::new(false);
-        Self { sessions: 1, keeper: Arc::new(keeper()), longest_login: LONGEST, lost }
+        Self { sessions: 1, keeper: Arc::new(keeper()), longest_login: LONGEST, keepalive: LONGEST, lost }
     }
 }
 
@@ -51,10 +52,12 @@ impl Serving {
     fn on(self, queue: &Arc<Queue>) -> (tokio::task::JoinHandle<End>, UnixStream) {
         let (queue, (ours, theirs)) = (queue.clone(), UnixStream::pair().unwrap());
         let served = tokio::spawn(async move {
-            let Self { sessions, keeper, longest_login, lost } = self;
+            let Self { sessions, keeper, longest_login, keepalive, lost } = self;
             let (token, deadline) = (name(), DEADLINE);
             let (token, queue, keeper, lost) = (&token, &*queue, &*keeper, &lost);
-            Link { token, queue, deadline, sessions, keeper, longest_login, lost }.serve(ours).await
+            Link { token, queue, deadline, keepalive, sessions, keeper, longest_login, lost }
+                .serve(ours)
+                .await
         });
         (served, theirs)
     }
@@ -69,7 +72,8 @@ fn ask(queue: &Queue, key: u16) -> Ticket {
 
 async fn asked(child: &mut UnixStream) -> u16 {
     let body = frame::read_async(child).await.unwrap();
-    frame::decode::<Ask<'_>>(&body).unwrap().key
+    let Order::Sign(ask) = frame::decode(&body).unwrap() else { panic!("it is to look") };
+    ask.key
 }
 
 async fn reply(child: &mut UnixStream, answer: Answer) {
@@ -120,7 +124,7 @@ async fn next_chunk(took_us: u32) -> usize {
 async fn frame_len(child: &mut UnixStream) -> usize {
     let mut bytes = Vec::new();
     let until = Some(Moment::now().after(DEADLINE));
-    frame::encode(&Ask { key: 1, until, input: &[0; 32] }, &mut bytes).unwrap();
+    frame::encode(&Order::Sign(Ask { key: 1, until, input: &[0; 32] }), &mut bytes).unwrap();
     let len = bytes.len();
     asked(child).await;
     len
@@ -151,7 +155,8 @@ async fn one_failed_request_does_not_end_the_session() {
 async fn what_no_caller_bounds_is_bounded_by_what_the_token_may_take_and_goes_on_to_another() {
     let (_queue, mut tickets, served, mut child) = session(1);
     let body = frame::read_async(&mut child).await.unwrap();
-    let until = frame::decode::<Ask<'_>>(&body).unwrap().until.unwrap();
+    let Order::Sign(ask) = frame::decode(&body).unwrap() else { panic!("it is to look") };
+    let until = ask.until.unwrap();
     assert!(!until.is_past() && until <= Moment::now().after(DEADLINE));
     reply(&mut child, Answer::Expired { given: false }).await;
     let error = tickets.pop().unwrap().wait(&name()).await.err().unwrap();
@@ -287,4 +292,47 @@ fn a_slow_token_gets_one_job_at_a_time_and_a_fast_one_many() {
     assert_eq!(chunk_size(Duration::from_micros(100), 1), 10);
     assert_eq!(chunk_size(Duration::from_micros(10), 1), CHUNK);
     assert_eq!(chunk_size(Duration::ZERO, 1), CHUNK);
+}
+
+/// A session that has nothing to do looks after so long.
+const SOON: Duration = Duration::from_millis(20);
+
+/// A session with an empty queue, which is to look by now.
+async fn looking() -> (Arc<Queue>, tokio::task::JoinHandle<End>, UnixStream) {
+    let queue = Arc::new(Queue::new(name(), 100));
+    let (served, mut child) = Serving { keepalive: SOON, ..Serving::default() }.on(&queue);
+    is_to_look(&mut child).await;
+    (queue, served, child)
+}
+
+async fn is_to_look(child: &mut UnixStream) {
+    let body = tokio::time::timeout(Duration::from_secs(10), frame::read_async(child)).await;
+    let body = body.expect("it looks by now").unwrap();
+    assert!(matches!(frame::decode(&body).unwrap(), Order::Look));
+}
+
+#[tokio::test]
+async fn a_session_without_work_has_the_token_looked_at_again_and_again() {
+    let (queue, served, mut child) = looking().await;
+    for answer in [Answer::Present, Answer::Failed(failure()), Answer::Busy { given: false }] {
+        reply(&mut child, answer).await;
+        is_to_look(&mut child).await;
+    }
+    let ticket = ask(&queue, 7);
+    reply(&mut child, Answer::Present).await;
+    assert_eq!(asked(&mut child).await, 7);
+    reply(&mut child, Answer::Signature(vec![1])).await;
+    assert!(ticket.wait(&name()).await.is_ok());
+    drop(child);
+    assert!(matches!(served.await.unwrap(), End::Gone(_)));
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_there_is_known_before_anybody_asks() {
+    let (_queue, served, mut child) = looking().await;
+    reply(&mut child, Answer::Broken(failure())).await;
+    assert!(matches!(served.await.unwrap(), End::Broken(_)));
+    // Not even an answer.
+    let (_queue, served, _child) = looking().await;
+    assert!(matches!(served.await.unwrap(), End::TimedOut));
 }

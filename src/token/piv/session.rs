@@ -49,7 +49,7 @@ impl PivSession {
             .filter(|key| key.scheme == input.scheme())
             .ok_or_else(|| request(format!("no key {key} of scheme {}", input.scheme())))?;
         let prepared = prepared(key, input)?;
-        let card = self.card.as_mut().ok_or_else(|| Trouble::Keys("the card is lost".to_owned()))?;
+        let card = self.card.as_mut().ok_or_else(lost)?;
         let (login, serial) = (&mut self.login, self.device.serial);
         card.talk(|talk| {
             login.verify(talk)?;
@@ -115,6 +115,21 @@ impl Session for PivSession {
         heal(Recovery { healing: Healing::CardFound, failure });
         Ok(signature)
     }
+
+    fn look(&mut self, heal: &mut dyn FnMut(Recovery)) -> Result<(), SignError> {
+        let failure = match self.card.as_mut().ok_or_else(lost).and_then(|card| card.talk(|_| Ok(()))) {
+            Ok(()) => return Ok(()),
+            Err(trouble) if trouble.wants_reopening() && self.may_reopen() => trouble.describe(),
+            Err(trouble) => return Err(end(trouble, false)),
+        };
+        self.reopen().map_err(|trouble| end(trouble, false))?;
+        heal(Recovery { healing: Healing::CardFound, failure });
+        Ok(())
+    }
+}
+
+fn lost() -> Trouble {
+    Trouble::Keys("the card is lost".to_owned())
 }
 
 fn end(trouble: Trouble, given: bool) -> SignError {

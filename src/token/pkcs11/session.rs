@@ -36,36 +36,52 @@ impl Session for Pkcs11Session {
         heal: &mut dyn FnMut(Recovery),
     ) -> Result<Vec<u8>, SignError> {
         let is_late = || until.is_some_and(Moment::is_past);
-        ladder::sign(&mut Signing { session: self, key, input, seen: (0, 0) }, is_late, heal)
+        let what = What::Sign { key, input };
+        ladder::sign(&mut Work { session: self, what, seen: (0, 0) }, is_late, heal)
+    }
+
+    fn look(&mut self, heal: &mut dyn FnMut(Recovery)) -> Result<(), SignError> {
+        ladder::sign(&mut Work { session: self, what: What::Look, seen: (0, 0) }, || false, heal).map(drop)
     }
 }
 
-/// One thing to sign, on its way.
-struct Signing<'a> {
+/// One thing to do, on its way.
+struct Work<'a> {
     session: &'a mut Pkcs11Session,
-    key: usize,
-    input: &'a Input,
+    what: What<'a>,
     /// How often the module had been initialised, and the user logged in, when it was last tried.
     seen: (u64, u64),
 }
 
-impl Climber for Signing<'_> {
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Sign {
+        key: usize,
+        input: &'a Input,
+    },
+    /// To look whether the token is there.
+    Look,
+}
+
+impl Climber for Work<'_> {
     fn attempt(&mut self) -> Result<Vec<u8>, Trouble> {
         let shared = &self.session.shared;
         let loaded = shared.read();
         self.seen = (loaded.generation(), loaded.logins());
         let mut place = loaded.place(self.session.index).ok_or_else(no_place)?;
         let open = shared.ready(&loaded, &mut place)?;
-        let key =
-            open.keys.get(self.key).filter(|key| key.scheme == self.input.scheme()).ok_or_else(|| {
-                let code = format!("no key {} of scheme {}", self.key, self.input.scheme());
-                Trouble::Request(CallFailure { call: "the token process".to_owned(), code })
-            })?;
+        let What::Sign { key, input } = self.what else {
+            return look(&open.session).map(|()| Vec::new());
+        };
+        let key = open.keys.get(key).filter(|key| key.scheme == input.scheme()).ok_or_else(|| {
+            let code = format!("no key {key} of scheme {}", input.scheme());
+            Trouble::Request(CallFailure { call: "the token process".to_owned(), code })
+        })?;
         if !key.always_authenticate {
-            return mechanism::sign(&open.session, key, self.input);
+            return mechanism::sign(&open.session, key, input);
         }
         let is_begun = Cell::new(false);
-        let signature = mechanism::sign_authenticated(&open.session, key, self.input, |session| {
+        let signature = mechanism::sign_authenticated(&open.session, key, input, |session| {
             let login = shared.log_in_to_sign(&loaded, session);
             is_begun.set(login.is_err());
             login
@@ -99,6 +115,13 @@ impl Climber for Signing<'_> {
         let shared = &self.session.shared;
         shared.refused(&shared.read(), failure, self.seen.1)
     }
+}
+
+/// Whether the session is open, which some modules answer by themselves, and the token behind it is there: a random byte is its own. One that
+/// has none to give says so, which is an answer as good.
+fn look(session: &cryptoki::session::Session) -> Result<(), Trouble> {
+    session.get_session_info()?;
+    Ok(session.generate_random_slice(&mut [0])?)
 }
 
 fn no_place() -> Trouble {

@@ -16,6 +16,10 @@ impl Session for Oracle {
         self.0 += 1;
         Ok(input.block().into_owned())
     }
+
+    fn look(&mut self, _: &mut dyn FnMut(Recovery)) -> Result<(), SignError> {
+        Err(SignError::Busy { given: false })
+    }
 }
 
 #[test]
@@ -70,7 +74,7 @@ fn what_nobody_waits_for_any_more_does_not_reach_the_token() {
 #[test]
 fn a_session_ends_when_the_daemon_hangs_up() {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    frame::write(&ours, &Ask { key: 0, until: None, input: b"message" }).unwrap();
+    frame::write(&ours, &Order::Sign(Ask { key: 0, until: None, input: b"message" })).unwrap();
     let session = thread::spawn(move || answer_all(&mut Oracle(0), &[Scheme::Ed25519], &theirs));
     assert!(frame::read(&ours).unwrap().is_some());
     drop(ours);
@@ -105,6 +109,10 @@ impl Session for Slow {
         }
         Ok(vec![1])
     }
+
+    fn look(&mut self, _: &mut dyn FnMut(Recovery)) -> Result<(), SignError> {
+        Ok(())
+    }
 }
 
 #[test]
@@ -115,7 +123,7 @@ fn an_answer_of_a_slow_token_does_not_wait_for_the_rest_of_its_chunk() {
     let answering = thread::spawn(move || answer_all(&mut Slow(told, 0), &[Scheme::Ed25519], &theirs));
     let mut chunk = Vec::new();
     for _ in 0..2 {
-        frame::encode(&Ask { key: 0, until: None, input: b"message" }, &mut chunk).unwrap();
+        frame::encode(&Order::Sign(Ask { key: 0, until: None, input: b"message" }), &mut chunk).unwrap();
     }
     ours.write_all(&chunk).unwrap();
     for _ in 0..2 {

@@ -47,6 +47,7 @@ impl Fixture {
             sessions: 2,
             queue: 64,
             deadline: Duration::from_secs(20),
+            keepalive: Duration::from_secs(3600),
             limits: Limits::default(),
             environment: BTreeMap::from([
                 ("SOFTHSM2_CONF".to_owned(), conf.display().to_string()),
@@ -140,9 +141,17 @@ impl Fixture {
         self.run("pkcs11-tool", &[&login, arguments].concat());
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
+    /// That of the token, which is the first.
+    pub(super) fn serial(&self) -> String {
+        let slots = self.run("softhsm2-util", &["--show-slots"]);
+        let serial = slots.lines().find_map(|line| line.trim().strip_prefix("Serial number:"));
+        serial.unwrap().trim().to_owned()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
         let output = Command::new(program).args(arguments).envs(&self.config.environment).output().unwrap();
         assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub(super) fn configure(&mut self, name: &str, label: &str, scheme: Scheme) {

@@ -1,6 +1,6 @@
 //! The recovery ladder with a real module: each fault at the rung that heals it, and no key that is another's after any of them.
 
-use countersign_faulty::{Action, Call, Code, Heals, On, Script};
+use countersign_faulty::{Action, Call, Code, Control, Heals, On, Script};
 
 use super::faulty::{Broken, all_sign, signs};
 use super::*;
@@ -103,4 +103,72 @@ async fn a_key_that_was_exchanged_meanwhile_signs_nothing_after_a_recovery() {
         assert!(matches!(error, TokenError::KeyChanged { .. }), "{told}: {error}");
         tokens.shutdown().await;
     }
+}
+
+/// A token whose sessions look after it as soon as nobody asks.
+fn looked_after() -> Broken {
+    let mut broken = Broken::new();
+    broken.fixture.config.keepalive = Duration::from_millis(20);
+    broken
+}
+
+#[tokio::test]
+async fn a_token_that_is_gone_is_out_of_service_before_anybody_asks_and_back_by_itself() {
+    let broken = looked_after();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let before = broken.control.calls(Call::SignInit);
+    for call in [Call::GetSessionInfo, Call::GenerateRandom] {
+        let gone = |call| On::call(call, Action::Fail(Code::CKR_DEVICE_REMOVED));
+        broken.set(&Script::on(gone(call)).and(gone(Call::Initialize)));
+        reaches(&mut health, |health| health == Health::Down).await;
+        broken.control.clear().unwrap();
+        reaches(&mut health, |health| health == Health::Ready).await;
+    }
+    assert_eq!(broken.control.calls(Call::SignInit), before, "no key was used");
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+}
+
+/// Waits until every session has looked since, and has healed what it found.
+fn all_look(broken: &Broken) {
+    let before = broken.control.calls(Call::GenerateRandom);
+    let looked = |control: &Control| control.calls(Call::GenerateRandom) > before + 10;
+    assert!(broken.control.wait_until(Duration::from_secs(30), looked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_while_nobody_asks_is_healed_before_somebody_does() {
+    for (heals, code, healed) in [
+        (Heals::Reopen, Code::CKR_SESSION_HANDLE_INVALID, Call::OpenSession),
+        (Heals::Login, Code::CKR_USER_NOT_LOGGED_IN, Call::Login),
+    ] {
+        let broken = looked_after();
+        let (tokens, keys) = broken.fixture.start().await.unwrap();
+        let sound = broken.control.calls(healed);
+        broken.set(&Script::on(On::call(Call::GenerateRandom, Action::Die { heals, code }).times(1)));
+        assert!(broken.control.wait_until(Duration::from_secs(30), |control| control.calls(healed) > sound));
+        all_look(&broken);
+        let before = broken.control.calls(healed);
+        signs(&tokens, &keys).await;
+        assert_eq!(
+            (broken.control.calls(healed), broken.fixture.processes().len()),
+            (before, 1),
+            "{heals:?}"
+        );
+        tokens.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_has_no_random_bytes_to_give_is_there() {
+    let broken = looked_after();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    for code in [Code::CKR_RANDOM_NO_RNG, Code::CKR_FUNCTION_NOT_SUPPORTED] {
+        broken.set(&Script::on(On::call(Call::GenerateRandom, Action::Fail(code))));
+        all_look(&broken);
+        signs(&tokens, &keys).await;
+    }
+    assert_eq!((broken.fixture.processes().len(), broken.control.violations()), (1, 0));
+    tokens.shutdown().await;
 }

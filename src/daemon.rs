@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,7 +19,6 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::rotation::Rotations;
 use crate::server::{self, Listener};
 use crate::sign::{Failure, Signer};
-use crate::token::probation::{Faults, Patience, Probation, Verdict};
 use crate::token::{Absent, Tokens};
 
 use attest::Attest;
@@ -34,6 +33,7 @@ mod checkpoints;
 pub(crate) mod lists;
 mod records;
 mod rotations;
+mod wardens;
 mod witnesses;
 
 /// How long the ledger is left alone between two tries.
@@ -188,7 +188,7 @@ impl Daemon {
         let mut wardens = JoinSet::new();
         let own = Signer { keys: self.all_keys.clone(), ..self.signer.clone() };
         for probation in tokens.probations() {
-            wardens.spawn(readmit(own.clone(), probation, Stop(stopping.clone())));
+            wardens.spawn(wardens::readmit(own.clone(), probation, Stop(stopping.clone())));
         }
         let mut attest = Attest::start(self.checkpointer, self.witnesses, &stopping);
         wardens.spawn(self.keeper.run(Stop(stopping.clone())));
@@ -285,60 +285,6 @@ impl Stop {
             _ = self.0.wait_for(|stop| *stop) => None,
             done = future => Some(done),
         }
-    }
-}
-
-/// Has a token that was lost, or that lied, prove itself, each time, before it takes load beside the others again.
-async fn readmit(signer: Signer, probation: Probation, mut stop: Stop) {
-    let mut patience = Patience::default();
-    while let Some(Some(faults)) = stop.or(probation.begins()).await {
-        patience.lost(Instant::now(), probation.longest_pause());
-        let proof = prove(&signer, &probation, faults, &mut patience, &mut stop).await;
-        if proof == Proof::Given && probation.end(faults) {
-            tracing::info!(token = %probation.token(), "the token has proven itself, and takes load again");
-        }
-    }
-}
-
-/// Whether a token has proven itself.
-#[derive(Eq, PartialEq)]
-enum Proof {
-    Given,
-    /// It was lost or doubted again, or the daemon is to stop.
-    Cut,
-}
-
-/// Returns once the token has signed a challenge with each key that it has to, and that often enough. No self-test is cut off.
-async fn prove(
-    signer: &Signer,
-    probation: &Probation,
-    faults: Faults,
-    patience: &mut Patience,
-    stop: &mut Stop,
-) -> Proof {
-    let mut pause = patience.before();
-    loop {
-        // An error is that the token was there all the while, and not doubted.
-        let paused = stop.or(tokio::time::timeout(pause, probation.has_others(faults))).await;
-        if !matches!(paused, Some(Err(_))) {
-            return Proof::Cut;
-        }
-        let mut failed = None;
-        for key in probation.keys().filter_map(|name| signer.keys.get(name)) {
-            failed = failed.or(signer.self_test(key, probation.token()).await.err());
-        }
-        pause = match failed {
-            None => match patience.proven(Instant::now()) {
-                Verdict::Admit => return Proof::Given,
-                Verdict::Wait(pause) => pause,
-            },
-            Some(failure) => {
-                let failure = in_one_line(&failure);
-                tracing::warn!(token = %probation.token(), failure, "the token does not prove itself");
-                patience.lost(Instant::now(), probation.longest_pause());
-                patience.pause()
-            }
-        };
     }
 }
 

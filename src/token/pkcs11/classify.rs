@@ -225,6 +225,19 @@ pub(super) fn precedes_pin(error: &Error) -> bool {
     )
 }
 
+/// Whether the handle of a key that has signed may denote something else now, for it does not fit the mechanism that it was found for
+/// (R20; base §5.1.6): `C_SignInit` has not seen what is to be signed.
+pub(super) fn doubts_handle(error: &Error) -> bool {
+    let Error::Pkcs11(code, Function::SignInit) = error else { return false };
+    matches!(
+        code,
+        RvError::KeyTypeInconsistent
+            | RvError::KeyFunctionNotPermitted
+            | RvError::KeySizeRange
+            | RvError::MechanismInvalid
+    )
+}
+
 /// Whether a try to sign failed no earlier than when the token was given what is to be signed. What `cryptoki` says itself may have come
 /// of an answer.
 pub(super) fn reached_token(error: &Error) -> bool {

@@ -69,6 +69,15 @@ pub(super) enum Climbed {
     TooOften,
 }
 
+/// When the keys were found that a call failed with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Found {
+    /// Before the request came.
+    Before,
+    /// By a rung that was climbed for it.
+    Again,
+}
+
 /// Why something was not done.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -128,10 +137,11 @@ impl Trouble {
         matches!(self, Self::Call(error) if classify::concerns_pin(error))
     }
 
-    /// The lowest rung that may help, or the answer where none can.
-    fn lowest(self, session: &mut impl Climber) -> Result<(Rung, Self), SignError> {
+    /// The lowest rung that may help, or the answer where none can. Handles that are of `found` are what they should be.
+    fn lowest(self, session: &mut impl Climber, found: Found) -> Result<(Rung, Self), SignError> {
         let rung = match &self {
             Self::Call(error) => match classify::remedy(error) {
+                Remedy::Answer if found == Found::Before && classify::doubts_handle(error) => Rung::Refind,
                 Remedy::Answer => return Err(SignError::Request(self.describe())),
                 Remedy::Refind => Rung::Refind,
                 Remedy::Reopen => Rung::Reopen,
@@ -149,6 +159,11 @@ impl Trouble {
             Self::Pin(_) | Self::Busy | Self::Left | Self::Request(_) => return Err(self.end()),
         };
         Ok((rung, self))
+    }
+
+    /// Whether it is answered, unless finding the keys again helps.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Call(error) if classify::remedy(error) == Remedy::Answer)
     }
 
     /// Whether the token was given what is to be signed, or may have been.
@@ -214,9 +229,12 @@ fn climb(
     };
     *was_given = trouble.reached_token();
     let failure = trouble.describe();
-    let (mut rung, mut trouble) = trouble.lowest(session)?;
+    let (mut rung, mut trouble) = trouble.lowest(session, Found::Before)?;
     loop {
         let next = match session.climb(rung) {
+            Ok(Climbed::TooOften) if rung == Rung::Refind && trouble.is_answer() => {
+                return Err(SignError::Request(trouble.describe()));
+            }
             Ok(Climbed::TooOften) => rung.above(),
             Ok(_) if is_late() => return Err(SignError::Late { given: *was_given }),
             Ok(climbed) => match session.attempt() {
@@ -228,7 +246,7 @@ fn climb(
                 }
                 Err(again) => {
                     *was_given |= again.reached_token();
-                    let (lowest, again) = again.lowest(session)?;
+                    let (lowest, again) = again.lowest(session, Found::Again)?;
                     trouble = again;
                     // What another session did is no rung of this one: it may begin anew.
                     let from = if climbed == Climbed::Already { Some(lowest) } else { rung.above() };

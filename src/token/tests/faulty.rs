@@ -136,7 +136,7 @@ async fn a_request_that_the_token_refuses_costs_nobody_a_session() {
     let (tokens, keys) = broken.fixture.start().await.unwrap();
     let before = broken.upkeep();
     for refused in [
-        Code::CKR_KEY_FUNCTION_NOT_PERMITTED,
+        Code::CKR_FUNCTION_NOT_SUPPORTED,
         // These `cryptoki` has no name for.
         Code::CKR_KEY_EXHAUSTED,
         Code::CKR_PARAMETER_SET_NOT_SUPPORTED,

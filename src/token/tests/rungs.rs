@@ -35,11 +35,14 @@ async fn a_handle_that_denotes_nothing_any_more_costs_a_search() {
     let (tokens, keys) = broken.fixture.start().await.unwrap();
     let calls = [Call::OpenSession, Call::Login, Call::Finalize];
     let before = calls.map(|call| broken.control.calls(call));
-    let searches = broken.control.calls(Call::FindObjectsInit);
-    broken.set(&Script::on(On::call(Call::SignInit, Action::Fail(Code::CKR_KEY_HANDLE_INVALID)).times(1)));
-    all_sign(&tokens, &keys, 10).await;
-    assert_eq!(calls.map(|call| broken.control.calls(call)), before);
-    assert!(broken.control.calls(Call::FindObjectsInit) > searches);
+    // Or that denotes another object now.
+    for code in [Code::CKR_KEY_HANDLE_INVALID, Code::CKR_KEY_TYPE_INCONSISTENT] {
+        let searches = broken.control.calls(Call::FindObjectsInit);
+        broken.set(&Script::on(On::call(Call::SignInit, Action::Fail(code)).times(1)));
+        all_sign(&tokens, &keys, 10).await;
+        assert_eq!(calls.map(|call| broken.control.calls(call)), before, "{code}");
+        assert!(broken.control.calls(Call::FindObjectsInit) > searches, "{code}");
+    }
     assert_eq!(broken.fixture.processes().len(), 1);
     tokens.shutdown().await;
 }
@@ -86,6 +89,7 @@ async fn a_key_that_was_exchanged_meanwhile_signs_nothing_after_a_recovery() {
     let die = |heals, code| Action::Die { heals, code };
     for failure in [
         Action::Fail(Code::CKR_KEY_HANDLE_INVALID),
+        Action::Fail(Code::CKR_KEY_TYPE_INCONSISTENT),
         die(Heals::Reopen, Code::CKR_SESSION_HANDLE_INVALID),
         die(Heals::Login, Code::CKR_USER_NOT_LOGGED_IN),
         die(Heals::Initialize, Code::CKR_DEVICE_REMOVED),

@@ -131,6 +131,44 @@ fn a_request_that_is_wrong_is_answered_without_a_climb() {
     assert_eq!(token.climbed, []);
 }
 
+/// What `C_SignInit` says of a handle that denotes another object than the key.
+const ANOTHER_OBJECT: [RvError; 4] = [
+    RvError::KeyTypeInconsistent,
+    RvError::KeyFunctionNotPermitted,
+    RvError::KeySizeRange,
+    RvError::MechanismInvalid,
+];
+
+#[test]
+fn a_handle_that_may_denote_another_object_is_found_again_and_then_it_is_the_request() {
+    for code in ANOTHER_OBJECT {
+        let mut stale = token(code, Some(Rung::Refind));
+        stale.function = Function::SignInit;
+        let (told, result) = healed(&mut stale);
+        assert!(result.is_ok(), "{code:?}");
+        assert_eq!((told, stale.climbed), (Some(Healing::Refound), vec![Rung::Refind]), "{code:?}");
+        let mut refused = token(code, None);
+        refused.function = Function::SignInit;
+        assert!(matches!(healed(&mut refused).1, Err(SignError::Request(_))), "{code:?}");
+        assert_eq!(refused.climbed, [Rung::Refind], "{code:?}");
+        // It has seen what is to be signed.
+        let mut late = token(code, None);
+        assert!(matches!(healed(&mut late).1, Err(SignError::Request(_))), "{code:?}");
+        assert_eq!(late.climbed, [], "{code:?}");
+    }
+}
+
+#[test]
+fn a_token_that_refuses_for_ever_is_searched_a_few_times_and_ends_no_process() {
+    let mut token = token(RvError::KeyFunctionNotPermitted, None);
+    token.function = Function::SignInit;
+    for _ in 0..100 {
+        let (told, result) = healed(&mut token);
+        assert!(told.is_none() && matches!(result, Err(SignError::Request(_))), "{result:?}");
+    }
+    assert_eq!(token.climbed, [Rung::Refind; 4]);
+}
+
 #[test]
 fn a_refused_pin_ends_the_climb_at_once() {
     let mut token = token(RvError::UserNotLoggedIn, None);

@@ -190,6 +190,9 @@ impl Daemon {
         for probation in tokens.probations() {
             wardens.spawn(wardens::readmit(own.clone(), probation, Stop(stopping.clone())));
         }
+        for suspicion in tokens.suspicions() {
+            wardens.spawn(wardens::challenge(own.clone(), suspicion, Stop(stopping.clone())));
+        }
         let mut attest = Attest::start(self.checkpointer, self.witnesses, &stopping);
         wardens.spawn(self.keeper.run(Stop(stopping.clone())));
         wardens.spawn(probe_ledger(ledger.clone(), Stop(stopping.clone())));

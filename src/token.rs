@@ -41,6 +41,7 @@ pub(crate) mod software;
 mod start;
 mod stderr;
 mod supervise;
+pub mod suspicion;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transport;
@@ -89,6 +90,8 @@ pub enum Health {
     Ready,
     /// The same, but a signature of it did not verify, and none with this key has since.
     Doubted,
+    /// Its process runs, and refuses to sign a challenge with this key.
+    Refusing,
     /// Its process ended and the first replacement is on its way: requests wait.
     Restarting,
     /// No replacement came up, or an operator must act: requests are refused.
@@ -227,8 +230,9 @@ impl Health {
         match self {
             Self::Ready => 0,
             Self::Doubted => 1,
-            Self::Restarting => 2,
-            Self::Down => 3,
+            Self::Refusing => 2,
+            Self::Restarting => 3,
+            Self::Down => 4,
         }
     }
 }

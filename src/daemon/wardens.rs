@@ -1,14 +1,16 @@
 //! What watches over the tokens while the daemon runs: it has them sign challenges, each recorded as a self-test.
 //!
-//! In: a [`Probation`] of each token. Out: nothing, but what the token is taken for afterwards. Promised: no challenge is cut off, for
+//! In: a [`Probation`] of each token, a [`Suspicion`] of each of its keys. Out: nothing, but what the token is taken for afterwards. Promised: no challenge is cut off, for
 //! each must have its outcome. Why a token has to prove itself, and when, is decided in `token`.
 
 use std::time::Instant;
 
 use super::Stop;
 use crate::causes::in_one_line;
-use crate::sign::Signer;
+use crate::sign::{Failure, Signer};
+use crate::token::TokenError;
 use crate::token::probation::{Faults, Patience, Probation, Verdict};
+use crate::token::suspicion::Suspicion;
 
 /// Has a token that was lost, or that lied, prove itself, each time, before it takes load beside the others again.
 pub(super) async fn readmit(signer: Signer, probation: Probation, mut stop: Stop) {
@@ -61,5 +63,25 @@ async fn prove(
                 patience.pause()
             }
         };
+    }
+}
+
+/// Has a token that refuses to sign with a key be asked for a challenge, until it is known whether the requests are at fault, and while it
+/// refuses that, too.
+pub(super) async fn challenge(signer: Signer, mut suspicion: Suspicion, mut stop: Stop) {
+    let Some(key) = signer.keys.get(suspicion.key()).cloned() else { return };
+    while stop.or(suspicion.stands()).await.is_some() {
+        let pause = match signer.self_test(&key, suspicion.token()).await {
+            Ok(()) => suspicion.refuted(),
+            Err(Failure::Token(error @ TokenError::Failed { .. })) => suspicion.confirmed(&error),
+            Err(failure) => {
+                let (key, token, failure) = (suspicion.key(), suspicion.token(), in_one_line(&failure));
+                tracing::debug!(%key, %token, failure, "a challenge does not tell whether the token refuses");
+                suspicion.undecided()
+            }
+        };
+        if stop.or(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 use super::frame::MAX_INPUT;
 use super::input::Input;
 use super::queue::{Job, Queue};
+use super::suspicion::Refusals;
 use super::{Config, Health, RawSignature, TokenError};
 use crate::key::{KeyName, Scheme};
 use crate::sign::Priority;
@@ -48,6 +49,7 @@ pub(super) struct State {
     pub(super) faults: u64,
     /// The keys, by their place, that it has signed rightly with since the last of its faults, when it was doubted.
     shown: BTreeSet<u16>,
+    pub(super) refusals: Refusals,
 }
 
 /// How far a token is trusted beside others that hold the same keys.
@@ -64,6 +66,9 @@ pub(super) enum Standing {
 impl State {
     /// Whether it can sign now with the key of this place, and is believed to do so.
     fn health_of(&self, index: u16) -> Health {
+        if self.refuses(index) {
+            return Health::Refusing;
+        }
         if self.shown.contains(&index) { self.best() } else { self.health() }
     }
 
@@ -98,14 +103,20 @@ impl State {
         }
     }
 
+    /// Whether it could sign with the key of this place, and does not.
+    fn refuses(&self, index: u16) -> bool {
+        self.is_up() && self.refusals.of(index).is_some()
+    }
+
     fn fault(&mut self) {
         self.faults = self.faults.wrapping_add(1);
         self.shown.clear();
     }
 
-    /// Which of several tokens is asked first: the lowest.
-    fn rank(&self) -> u8 {
+    /// Which of several tokens is asked first for the key of this place: the lowest.
+    fn rank(&self, index: u16) -> u8 {
         match (self.health(), self.standing) {
+            _ if self.refuses(index) => 1 + Health::Refusing.rank(),
             (Health::Ready, Standing::Sound) => 0,
             (health, _) => 1 + health.rank(),
         }
@@ -116,8 +127,14 @@ impl Pool {
     pub(super) fn new(config: Config) -> Self {
         let queue = Queue::new(config.name.clone(), config.queue);
         let processes = vec![Health::Restarting; config.processes];
-        let state =
-            State { processes, standing: Standing::Sound, doubts: 0, faults: 0, shown: BTreeSet::new() };
+        let state = State {
+            processes,
+            standing: Standing::Sound,
+            doubts: 0,
+            faults: 0,
+            shown: BTreeSet::new(),
+            refusals: Refusals::default(),
+        };
         Self { config, queue, state: watch::Sender::new(state), starting: Mutex::default() }
     }
 
@@ -197,8 +214,8 @@ impl Pool {
         self.state.borrow().health_of(index)
     }
 
-    pub(super) fn rank(&self) -> u8 {
-        self.state.borrow().rank()
+    pub(super) fn rank(&self, index: u16) -> u8 {
+        self.state.borrow().rank(index)
     }
 
     /// Signs with the key of this place on the token.

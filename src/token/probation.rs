@@ -16,9 +16,9 @@ use crate::key::KeyName;
 /// How many proofs in a row end a probation.
 const PROOFS: u32 = 2;
 /// The first and the longest pause between two proofs.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// The longest for a token that lied and alone has a key: whoever asks for that has no other token, and is spared nothing by a longer one.
-const PAUSE_ALONE: Duration = Duration::from_secs(2);
+pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The longest for a token that lied, or refuses, and alone has a key: whoever asks for that has no other token, and is spared nothing by a longer one.
+pub(super) const PAUSE_ALONE: Duration = Duration::from_secs(2);
 /// In service this long, a token has proven itself, and its next loss is its first.
 const SOUND: Duration = Duration::from_secs(600);
 

@@ -65,7 +65,7 @@ impl Route {
         let rounds = order.iter().map(|member| member.pool.tries()).max().unwrap_or_default();
         let round = |round| order.iter().copied().filter(move |member| round < member.pool.tries());
         let others = if rounds > 1 { (0..rounds).flat_map(round).collect() } else { order };
-        Asking { request, asked: None, doubted: None, given: None, others: others.into() }
+        Asking::new(request, others.into())
     }
 
     /// Begins to ask one token, and no other.
@@ -79,7 +79,7 @@ impl Route {
     ) -> Result<Asking<'a>, TokenError> {
         let member = self.members.iter().find(|member| member.pool.config.name == *token);
         let member = member.ok_or_else(|| TokenError::NotInService { key: request.key.clone() })?;
-        Ok(Asking { request, asked: None, doubted: None, given: None, others: [member].into() })
+        Ok(Asking::new(request, [member].into()))
     }
 
     /// The tokens, as they were configured.
@@ -92,14 +92,15 @@ impl Route {
         &self.health
     }
 
-    /// The tokens, best first: in service before on probation before out of service, the shortest queue before longer ones.
+    /// The tokens, best first: in service before on probation before one that refuses this key before out of service, the shortest queue
+    /// before longer ones.
     fn order(&self) -> Vec<&Member> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut order: Vec<_> = self.members.iter().collect();
         let len = order.len().max(1);
         order.rotate_left(turn % len);
         if order.len() > 1 {
-            order.sort_by_key(|member| (member.pool.rank(), member.pool.queue.len()));
+            order.sort_by_key(|member| (member.pool.rank(member.index), member.pool.queue.len()));
         }
         order
     }
@@ -114,10 +115,16 @@ pub struct Asking<'a> {
     doubted: Option<u64>,
     /// Who was the last that may have signed.
     given: Option<&'a Member>,
+    /// Who has refused it.
+    refused: Vec<&'a Member>,
     others: VecDeque<&'a Member>,
 }
 
-impl Asking<'_> {
+impl<'a> Asking<'a> {
+    fn new(request: Request<'a>, others: VecDeque<&'a Member>) -> Self {
+        Self { request, asked: None, doubted: None, given: None, refused: Vec::new(), others }
+    }
+
     /// Has the next token sign, and those after it where one fails.
     ///
     /// # Errors
@@ -137,14 +144,17 @@ impl Asking<'_> {
                 Err(error) if goes_on(&error) => error,
                 answer => return answer,
             };
+            if matches!(error, TokenError::Failed { .. }) {
+                self.is_refused(member, &error);
+            }
             let is_out = member.pool.queue.closed().is_some();
             if is_out || !matches!(error, TokenError::Unavailable { .. }) {
                 self.leave(member);
             }
             let Some((from, to)) = self.onward() else { return Err(error) };
             let key = self.request.key;
-            if is_out || matches!(error, TokenError::Busy { .. }) {
-                // What a load sheds, or an outage that was logged when it began, is no line for each request.
+            if is_out || matches!(error, TokenError::Busy { .. } | TokenError::Failed { .. }) {
+                // What a load sheds, or an outage or a refusal that was logged when it began, is no line for each request.
                 tracing::debug!(%key, %from, %to, reason = %error, "the next token is asked");
             } else {
                 tracing::warn!(%key, %from, %to, reason = %error, "the next token is asked");
@@ -158,10 +168,23 @@ impl Asking<'_> {
         self.given.map(|member| &member.pool.config.name)
     }
 
-    /// Takes note that the last answer verifies. Of a token that was doubted before it was asked, this key is believed again: whoever asks
+    fn is_refused(&mut self, member: &'a Member, error: &TokenError) {
+        self.refused.push(member);
+        if member.pool.refused(member.index) {
+            let (key, token) = (self.request.key, &member.pool.config.name);
+            tracing::warn!(%key, %token, reason = %error, "the token refuses a request");
+        }
+    }
+
+    /// Takes note that the last answer verifies: whoever refused the same is suspected of refusing more. Of a token that was doubted before it was asked, this key is believed again: whoever asks
     /// for it is served. It is asked after the others all the same, until it has proven itself.
     pub fn believe(&self) {
-        if let (Some(member), Some(known)) = (self.asked, self.doubted) {
+        for member in &self.refused {
+            member.pool.suspect(member.index);
+        }
+        let Some(member) = self.asked else { return };
+        member.pool.signed(member.index);
+        if let Some(known) = self.doubted {
             member.pool.show(member.index, known);
         }
     }

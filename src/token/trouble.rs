@@ -1,12 +1,15 @@
 //! What keeps tokens from signing now, for those who may know it.
 //!
-//! In: what is known of them already. Out: a [`Trouble`] for each that does not sign, by the words that its requests are refused
-//! with, and for each that has signed wrongly, until it has proven itself: it signs where no other is there. No token is asked.
+//! In: what is known of them already. Out: a [`Trouble`] for each that does not sign, and for each key that one refuses, by the words
+//! that its requests are refused with; and for each that has signed wrongly, until it has proven itself: it signs where no other is
+//! there. No token is asked.
 
 use std::sync::Arc;
 
 use super::pool::Pool;
+use super::route::Member;
 use super::{Health, TokenError, TokenName, Tokens};
+use crate::key::KeyName;
 
 /// Why a token does not sign now, or is not to be relied on.
 #[derive(Clone, Debug)]
@@ -20,18 +23,34 @@ pub struct Trouble {
 }
 
 impl Tokens {
-    /// Each token that does not sign now, or has signed wrongly and not proven itself since.
+    /// Each token that does not sign now, or not with one of its keys, or has signed wrongly and not proven itself since.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
         let mut pools: Vec<&Arc<Pool>> = Vec::new();
-        for member in self.0.routes.values().flat_map(|route| route.members()) {
-            if !pools.iter().any(|known| Arc::ptr_eq(known, &member.pool)) {
-                pools.push(&member.pool);
+        let mut troubles = Vec::new();
+        for (key, route) in &self.0.routes {
+            for member in route.members() {
+                troubles.extend(member.trouble(key));
+                if !pools.iter().any(|known| Arc::ptr_eq(known, &member.pool)) {
+                    pools.push(&member.pool);
+                }
             }
         }
-        let mut troubles: Vec<_> = pools.into_iter().filter_map(|pool| pool.trouble()).collect();
+        troubles.extend(pools.into_iter().filter_map(|pool| pool.trouble()));
         troubles.sort_by(|one, other| one.token.cmp(&other.token));
         troubles
+    }
+}
+
+impl Member {
+    /// That it refuses to sign with this key, and nothing else keeps it from that.
+    fn trouble(&self, key: &KeyName) -> Option<Trouble> {
+        let state = self.pool.state.borrow();
+        let error = state.refusals.of(self.index).filter(|_| state.is_up())?;
+        let message = format!(
+            "{error}, with key {key} and whatever is to be signed; it is asked after all others until it signs a challenge"
+        );
+        Some(Trouble { token: self.pool.config.name.clone(), word: error.word(), message })
     }
 }
 
@@ -40,7 +59,8 @@ impl Pool {
         let token = self.config.name.clone();
         let refuses = |error: TokenError| (error.word(), error.to_string());
         let (word, message) = match self.health() {
-            Health::Ready => return None,
+            // A refusal is of one key.
+            Health::Ready | Health::Refusing => return None,
             Health::Doubted => {
                 let message = format!(
                     "a signature of token {token} did not verify, and its process was replaced; it is asked after all others until \

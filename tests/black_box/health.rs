@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use countersign::ledger::Entry;
-use countersign_faulty::{Action, Call, On, Script, Token};
+use countersign_faulty::{Action, Call, Code as Ckr, On, Script, Token};
 use countersign_proto::Client;
 use countersign_proto::client::{Health, HealthChanges};
 use countersign_tbs::ssh::SubjectKey;
@@ -150,6 +150,75 @@ async fn a_key_whose_token_hangs_is_not_serving_and_the_others_are() {
     assert_eq!(asked(&client, None).await, Health::Serving, "the signer can still sign with one key");
     control.clear().unwrap();
     assert_eq!(told(&mut changes).await, Some(Health::Serving));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_token_refuses_it_is_not_serving_until_it_signs_by_itself() {
+    let Broken { site, control } = Broken::new();
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    let by_uid = format!("callers = [\"uid:{}\", ", rustix::process::geteuid().as_raw());
+    site.configure(&config.replace("callers = [", &by_uid));
+    let mut daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    let client = site.client(&daemon, FRONT_END).await;
+    let mut changes = client.watch_health(Some("user-ca")).await.unwrap();
+    assert_eq!(told(&mut changes).await, Some(Health::Serving));
+    let (processes, since) = (daemon.token_processes(), Instant::now());
+    control.set(&Script::on(On::call(Call::SignInit, Action::Fail(Ckr::CKR_KEY_TYPE_INCONSISTENT)))).unwrap();
+    for _ in 0..3 {
+        let error = caller.sign("user-ca").await.unwrap_err();
+        assert_eq!(error.reason, "TOKEN_FAILED");
+    }
+    assert_eq!(told(&mut changes).await, Some(Health::NotServing));
+    assert_eq!(asked(&client, Some("other-ca")).await, Health::Serving);
+    let server = format!("unix:{}", site.path("signer.sock").display());
+    let why = site.run_refused(&["health", "user-ca", "--server", &server], 1);
+    let says = |word: &str| why.contains(word);
+    assert!(
+        says("token/soft: TOKEN_FAILED") && says("CKR_KEY_TYPE_INCONSISTENT") && says("key user-ca"),
+        "{why}"
+    );
+    for _ in 0..50 {
+        caller.sign("user-ca").await.unwrap_err();
+    }
+    control.clear().unwrap();
+    assert_eq!(told(&mut changes).await, Some(Health::Serving));
+    let pauses = since.elapsed().as_millis() / 500;
+    daemon.wait_for("the token signs with this key again");
+    caller.sign("user-ca").await.expect("nobody had to do anything");
+    assert_eq!(daemon.token_processes(), processes, "no process is ended for it");
+    let (_, log) = daemon.stop();
+    let each = log.lines().filter(|line| line.contains("WARN") && line.contains("word=\"TOKEN_FAILED\""));
+    assert_eq!(each.count(), 0, "{log}");
+    let tests = site.entries().into_iter().filter(|entry| matches!(entry, Entry::SelfTest { .. })).count();
+    let challenges = u128::try_from(tests - 2).unwrap();
+    assert!((2..=1 + pauses).contains(&challenges), "{challenges} in {pauses} of the shortest pauses");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_at_fault_change_no_health() {
+    let Broken { site, control } = Broken::new();
+    let mut daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    let client = site.client(&daemon, FRONT_END).await;
+    let mut changes = client.watch_health(Some("user-ca")).await.unwrap();
+    assert_eq!(told(&mut changes).await, Some(Health::Serving));
+    control.set(&Script::on(On::call(Call::Sign, Action::Fail(Ckr::CKR_DATA_LEN_RANGE)).times(3))).unwrap();
+    for _ in 0..3 {
+        assert_eq!(caller.sign("user-ca").await.unwrap_err().reason, "TOKEN_FAILED");
+    }
+    daemon.wait_for("what it refused was at fault");
+    assert_eq!(asked(&client, Some("user-ca")).await, Health::Serving);
+    let (status, log) = daemon.stop();
+    assert!(status.success() && !log.contains("REFUSES TO SIGN WITH THIS KEY"), "{log}");
+    assert_eq!(
+        told(&mut changes).await,
+        Some(Health::NotServing),
+        "the signer stops: nothing was told before"
+    );
+    assert_eq!(told(&mut changes).await, None);
+    let tests = site.entries().into_iter().filter(|entry| matches!(entry, Entry::SelfTest { .. }));
+    assert_eq!(tests.count(), 3, "of each key at the start, and one challenge");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use countersign::ledger::Entry;
 use countersign::ledger::entry::Outcome;
-use countersign_faulty::{Action, Call, Control, On, Script};
+use countersign_faulty::{Action, Call, Code, Control, On, Script};
+use countersign_proto::Client;
 use countersign_proto::client::Health;
 use countersign_tbs::ssh::SubjectKey;
 use rustix::process::{Signal, kill_process};
@@ -52,6 +53,17 @@ fn site_with(change: impl FnOnce(&Site, String) -> String) -> Site {
         assert!(imported.status.success(), "{}", text(&imported.stderr));
     }
     site
+}
+
+/// The same, with `soft` behind the faulty module.
+fn broken_site() -> (Site, Control) {
+    let mut control = None;
+    let site = site_with(|site, base| {
+        std::fs::create_dir(site.path("script")).unwrap();
+        let made = Control::new(&site.path("script/script.toml")).unwrap();
+        faulty(&base, control.insert(made))
+    });
+    (site, control.unwrap())
 }
 
 fn self_tests(site: &Site) -> usize {
@@ -103,13 +115,7 @@ async fn a_lost_token_is_not_missed_and_proves_itself_before_it_serves_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_lies_costs_no_caller_anything_and_proves_itself_before_it_serves_again() {
-    let mut control = None;
-    let site = site_with(|site, base| {
-        std::fs::create_dir(site.path("script")).unwrap();
-        let made = Control::new(&site.path("script/script.toml")).unwrap();
-        faulty(&base, control.insert(made))
-    });
-    let control = control.unwrap();
+    let (site, control) = broken_site();
     let mut daemon = site.serve();
     let client = site.client(&daemon, FRONT_END).await;
     let openssh = client.get_key("user-ca").await.unwrap().openssh;
@@ -152,6 +158,44 @@ async fn a_token_that_lies_costs_no_caller_anything_and_proves_itself_before_it_
     assert!(shown.contains(" at token soft ") && shown.contains(" at token spare "), "{shown}");
     let shown = site.run_ok(&["ledger", "show", "--json"]);
     assert!(shown.contains(r#""token":"soft""#) && shown.contains(r#""token":"spare""#), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_refuses_fast_attracts_no_load_and_serves_again_once_it_signs() {
+    let (site, control) = broken_site();
+    let mut daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await;
+    let openssh = client.get_key("user-ca").await.unwrap().openssh;
+    let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
+    let sign = async |serial| {
+        let tbs = Forgery { serial, ..Forgery::user(ca_key.clone(), now()) };
+        client.sign(request("user-ca", tbs.encode())).await.expect("one of the two signs");
+    };
+    let before = control.calls(Call::SignInit);
+    let refuse = Action::Fail(Code::CKR_FUNCTION_NOT_SUPPORTED);
+    control.set(&Script::on(On::call(Call::SignInit, refuse))).unwrap();
+    for serial in 1..=200 {
+        sign(serial).await;
+    }
+    let asked = control.calls(Call::SignInit) - before;
+    assert!((1..20).contains(&asked), "it was asked for {asked} of 200");
+    assert_eq!(client.health(Some("user-ca")).await.unwrap(), Health::Serving, "the other one is well");
+    let operator = Client::connect_unix(&site.path("signer.sock")).await.unwrap();
+    let [trouble] = &operator.troubles().await.unwrap()[..] else { panic!("the token is named") };
+    assert_eq!((trouble.subject.as_str(), trouble.reason.as_str()), ("token/soft", "TOKEN_FAILED"));
+    control.clear().unwrap();
+    daemon.wait_for("the token signs with this key again");
+    assert_eq!(operator.troubles().await.unwrap(), []);
+    let (before, mut serial) = (control.calls(Call::SignInit), 201);
+    while control.calls(Call::SignInit) == before {
+        sign(serial).await;
+        serial += 1;
+    }
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    for once in ["the token refuses a request", "THE TOKEN REFUSES TO SIGN WITH THIS KEY"] {
+        assert_eq!(log.matches(once).count(), 1, "{log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! A token that breaks: the faulty module in front of SoftHSM2, in the token processes of these tests.
 
 use countersign_faulty::{Action, Call, Code, Control, Heals, On, Renumber, Script, Token, module};
+use futures_util::FutureExt;
 
 use super::fixture::{Fixture, PIN, signal};
 use super::*;
@@ -348,6 +349,56 @@ async fn a_key_whose_token_lied_is_in_service_once_a_signature_with_it_verifies(
         assert_eq!(*others.borrow(), Health::Doubted, "nobody has seen a signature with it");
         assert_eq!(tokens.probations()[0].keys().count(), 2, "the token has not proven itself");
     }
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_callers_ask_for_takes_no_key_out_of_service_and_a_challenge_that_is_refused_does() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let pool = tokens.route(&KeyName::new("ca").unwrap()).unwrap().members()[0].pool.clone();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let mut suspicion = tokens.suspicions().pop().unwrap();
+    for _ in 0..3 {
+        let refuses = On::call(Call::SignInit, Action::Fail(Code::CKR_FUNCTION_NOT_SUPPORTED));
+        broken.set(&Script::on(refuses.times(2)));
+        for _ in 0..2 {
+            sign(&tokens, "ca", P256).await.expect_err("it is refused");
+        }
+        let ca = KeyName::new("ca").unwrap();
+        let (scheme, message, priority) = (P256, MESSAGE, Priority::Interactive);
+        let request = Request { key: &ca, scheme, message, deadline: None, priority };
+        let mut asking = tokens.route(&ca).unwrap().ask(request);
+        asking.sign().await.unwrap();
+        asking.believe();
+    }
+    assert!(suspicion.stands().now_or_never().is_none(), "no three in a row");
+    broken.set(&Script::on(On::call(Call::SignInit, Action::Fail(Code::CKR_FUNCTION_NOT_SUPPORTED))));
+    for refused in 0..20 {
+        let reason = suspicion.stands().now_or_never();
+        assert_eq!(reason.is_some(), refused >= 3, "after {refused}");
+        sign(&tokens, "ca", P256).await.expect_err("it is refused");
+    }
+    assert_eq!((pool.health_of(0), tokens.troubles().len()), (Health::Ready, 0), "it may be their fault");
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert_eq!(suspicion.confirmed(&error), Duration::from_millis(500));
+    assert_eq!(suspicion.confirmed(&error), Duration::from_secs(1), "longer and longer");
+    for _ in 0..9 {
+        assert!(suspicion.confirmed(&error) <= Duration::from_secs(2), "it alone has the key");
+    }
+    reaches(&mut health, |health| health == Health::Refusing).await;
+    let [trouble] = &tokens.troubles()[..] else { panic!("{:?}", tokens.troubles()) };
+    assert_eq!((trouble.token.as_str(), trouble.word), ("t", "TOKEN_FAILED"));
+    let says = |word: &str| trouble.message.contains(word);
+    assert!(says("key ca") && says("C_SignInit") && says("CKR_FUNCTION_NOT_SUPPORTED"), "{trouble:?}");
+    broken.control.clear().unwrap();
+    signs(&tokens, &keys).await;
+    assert_eq!(pool.health_of(0), Health::Refusing, "that was no challenge");
+    assert_eq!(suspicion.refuted(), Duration::from_secs(2), "however many are refused meanwhile");
+    reaches(&mut health, |health| health == Health::Ready).await;
+    assert_eq!(tokens.troubles().len(), 0);
+    assert!(suspicion.stands().now_or_never().is_none());
+    assert_eq!(broken.fixture.processes().len(), 1, "no process is ended for it");
     tokens.shutdown().await;
 }
 

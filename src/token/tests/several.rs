@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use countersign_faulty::{Action, Call, Code, Control, On, Script, module};
+use futures_util::FutureExt;
 
 use super::fixture::{Fixture, signal};
 use super::*;
@@ -52,16 +53,24 @@ impl Pair {
     }
 }
 
+fn request_of(key: &KeyName) -> Request<'_> {
+    Request { key, scheme: P256, message: MESSAGE, deadline: None, priority: Priority::Interactive }
+}
+
 /// Eight callers, each of whom signs so often; how many failed.
 async fn load(tokens: &Tokens, keys: &Keys, times: usize) -> usize {
-    let key = keys.iter().next().unwrap().public_key.clone();
+    let key = keys.get(&KeyName::new("ca").unwrap()).unwrap().clone();
     let callers = (0..8).map(|_| {
         let (tokens, key) = (tokens.clone(), key.clone());
         tokio::spawn(async move {
             let mut failed = 0;
             for _ in 0..times {
-                match sign(&tokens, "ca", P256).await {
-                    Ok(raw) => assert!(verifies(&key, P256, &raw)),
+                let mut asking = tokens.route(&key.name).unwrap().ask(request_of(&key.name));
+                match asking.sign().await {
+                    Ok(raw) => {
+                        assert!(verifies(&key.public_key, P256, &raw));
+                        asking.believe();
+                    }
                     Err(_) => failed += 1,
                 }
             }
@@ -146,12 +155,82 @@ async fn what_a_token_refuses_and_another_signs_is_a_warning() {
     let log = Log::hold();
     let refuse = Action::Fail(Code::CKR_KEY_FUNCTION_NOT_PERMITTED);
     pair.controls[1].set(&Script::on(On::call(Call::SignInit, refuse))).unwrap();
+    let ca = KeyName::new("ca").unwrap();
+    // It is suspected from then on, and says no more until that is looked into.
+    while tokens.suspicions().iter().all(|suspicion| suspicion.stands().now_or_never().is_none()) {
+        let mut asking = tokens.route(&ca).unwrap().ask(request_of(&ca));
+        asking.sign().await.expect("the other one signs");
+        asking.believe();
+    }
     assert_eq!(load(&tokens, &keys, 5).await, 0);
-    let lines = log.lines(GOES_ON);
+    let went_on = log.lines(GOES_ON);
     assert!(
-        !lines.is_empty() && lines.iter().all(|line| line.contains("WARN") && line.contains("to=t")),
-        "{lines:?}"
+        went_on.len() > 1 && went_on.iter().all(|line| line.contains("DEBUG") && line.contains("to=t")),
+        "{went_on:?}"
     );
+    let warnings = log.lines("WARN");
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(
+        warning.contains("token=u") && warning.contains("C_SignInit: CKR_KEY_FUNCTION_NOT_PERMITTED"),
+        "{warning}"
+    );
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn one_refusal_of_what_another_token_signs_is_reason_for_a_challenge() {
+    let pair = Pair::new();
+    let (tokens, _) = pair.start().await.unwrap();
+    let ca = KeyName::new("ca").unwrap();
+    let suspected = || {
+        let suspicions = tokens.suspicions();
+        let stands = suspicions.iter().filter(|suspicion| suspicion.stands().now_or_never().is_some());
+        stands.map(|suspicion| suspicion.token().to_string()).collect::<Vec<_>>()
+    };
+    let once = On::call(Call::SignInit, Action::Fail(Code::CKR_FUNCTION_NOT_SUPPORTED)).times(1);
+    let script = Script::on(once);
+    pair.controls[1].set(&script).unwrap();
+    loop {
+        let mut asking = tokens.route(&ca).unwrap().ask(request_of(&ca));
+        asking.sign().await.unwrap();
+        if pair.controls[1].struck(&script).unwrap() == [1] {
+            assert!(suspected().is_empty(), "nobody knows whether the other one was right");
+            asking.believe();
+            break;
+        }
+    }
+    assert_eq!(suspected(), ["u"]);
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_that_refuses_a_key_is_asked_last_for_it_and_for_no_other_until_it_signs_a_challenge() {
+    let mut pair = Pair::new();
+    pair.second.generate("alone", "EC:prime256v1");
+    pair.first.configure("alone", "alone", P256);
+    pair.first.keys[1].token = pair.second.config.name.clone();
+    let (tokens, keys) = pair.start().await.unwrap();
+    let (ca, alone) = (KeyName::new("ca").unwrap(), KeyName::new("alone").unwrap());
+    let mut suspicions = tokens.suspicions();
+    let place = suspicions.iter().position(|of| of.key() == &ca && of.token().as_str() == "u").unwrap();
+    let mut refuses = suspicions.swap_remove(place);
+    let refusal = Action::Fail(Code::CKR_FUNCTION_NOT_SUPPORTED);
+    pair.controls[1].set(&Script::on(On::call(Call::SignInit, refusal))).unwrap();
+    while refuses.stands().now_or_never().is_none() {
+        assert_eq!(load(&tokens, &keys, 1).await, 0, "the other one signs");
+    }
+    let only = tokens.route(&ca).unwrap().ask_only(refuses.token(), request_of(&ca));
+    refuses.confirmed(&only.unwrap().sign().await.err().unwrap());
+    let before = pair.controls[1].calls(Call::SignInit);
+    assert_eq!(load(&tokens, &keys, 25).await, 0);
+    assert_eq!(pair.controls[1].calls(Call::SignInit), before, "none of 200");
+    assert_eq!(tokens.health(&ca), Some(Health::Ready), "the other one is well");
+    assert_eq!(tokens.health(&alone), Some(Health::Ready), "of this key it has refused nothing");
+    assert_eq!(tokens.troubles().len(), 1);
+    pair.controls[1].clear().unwrap();
+    refuses.refuted();
+    assert_eq!(load(&tokens, &keys, 25).await, 0);
+    assert!(pair.controls[1].calls(Call::SignInit) > before);
     tokens.shutdown().await;
 }
 
@@ -188,14 +267,7 @@ async fn a_token_that_lied_is_asked_last_until_it_has_proven_itself_with_every_k
     let doubted = probations.iter().find(|probation| probation.token().as_str() == "t").unwrap();
     let started = pair.first.processes().len();
     loop {
-        let message = Request {
-            key: &ca,
-            scheme: P256,
-            message: MESSAGE,
-            deadline: None,
-            priority: Priority::Interactive,
-        };
-        let mut asking = tokens.route(&ca).unwrap().ask(message);
+        let mut asking = tokens.route(&ca).unwrap().ask(request_of(&ca));
         let before = pair.controls[0].calls(Call::SignInit);
         asking.sign().await.unwrap();
         if pair.controls[0].calls(Call::SignInit) > before {

@@ -41,6 +41,7 @@ mod key_record;
 mod key_wrapping;
 mod leaf;
 mod live;
+mod lock;
 mod meant;
 pub mod merkle;
 pub mod note;
@@ -356,7 +357,8 @@ impl Ledger {
         self.queue.newest_crl_number((self.now)(), spki_sha256).await
     }
 
-    /// Writes all that waits, closes the file and gives up its lock. Later records fail; settle what was recorded first.
+    /// Writes all that waits, closes the file and gives up its lock. Later records fail; settle what was recorded first. Whoever merely drops a
+    /// ledger does not know when its writer has done that: until then, opening it again is [`LedgerError::Locked`].
     pub async fn close(&self) {
         // Whoever has the file open when its writer closes it leaves its write-ahead log behind.
         self.live.close().await;

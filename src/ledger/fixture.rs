@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::key::{Clock, Key, KeyName, KeyPurpose, Keys, PublicKey, Scheme, UnixTime};
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::index::Limits;
-use crate::ledger::{Config, Entry, Intent, Ledger, LedgerError, Permitted, Reader, Recorded, postgres};
+use crate::ledger::{Config, Entry, Intent, Ledger, Permitted, Reader, Recorded, postgres};
 use crate::policy::{Decision, Policy};
 use crate::sign::{Failure, Priority, Request, RequestId};
 use crate::token::RawSignature;
@@ -104,12 +104,12 @@ impl Fixture {
 
     /// The same, by a clock that may be wrong.
     pub(crate) fn open_by(&self, now: fn() -> UnixMillis) -> Ledger {
-        once_free(&self.config, || Ledger::open_by(&self.config, now, Limits::default()))
+        open_by(&self.config, now)
     }
 
     /// The same, with an index that is written sooner.
     pub(super) fn open_with(&self, limits: Limits) -> Ledger {
-        once_free(&self.config, || Ledger::open_by(&self.config, UnixMillis::now, limits))
+        Ledger::open_by(&self.config, UnixMillis::now, limits).unwrap()
     }
 
     /// The index's directory.
@@ -255,20 +255,14 @@ impl Drop for Fixture {
     }
 }
 
-/// Opens a log that is closed.
+/// Opens a log that is closed, not only dropped: its writer has its lock until it has ended.
 pub(crate) fn open(config: &Config) -> Ledger {
-    once_free(config, || Ledger::open(config))
+    Ledger::open(config).unwrap()
 }
 
-/// A child of another test may have the lock of a log that is closed still, until it runs a program of its own.
-fn once_free(config: &Config, open: impl Fn() -> Result<Ledger, LedgerError>) -> Ledger {
-    for _ in 0..100_000 {
-        match open() {
-            Err(LedgerError::Locked { .. }) => std::thread::yield_now(),
-            opened => return opened.unwrap(),
-        }
-    }
-    panic!("{} stays locked", config.path.display())
+/// The same, by a clock that may be wrong.
+pub(crate) fn open_by(config: &Config, now: fn() -> UnixMillis) -> Ledger {
+    Ledger::open_by(config, now, Limits::default()).unwrap()
 }
 
 /// Where tests have their logs: with `COUNTERSIGN_TEST_STORE=postgres`, each in a database of its own, on a real server.

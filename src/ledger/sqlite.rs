@@ -19,6 +19,7 @@ use crate::ledger::clock::LastTime;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
+use crate::ledger::lock::Lock;
 use crate::ledger::store::{self, Held, Needs, Stored};
 use crate::ledger::{Config, Entry, LedgerError};
 
@@ -82,7 +83,7 @@ pub(super) struct Store {
     // Before the lock, so that they are closed before the lock is given up.
     index: Index,
     connection: Connection,
-    _lock: File,
+    _lock: Lock,
     files: Files,
     path: PathBuf,
     /// The index of the first entry of this process.
@@ -227,15 +228,14 @@ fn lock_of(ledger: &Path) -> PathBuf {
     path.into()
 }
 
-/// Keeps every other process from writing this log, for as long as the file lives.
-fn lock(ledger: &Path) -> Result<File, LedgerError> {
+/// Keeps every other process from writing this log, for as long as the lock lives.
+fn lock(ledger: &Path) -> Result<Lock, LedgerError> {
     let path = lock_of(ledger);
     let file = open_private(&path).map_err(|source| io_error("opening lock file", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path: ledger.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io_error("locking", &path, source)),
-    }
+    Lock::of(file).map_err(|error| match error {
+        TryLockError::WouldBlock => LedgerError::Locked { path: ledger.to_owned() },
+        TryLockError::Error(source) => io_error("locking", &path, source),
+    })
 }
 
 /// Makes the schema in a file that nobody has written yet.

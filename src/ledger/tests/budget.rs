@@ -8,7 +8,6 @@ use crate::caller::{Caller, CallerName};
 use crate::key::KeyName;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::fixture::{self, Fixture, intent};
-use crate::ledger::index::Limits;
 use crate::ledger::{Entry, Ledger, Permitted, Receipt, Recorded, Thaw};
 use crate::policy::Policy;
 use crate::sign::Request;
@@ -60,7 +59,7 @@ async fn thaw(ledger: &Ledger) -> Option<Receipt> {
 async fn a_budget_is_used_up_and_comes_back_at_its_rate() {
     static SHIFT: Shift = Shift::new(0);
     let (fixture, policy) = (Fixture::new(), budget("budget = \"60/h\"\nburst = 2"));
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
+    let ledger = fixture.open_by(|| ahead(&SHIFT));
     assert_eq!(words(&fixture, &ledger, &policy).await, ["OK", "OK", "BUDGET_EXHAUSTED"]);
     let refused = ask(&fixture, &ledger, &policy, fixture.request("alice")).await.permitted().unwrap_err();
     let wait = refused.retry_after.unwrap();
@@ -76,7 +75,7 @@ async fn a_budget_is_used_up_and_comes_back_at_its_rate() {
 async fn a_volume_is_counted_beside_the_rate() {
     static SHIFT: Shift = Shift::new(0);
     let (fixture, policy) = (Fixture::new(), budget("budget = \"2/h\"\nvolume = \"3/30days\""));
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
+    let ledger = fixture.open_by(|| ahead(&SHIFT));
     assert_eq!(words(&fixture, &ledger, &policy).await, ["OK", "OK", "BUDGET_EXHAUSTED"]);
     SHIFT.store(3600, Ordering::Relaxed);
     assert_eq!(words(&fixture, &ledger, &policy).await, ["OK", "BUDGET_EXHAUSTED"]);
@@ -183,7 +182,7 @@ async fn each_caller_and_each_profile_has_a_budget_of_its_own() {
 async fn who_goes_on_asking_is_frozen_until_a_thaw_also_after_a_restart() {
     static SHIFT: Shift = Shift::new(0);
     let (fixture, policy) = (Fixture::new(), strict());
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
+    let ledger = fixture.open_by(|| ahead(&SHIFT));
     assert!(thaw(&ledger).await.is_none(), "nothing to thaw, and no entry");
     let [.., one, two, three, frozen] = words::<6>(&fixture, &ledger, &policy).await;
     assert_eq!(
@@ -192,7 +191,7 @@ async fn who_goes_on_asking_is_frozen_until_a_thaw_also_after_a_restart() {
     );
     ledger.close().await;
 
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
+    let ledger = fixture.open_by(|| ahead(&SHIFT));
     SHIFT.store(61, Ordering::Relaxed);
     assert_eq!(words(&fixture, &ledger, &policy).await, ["FROZEN"], "a new budget does not thaw");
     let receipt = thaw(&ledger).await.unwrap();
@@ -256,7 +255,7 @@ fn refusals(fixture: &Fixture) -> (usize, Vec<u64>) {
 async fn refusals_beyond_the_bound_are_counted_and_the_count_is_an_entry() {
     static SHIFT: Shift = Shift::new(0);
     let fixture = Fixture::in_file();
-    let ledger = Ledger::open_by(&fixture.config, || ahead(&SHIFT), Limits::default()).unwrap();
+    let ledger = fixture.open_by(|| ahead(&SHIFT));
     let (mut whole, mut counted) = (0_usize, 0_u64);
     for _ in 0..1200 {
         if refuse(&fixture, &ledger, "uid:1000").await.is_some() { whole += 1 } else { counted += 1 }
@@ -302,21 +301,9 @@ async fn closing_records_what_was_only_counted() {
     assert!(whole < 25, "a restart is no new bucket: {whole}");
     restarted.close().await;
     // Long after, there is nothing to remember.
-    let later = Ledger::open_by(
-        &fixture.config,
-        || UnixMillis::now().after(Duration::from_secs(7200)),
-        Limits::default(),
-    )
-    .unwrap();
+    let later = fixture.open_by(|| UnixMillis::now().after(Duration::from_secs(7200)));
     drop(later.record_self_test(fixture.key()).await.unwrap());
     later.close().await;
-    Ledger::open_by(
-        &fixture.config,
-        || UnixMillis::now().after(Duration::from_secs(7200)),
-        Limits::default(),
-    )
-    .unwrap()
-    .close()
-    .await;
+    fixture.open_by(|| UnixMillis::now().after(Duration::from_secs(7200))).close().await;
     assert_eq!(rows(&fixture), 0);
 }

@@ -4,8 +4,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::ledger::entry::UnixMillis;
-use crate::ledger::fixture::{Fixture, block, intent};
-use crate::ledger::index::Limits;
+use crate::ledger::fixture::{self, Fixture, block, intent};
 use crate::ledger::{Config, Entry, Ledger, LedgerError};
 
 fn shifted(millis: i64) -> UnixMillis {
@@ -16,9 +15,7 @@ fn shifted(millis: i64) -> UnixMillis {
 async fn a_clock_that_is_set_back_signs_nothing_until_it_is_right_again() {
     static SHIFT: AtomicI64 = AtomicI64::new(0);
     let fixture = Fixture::new();
-    let ledger =
-        Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed)), Limits::default())
-            .unwrap();
+    let ledger = fixture.open_by(|| shifted(SHIFT.load(Ordering::Relaxed)));
     let first = fixture.intent(&ledger).await;
     SHIFT.store(-60_000, Ordering::Relaxed);
     for principal in ["alice", "root"] {
@@ -45,9 +42,7 @@ async fn a_clock_that_is_set_back_signs_nothing_until_it_is_right_again() {
 async fn many_small_steps_back_are_not_taken_one_by_one() {
     static SHIFT: AtomicI64 = AtomicI64::new(0);
     let fixture = Fixture::new();
-    let ledger =
-        Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed)), Limits::default())
-            .unwrap();
+    let ledger = fixture.open_by(|| shifted(SHIFT.load(Ordering::Relaxed)));
     drop(fixture.intent(&ledger).await);
     SHIFT.store(-4_000, Ordering::Relaxed);
     drop(fixture.intent(&ledger).await);
@@ -60,9 +55,7 @@ async fn many_small_steps_back_are_not_taken_one_by_one() {
 async fn a_clock_that_was_set_ahead_is_remembered_though_an_old_outcome_is_last() {
     static SHIFT: AtomicI64 = AtomicI64::new(0);
     let fixture = Fixture::new();
-    let ledger =
-        Ledger::open_by(&fixture.config, || shifted(SHIFT.load(Ordering::Relaxed)), Limits::default())
-            .unwrap();
+    let ledger = fixture.open_by(|| shifted(SHIFT.load(Ordering::Relaxed)));
     let old = fixture.intent(&ledger).await;
     SHIFT.store(3_600_000, Ordering::Relaxed);
     let ahead = fixture.intent(&ledger).await;
@@ -83,7 +76,7 @@ async fn a_clock_that_was_set_ahead_is_remembered_though_an_old_outcome_is_last(
     let error = Ledger::open(&fixture.config).unwrap_err();
     assert!(matches!(error, LedgerError::ClockBehind { .. }), "{error}");
     let tolerant = Config { clock_tolerance: std::time::Duration::from_secs(7200), ..fixture.config.clone() };
-    let once = Ledger::open(&tolerant).unwrap();
+    let once = fixture::open(&tolerant);
     drop(fixture.intent(&once).await);
     once.close().await;
     fixture.open().close().await;
@@ -92,13 +85,13 @@ async fn a_clock_that_was_set_ahead_is_remembered_though_an_old_outcome_is_last(
 #[tokio::test]
 async fn a_log_from_the_future_is_not_opened_unless_that_is_tolerated() {
     let fixture = Fixture::new();
-    let ahead = Ledger::open_by(&fixture.config, || shifted(3_600_000), Limits::default()).unwrap();
+    let ahead = fixture.open_by(|| shifted(3_600_000));
     drop(fixture.intent(&ahead).await);
     ahead.close().await;
     let error = Ledger::open(&fixture.config).unwrap_err();
     assert!(matches!(error, LedgerError::ClockBehind { .. }), "{error}");
     let tolerant = Config { clock_tolerance: std::time::Duration::from_secs(7200), ..fixture.config.clone() };
-    let once = Ledger::open(&tolerant).unwrap();
+    let once = fixture::open(&tolerant);
     drop(fixture.intent(&once).await);
     once.close().await;
     // The newest entry has the right time again.

@@ -57,7 +57,7 @@ impl Fleet {
     }
 
     fn open_other(&self) -> Ledger {
-        Ledger::open(&self.other).unwrap()
+        fixture::open(&self.other)
     }
 
     fn entries(config: &Config) -> Vec<Entry> {
@@ -264,7 +264,7 @@ async fn a_second_process_of_the_same_name_is_refused_while_the_first_runs() {
     assert!(message.contains("in use by countersign test.example/log, server process "), "{message}");
     std::mem::forget(fleet.fixture.intent(&first).await);
     first.close().await;
-    Ledger::open(&config).unwrap().close().await;
+    fixture::open(&config).close().await;
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn a_process_that_was_replaced_writes_nothing_more() {
     let owed = fleet.fixture.intent(&first).await;
     fleet.database.sql(END_SESSIONS);
     let config = Config { path: fleet.other.path.clone(), ..fleet.fixture.config.clone() };
-    let second = Ledger::open(&config).unwrap();
+    let second = fixture::open(&config);
     drop(owed);
     for _ in 0..3 {
         let error = first.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.unwrap_err();

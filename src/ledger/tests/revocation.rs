@@ -87,7 +87,7 @@ async fn a_time_means_what_was_recorded_then_wherever_it_is_in_the_log() {
     let fixture = Fixture::new();
     let config = Config { clock_tolerance: Duration::from_secs(7200), ..fixture.config.clone() };
     let now = || UnixMillis(UnixMillis::now().0 - BACK.load(Ordering::Relaxed));
-    let ledger = Ledger::open_by(&config, now, Limits::default()).unwrap();
+    let ledger = fixture::open_by(&config, now);
     // Halving begins in the middle, and would go on to the left.
     for back in [[0; 9].as_slice(), &[3_600_000], &[0; 2]].concat() {
         BACK.store(back, Ordering::Relaxed);

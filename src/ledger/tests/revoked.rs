@@ -512,7 +512,7 @@ fn forget_rows(authority: &Authority) {
 #[tokio::test]
 async fn a_clock_that_is_ahead_leaves_nothing_out_for_good() {
     let authority = Authority::new();
-    let ahead = |now| Ledger::open_by(&authority.config.ledger, now, Limits::default()).unwrap();
+    let ahead = |now| fixture::open_by(&authority.config.ledger, now);
     let ledger = fixture::open(&authority.config.ledger);
     for (serial, subject) in [(1, "a"), (2, "b"), (3, "c")] {
         sign(&authority, &ledger, "ca", &web(serial, subject, 3600)).await;
@@ -556,7 +556,7 @@ fn two() -> (Authority, Config) {
 #[tokio::test]
 async fn what_one_signer_revokes_is_in_the_lists_of_all_at_once() {
     let (authority, other) = two();
-    let (one, two) = (fixture::open(&authority.config.ledger), Ledger::open(&other).unwrap());
+    let (one, two) = (fixture::open(&authority.config.ledger), fixture::open(&other));
     let mut entries = Vec::new();
     for (serial, subject) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
         let ledger = if serial % 2 == 0 { &two } else { &one };
@@ -593,7 +593,7 @@ async fn what_one_signer_revokes_is_in_the_lists_of_all_at_once() {
 #[tokio::test]
 async fn two_signers_of_one_database_number_lists_together() {
     let (authority, other) = two();
-    let (one, two) = (fixture::open(&authority.config.ledger), Ledger::open(&other).unwrap());
+    let (one, two) = (fixture::open(&authority.config.ledger), fixture::open(&other));
     let word = async |ledger: &Ledger, number| {
         let refused = ask(&authority, ledger, "ca", &list_of(number, &[])).await.err();
         refused.map(|refused| refused.refusal.reason.code_word())

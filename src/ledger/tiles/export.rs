@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{OpenOptions, TryLockError};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::lock::Lock;
 use crate::ledger::merkle::{Frontier, Hash, TILE_WIDTH, Tiles, Tree};
 use crate::ledger::note::Note;
 use crate::ledger::tiles::file::{Audience, Files};
@@ -289,14 +290,13 @@ impl Tiles for Full<'_> {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, TilesError> {
+fn lock(directory: &Path) -> Result<Lock, TilesError> {
     let path = directory.join(LOCK);
     let no_link = OFlags::NOFOLLOW.bits().cast_signed();
     let file = OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(no_link).open(&path);
     let file = file.map_err(|source| io_error("opening lock file", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(TilesError::Locked { path: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io_error("locking", &path, source)),
-    }
+    Lock::of(file).map_err(|error| match error {
+        TryLockError::WouldBlock => TilesError::Locked { path: directory.to_owned() },
+        TryLockError::Error(source) => io_error("locking", &path, source),
+    })
 }

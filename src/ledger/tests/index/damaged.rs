@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::ledger::fixture;
 
 #[tokio::test]
 async fn an_index_that_is_missing_or_of_no_use_is_made_anew() {
@@ -75,7 +76,7 @@ async fn words_whose_hashes_meet_are_told_apart() {
 async fn another_logs_index_is_not_believed() {
     let (fixture, other) = (Fixture::new(), Fixture::new());
     let config = Config { origin: "other.example/log".to_owned(), ..other.config.clone() };
-    let ledger = Ledger::open(&config).unwrap();
+    let ledger = fixture::open(&config);
     signed(&other, &ledger, 5).await;
     ledger.close().await;
     let ledger = fixture.open();

@@ -21,7 +21,7 @@ impl Members {
         let own = &authority.config.ledger;
         let other =
             Config { path: own.path.with_file_name("other"), origin: "other".to_owned(), ..own.clone() };
-        let (one, two) = (fixture::open(own), Ledger::open(&other).unwrap());
+        let (one, two) = (fixture::open(own), fixture::open(&other));
         let id = database.sql("SELECT id FROM countersign.signer WHERE origin = 'other'");
         Self { authority, database, one, _two: two, id }
     }

@@ -20,6 +20,7 @@ mod budget;
 mod clock;
 mod crash;
 mod crl;
+mod disk;
 mod fleet;
 mod identity;
 mod index;

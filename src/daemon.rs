@@ -306,7 +306,7 @@ async fn retry_ledger(signer: Signer, mut stop: Stop) {
         }
         let present = |key: &Arc<Key>| Some((Arc::clone(key), signer.tokens.present(&key.name).pop()?));
         let Some((key, token)) = signer.keys.iter().find_map(present) else { continue };
-        if signer.ledger.is_writable() {
+        if signer.ledger.is_writable() || signer.ledger.probe().await.is_err() {
             continue;
         }
         if let Err(failure) = signer.self_test(&key, &token).await {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use countersign_tbs::crl::CrlNumber;
 use tokio::sync::watch;
@@ -60,6 +60,7 @@ mod store;
 mod thaw;
 pub mod tiles;
 pub mod witness;
+mod writable;
 mod writer;
 
 pub use archive::{Archive, ArchiveError, Consistency, Inclusion, Page, RawEntry};
@@ -95,6 +96,7 @@ use index::{Limits, TileFiles};
 use leaf::Leaf;
 use record::{ca_key, word};
 use store::Store;
+use writable::Writable;
 use writer::{Queue, Rulings};
 
 /// An open ledger. Cheap to clone; all clones share one writer.
@@ -103,10 +105,7 @@ pub struct Ledger {
     queue: Queue,
     live: Live,
     readers: Arc<BTreeSet<CallerName>>,
-    /// Whether the newest record was taken.
-    writable: watch::Sender<bool>,
-    /// Why the newest record that was not taken was not.
-    refused: Arc<Mutex<Option<LedgerError>>>,
+    writable: Writable,
     origin: Arc<str>,
     /// Which log of its store it is.
     log: i32,
@@ -181,14 +180,13 @@ impl Ledger {
         let queue = writer::start(store, clock, Rulings { barred, links: learnt })?;
         let (origin, place) = (Arc::from(config.origin.as_str()), Arc::new(config.into()));
         let readers = Arc::new(config.readers.clone());
-        let (writable, checkpoint) = (watch::Sender::new(true), watch::Sender::new(None));
+        let (writable, checkpoint) = (Writable::new(), watch::Sender::new(None));
         let (checkpointing, witnessing) = (watch::Sender::default(), watch::Sender::default());
         Ok(Self {
             queue,
             live,
             readers,
             writable,
-            refused: Arc::default(),
             origin,
             log,
             place,
@@ -283,69 +281,68 @@ impl Ledger {
         self.checkpointing.subscribe()
     }
 
-    /// Whether the ledger took the newest record that it was asked for, as it changes. It asks for none by itself.
+    /// Whether the ledger took the newest record that it was asked for, or the newest intent if that was too large for a disk that is full, as it
+    /// changes. It asks for none by itself.
     #[must_use]
     pub fn watch_writable(&self) -> watch::Receiver<bool> {
-        self.writable.subscribe()
+        self.writable.watch()
     }
 
     /// The same, now.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        *self.writable.borrow()
+        self.writable.is()
     }
 
     /// Why it takes nothing now, if it does not.
     #[must_use]
     pub fn refuses(&self) -> Option<LedgerError> {
-        if self.is_writable() {
-            return None;
-        }
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.writable.refused()
     }
 
     /// Takes note of what became of a record.
     fn noted<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
-        if let Err(error) = &result {
-            self.refuses_for(error);
-        }
-        self.writable.send_if_modified(|writable| {
-            // Looked at here, so that none who was before `condemn` has the last word.
-            let takes = result.is_ok() && !self.queue.is_condemned();
-            std::mem::replace(writable, takes) != takes
-        });
+        self.writable.note(result.as_ref().err(), || self.queue.is_condemned());
         result
     }
 
-    /// The same of an intent. One that is in conflict with what is recorded is not written, and so tells nothing of the disk.
+    /// The same of an intent of so many bytes. One that is in conflict with what is recorded is not written, and so tells nothing of the disk.
     fn noted_intent<T>(
         &self,
+        bytes: usize,
         result: Result<Result<T, Conflict>, LedgerError>,
     ) -> Result<Result<T, Conflict>, LedgerError> {
-        if matches!(result, Ok(Err(_))) { result } else { self.noted(result) }
-    }
-
-    fn refuses_for(&self, error: &LedgerError) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        if matches!(result, Ok(Err(_))) {
+            return result;
+        }
+        self.writable.note_intent(result.as_ref().err(), bytes);
+        self.noted(result)
     }
 
     /// Takes no entries any more but outcomes, and says why to all who have one.
     fn condemn(&self, error: LedgerError) {
-        self.refuses_for(&error);
+        self.writable.refuse(&error);
         if !self.queue.is_condemned() {
             tracing::error!("THE SIGNER SIGNS NOTHING ANY MORE: {error}");
         }
         self.queue.condemn(error);
-        self.writable.send_replace(false);
+        self.writable.stop();
     }
 
     /// Takes note if it would not take a record now, without one: of a database that is gone, a disk that is full or read-only or a clock that
     /// is behind, whoever asks for the signer's health is to know before somebody asks for a signature. That it would take one is no news:
-    /// only what is written proves it.
-    pub async fn probe(&self) {
-        if let Err(error) = self.queue.probe((self.now)()).await {
-            // It is noted.
-            let _ = self.noted::<()>(Err(error));
+    /// only what is written proves it. After an intent that was not taken, room is looked for as much as that takes.
+    ///
+    /// # Errors
+    /// What is noted.
+    pub async fn probe(&self) -> Result<(), LedgerError> {
+        let bytes = self.writable.wanted();
+        match self.queue.probe((self.now)(), bytes).await {
+            Ok(()) => {
+                self.writable.found(bytes);
+                Ok(())
+            }
+            refused => self.noted(refused),
         }
     }
 

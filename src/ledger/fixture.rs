@@ -225,10 +225,25 @@ impl Fixture {
         }
     }
 
+    /// The same, of entries of so many bytes or more.
+    pub(crate) fn fill_but_for(&self, bytes: usize) {
+        match database(&self.config) {
+            None => drop(self.sql(&format!(
+                "CREATE TRIGGER full BEFORE INSERT ON entry WHEN length(NEW.leaf) >= {bytes} BEGIN SELECT RAISE(ABORT, ''); END;
+                 CREATE TRIGGER full_probe BEFORE INSERT ON meta WHEN length(NEW.value) >= {bytes} BEGIN SELECT RAISE(ABORT, ''); END"
+            ))),
+            Some(database) => drop(database.sql(&format!(
+                "CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full'; END $$;
+                 CREATE TRIGGER full_disk BEFORE INSERT ON countersign.entry FOR EACH ROW WHEN (octet_length(NEW.leaf) >= {bytes})
+                     EXECUTE FUNCTION public.full_disk()"
+            ))),
+        }
+    }
+
     /// It takes them again.
     pub(crate) fn make_room(&self) {
         match database(&self.config) {
-            None => drop(self.sql("DROP TRIGGER full")),
+            None => drop(self.sql("DROP TRIGGER full; DROP TRIGGER IF EXISTS full_probe")),
             Some(database) => drop(
                 database.sql("DROP TRIGGER full_disk ON countersign.entry; DROP FUNCTION public.full_disk"),
             ),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ledger::account::Party;
-use crate::ledger::entry::UnixMillis;
+use crate::ledger::entry::{UnixMillis, sha256};
 use crate::ledger::error::StoreError;
 use crate::ledger::index::{Index, Limits};
 use crate::ledger::store::{self, Held, Needs, Stored};
@@ -213,9 +213,22 @@ impl store::Store for Store {
     }
 
     /// A transaction without entries asks the server, and is committed there. That the server's disk is full, no row tells that changes: it
-    /// finds room in a page and in a segment that are there already. The entry does that needs another.
-    fn probe(&mut self) -> Stored<()> {
-        Ok(())
+    /// finds room in a page and in a segment that are there already. An entry does that needs another, here one that is rolled back.
+    fn probe(&mut self, bytes: usize) -> Stored<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        // Hashes, for the server compresses what is long.
+        let leaf: Vec<u8> = (0_u64..).flat_map(|n| sha256(&[&n.to_be_bytes()])).take(bytes).collect();
+        let (connected, begun) = self.begun(&Needs::default())?;
+        let (Connected { session, statements }, signer) = (connected.clone(), self.signer.id);
+        let first = begun.len.cast_signed();
+        let written = self.link.wait("looking for room", async move {
+            session.client.execute(&statements.add_entries, &[&signer, &first, &vec![leaf]]).await
+        });
+        // Ends the transaction.
+        drop(Batch::new(self, connected, begun.len, &begun.answers)?);
+        Ok(written.map(drop)?)
     }
 
     fn resolve(&mut self) -> Stored<Held> {

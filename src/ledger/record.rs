@@ -50,9 +50,10 @@ impl Ledger {
         let (time, asked, ca_key) = ((self.now)(), claim.asked.clone(), claim.ca_key.clone());
         let entry = Entry::Intent { time, asked, policy, rule, ca_key };
         let leaf = Leaf::of_intent(&entry, &tbs, self.queue.term_key())?;
-        let leaf_hash = leaf.hash;
+        let (leaf_hash, bytes) = (leaf.hash, leaf.bytes.len());
         let order = Order::tbs(key, tbs);
-        let permitted = match self.noted_intent(self.queue.record_intent(time, leaf, claim).await)? {
+        let recorded = self.queue.record_intent(time, leaf, claim).await;
+        let permitted = match self.noted_intent(bytes, recorded)? {
             Ok(index) => {
                 let debt = Debt::new(Receipt { index, leaf_hash }, time, self.queue.clone());
                 let (priority, deadline) = (request.priority, request.deadline);

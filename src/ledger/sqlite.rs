@@ -113,7 +113,7 @@ impl Store {
             return Err(LedgerError::OtherOrigin { path: path.clone(), stored, configured });
         }
         make_durable(&connection).map_err(|source| unreadable(path, source))?;
-        prove_writable(&mut connection).map_err(|source| unreadable(path, source))?;
+        prove_writable(&mut connection, 0).map_err(|source| unreadable(path, source))?;
         check_tail(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let opened_at = len(&connection).map_err(|source| unreadable(path, source))?;
@@ -155,10 +155,10 @@ impl store::Store for Store {
 
     /// A transaction without entries touches no file: that a disk is read-only or gone, opening one for writing tells, and that it is full,
     /// a page of the write-ahead log. What is opened is not the log itself, whose locks SQLite would lose by it.
-    fn probe(&mut self) -> Stored<()> {
+    fn probe(&mut self, bytes: usize) -> Stored<()> {
         self.files.check()?;
         OpenOptions::new().write(true).open(lock_of(&self.path)).map(drop).map_err(StoreError::Disk)?;
-        Ok(prove_writable(&mut self.connection)?)
+        Ok(prove_writable(&mut self.connection, bytes)?)
     }
 
     /// SQLite leaves no doubt: a commit that fails has left nothing.
@@ -254,9 +254,10 @@ fn begin_if_empty(connection: &mut Connection, origin: &str) -> rusqlite::Result
 
 /// Writes a page and leaves nothing in it: on a disk that takes nothing the log is not opened, and no token is logged in to. Two pages, the
 /// table's and its index's, of the write-ahead log, which begins anew after [`CHECKPOINT`]: asked every two seconds, too, it does not grow by it.
-fn prove_writable(connection: &mut Connection) -> rusqlite::Result<()> {
+/// So many bytes more take pages of their own.
+fn prove_writable(connection: &mut Connection, bytes: usize) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute("INSERT INTO meta (name, value) VALUES ('written', '')", ())?;
+    transaction.execute("INSERT INTO meta (name, value) VALUES ('written', ?1)", (" ".repeat(bytes),))?;
     transaction.execute("DELETE FROM meta WHERE name = 'written'", ())?;
     transaction.commit()
 }

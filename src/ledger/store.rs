@@ -35,8 +35,9 @@ pub(super) trait Store: Send + 'static {
     /// Begins a transaction, in which what `needs` says will be asked for. Dropped, it leaves nothing behind.
     fn begin(&mut self, needs: &Needs<'_>) -> Stored<Self::Batch<'_>>;
 
-    /// Whether the log could be written, as far as a transaction that writes nothing does not tell.
-    fn probe(&mut self) -> Stored<()>;
+    /// Whether the log could be written, as far as a transaction that writes nothing does not tell, and whether an entry of so many bytes
+    /// could; of none, whether anything could.
+    fn probe(&mut self, bytes: usize) -> Stored<()>;
 
     /// Whether a transaction is in the log whose commit ended in [`StoreError::InDoubt`]. If it is, the index knows it from now on.
     fn resolve(&mut self) -> Stored<Held>;

@@ -231,6 +231,36 @@ async fn a_replay_is_no_sign_that_a_full_disk_has_room_again() {
 }
 
 #[tokio::test]
+async fn an_entry_that_is_smaller_is_no_sign_that_a_full_disk_takes_intents_again() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let self_test = async || std::mem::forget(ledger.record_self_test(fixture.key()).await.unwrap());
+    self_test().await;
+    let bytes = fixture.entries()[0].encode().unwrap().len() + 1;
+    fixture.fill_but_for(bytes);
+    ledger.record(fixture.decide(fixture.request("alice"))).await.unwrap_err();
+    for _ in 0..2 {
+        self_test().await;
+        assert!(!ledger.is_writable() && ledger.refuses().is_some(), "callers are refused all the same");
+        ledger.probe().await.unwrap_err();
+    }
+    fixture.make_room();
+    ledger.probe().await.unwrap();
+    assert!(!ledger.is_writable(), "it is not written");
+    self_test().await;
+    assert!(ledger.is_writable() && ledger.refuses().is_none());
+    // Or another intent shows it, by itself.
+    fixture.fill_but_for(bytes);
+    ledger.record(fixture.decide(fixture.request("alice"))).await.unwrap_err();
+    fixture.make_room();
+    std::mem::forget(fixture.intent(&ledger).await);
+    assert!(ledger.is_writable());
+    let selves = |entry: &Entry| matches!(entry, Entry::SelfTest { .. });
+    assert_eq!(fixture.entries().iter().filter(|entry| !selves(entry)).count(), 1, "no probe is in the log");
+    ledger.close().await;
+}
+
+#[tokio::test]
 async fn outcomes_of_a_failed_commit_are_written_before_the_next_record() {
     let fixture = Fixture::new();
     let ledger = fixture.open();

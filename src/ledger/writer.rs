@@ -267,8 +267,8 @@ impl<S: Store> Writer<S> {
     /// Outcomes come first, so that an intent finds those of the earlier ones that it is judged by.
     fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> Stored<Written> {
         self.resolve()?;
-        if !round.probes.is_empty() {
-            self.store.probe()?;
+        if let Some(bytes) = round.probes.iter().map(|probe| probe.what).max() {
+            self.store.probe(bytes)?;
         }
         let mut batch = self.store.begin(&round.needs())?;
         for outcome in &self.outcomes.leaves {

@@ -41,8 +41,8 @@ pub(super) enum Job {
     Thaw(Waiting<Box<Thaw>, Option<Receipt>>),
     Ruling(Waiting<Box<RulingJob>, Option<Receipt>>),
     CrlNumber(Waiting<[u8; 32], Option<CrlNumber>>),
-    /// Told whether a record would be taken.
-    Probe(Waiting<(), ()>),
+    /// Told whether a record would be taken, and one of so many bytes.
+    Probe(Waiting<usize, ()>),
     /// There are outcomes, and the writer rested.
     Outcomes,
     /// Dropped after the next commit, which has all outcomes before it.
@@ -186,9 +186,9 @@ impl Queue {
         self.send(time, spki_sha256, Job::CrlNumber).await
     }
 
-    /// Whether a record of `time` would be taken, as far as that can be told without one.
-    pub(in crate::ledger) async fn probe(&self, time: UnixMillis) -> Result<(), LedgerError> {
-        self.send(time, (), Job::Probe).await
+    /// Whether a record of `time` and so many bytes would be taken, as far as that can be told without one.
+    pub(in crate::ledger) async fn probe(&self, time: UnixMillis, bytes: usize) -> Result<(), LedgerError> {
+        self.send(time, bytes, Job::Probe).await
     }
 
     /// Has the outcome of an intent appended, before any record that is asked for later.

@@ -25,7 +25,7 @@ pub(super) struct Round {
     /// Who asks for a key's newest CRL number.
     pub(super) numbers: Vec<Waiting<[u8; 32], Option<CrlNumber>>>,
     /// Who asks whether a record would be taken.
-    pub(super) probes: Vec<Waiting<(), ()>>,
+    pub(super) probes: Vec<Waiting<usize, ()>>,
 }
 
 /// What became of it.

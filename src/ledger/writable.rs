@@ -1,0 +1,89 @@
+//! Whether the log takes entries, as far as what became of those before tells.
+//!
+//! In: what became of each record. Out: whether it takes them, as it changes, and why it does not. On a disk that is full, what is small finds
+//! room in a page that is there: so where an intent was not taken, none smaller tells that the log takes intents again, but another
+//! intent does, or that there is room for as much.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::ledger::LedgerError;
+
+/// Shared by all clones.
+#[derive(Clone, Debug)]
+pub(super) struct Writable {
+    is: watch::Sender<bool>,
+    /// Why the newest record that was not taken was not.
+    refused: Arc<Mutex<Option<LedgerError>>>,
+    /// How many bytes the largest intent has that the store did not take; 0 once it may take intents again.
+    wanted: Arc<AtomicUsize>,
+}
+
+impl Writable {
+    /// It was opened, and so was written.
+    pub(super) fn new() -> Self {
+        Self { is: watch::Sender::new(true), refused: Arc::default(), wanted: Arc::default() }
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.is.subscribe()
+    }
+
+    pub(super) fn is(&self) -> bool {
+        *self.is.borrow()
+    }
+
+    /// Why it takes nothing now, if it does not.
+    pub(super) fn refused(&self) -> Option<LedgerError> {
+        if self.is() {
+            return None;
+        }
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A record was taken, or was not for this reason. Condemned, it takes none, whatever was taken before.
+    pub(super) fn note(&self, refused: Option<&LedgerError>, is_condemned: impl FnOnce() -> bool) {
+        if let Some(error) = refused {
+            self.refuse(error);
+        }
+        self.is.send_if_modified(|is| {
+            // Looked at here, so that none who was before `condemn` has the last word.
+            let takes = refused.is_none() && self.wanted() == 0 && !is_condemned();
+            std::mem::replace(is, takes) != takes
+        });
+    }
+
+    /// The same of an intent of so many bytes; to be noted before it is noted as a record.
+    pub(super) fn note_intent(&self, refused: Option<&LedgerError>, bytes: usize) {
+        match refused {
+            None => self.wanted.store(0, Ordering::SeqCst),
+            Some(LedgerError::Unavailable { .. } | LedgerError::DatabaseUnavailable { .. }) => {
+                self.wanted.fetch_max(bytes, Ordering::SeqCst);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// For how many bytes there has to be room before the log takes intents again; 0 if it takes what it takes.
+    pub(super) fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::SeqCst)
+    }
+
+    /// There was room for so many bytes: if nobody has wanted more meanwhile, the next record tells.
+    pub(super) fn found(&self, bytes: usize) {
+        // Otherwise that is looked for the next time.
+        let _ = self.wanted.compare_exchange(bytes, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// It takes nothing any more; why, is said before.
+    pub(super) fn stop(&self) {
+        self.is.send_replace(false);
+    }
+
+    /// Why it takes nothing, if it does not.
+    pub(super) fn refuse(&self, error: &LedgerError) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+}

@@ -205,6 +205,8 @@ async fn a_session_that_waits_for_a_login_which_does_not_end_gives_its_process_u
         reply(&mut child, answer).await;
         let _ = ticket.wait(&name()).await;
     }
+    // One that goes on for all that ends here, and says so.
+    queue.close(&TokenError::Unavailable { token: name() });
     assert!(matches!(served.await.unwrap(), End::Broken(failure) if failure.code == BUSY));
 }
 

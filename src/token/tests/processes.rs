@@ -181,6 +181,39 @@ async fn one_that_has_to_begin_anew_closes_nothing_before_it_may_log_in() {
     tokens.shutdown().await;
 }
 
+/// It was sent away from each of its logins, and has made none.
+#[tokio::test]
+async fn one_that_waited_for_a_login_may_log_in_as_often_as_before() {
+    let (mut fixture, control) = broken(2);
+    (fixture.config.sessions, fixture.config.deadline) = (2, Duration::from_secs(2));
+    let (tokens, _) = fixture.start().await.unwrap();
+    let log = Log::hold();
+    let logged_out = || On::call(Call::SignInit, Action::Fail(Code::CKR_USER_NOT_LOGGED_IN));
+    control.set(&Script::on(logged_out()).and(On::call(Call::Login, Action::Hang).times(1))).unwrap();
+    signal(fixture.processes()[0], Signal::KILL);
+    let hangs = async {
+        while control.hangs(Call::Login) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), hangs).await.unwrap();
+    // Once more than it may log in.
+    for _ in 0..5 {
+        let answer = sign(&tokens, "ca", P256).await;
+        assert!(matches!(answer, Err(TokenError::Busy { .. })), "{answer:?}");
+    }
+    control.clear().unwrap();
+    while log.lines("the token process is replaced").is_empty() {
+        sign(&tokens, "ca", P256).await.unwrap();
+    }
+    // Alone again; beginning anew, which is the next rung, would hang.
+    control.set(&Script::on(logged_out().times(1)).and(On::call(Call::Initialize, Action::Hang))).unwrap();
+    signal(fixture.processes()[2], Signal::KILL);
+    sign(&tokens, "ca", P256).await.unwrap();
+    control.clear().unwrap();
+    tokens.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_hangs_costs_a_caller_one_deadline_and_itself_one_process() {
     let (mut fixture, control) = broken(3);

@@ -313,7 +313,74 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use countersign_tbs::ssh::{self, CertificateType, SubjectKey};
+    use countersign_tbs::x509::{self, SignatureAlgorithm, Validity};
+
     use super::*;
+    use crate::ledger::entry::{AskedTbs, RevocationReason, subject_key};
+    use crate::policy::fixture::{NOW, name, public_key, time};
+
+    fn intent(kind: &str, tbs: &[u8]) -> Entry {
+        let tbs = AskedTbs::Whole(tbs.to_vec());
+        let asked = Asked { caller: vec![], key: vec![], request_id: None, kind: kind.to_owned(), tbs };
+        Entry::Intent { time: UnixMillis(0), asked, policy: [0; 32], rule: String::new(), ca_key: ca_key() }
+    }
+
+    fn ca_key() -> CaKey {
+        CaKey { purpose: "x509-ca".to_owned(), scheme: "ed25519".to_owned(), spki_sha256: [0; 32] }
+    }
+
+    /// The index is asked first, by a hash of 8 bytes: only this tells two apart that have the same.
+    #[test]
+    fn a_subject_key_is_compared_in_every_entry_that_has_one() {
+        let key = public_key("one");
+        let certificate = ssh::CertificateBuilder::new(
+            CertificateType::User,
+            SubjectKey::Plain(key.clone()),
+            public_key("ca"),
+        );
+        let certificate =
+            certificate.key_id("a key id").principal("alice").valid_after(NOW).valid_before(NOW + 60);
+        let ssh = certificate.build().unwrap();
+        let validity = Validity { not_before: time(NOW), not_after: time(NOW + 60) };
+        let algorithm = SignatureAlgorithm::Ed25519;
+        let x509 = x509::CertificateBuilder::new(algorithm, name("CA"), validity, key.clone())
+            .subject(name("a subject"))
+            .build()
+            .unwrap();
+        let revocation = Entry::Revocation {
+            time: UnixMillis(0),
+            key: vec![],
+            ca_key: ca_key(),
+            spki: vec![],
+            what: Revoked::SubjectKey(subject_key(&Tbs::X509(x509.clone())).unwrap()),
+            reason: RevocationReason::Unspecified,
+            in_ledger: true,
+            by: vec![],
+            why: vec![],
+        };
+        let record = Entry::KeyRecord {
+            time: UnixMillis(0),
+            key: vec![],
+            token: vec![],
+            spki: key.to_spki_der(),
+            record: vec![],
+            signature: vec![],
+            by: vec![],
+        };
+        let intents =
+            [intent("ssh-certificate", ssh.as_bytes()), intent("x509-certificate", x509.as_bytes())];
+        for entry in intents.into_iter().chain([revocation, record]) {
+            for (of, found) in [("one", true), ("two", false)] {
+                let subject_key = Some(public_key(of).fingerprint());
+                assert_eq!(
+                    Filter { subject_key, ..Filter::default() }.matches(&entry),
+                    found,
+                    "{of}: {entry:?}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_serial_is_what_show_prints_of_either_kind() {

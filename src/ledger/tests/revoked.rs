@@ -188,6 +188,18 @@ async fn a_list_of_another_ca_need_not_name_them() {
 }
 
 #[tokio::test]
+async fn a_subject_key_that_another_ca_revokes_is_certified_by_this_one() {
+    let authority = authority();
+    let ledger = fixture::open(&authority.config.ledger);
+    let weak = authority.keys.iter().find(|own| own.name.as_str() == "weak-ca").unwrap();
+    let other = revocation(&authority, by_subject("a"), RevocationReason::KeyCompromise);
+    ledger.revoke(Revocation { key: Arc::clone(weak), ..other }).await.unwrap();
+    sign(&authority, &ledger, "ca", &web(1, "a", 3600)).await;
+    revoke(&authority, &ledger, by_subject("a")).await;
+    barred(&authority, &ledger, &web(2, "a", 3600)).await;
+}
+
+#[tokio::test]
 async fn a_list_says_no_less_than_the_ledger_does() {
     let authority = authority();
     let ledger = fixture::open(&authority.config.ledger);
@@ -579,8 +591,12 @@ async fn what_one_signer_revokes_is_in_the_lists_of_all_at_once() {
             assert_eq!(missing, expected, "{what:?}");
         }
     }
-    // A key that another signer revoked.
+    // A key that another signer revoked, and one that nobody did, or that of another CA.
     barred(&authority, &two, &web(5, "b", 3600)).await;
+    let weak = authority.keys.iter().find(|own| own.name.as_str() == "weak-ca").unwrap();
+    let of_weak = revocation(&authority, by_subject("e"), RevocationReason::KeyCompromise);
+    one.revoke(Revocation { key: Arc::clone(weak), ..of_weak }).await.unwrap();
+    sign(&authority, &two, "ca", &web(6, "e", 3600)).await;
     let good = response("CA");
     revoke(&authority, &two, Revoked::Serial(vec![1])).await;
     assert_eq!(refusal(&authority, &one, "ca", &good).await.0, "CERTIFICATE_REVOKED");

@@ -429,6 +429,10 @@ pub enum StoreError {
     /// What earlier entries claim cannot be looked up.
     #[error("its index cannot be read: {0}")]
     Index(#[from] std::io::Error),
+    /// What earlier entries claim was looked up in a file that is not as it was written: nothing that it says is believed, also not that
+    /// nobody has claimed something.
+    #[error("what earlier entries claim cannot be looked up: {0}")]
+    IndexDamaged(String),
     /// The index would fall too far behind the log.
     #[error("{waiting} entries wait for index {path}, which cannot be written: {source}")]
     IndexBehind {

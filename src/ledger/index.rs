@@ -154,6 +154,9 @@ impl Index {
     }
 
     /// What `judge` makes of the newest of the entries that `term` leads to for which it makes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::IndexDamaged`] if what was read is not what was written, [`StoreError::Index`] if nothing was, and what `judge` says.
     pub(super) fn newest<T>(
         &self,
         term: Term,
@@ -167,11 +170,22 @@ impl Index {
             }
         }
         for run in &self.runs.claims {
-            if let Some(found) = run.newest(term.hash, &mut judge)? {
-                return Ok(Some(found));
+            let found = run.newest(term.hash, &mut judge).map_err(|error| self.marked(error))?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    /// Has the next start make the index anew, if what it led to is that it is damaged.
+    fn marked(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Index(damage) if damage.kind() == io::ErrorKind::InvalidData => {
+                StoreError::IndexDamaged(files::condemn(&self.path, &damage))
+            }
+            other => other,
+        }
     }
 
     fn hand_over_if_due(&mut self) {

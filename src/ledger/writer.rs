@@ -243,9 +243,9 @@ impl<S: Store> Writer<S> {
                 self.tell(round, written);
             }
             Err(source) => {
-                let is_fenced = matches!(source, StoreError::Fenced { .. });
+                let is_final = matches!(source, StoreError::Fenced { .. } | StoreError::IndexDamaged(_));
                 let error = self.store.unavailable(source);
-                if is_fenced {
+                if is_final {
                     // What was first is told.
                     let _ = self.condemned.set(error.clone());
                 }
@@ -339,8 +339,9 @@ impl<S: Store> Writer<S> {
         }
     }
 
+    /// Of a log that takes nothing but outcomes any more, they are no sign that it would.
     fn succeeded(&mut self) {
-        if self.failures > 0 {
+        if self.failures > 0 && self.condemned.get().is_none() {
             tracing::warn!(
                 failed_commits = self.failures,
                 "ledger {} takes entries again",

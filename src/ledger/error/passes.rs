@@ -63,6 +63,7 @@ impl StoreError {
             Self::Fenced { .. }
             | Self::Removed { .. }
             | Self::Replaced { .. }
+            | Self::IndexDamaged(_)
             | Self::Astray(_)
             | Self::Changed { .. }
             | Self::Entry { .. }

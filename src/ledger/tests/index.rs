@@ -21,6 +21,7 @@ use crate::sign::Request;
 mod behind;
 mod damaged;
 mod permissions;
+mod running;
 
 /// Written often, so that there are runs on several levels.
 const OFTEN: Limits =

@@ -117,6 +117,41 @@ fn a_run_with_other_bytes_or_another_order_is_not_merged() {
 }
 
 #[test]
+fn a_block_that_was_changed_while_the_run_is_open_leads_nowhere() {
+    let directory = TempDir::new().unwrap();
+    // Four blocks, the last of them not full.
+    let postings: Vec<_> = (1..1000).map(|n| (n * 2, n)).collect();
+    let (path, _, run) = run(&directory, "run", &postings);
+    let whole = fs::read(&path).unwrap();
+    let find = |hash| run.newest(hash, &mut |index| Ok::<_, io::Error>(Some(index)));
+    for row in [0, 255, 256, 700, 998] {
+        for bit in 0..ROW * 8 {
+            let mut bytes = whole.clone();
+            bytes[row * ROW + bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bytes).unwrap();
+            for other in [0, 100, 255, 256, 511, 700, 900, 998] {
+                let entry = u64::try_from(other + 1).unwrap();
+                // Neither its own entry nor that the hash between it and the next has none.
+                for (hash, leads_to) in [(entry * 2, Some(entry)), (entry * 2 + 1, None)] {
+                    match find(hash) {
+                        Ok(found) => assert_eq!((found, other / 256 == row / 256), (leads_to, false)),
+                        Err(error) => {
+                            assert_eq!((error.kind(), other / 256), (io::ErrorKind::InvalidData, row / 256));
+                            assert!(error.to_string().contains("run is damaged: it has other bytes"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    fs::write(&path, &whole[..500 * ROW]).unwrap();
+    assert_eq!(find(500).unwrap(), Some(250));
+    let error = find(900).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(error.to_string().contains("it is shorter"), "{error}");
+}
+
+#[test]
 fn a_run_that_becomes_shorter_while_it_is_read_is_not_at_its_end() {
     let directory = TempDir::new().unwrap();
     // More than is read at once.

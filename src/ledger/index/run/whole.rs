@@ -76,7 +76,7 @@ pub(in crate::ledger::index) fn is_whole(
 }
 
 /// What the end of a file before the last row means.
-fn shorter(path: &Path, error: io::Error) -> io::Error {
+pub(super) fn shorter(path: &Path, error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => damaged(path, "is shorter"),
         _ => error,

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use countersign_tbs::crl::CrlNumber;
 use tokio::sync::watch;
@@ -98,6 +99,10 @@ use record::{ca_key, word};
 use store::Store;
 use writable::Writable;
 use writer::{Queue, Rulings};
+
+/// How long whoever asks whether the ledger would take a record waits for an answer. A disk that reads a bad sector again and again, and comes back,
+/// takes some seven seconds; a database that says nothing is given up after its own `postgres_timeout`, of five.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// An open ledger. Cheap to clone; all clones share one writer.
 #[derive(Clone, Debug)]
@@ -331,13 +336,20 @@ impl Ledger {
 
     /// Takes note if it would not take a record now, without one: of a database that is gone, a disk that is full or read-only or a clock that
     /// is behind, whoever asks for the signer's health is to know before somebody asks for a signature. That it would take one is no news:
-    /// only what is written proves it. After an intent that was not taken, room is looked for as much as that takes.
+    /// only what is written proves it. After an intent that was not taken, room is looked for as much as that takes. It would not either if
+    /// nothing is answered for ten seconds: a disk that hangs tells nobody.
     ///
     /// # Errors
     /// What is noted.
     pub async fn probe(&self) -> Result<(), LedgerError> {
+        self.probe_within(ANSWERS_WITHIN).await
+    }
+
+    async fn probe_within(&self, limit: Duration) -> Result<(), LedgerError> {
         let bytes = self.writable.wanted();
-        match self.queue.probe((self.now)(), bytes).await {
+        let probed = tokio::time::timeout(limit, self.queue.probe((self.now)(), bytes)).await;
+        let unanswered = |_| Err(self.place.unavailable(StoreError::Unanswered { within: limit }));
+        match probed.unwrap_or_else(unanswered) {
             Ok(()) => {
                 self.writable.found(bytes);
                 Ok(())

@@ -408,6 +408,15 @@ pub enum StoreError {
     /// The log's disk cannot be written.
     #[error("its files cannot be written: {0}")]
     Disk(#[source] std::io::Error),
+    /// Nobody says whether something is written.
+    #[error(
+        "what was to be written has waited for {}: a disk does not answer",
+        humantime::format_duration(*within)
+    )]
+    Unanswered {
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// A file of the log that the signer has open is not in its place any more.
     #[error(
         "there is no file {path} any more: it was removed or moved while this signer has it open; put it back before you stop the \

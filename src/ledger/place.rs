@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ledger::{Config, postgres};
+use crate::ledger::{Config, LedgerError, StoreError, postgres};
 
 /// Where a log is, for those who read it.
 #[derive(Clone, Debug)]
@@ -32,6 +32,17 @@ impl Place {
     /// The log's name, if it is to be this one.
     pub(super) fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
+    }
+
+    /// That the log takes no entries there, because of `source`.
+    pub(super) fn unavailable(&self, source: StoreError) -> LedgerError {
+        let source = Arc::new(source);
+        match &self.database {
+            None => LedgerError::Unavailable { path: self.path.clone(), source },
+            Some(Database { config, .. }) => {
+                LedgerError::DatabaseUnavailable { server: config.server(), source }
+            }
+        }
     }
 
     /// The database, if it is in one.

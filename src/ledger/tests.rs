@@ -22,6 +22,7 @@ mod crash;
 mod crl;
 mod disk;
 mod fleet;
+mod hanging;
 mod identity;
 mod index;
 mod reading;

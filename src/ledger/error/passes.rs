@@ -57,7 +57,7 @@ impl StoreError {
         match self {
             Self::Log(source) => of_sqlite(source),
             Self::Database(source) => source.passes(),
-            Self::InDoubt(_) => true,
+            Self::InDoubt(_) | Self::Unanswered { .. } => true,
             Self::Disk(source) | Self::Index(source) => of_system(source),
             Self::IndexBehind { source, .. } => of_system(source),
             Self::Fenced { .. }

@@ -71,7 +71,7 @@ async fn nothing_is_signed_from_the_first_damaged_claim_on_until_a_start_has_mad
     ledger.settle(last, signature).unwrap();
     ledger.queue.settled().await;
     assert!(matches!(fixture.entries().last(), Some(Entry::Outcome { intent: 20, .. })));
-    ledger.probe().await;
+    ledger.probe().await.unwrap_err();
     assert!(!ledger.is_writable() && ledger.refuses().is_some());
     ledger.close().await;
 

@@ -1,0 +1,34 @@
+//! A disk that neither takes a write nor fails.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs::{self, File};
+use std::time::Duration;
+
+use rustix::fs::{CWD, Mode, mkfifoat};
+
+use crate::causes::in_one_line;
+use crate::ledger::fixture::Fixture;
+
+/// The hang is a call of the system that the writer itself makes, an `open` for writing, and that does not return: of a pipe without a reader, where
+/// it is of a file on a disk that does not answer. Nothing else is assumed of such a disk.
+#[tokio::test]
+async fn a_disk_that_hangs_is_named_as_the_reason_until_it_answers() {
+    let fixture = Fixture::in_file();
+    let ledger = fixture.open();
+    let file = fixture.directory().join("log.sqlite.lock");
+    fs::remove_file(&file).unwrap();
+    mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
+    ledger.probe_within(Duration::from_millis(1)).await.unwrap_err();
+    assert!(!ledger.is_writable());
+    let why = ledger.refuses().unwrap();
+    assert_eq!((why.word(), why.passes()), ("LEDGER_UNAVAILABLE", true));
+    assert!(in_one_line(&why).contains("has waited for 1ms: a disk does not answer"), "{why:?}");
+    // Returns once the writer is there, which it would not have been without somebody who reads.
+    let answer = async { File::open(&file).unwrap() };
+    let (asked_meanwhile, _answers) = tokio::join!(ledger.record_self_test(fixture.key()), answer);
+    std::mem::forget(asked_meanwhile.unwrap());
+    assert!(ledger.is_writable() && ledger.refuses().is_none());
+    ledger.probe().await.unwrap();
+    assert!(ledger.is_writable(), "a disk that answers is none that hangs");
+    ledger.close().await;
+}

@@ -215,7 +215,8 @@ impl Ledger {
         if !path.parent().is_some_and(Path::is_dir) {
             return Err(LedgerError::NoDirectory { path });
         }
-        config.reader().map(drop)
+        let cut = config.reader()?.map_or(Ok(None), |reader| reader.cut())?;
+        cut.map_or(Ok(()), Err)
     }
 
     /// The log's name in receipts.

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::ledger::LedgerError;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::tiles::TilesError;
-use crate::ledger::{LedgerError, UnusableIndex};
 
 mod again;
 mod barred;
@@ -62,8 +62,8 @@ pub struct Options {
     pub checkpoints: Vec<Checkpoint>,
     /// Whose hashes the log's are compared with.
     pub compare: Vec<Compared>,
-    /// The index beside the ledger, if it is there and its hashes cannot be had: that is a finding.
-    pub unusable: Option<UnusableIndex>,
+    /// What is wrong with the ledger beside its entries, as its header or its index: findings of its first entry.
+    pub beside: Vec<Wrong>,
 }
 
 /// Whether signatures are verified.
@@ -100,7 +100,7 @@ pub fn audit(
     options: Options,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, AuditError> {
-    let Options { ca_keys, lists, signatures, origin, clock_tolerance, checkpoints, compare, unusable } =
+    let Options { ca_keys, lists, signatures, origin, clock_tolerance, checkpoints, compare, beside } =
         options;
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
     let newest = checkpoints.iter().max_by_key(|checkpoint| checkpoint.size()).cloned();
@@ -119,8 +119,8 @@ pub fn audit(
         let (source, end) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         done?;
         let mut findings = tree.finish(len)?;
-        if let Some(unusable) = unusable {
-            findings.add(0, Wrong::Index(unusable));
+        for wrong in beside {
+            findings.add(0, wrong);
         }
         let (entries, (root, checkpoints)) = (tree.size(), tree.into_rooted());
         let is_right = checkpoints.iter().all(|checkpoint| checkpoint.holds == Some(true));

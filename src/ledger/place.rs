@@ -29,6 +29,12 @@ impl Place {
         &self.path
     }
 
+    /// The same place, of a file that is to be the log of this name.
+    #[must_use]
+    pub fn of_log(self, origin: String) -> Self {
+        Self { origin: Some(origin), ..self }
+    }
+
     /// The log's name, if it is to be this one.
     pub(super) fn origin(&self) -> Option<&str> {
         self.origin.as_deref()

@@ -17,6 +17,7 @@ use crate::ledger::index::Next;
 use crate::ledger::meant::{Sizes, unreadable};
 use crate::ledger::place::{Database, Place};
 use crate::ledger::revoked::{Due, Interval, due};
+use crate::ledger::sqlite::Header;
 use crate::ledger::{Entry, LedgerError, RecordedTiles, UnusableIndex, postgres, sqlite};
 
 mod kept;
@@ -69,22 +70,30 @@ impl Reader {
     /// # Errors
     /// [`LedgerError`] if it cannot be read, or is not a log of a known schema.
     pub fn open(place: impl Into<Place>) -> Result<Self, LedgerError> {
+        let (reader, damage) = Self::open_damaged(place)?;
+        damage.map_or(Ok(reader), Err)
+    }
+
+    /// The same, also if what the file says of itself is damaged, without which entries can be read; and what is damaged of that, if anything is.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it cannot be read, or is not a log of a known schema.
+    pub fn open_damaged(place: impl Into<Place>) -> Result<(Self, Option<LedgerError>), LedgerError> {
         let place = Box::new(place.into());
-        let (select, origin) = match place.database() {
-            None => {
-                let (select, origin) = sqlite::Select::open(place.path())?;
-                (Select::File(select), origin)
-            }
-            Some(Database { config, origin }) => {
-                let select = Box::new(postgres::Select::open(config, origin)?);
-                (Select::Database(select), origin.clone())
-            }
-        };
-        if let Some(configured) = place.origin().filter(|configured| *configured != origin) {
-            let (path, configured) = (place.path().to_owned(), configured.to_owned());
-            return Err(LedgerError::OtherOrigin { path, stored: origin, configured });
+        if let Some(Database { config, origin }) = place.database() {
+            let (select, origin) = (Box::new(postgres::Select::open(config, origin)?), origin.clone());
+            return Ok((Self { select: Select::Database(select), place, origin }, None));
         }
-        Ok(Self { select, place, origin })
+        let (select, Header { mut origin, mut damage }) = sqlite::Select::open(place.path())?;
+        if let Some(configured) = place.origin().filter(|configured| *configured != origin) {
+            let other = select.other_origin(&origin, configured);
+            if !other.is_damage() {
+                return Err(other);
+            }
+            configured.clone_into(&mut origin);
+            damage = Some(other);
+        }
+        Ok((Self { select: Select::File(select), place, origin }, damage))
     }
 
     /// The file, or what its files on this host are named by.

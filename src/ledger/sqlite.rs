@@ -23,10 +23,8 @@ use crate::ledger::lock::Lock;
 use crate::ledger::store::{self, Held, Needs, Stored};
 use crate::ledger::{Config, Entry, LedgerError};
 
-/// SQLite's `application_id` of a ledger.
-const APPLICATION_ID: i32 = i32::from_be_bytes(damage::MARK);
-
-/// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date.
+/// The schema below. A newer one is refused, by writers and readers; a writer brings an older one up to date. A newer one has a table, an index or
+/// a trigger that this one does not have so: that tells it from a damaged version (`header.rs`).
 const SCHEMA_VERSION: u32 = 7;
 
 const SCHEMA: &str = "
@@ -66,6 +64,7 @@ mod account;
 mod batch;
 mod damage;
 mod files;
+mod header;
 mod revoked;
 mod select;
 mod upgrade;
@@ -73,9 +72,11 @@ mod wal;
 
 pub(super) use batch::Batch;
 pub(super) use damage::unreadable;
+pub(super) use header::Header;
 pub(super) use select::Select;
 
 use files::Files;
+use header::{APPLICATION_ID, application_id};
 
 /// The file and its index, opened for writing by this process alone.
 #[derive(Debug)]
@@ -107,10 +108,9 @@ impl Store {
         open_private(path).map_err(|source| io_error("opening ledger", path, source))?;
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         begin_if_empty(&mut connection, &config.origin).map_err(|source| unreadable(path, source))?;
-        let stored = origin(&connection, path)?;
+        let stored = Header::read(&connection, path)?.intact()?;
         if stored != config.origin {
-            let configured = config.origin.clone();
-            return Err(LedgerError::OtherOrigin { path: path.clone(), stored, configured });
+            return Err(Select::open(path)?.0.other_origin(&stored, &config.origin));
         }
         make_durable(&connection).map_err(|source| unreadable(path, source))?;
         prove_writable(&mut connection, 0).map_err(|source| unreadable(path, source))?;
@@ -266,32 +266,6 @@ fn prove_writable(connection: &mut Connection, bytes: usize) -> rusqlite::Result
 fn forget_full_tallies(connection: &Connection, UnixMillis(newest): UnixMillis) -> rusqlite::Result<()> {
     let full = "DELETE FROM tally WHERE count = 0 AND whole_at + whole / 1000000 < ?1";
     connection.execute(full, [newest.cast_signed()]).map(drop)
-}
-
-/// Whose log this is.
-pub(super) fn origin(connection: &Connection, path: &Path) -> Result<String, LedgerError> {
-    let unreadable = |source| unreadable(path, source);
-    match application_id(connection).map_err(unreadable)? {
-        APPLICATION_ID => {}
-        id if damage::is_nearly_ours(id.to_be_bytes()) => {
-            return Err(damage::damaged(path, "its header does not have the mark of a ledger"));
-        }
-        _ => return Err(LedgerError::NotALedger { path: path.to_owned() }),
-    }
-    let meta = |name| {
-        connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, String>(0))
-    };
-    match meta("schema").map_err(unreadable)?.parse() {
-        Ok(found) if found > SCHEMA_VERSION => {
-            Err(LedgerError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION })
-        }
-        Ok(1..=SCHEMA_VERSION) => meta("origin").map_err(unreadable),
-        _ => Err(damage::damaged(path, "its schema has no version")),
-    }
-}
-
-fn application_id(connection: &Connection) -> rusqlite::Result<i32> {
-    connection.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
 /// A commit returns once the disk has it; readers and the writer never wait for each other.

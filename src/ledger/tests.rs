@@ -450,7 +450,8 @@ async fn refuses_a_log_of_another_signer() {
 
 #[tokio::test]
 async fn refuses_a_newer_schema() {
-    let error = refusal_after("UPDATE meta SET value = '8' WHERE name = 'schema'").await;
+    let newer = "CREATE TABLE newer (idx INTEGER); UPDATE meta SET value = '8' WHERE name = 'schema'";
+    let error = refusal_after(newer).await;
     assert!(matches!(error, LedgerError::NewerSchema { found: 8, known: 7, .. }), "{error}");
 }
 

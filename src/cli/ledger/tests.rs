@@ -9,10 +9,13 @@ use serde_json::Value;
 use countersign_tbs::{Tbs, TbsKind};
 
 use super::{Command, hex, json, table};
+use crate::cli::NoAnswer;
+use crate::ledger::Ledger;
 use crate::ledger::entry::{
     Asked, AskedTbs, CaKey, Entry, Outcome, RevocationReason, Revoked, RotationStep, UnixMillis, leaf_hash,
 };
 use crate::ledger::fixture::{CONFIG, Fixture};
+use crate::ledger::note::{SignerName, VerifierKey};
 use crate::policy::fixture::{list, response};
 
 #[derive(Parser)]
@@ -96,6 +99,43 @@ async fn verify_escapes_the_origin_and_the_paths_of_checkpoints() {
     assert!(text.contains(r"x\u{1b}\u{9b}[31m: 5 entries"), "{text}");
     assert!(text.contains(r"check\u{1b}[31m; give --log-key"), "{text}");
     assert!(text.chars().all(|c| c == '\n' || c == ' ' || c.is_ascii_graphic()), "{text:?}");
+}
+
+/// What an operator is told by the start and by `check` leads to the finding.
+#[tokio::test]
+async fn a_header_that_keeps_a_signer_from_starting_is_named_by_the_verify_that_it_points_to() {
+    for damage in [
+        "UPDATE meta SET value = '8' WHERE name = 'schema'",
+        "UPDATE meta SET value = 'Test.example/log' WHERE name = 'origin'",
+    ] {
+        let fixture = Fixture::in_file();
+        let ledger = fixture.open();
+        drop(fixture.intent(&ledger).await);
+        ledger.close().await;
+        // What was written is in the index's files since the next start.
+        fixture.open().close().await;
+        drop(fixture.sql(damage));
+        for error in [Ledger::open(&fixture.config).unwrap_err(), Ledger::check(&fixture.config).unwrap_err()]
+        {
+            assert!(error.to_string().contains("`countersign ledger verify`"), "{error}");
+        }
+        let path = fixture.directory().join("cs.toml");
+        std::fs::write(&path, CONFIG).unwrap();
+        let name = SignerName::new("test.example/log").unwrap();
+        let key = VerifierKey::new(name, &fixture.key().public_key).unwrap().to_string();
+        let (config, ledger) = (path.to_str().unwrap(), fixture.config.path.to_str().unwrap());
+        for which in [&["--config", config][..], &["--ledger", ledger, "--log-key", &key]] {
+            let mut out = Vec::new();
+            let args = ["ledger", "verify", "--skip-signatures"].iter().chain(which);
+            let error = Cli::try_parse_from(args).unwrap().command.run(&mut out).unwrap_err();
+            let text = String::from_utf8(out).unwrap();
+            assert!(error.downcast_ref::<NoAnswer>().is_none(), "it is status 1: {error}");
+            let wrong: Vec<_> = text.lines().filter(|line| line.starts_with("WRONG")).collect();
+            let header = "WRONG  entry 0 begins a log whose file says of itself what is not so: ";
+            assert!(wrong.len() == 1 && wrong[0].starts_with(header), "{text}");
+            assert!(text.contains("\ntest.example/log: 2 entries, "), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -138,6 +138,12 @@ impl Verify {
                 "no checkpoint was there for --log-key to verify; give one with --checkpoint FILE, or get the export again with its own",
             );
         }
+        if report.lacks_tables {
+            return Some(
+                "an earlier version wrote this file last, and it has no tables of what is revoked to compare with the entries; have a signer of this \
+                 version open it, or a copy of it, and verify that",
+            );
+        }
         let unsigned = !(unsigned.is_empty() || self.skip_signatures || self.accept.uncovered);
         if unsigned || !report.unchecked.is_empty() {
             return Some(
@@ -173,7 +179,7 @@ impl Verify {
         let mut report = audit(source, len, options, |done| progress.show(done, len))?;
         drop(progress);
         if let Some(place) = place {
-            report.compare_kept(&Reader::open(place)?, UnixMillis::now());
+            report.compare_kept(&Reader::open_damaged(place)?.0, UnixMillis::now());
         }
         let subject = if self.export.is_some() { Subject::Export } else { Subject::Ledger };
         let coverage = Coverage::of(&report, subject, self.log_key.as_ref());

@@ -74,7 +74,11 @@ impl Report {
     /// `now` are no list's any more.
     pub fn compare_kept(&mut self, reader: &Reader, now: UnixMillis) {
         // Of a log that cannot be read whole nobody knows what is to be kept.
-        if self.stopped.is_some() || !reader.keeps_revocations() {
+        if self.stopped.is_some() {
+            return;
+        }
+        if !reader.keeps_revocations() {
+            self.lacks_tables = self.counts.revocations > 0 || self.counts.lists > 0;
             return;
         }
         let (entries, findings) = (self.entries, Findings::default());

@@ -35,6 +35,8 @@ pub struct Report {
     pub compared: u64,
     /// Where the reading ended too early, if nothing is known to be wrong there.
     pub stopped: Option<Stopped>,
+    /// Whether there is what tables beside the log should say, and the file is of a schema without those tables.
+    pub lacks_tables: bool,
 }
 
 /// How many entries there are of what.
@@ -163,6 +165,12 @@ pub enum Wrong {
     NoTile {
         /// The tile.
         file: String,
+    },
+    /// What the ledger's file says of itself is damaged, and entries can be read.
+    #[error("begins a log whose file says of itself what is not so: {why}")]
+    Header {
+        /// What else says so.
+        why: String,
     },
     /// The index beside the ledger is there, and cannot be used.
     #[error(
@@ -333,6 +341,7 @@ impl Wrong {
             Self::OtherHash { .. } | Self::Unproven { .. } => "OTHER_HASH",
             Self::OtherSubtree { .. } => "OTHER_SUBTREE",
             Self::NoTile { .. } => "NO_TILE",
+            Self::Header { .. } => "HEADER",
             Self::Index(_) => "INDEX",
             Self::OtherRoot { .. } | Self::RecordedRoot { .. } => "OTHER_ROOT",
             Self::CheckpointSize { .. } | Self::OtherLog { .. } => "CHECKPOINT",

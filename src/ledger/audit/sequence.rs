@@ -353,6 +353,7 @@ impl<'scope> Sequence<'scope> {
             checkpoints,
             compared,
             stopped: again.stopped,
+            lacks_tables: false,
         }
     }
 }

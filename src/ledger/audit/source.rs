@@ -3,10 +3,11 @@
 use std::iter;
 use std::ops::Range;
 
+use crate::causes::in_one_line;
 use crate::ledger::audit::Wrong;
 use crate::ledger::merkle::TILE_WIDTH;
 use crate::ledger::tiles::{Directory, Resource, TilesError, bundle_entries};
-use crate::ledger::{LedgerError, Reader, Served};
+use crate::ledger::{LedgerError, Place, Reader, Served};
 
 /// Entries, one after the other.
 #[derive(Debug)]
@@ -40,14 +41,18 @@ pub(super) struct Broken {
 type Leaf = Result<(u64, Vec<u8>), SourceError>;
 
 impl Source {
-    /// The ledger that was `opened`, also if it is too damaged for that.
+    /// The ledger at `place`, also if it is too damaged to be opened; and what is wrong with what its file says of itself, if that alone is
+    /// damaged.
     ///
     /// # Errors
     /// [`LedgerError`] if it cannot be opened, and is not known to be damaged.
-    pub fn log(opened: Result<Reader, LedgerError>) -> Result<Self, LedgerError> {
-        match opened {
-            Ok(reader) => Ok(Self::Log(reader)),
-            Err(error) if error.is_damage() => Ok(Self::Damaged(Box::new(error))),
+    pub fn log(place: impl Into<Place>) -> Result<(Self, Option<Wrong>), LedgerError> {
+        match Reader::open_damaged(place) {
+            Ok((reader, damage)) => {
+                let wrong = damage.map(|damage| Wrong::Header { why: in_one_line(&damage) });
+                Ok((Self::Log(reader), wrong))
+            }
+            Err(error) if error.is_damage() => Ok((Self::Damaged(Box::new(error)), None)),
             Err(error) => Err(error),
         }
     }

@@ -167,7 +167,7 @@ impl Log {
             clock_tolerance,
             checkpoints: Vec::new(),
             compare: Vec::new(),
-            unusable: None,
+            beside: Vec::new(),
         }
     }
 
@@ -608,7 +608,7 @@ fn only_a_missing_index_is_none_and_any_other_is_found() {
         std::fs::write(&manifest, text).unwrap();
         let unusable = log.reader().recorded_tiles().unwrap_err();
         assert!(unusable.why.contains(why), "{unusable}");
-        let report = log.audit(Options { unusable: Some(unusable), ..Log::options() });
+        let report = log.audit(Options { beside: vec![unusable.into()], ..Log::options() });
         assert_eq!(words(&report), [(0, "INDEX")]);
     }
     std::fs::remove_file(&manifest).unwrap();

@@ -15,7 +15,7 @@ use crate::ledger::crl_number::NumberRow;
 use crate::ledger::entry::CHECKPOINT;
 use crate::ledger::revoked::Row;
 use crate::ledger::sqlite::files::wal_of;
-use crate::ledger::sqlite::{connect, io_error, len, origin, revoked, unreadable, wal};
+use crate::ledger::sqlite::{Header, connect, header, io_error, len, revoked, unreadable, upgrade, wal};
 
 /// A file that is open for reading.
 #[derive(Debug)]
@@ -25,15 +25,20 @@ pub(in crate::ledger) struct Select {
 }
 
 impl Select {
-    /// Opens the file; it, and whose log it is.
-    pub(in crate::ledger) fn open(path: &Path) -> Result<(Self, String), LedgerError> {
+    /// Opens the file; it, and what it says of itself.
+    pub(in crate::ledger) fn open(path: &Path) -> Result<(Self, Header), LedgerError> {
         // Below a directory that may not be entered nobody knows.
         if !path.try_exists().map_err(|source| io_error("looking for", path, source))? {
             return Err(LedgerError::Missing { path: path.to_owned() });
         }
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let origin = origin(&connection, path)?;
-        Ok((Self { connection, path: path.to_owned() }, origin))
+        let header = Header::read(&connection, path)?;
+        Ok((Self { connection, path: path.to_owned() }, header))
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How many entries there are.
@@ -82,10 +87,11 @@ impl Select {
         Ok(found?.map(i64::cast_unsigned))
     }
 
-    /// Whether the schema has tables of what revocations mean; that it should, if that cannot be read.
+    /// Whether there are tables of what revocations mean, or should be: by the tables, by the version of the schema, or as neither can be read.
     pub(in crate::ledger) fn keeps_revocations(&self) -> bool {
-        let select = "SELECT CAST(value AS INTEGER) >= 5 FROM meta WHERE name = 'schema'";
-        self.connection.query_row(select, (), |row| row.get(0)).unwrap_or(true)
+        let select = "SELECT CAST(value AS INTEGER) >= ?1 FROM meta WHERE name = 'schema'";
+        let should = || self.connection.query_row(select, [upgrade::KEEPS_REVOCATIONS], |row| row.get(0));
+        header::keeps_revocations(&self.connection).unwrap_or(true) || should().unwrap_or(true)
     }
 
     /// The revocations whose certificates are kept.

@@ -14,13 +14,16 @@ use crate::ledger::index::{Index, Term, TermKey};
 use crate::ledger::sqlite::{SCHEMA_2, SCHEMA_VERSION, unreadable};
 use crate::ledger::store::Stored;
 
+/// The first schema with the tables of what is revoked.
+pub(super) const KEEPS_REVOCATIONS: u32 = 5;
+
 /// What a log has that was begun before there were CRLs, too.
-const CRL_NUMBERS: &str = "
+pub(super) const CRL_NUMBERS: &str = "
     CREATE TABLE IF NOT EXISTS crl_number (ca_key BLOB, series TEXT, number BLOB, intent INTEGER NOT NULL,
                                            PRIMARY KEY (ca_key, series, number)) STRICT, WITHOUT ROWID;
 ";
 
-/// What schemas before 5 did not have: the revocations whose certificates are kept, and those.
+/// What schemas before [`KEEPS_REVOCATIONS`] did not have: the revocations whose certificates are kept, and those.
 pub(super) const REVOKED: &str = "
     CREATE TABLE IF NOT EXISTS revocation (idx INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS revoked (ca_key BLOB, serial BLOB, reason TEXT, since INTEGER NOT NULL, not_after INTEGER,

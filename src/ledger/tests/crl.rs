@@ -212,7 +212,7 @@ async fn a_log_of_schema_3_counts_on() {
         "CREATE TABLE old (ca_key BLOB, series TEXT, number BLOB NOT NULL, intent INTEGER NOT NULL,
                            PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
          INSERT INTO old SELECT ca_key, series, number, intent FROM crl_number;
-         DROP TABLE crl_number; ALTER TABLE old RENAME TO crl_number;
+         DROP TABLE crl_number; ALTER TABLE old RENAME TO crl_number; DROP TABLE revocation; DROP TABLE revoked;
          UPDATE meta SET value = '3' WHERE name = 'schema';",
     )
     .unwrap();

@@ -9,7 +9,7 @@ use crate::ledger::{Ledger, LedgerError, Reader};
 
 /// What schema 2 had instead of or beside what this one has.
 const SCHEMA_2: &str = "
-    DROP TABLE crl_number;
+    DROP TABLE crl_number; DROP TABLE revocation; DROP TABLE revoked;
     CREATE TABLE crl_number (ca_key BLOB, series TEXT, number BLOB NOT NULL, intent INTEGER NOT NULL,
                              PRIMARY KEY (ca_key, series)) STRICT, WITHOUT ROWID;
     CREATE TABLE outcome (intent INTEGER PRIMARY KEY, idx INTEGER NOT NULL) STRICT;

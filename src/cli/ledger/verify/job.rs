@@ -14,12 +14,12 @@ use crate::cli::ledger::{Log, keys, read_note};
 use crate::config::Config;
 use crate::key::KeyCertificate;
 use crate::ledger::audit::{
-    CaKeys, Compared, Known, Lists, Options, Signatures, Source, UNKNOWN, entries_of,
+    CaKeys, Compared, Known, Lists, Options, Signatures, Source, UNKNOWN, Wrong, entries_of,
 };
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::note::VerifierKey;
 use crate::ledger::tiles::Directory;
-use crate::ledger::{Place, Reader, UnusableIndex};
+use crate::ledger::{LedgerError, Place, UnusableIndex};
 
 /// A log, as far as it is known before it is read.
 pub(super) struct Job {
@@ -47,6 +47,8 @@ struct Opened {
     origin: Option<String>,
     /// The newest checkpoint of a signer, as that one sends it.
     newest: Option<Vec<u8>>,
+    /// What is wrong with what a file says of itself.
+    wrong: Option<Wrong>,
 }
 
 /// The hashes in the index beside a ledger, or why there are none.
@@ -59,7 +61,7 @@ struct Index {
 impl Verify {
     pub(super) fn job(&self) -> anyhow::Result<Job> {
         let config = self.configuration()?;
-        let Opened { name, source, origin, newest } = self.open(config.as_ref())?;
+        let Opened { name, source, origin, newest, wrong } = self.open(config.as_ref())?;
         let mut checkpoints = self.checkpoints(origin.as_deref())?;
         if let Some((address, note)) = self.server.as_ref().zip(newest.as_ref()) {
             checkpoints.add(Path::new(address), note)?;
@@ -83,7 +85,7 @@ impl Verify {
             clock_tolerance: self.tolerance(config.as_ref()),
             checkpoints: checkpoints.read,
             compare,
-            unusable,
+            beside: wrong.into_iter().chain(unusable.map(Wrong::from)).collect(),
         };
         Ok(Job { name, source, len, options, unsigned: checkpoints.unsigned, index: beside })
     }
@@ -106,18 +108,35 @@ impl Verify {
             // It does not tell whose it is but by its key, which has the log's name.
             let origin = self.log_key.as_ref().map(name_of);
             let source = Source::Export(Directory::open(path)?);
-            return Ok(Opened { name: path.display().to_string(), source, origin, newest: None });
+            return Ok(Opened {
+                name: path.display().to_string(),
+                source,
+                origin,
+                newest: None,
+                wrong: None,
+            });
         }
         let configured = config.map(|config| Place::from(&config.ledger));
         let place = configured.or_else(|| self.ledger.as_deref().map(Place::from));
         let place = place.context("give --ledger FILE or --config FILE")?;
         let name = place.to_string();
-        let source = Source::log(Reader::open(place))?;
+        let (source, wrong) = self.log_at(place)?;
         let origin = match &source {
             Source::Log(reader) => Some(reader.origin().to_owned()),
             _ => self.log_key.as_ref().map(name_of),
         };
-        Ok(Opened { name: origin.clone().unwrap_or(name), source, origin, newest: None })
+        Ok(Opened { name: origin.clone().unwrap_or(name), source, origin, newest: None, wrong })
+    }
+
+    /// What is at `place`. A name that no configuration says may be the key's, if the file has another for it is damaged.
+    fn log_at(&self, place: Place) -> Result<(Source, Option<Wrong>), LedgerError> {
+        let Some(key) = self.log_key.as_ref().filter(|_| self.ledger.is_some()) else {
+            return Source::log(place);
+        };
+        match Source::log(place.clone().of_log(name_of(key))) {
+            Err(LedgerError::OtherOrigin { .. }) => Source::log(place),
+            opened => opened,
+        }
     }
 
     /// What the signer serves, and its newest checkpoint, if there is a key that verifies it. What it calls the log counts only without.
@@ -126,7 +145,7 @@ impl Verify {
         let newest = self.log_key.as_ref().map(|_| signer.checkpoint()).transpose()?;
         let log = signer.log()?;
         let name = self.log_key.as_ref().map_or_else(|| log.origin.clone(), name_of);
-        Ok(Opened { origin: Some(name.clone()), name, source: Source::Served(log), newest })
+        Ok(Opened { origin: Some(name.clone()), name, source: Source::Served(log), newest, wrong: None })
     }
 
     /// Those that were named.

@@ -5,6 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::ledger::audit::{UNKNOWN, entries_of};
+use crate::ledger::{Ledger, LedgerError};
 
 /// Of SQLite's file.
 const PAGE: usize = 4096;
@@ -38,9 +39,13 @@ impl File {
         Self { log: Log { fixture, len }, bytes, checkpoint: Checkpoint::parse(&text).unwrap() }
     }
 
+    fn flipped(&self) -> PathBuf {
+        self.log.fixture.directory().join("flipped.sqlite")
+    }
+
     /// The file with one bit flipped, and no write-ahead log.
     fn flip(&self, byte: usize, bit: u8) -> PathBuf {
-        let path = self.log.fixture.directory().join("flipped.sqlite");
+        let path = self.flipped();
         for beside in ["-wal", "-shm"] {
             let _ = fs::remove_file(format!("{}{beside}", path.display()));
         }
@@ -52,7 +57,7 @@ impl File {
 
     /// What is found in it.
     fn audit(&self, path: &Path) -> Report {
-        let source = Source::log(Reader::open(path)).unwrap();
+        let (source, beside) = Source::log(path).unwrap();
         let (len, origin) = match &source {
             Source::Log(reader) => (entries_of(reader).unwrap(), Some(reader.origin().to_owned())),
             _ => (UNKNOWN, None),
@@ -61,20 +66,23 @@ impl File {
             signatures: Signatures::Skip,
             checkpoints: vec![self.checkpoint.clone()],
             origin,
+            beside: beside.into_iter().collect(),
             ..Log::options()
         };
         audit(source, len, options, |_| ()).unwrap()
     }
 
-    /// What is wrong if this place of the row of entry `index` is changed so, and no bit of its bytes.
+    /// What is wrong if this is changed so, and no bit of its bytes.
     fn edit(&self, sql: &str) -> Report {
+        self.audit(&self.edited(sql))
+    }
+
+    /// The file, changed so.
+    fn edited(&self, sql: &str) -> PathBuf {
         let path = self.flip(0, 0);
         fs::write(&path, &self.bytes).unwrap();
-        let connection = rusqlite::Connection::open(&path).unwrap();
-        let triggers = "DROP TRIGGER entry_is_never_changed; DROP TRIGGER entry_is_never_removed;";
-        connection.execute_batch(&format!("{triggers}{sql}")).unwrap();
-        drop(connection);
-        self.audit(&path)
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        path
     }
 }
 
@@ -137,14 +145,12 @@ fn every_byte_of_the_header_and_of_the_schema_is_one_of_those() {
 #[test]
 fn a_file_whose_header_or_schema_is_damaged_names_its_first_entry_and_one_of_something_else_is_none() {
     let file = File::new();
-    // What SQLite knows its files by, the size of its pages, a ledger's mark.
-    for byte in [0, 16, 68] {
+    // What SQLite knows its files by, the size of its pages.
+    for byte in [0, 16] {
         let report = file.audit(&file.flip(byte, 1));
         assert_eq!((words(&report), report.entries), (vec![(0, "UNREADABLE")], 0), "{byte}");
     }
-    for schema in
-        ["DROP TABLE entry", "DELETE FROM meta", "UPDATE meta SET value = '?' WHERE name = 'schema'"]
-    {
+    for schema in ["DROP TABLE entry", "DELETE FROM meta"] {
         assert_eq!(words(&file.edit(schema)), [(0, "UNREADABLE")], "{schema}");
     }
     let path = file.flip(0, 0);
@@ -152,7 +158,7 @@ fn a_file_whose_header_or_schema_is_damaged_names_its_first_entry_and_one_of_som
     unmarked[68..70].fill(0);
     for other in [&unmarked, &b"no database"[..], b""] {
         fs::write(&path, other).unwrap();
-        let error = Source::log(Reader::open(&*path)).unwrap_err();
+        let error = Source::log(&path).unwrap_err();
         assert_eq!(error.word(), "LEDGER_NOT_A_LEDGER");
     }
 }
@@ -162,7 +168,7 @@ fn an_entry_that_cannot_be_read_is_named_with_what_was_found_before_it() {
     let file = File::new();
     // As a flip in a row's serial type does: a text where the bytes were.
     let report = file.edit(
-        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' STRICT', '') WHERE name = 'entry'; \
+        "DROP TRIGGER entry_is_never_changed; PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' STRICT', '') WHERE name = 'entry'; \
          PRAGMA writable_schema = RESET; UPDATE entry SET leaf = x'02' WHERE idx = 10; \
          UPDATE entry SET leaf = CAST(leaf AS TEXT) WHERE idx = 50",
     );
@@ -171,4 +177,85 @@ fn an_entry_that_cannot_be_read_is_named_with_what_was_found_before_it() {
         report.stopped.is_none() && report.findings.first()[1].what.to_string().contains("cannot be read")
     );
     assert_eq!(report.checkpoints, [Rooted { size: file.log.len, holds: None }], "it was not reached");
+}
+
+#[test]
+fn a_damaged_mark_or_version_is_found_by_what_else_the_file_has_and_its_entries_are_read() {
+    let file = File::new();
+    let report = file.audit(&file.flip(68, 1));
+    assert_eq!((words(&report), report.entries), (vec![(0, "HEADER")], file.log.len));
+    // One bit of the 7, or one byte; a number of one digit that it can become.
+    for version in ["?", "3", "1", "8", "9"] {
+        let report = file.edit(&format!("UPDATE meta SET value = '{version}' WHERE name = 'schema'"));
+        assert_eq!((words(&report), report.entries), (vec![(0, "HEADER")], file.log.len), "{version}");
+        assert_eq!(report.checkpoints, [Rooted { size: file.log.len, holds: Some(true) }], "{version}");
+        assert_eq!(Reader::open(file.flipped()).unwrap_err().word(), "LEDGER_DAMAGED", "{version}");
+    }
+    for (version, tables) in [
+        ("8", "ALTER TABLE revocation ADD COLUMN more INTEGER"),
+        ("8", "CREATE INDEX more ON revoked (since)"),
+        ("4", "DROP TABLE revocation; DROP TABLE revoked"),
+    ] {
+        let path =
+            file.edited(&format!("{tables}; UPDATE meta SET value = '{version}' WHERE name = 'schema'"));
+        match Source::log(&path) {
+            Err(LedgerError::NewerSchema { found: 8, known: 7, .. }) if version == "8" => {}
+            Ok((Source::Log(_), None)) if version == "4" => {}
+            other => panic!("{tables}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_damaged_name_is_found_by_a_checkpoint_or_by_the_index_and_another_logs_file_is_another_logs() {
+    let entries = |signed: Option<&str>, serial: u64| {
+        let one = [intent(10, serial, "alice")];
+        let Entry::Checkpoint { text, .. } = checkpoint(20, &one, 1) else { panic!() };
+        let root = *Checkpoint::parse(&text).unwrap().root();
+        let signed = signed.map(|origin| checkpoint_of(20, origin, 1, root));
+        one.into_iter().chain(signed).collect::<Vec<_>>()
+    };
+    let (ours, other) = ("test.example/log", "uest.example/log");
+    // What the entries are, whose the header says that they are, whether there is our index, and whether that is damage.
+    for (signed, serials, stored, has_index, is_damaged) in [
+        (Some(ours), 1, other, false, true),
+        (Some(ours), 1, other, true, true),
+        (None, 1, other, true, true),
+        // The index of another file was left.
+        (None, 2, other, true, false),
+        (None, 1, other, false, false),
+        (Some(other), 1, other, true, false),
+        (Some(other), 1, other, false, false),
+    ] {
+        let what = format!("{signed:?} {serials} {has_index}");
+        let (log, of_ours) = (File::of(&entries(signed, serials)).log, File::of(&entries(None, 1)).log);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(of_ours.fixture.open().close());
+        drop(log.fixture.sql(&format!("UPDATE meta SET value = '{stored}' WHERE name = 'origin'")));
+        log.fixture.remove_index();
+        if has_index {
+            fs::rename(of_ours.fixture.index(), log.fixture.index()).unwrap();
+        }
+        let config = &log.fixture.config;
+        let error = Ledger::check(config).unwrap_err();
+        assert_eq!(error.word(), if is_damaged { "LEDGER_DAMAGED" } else { "LEDGER_OTHER_ORIGIN" }, "{what}");
+        assert_eq!(Ledger::open(config).unwrap_err().word(), error.word(), "{what}");
+        let opened = Source::log(config);
+        if !is_damaged {
+            assert_eq!(opened.unwrap_err().word(), "LEDGER_OTHER_ORIGIN", "{what}");
+            continue;
+        }
+        let (source, wrong) = opened.unwrap();
+        let Source::Log(reader) = &source else { panic!() };
+        assert_eq!(reader.origin(), ours, "{what}");
+        let options =
+            Options { beside: wrong.into_iter().collect(), signatures: Signatures::Skip, ..Log::options() };
+        let report = audit(source, log.len, options, |_| ()).unwrap();
+        assert_eq!((words(&report), report.entries), (vec![(0, "HEADER")], log.len), "{what}");
+        let why = report.findings.first()[0].what.to_string();
+        assert!(
+            why.contains("entry 1") == signed.is_some() && why.contains(other) && why.contains(ours),
+            "{why}"
+        );
+    }
 }

@@ -95,12 +95,17 @@ async fn entries_that_a_flipped_bit_takes_out_of_the_write_ahead_log_are_found_b
 }
 
 #[tokio::test]
-async fn a_start_leaves_a_damaged_write_ahead_log_as_it_is_and_names_the_first_entry_that_is_lost() {
+async fn a_start_and_a_check_leave_a_damaged_write_ahead_log_as_it_is_and_name_the_first_entry_that_is_lost()
+{
     let killed = Killed::new().await;
     let config = killed.flip(killed.last() - FRAME / 2, 3);
     let before = fs::read(wal_of(&config.path)).unwrap();
     let entries = Reader::open(&config.path).unwrap().len().unwrap();
-    let error = Ledger::open(&config).unwrap_err();
-    assert!(matches!(error, LedgerError::Cut { index, .. } if index == entries), "{error}");
-    assert_eq!((error.word(), fs::read(wal_of(&config.path)).unwrap() == before), ("LEDGER_DAMAGED", true));
+    for error in [Ledger::check(&config).unwrap_err(), Ledger::open(&config).unwrap_err()] {
+        assert!(matches!(error, LedgerError::Cut { index, .. } if index == entries), "{error}");
+        assert_eq!(
+            (error.word(), fs::read(wal_of(&config.path)).unwrap() == before),
+            ("LEDGER_DAMAGED", true)
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! What `verify` says of tables beside the log that do not keep what it revokes.
 
 use super::*;
-use crate::ledger::audit::{CaKeys, Lists, Options, Signatures, Source, audit};
+use crate::ledger::audit::{CaKeys, Lists, Options, Report, Signatures, Source, audit};
 
 /// What somebody does who may write the store.
 fn alter(config: &Config, sql: &str) {
@@ -13,7 +13,14 @@ fn alter(config: &Config, sql: &str) {
 
 /// The entries that are wrong, with the word for it.
 fn found(config: &Config) -> Vec<(u64, &'static str)> {
-    let reader = Reader::open(config).unwrap();
+    let report = audited(config);
+    assert!(!report.lacks_tables);
+    report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
+}
+
+/// What is found, also if the header is damaged.
+fn audited(config: &Config) -> Report {
+    let (reader, _) = Reader::open_damaged(config).unwrap();
     let len = reader.len().unwrap();
     let options = Options {
         ca_keys: CaKeys::default(),
@@ -23,12 +30,12 @@ fn found(config: &Config) -> Vec<(u64, &'static str)> {
         clock_tolerance: Duration::from_secs(5),
         checkpoints: Vec::new(),
         compare: Vec::new(),
-        unusable: None,
+        beside: Vec::new(),
     };
     let mut report = audit(Source::Log(reader), len, options, |_| ()).unwrap();
-    report.compare_kept(&Reader::open(config).unwrap(), UnixMillis(NOW * 1000));
+    report.compare_kept(&Reader::open_damaged(config).unwrap().0, UnixMillis(NOW * 1000));
     assert!(report.stopped.is_none(), "{:?}", report.stopped);
-    report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
+    report
 }
 
 #[tokio::test]
@@ -76,6 +83,35 @@ async fn a_revocation_that_the_tables_beside_the_log_do_not_have_as_it_is_is_nam
         let wrong: Vec<_> = wrong.into_iter().map(|index| (index, "NOT_KEPT")).collect();
         assert_eq!(found(config), wrong, "{change}");
         alter(config, &back);
+    }
+}
+
+#[tokio::test]
+async fn tables_are_compared_whatever_version_the_header_says_and_if_there_are_none_that_is_told() {
+    let authority = Authority::new();
+    let config = &authority.config.ledger;
+    let ledger = fixture::open(config);
+    sign(&authority, &ledger, "ca", &web(7, "a", 3600)).await;
+    ledger.close().await;
+    let ledger = fixture::open(config);
+    let revoked = revoke(&authority, &ledger, by_serial(7)).await.index;
+    ledger.close().await;
+    alter(config, "UPDATE meta SET value = '3' WHERE name = 'schema'");
+    assert_eq!(found(config), []);
+    alter(config, "DELETE FROM revoked");
+    assert_eq!(found(config), [(revoked, "NOT_KEPT")]);
+    for (version, is_told) in [("7", false), ("4", true)] {
+        let change = format!(
+            "DROP TABLE IF EXISTS revoked; DROP TABLE IF EXISTS revocation; UPDATE meta SET value = '{version}' WHERE name = 'schema'"
+        );
+        alter(config, &change);
+        let report = audited(config);
+        let wrong: Vec<_> = report.findings.first().iter().map(|finding| finding.index).collect();
+        assert_eq!(
+            (wrong, report.lacks_tables),
+            (if is_told { vec![] } else { vec![revoked] }, is_told),
+            "{version}"
+        );
     }
 }
 

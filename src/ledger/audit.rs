@@ -17,6 +17,7 @@ mod barred;
 mod kept;
 mod keys;
 mod lists;
+mod newest;
 mod proven;
 mod recorded;
 mod report;

@@ -86,7 +86,7 @@ impl Report {
         let mut compare = Compare { reader, entries, now, is_alone: true, findings, named, subjects, rows };
         let certificates = if self.counts.revocations > 0 { compare.certificates() } else { Ok(()) };
         let tables = certificates.and_then(|()| compare.subjects());
-        if let Err(why) = tables.and_then(|()| compare.numbers(self.counts.lists > 0)) {
+        if let Err(why) = tables.and_then(|()| compare.numbers(&self.newest_lists)) {
             self.stopped = Some(Stopped { index: entries, why: why.into() });
         }
         self.findings.extend(compare.findings);

@@ -81,6 +81,11 @@ impl KnownKeys {
         })
     }
 
+    /// What entries name the key at `place` by.
+    pub(super) fn spki_sha256(&self, place: usize) -> Option<[u8; 32]> {
+        self.keys.get(place).map(|known| known.spki_sha256)
+    }
+
     /// What is wrong with the purpose that entry `index` says the key at `place` has. A CA may leave its lists or its answers to a key, and
     /// take them back: what is signed then is what the CA may sign itself.
     pub(super) fn other_purpose(&mut self, index: u64, place: usize, purpose: &str) -> Option<Wrong> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ledger::UnusableIndex;
+use crate::ledger::audit::newest::NewestList;
 use crate::ledger::audit::{Stopped, Stranger};
 use crate::ledger::entry::DecodeError;
 use crate::ledger::merkle::Hash;
@@ -35,6 +36,8 @@ pub struct Report {
     pub compared: u64,
     /// Where the reading ended too early, if nothing is known to be wrong there.
     pub stopped: Option<Stopped>,
+    /// The lists whose numbers the store must have beside the log, by the SHA-256 of the CA key's SPKI.
+    pub(super) newest_lists: Vec<([u8; 32], NewestList)>,
     /// Whether there is what tables beside the log should say, and the file is of a schema without those tables.
     pub lacks_tables: bool,
 }

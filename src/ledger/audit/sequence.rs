@@ -230,6 +230,8 @@ impl<'scope> Sequence<'scope> {
         };
         let bytes = if let Message::Here(bytes) = &message { Some(bytes) } else { list.as_ref() };
         let claim = kind.zip(bytes).and_then(|(kind, bytes)| self.tbs(index, (key, ca_key), kind, bytes));
+        let unread = (kind == Some(TbsKind::X509Crl)).then_some(Claim::List { key, number: None });
+        let claim = claim.or(unread);
         self.wait(index, Open { time, key, scheme, message, claim });
     }
 
@@ -338,7 +340,11 @@ impl<'scope> Sequence<'scope> {
         let (mut counts, mut findings) = (self.counts, self.findings);
         counts.verified += done.verified;
         findings.extend(done.findings);
-        self.claims.finish(&mut again, &mut findings);
+        let newest_lists = self.claims.finish(&mut again, &mut findings);
+        let newest_lists = newest_lists
+            .into_iter()
+            .filter_map(|(key, list)| Some((self.keys.spki_sha256(key)?, list)))
+            .collect();
         findings.extend(again.findings);
         findings.sort();
         Report {
@@ -353,6 +359,7 @@ impl<'scope> Sequence<'scope> {
             checkpoints,
             compared,
             stopped: again.stopped,
+            newest_lists,
             lacks_tables: false,
         }
     }

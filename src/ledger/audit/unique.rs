@@ -10,6 +10,7 @@ use countersign_tbs::crl::CrlNumber;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::ledger::audit::again::Again;
+use crate::ledger::audit::newest::{NewestList, NewestLists, Number};
 use crate::ledger::audit::{Findings, Wrong};
 use crate::ledger::crl_number::Series;
 use crate::ledger::entry::{AskedTbs, Entry, Outcome};
@@ -20,6 +21,7 @@ pub(super) struct Claims {
     hasher: RandomState,
     serials: Vec<Serial>,
     lists: Vec<List>,
+    newest: NewestLists,
 }
 
 /// What an intent claims, before it is known what becomes of it.
@@ -27,11 +29,8 @@ pub(super) struct Claims {
 pub(super) enum Claim {
     /// The keyed hash of a CA key and a serial.
     Serial(u64),
-    List {
-        key: usize,
-        series: Series,
-        number: CrlNumber,
-    },
+    /// A CRL by the CA key at this place.
+    List { key: usize, number: Number },
 }
 
 /// A serial, and the intent that has it, in 63 bits; the last bit says whether somebody may have a signature.
@@ -76,7 +75,7 @@ impl Claims {
     pub(super) fn of(&self, key: usize, tbs: &Tbs) -> Option<Claim> {
         if let Tbs::Crl(list) = tbs {
             let series = if list.delta_base().is_some() { Series::Delta } else { Series::Complete };
-            return Some(Claim::List { key, series, number: list.number() });
+            return Some(Claim::List { key, number: Some((series, list.number())) });
         }
         Some(Claim::Serial(self.hasher.hash_one((key, serial(tbs)?))))
     }
@@ -86,14 +85,20 @@ impl Claims {
             Claim::Serial(hash) => {
                 self.serials.push(Serial { hash, intent: intent << 1 | u64::from(fate == Fate::Out) });
             }
-            Claim::List { key, series, number } if fate == Fate::Out => {
-                self.lists.push(List { intent, key, series, number });
+            Claim::List { key, number } if fate == Fate::Out => {
+                self.newest.learn(key, NewestList { intent, number });
+                self.lists.extend(number.map(|(series, number)| List { intent, key, series, number }));
             }
             Claim::List { .. } => {}
         }
     }
 
-    pub(super) fn finish(mut self, again: &mut Again<'_>, findings: &mut Findings) {
+    /// Finds what breaks the rules. The lists whose numbers are to be kept, each with the place of its CA key.
+    pub(super) fn finish(
+        mut self,
+        again: &mut Again<'_>,
+        findings: &mut Findings,
+    ) -> Vec<(usize, NewestList)> {
         self.serials.sort_unstable();
         for alike in self.serials.chunk_by(|one, other| one.hash == other.hash) {
             if alike.len() > 1 {
@@ -102,6 +107,7 @@ impl Claims {
         }
         self.lists.sort_unstable_by_key(|list| list.intent);
         list_numbers(&self.lists, findings);
+        self.newest.into_needed()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::key::pem::pem;
+use crate::ledger::fixture::bytes_read;
 
 /// A list that is too long for the log, in a file; its digest, and the signature that the file has.
 fn long_list(directory: &Path, number: u64) -> (AskedTbs, Outcome) {
@@ -154,4 +155,55 @@ fn every_list_of_a_file_is_read_and_those_of_no_entry_are_named() {
     // One section that is no list makes the file none.
     std::fs::write(path("all.pem"), [section(8), pem("X509 CRL", b"none")].concat()).unwrap();
     assert!(matches!(Lists::default().add(&path("all.pem")), Err(ListError::NoList { .. })));
+}
+
+#[test]
+fn the_numbers_of_lists_are_compared_without_reading_the_log_again() {
+    let refusals = |time| Entry::Refusals {
+        time: UnixMillis(T + time),
+        caller: vec![b'a'; 1000],
+        since: UnixMillis(T),
+        count: 2,
+    };
+    let entries = [vec![crl(50, 7, None)], vec![refusals(60); 2000], vec![crl(70, 8, None)]].concat();
+    let fixture = Fixture::in_file();
+    fixture.append(entries.iter().map(|entry| entry.encode().unwrap()));
+    let log = Log { fixture, len: index_of(entries.len()) };
+    let mut report = log.audit(Log::options());
+    assert_eq!(words(&report), []);
+    let reader = log.reader();
+    let before = bytes_read();
+    report.compare_kept(&reader, UnixMillis(T));
+    let read = bytes_read() - before;
+    assert_eq!(words(&report), [(2001, "NOT_KEPT")]);
+    assert!(read < 200_000, "{read} bytes of 2,000,000");
+}
+
+#[test]
+fn a_list_that_is_given_must_have_its_own_number_beside_the_log() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let (digest, right) = long_list(directory.path(), 9);
+    let entries = [intent_of(90, "x509-ca", "x509-crl", "ca", digest), outcome(90, 0, right)];
+    let fixture = Fixture::in_file();
+    fixture.append(entries.iter().map(|entry| entry.encode().unwrap()));
+    let log = Log { fixture, len: 2 };
+    let row = "INSERT INTO crl_number (ca_key, series, number, intent) VALUES (?1, 'complete', ?2, 0)";
+    let ca_key = sha256(&[&public_key("ca").to_spki_der()]);
+    // Of one that nobody gave, a row must lead to it.
+    for (number, given, not_given) in [(Some(9), false, false), (Some(8), true, false), (None, true, true)] {
+        let connection = log.fixture.sql("DELETE FROM crl_number");
+        if let Some(number) = number {
+            connection.execute(row, (ca_key, [number])).unwrap();
+        }
+        for (is_given, is_wrong) in [(true, given), (false, not_given)] {
+            let mut lists = Lists::default();
+            if is_given {
+                lists.add(&directory.path().join("9.crl")).unwrap();
+            }
+            let mut report = log.audit(Options { lists, ..Log::options() });
+            report.compare_kept(&log.reader(), UnixMillis(T));
+            let wrong = if is_wrong { vec![(0, "NOT_KEPT")] } else { vec![] };
+            assert_eq!(words(&report), wrong, "{number:?} {is_given}");
+        }
+    }
 }

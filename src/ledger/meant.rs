@@ -14,7 +14,8 @@ use crate::ledger::entry::{CaKey, DecodeError, Entry, Revoked, UnixMillis};
 use crate::ledger::revoked::{Certificate, Row, certificate};
 use crate::ledger::search::{Search, decoded};
 
-/// The most certificates that one revocation means, and that have not expired: they are written in one transaction.
+/// The most certificates that one revocation means, and that have not expired. They are written in one transaction, for no list may be made of
+/// half of them, and until it ends nobody's request is recorded, in a database no other signer's either.
 pub(super) const MAX_MEANT: usize = 100_000;
 
 /// For so long after a certificate has expired it is kept as one that has not, in milliseconds: the host's clock may be ahead, and what

@@ -44,7 +44,8 @@ pub enum RevokeError {
     Archive(#[from] ArchiveError),
     /// More than is written at once.
     #[error(
-        "this means more than {MAX_MEANT} certificates that have not expired; revoke them in pieces, by time"
+        "this means more than {MAX_MEANT} certificates that have not expired; revoke them in pieces, by shorter ranges of time, or replace \
+         the CA key"
     )]
     TooMany,
 }

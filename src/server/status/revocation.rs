@@ -74,8 +74,10 @@ impl From<RevocationFault> for Rejection {
             RevocationFault::TooMany => Self::new(
                 Code::OutOfRange,
                 "TOO_MANY_REVOKED",
-                "this means more than 100,000 certificates that have not expired, which are not revoked at once; revoke them in pieces, by \
-                 time, or replace the CA key",
+                "this means more than 100,000 certificates that have not expired, which are not revoked at once: every request would wait for it. \
+                 Nothing was recorded. Revoke them in pieces, by several ranges of --since and --until that are short enough, each of which means \
+                 every certificate of its time; bar a subject key at once by its fingerprint in [blocklist]; or replace the CA key, since no \
+                 CRL has room for so many",
             ),
         }
     }

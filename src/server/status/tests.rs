@@ -10,7 +10,7 @@ use countersign_proto::client::CallError;
 
 use super::*;
 use crate::key::{Scheme, UnixTime};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, RevokeError};
 use crate::policy::{Reason, Refusal};
 use crate::rotation::StepError;
 use crate::verify::VerifyError;
@@ -74,6 +74,16 @@ fn rejections() -> Vec<Rejection> {
     let refusals = Reason::ALL.iter().map(|reason| refused(*reason, "no").into());
     let failures = failures().into_iter().map(Rejection::from);
     faults.chain(refusals).chain(failures).chain(CLASSES.map(Rejection::from)).collect()
+}
+
+#[test]
+fn a_revocation_of_too_many_is_told_how_many_that_is_and_what_to_do() {
+    let (told, error) = (Rejection::from(RevokeError::TooMany).message, RevokeError::TooMany.to_string());
+    let most = error.split(' ').find(|word| word.parse::<u64>().is_ok()).unwrap();
+    assert!(told.replace(',', "").contains(&format!("more than {most} certificates")), "{told}");
+    for way in ["--since", "--until", "[blocklist]", "replace the CA key"] {
+        assert!(told.contains(way), "{way}: {told}");
+    }
 }
 
 const CLASSES: [TokenErrorClass; 5] = [

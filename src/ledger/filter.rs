@@ -265,12 +265,10 @@ fn caller(entry: &Entry) -> Option<&[u8]> {
         Entry::Revocation { by, .. }
         | Entry::Rotation { by, .. }
         | Entry::Ceremony { by, .. }
-        | Entry::KeyRecord { by, .. } => Some(by),
-        Entry::Outcome { .. }
-        | Entry::SelfTest { .. }
-        | Entry::Checkpoint { .. }
-        | Entry::KeyDeletion { .. }
-        | Entry::KeyWrapping { .. } => None,
+        | Entry::KeyRecord { by, .. }
+        | Entry::KeyDeletion { by, .. }
+        | Entry::KeyWrapping { by, .. } => Some(by),
+        Entry::Outcome { .. } | Entry::SelfTest { .. } | Entry::Checkpoint { .. } => None,
     }
 }
 

@@ -124,11 +124,13 @@ fn a_key_comes_back_from_its_backup() {
     let found = entries.iter().find(|entry| matches!(entry, Entry::KeyWrapping { .. }));
     let Some(Entry::KeyWrapping { token, place, by, why, .. }) = found else { panic!("{entries:?}") };
     let own = format!("uid:{}", rustix::process::geteuid().as_raw());
-    assert_eq!([text(token), text(by), text(why)], ["soft".to_owned(), own, "for the safe".to_owned()]);
+    let said = [text(token), text(by), text(why)];
+    assert_eq!(said, ["soft".to_owned(), own.clone(), "for the safe".to_owned()]);
     assert_eq!(text(place), "label \"user-ca\", id a1");
     for shown in [
         source.run_ok(&["ledger", "show"]),
         source.run_ok(&["ledger", "find", "--since", "2020-01-01T00:00:00Z"]),
+        source.run_ok(&["ledger", "find", "--caller", &own]),
     ] {
         assert!(shown.contains("key-wrapping") && shown.contains("for the safe"), "{shown}");
     }

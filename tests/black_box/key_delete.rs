@@ -59,10 +59,13 @@ fn a_key_that_nobody_names_is_deleted_and_recorded_before() {
     let found: Vec<_> = entries.iter().filter(|entry| matches!(entry, Entry::KeyDeletion { .. })).collect();
     let [Entry::KeyDeletion { token, place, by, why, .. }] = &found[..] else { panic!("{found:?}") };
     let own = format!("uid:{}", rustix::process::geteuid().as_raw());
-    assert_eq!([text(token), text(by), text(why)], ["soft".to_owned(), own, "it was retired".to_owned()]);
+    let said = [text(token), text(by), text(why)];
+    assert_eq!(said, ["soft".to_owned(), own.clone(), "it was retired".to_owned()]);
     assert!(text(place).starts_with("label \"retired\", id "), "{}", text(place));
-    let shown = site.run_ok(&["ledger", "show", "--last", "1"]);
-    assert!(shown.contains("key-deletion") && shown.contains("it was retired"), "{shown}");
+    for args in [&["show", "--last", "1"][..], &["find", "--caller", &own]] {
+        let shown = site.run_ok(&[&["ledger"], args].concat());
+        assert!(shown.contains("key-deletion") && shown.contains("it was retired"), "{shown}");
+    }
     let again = site.run_refused(&delete(&retired), 1);
     assert!(again.contains(&format!("tells no key {retired}, and nothing was deleted")), "{again}");
 }

@@ -169,17 +169,18 @@ async fn a_checkpoint_is_cosigned_and_others_verify_it() {
     assert_eq!(std::fs::read_to_string(site.path("export/checkpoint")).unwrap(), note);
     let export = ["ledger", "verify", "--export", "export", "--skip-signatures", "--log-key", &key];
     site.run_ok(&[&export[..], &["--witness", &w1, "--witness", &w2]].concat());
-    by_go(&site.path("export"), &key);
+    by_go(&site.path("export"), &[&key]);
+    by_go(&site.path("export"), &[&key, &w1, &w2]);
 }
 
 fn both<'a>(one: &[&'a str], other: &[&'a str]) -> Vec<&'a str> {
     [one, other].concat()
 }
 
-/// Go's `sumdb/note` reads the log's line, and passes over those that it does not know.
-fn by_go(export: &Path, key: &str) {
+/// Go's `sumdb/note` reads the lines of these keys, the log's and of witnesses, and passes over the others.
+fn by_go(export: &Path, keys: &[&str]) {
     let mut go = std::process::Command::new(crate::front_ends::made().join("bin/verify-export"));
-    let output = go.arg(export).arg(key).output().unwrap();
+    let output = go.arg(export).args(keys).output().unwrap();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 

@@ -21,7 +21,7 @@ use crate::ledger::index::tiles::TileFiles;
 use crate::ledger::index::waiting::Waiting;
 
 /// The layout of the directory, and what entries are found by. Any other is made anew.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const NEW_MANIFEST: &str = "manifest.new";

@@ -44,7 +44,7 @@ pub(in crate::ledger) enum Kind {
     Name = 18,
     /// The fingerprint of the subject's public key, as OpenSSH writes it.
     SubjectKey = 19,
-    /// Who asked; on freezes and thaws, too.
+    /// Who asked; on freezes and thaws, and on what operators have recorded, too.
     Caller = 20,
     /// The key's name, as it was asked for.
     Key = 21,
@@ -152,8 +152,9 @@ impl TermKey {
             Entry::SelfTest { key, .. } | Entry::Checkpoint { key, .. } => {
                 vec![self.term(Kind::Key, &[key.as_bytes()])]
             }
-            Entry::KeyDeletion { .. } | Entry::KeyWrapping { .. } => Vec::new(),
-            Entry::Ceremony { by, .. } => vec![self.term(Kind::Caller, &[by])],
+            Entry::KeyDeletion { by, .. } | Entry::KeyWrapping { by, .. } | Entry::Ceremony { by, .. } => {
+                vec![self.term(Kind::Caller, &[by])]
+            }
             Entry::KeyRecord { key, spki, by, .. } => {
                 let fingerprint = spki_fingerprint(spki);
                 let subject = fingerprint.map(|text| self.term(Kind::SubjectKey, &[text.as_bytes()]));

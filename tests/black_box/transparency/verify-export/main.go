@@ -1,12 +1,14 @@
 // Verifies an export of a ledger with the libraries of Go's checksum database (golang.org/x/mod/sumdb), which know nothing
 // of countersign: the checkpoint's signatures by the keys that are given, whoever else has signed it, that every entry of every
 // bundle is in the tree that was signed, and that this tree continues smaller ones.
-// Usage: verify-export DIRECTORY ED25519-KEY [ECDSA-KEY]...
+// The keys after the log's first are its ECDSA key (C2SP signed-note, type 0x02) or a witness's (C2SP tlog-cosignature, 0x04).
+// Usage: verify-export DIRECTORY ED25519-KEY [KEY]...
 package main
 
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -79,26 +81,18 @@ type ecdsaVerifier struct {
 	key  *ecdsa.PublicKey
 }
 
-func newECDSAVerifier(text string) (note.Verifier, error) {
-	parts := strings.SplitN(text, "+", 3)
-	if len(parts) != 3 {
-		return nil, fmt.Errorf("%q is no key", text)
-	}
-	encoded, err := base64.StdEncoding.DecodeString(parts[2])
-	if err != nil || len(encoded) == 0 || encoded[0] != 2 {
-		return nil, fmt.Errorf("%q is no ECDSA key", text)
-	}
-	parsed, err := x509.ParsePKIXPublicKey(encoded[1:])
+func newECDSAVerifier(name, id string, encoded []byte) (note.Verifier, error) {
+	parsed, err := x509.ParsePKIXPublicKey(encoded)
 	if err != nil {
 		return nil, err
 	}
 	key, ok := parsed.(*ecdsa.PublicKey)
-	sum := sha256.Sum256(encoded[1:])
+	sum := sha256.Sum256(encoded)
 	hash := binary.BigEndian.Uint32(sum[:])
-	if !ok || fmt.Sprintf("%08x", hash) != parts[1] {
-		return nil, fmt.Errorf("%q has another id", text)
+	if !ok || fmt.Sprintf("%08x", hash) != id {
+		return nil, fmt.Errorf("the ECDSA key of %s has another id", name)
 	}
-	return ecdsaVerifier{parts[0], hash, key}, nil
+	return ecdsaVerifier{name, hash, key}, nil
 }
 
 func (v ecdsaVerifier) Name() string    { return v.name }
@@ -106,6 +100,51 @@ func (v ecdsaVerifier) KeyHash() uint32 { return v.hash }
 func (v ecdsaVerifier) Verify(msg, sig []byte) bool {
 	sum := sha256.Sum256(msg)
 	return ecdsa.VerifyASN1(v.key, sum[:], sig)
+}
+
+// A witness of C2SP tlog-cosignature, type 0x04, which signs the time with the checkpoint.
+type witnessVerifier struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func newWitnessVerifier(name, id string, key []byte) (note.Verifier, error) {
+	sum := sha256.Sum256(append([]byte(name+"\n\x04"), key...))
+	hash := binary.BigEndian.Uint32(sum[:])
+	if len(key) != ed25519.PublicKeySize || fmt.Sprintf("%08x", hash) != id {
+		return nil, fmt.Errorf("the key of witness %s has another id", name)
+	}
+	return witnessVerifier{name, hash, key}, nil
+}
+
+func (v witnessVerifier) Name() string    { return v.name }
+func (v witnessVerifier) KeyHash() uint32 { return v.hash }
+func (v witnessVerifier) Verify(msg, sig []byte) bool {
+	if len(sig) != 8+ed25519.SignatureSize {
+		return false
+	}
+	signed := fmt.Sprintf("cosignature/v1\ntime %d\n%s", binary.BigEndian.Uint64(sig), msg)
+	return ed25519.Verify(v.key, []byte(signed), sig[8:])
+}
+
+// A key that sumdb/note does not know.
+func newVerifier(text string) (note.Verifier, error) {
+	parts := strings.SplitN(text, "+", 3)
+	if len(parts) != 3 {
+		return nil, fmt.Errorf("%q is no key", text)
+	}
+	encoded, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(encoded) == 0 {
+		return nil, fmt.Errorf("%q is no key", text)
+	}
+	switch encoded[0] {
+	case 2:
+		return newECDSAVerifier(parts[0], parts[1], encoded[1:])
+	case 4:
+		return newWitnessVerifier(parts[0], parts[1], encoded[1:])
+	}
+	return nil, fmt.Errorf("%q is neither an ECDSA key nor a witness's", text)
 }
 
 func openCheckpoint(directory string, keys ...note.Verifier) (tlog.Tree, error) {
@@ -132,18 +171,18 @@ func openCheckpoint(directory string, keys ...note.Verifier) (tlog.Tree, error) 
 	return tree, err
 }
 
-func verify(directory, ed25519Key string, ecdsaKeys []string) error {
+func verify(directory, ed25519Key string, others []string) error {
 	one, err := note.NewVerifier(ed25519Key)
 	if err != nil {
 		return err
 	}
 	keys := []note.Verifier{one}
-	for _, key := range ecdsaKeys {
-		two, err := newECDSAVerifier(key)
+	for _, text := range others {
+		key, err := newVerifier(text)
 		if err != nil {
 			return err
 		}
-		keys = append(keys, two)
+		keys = append(keys, key)
 	}
 	tree, err := openCheckpoint(directory, keys...)
 	if err != nil {
@@ -191,7 +230,7 @@ func verify(directory, ed25519Key string, ecdsaKeys []string) error {
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 3 {
-		log.Fatal("usage: verify-export DIRECTORY ED25519-KEY [ECDSA-KEY]...")
+		log.Fatal("usage: verify-export DIRECTORY ED25519-KEY [KEY]...")
 	}
 	if err := verify(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
 		log.Fatal(err)

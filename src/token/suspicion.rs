@@ -274,6 +274,7 @@ mod tests {
             sessions: 1,
             queue: 1,
             deadline: Duration::from_secs(1),
+            keepalive: Duration::from_secs(10),
             limits: Limits::default(),
             environment: BTreeMap::new(),
         })

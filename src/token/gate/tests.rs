@@ -29,13 +29,18 @@ fn pin() -> Pin {
     Pin::hold(Zeroizing::new(b"4711".to_vec()))
 }
 
-fn ends<'a>(gate: &'a Gate, pin: &Pin, end: Result<(), Said<Infallible>>) -> Done<'a> {
-    let who = Candidate { pin, serial: "1f2e", login: Login::First };
-    gate.turn::<Infallible>().ok().unwrap().log_in(who, |_| end).ok().unwrap()
+/// A login that ends so.
+fn ends<'a>(
+    gate: &'a Gate,
+    pin: &Pin,
+    login: Login,
+    end: Result<(), Said<()>>,
+) -> Result<Done<'a>, Barred<()>> {
+    gate.turn()?.log_in(Candidate { pin, serial: "1f2e", login }, |_| end)
 }
 
 fn logged_in(gate: &Gate) -> Done<'_> {
-    ends(gate, &pin(), Ok(()))
+    ends(gate, &pin(), Login::First, Ok(())).ok().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +65,12 @@ async fn a_pin_that_the_token_has_not_looked_at_is_not_that_of_the_last_login() 
     let past = spawn_blocking(move || {
         assert!(logged_in(&gate).is_taken);
         let other = Pin::hold(Zeroizing::new(b"0000".to_vec()));
-        assert!(!ends(&gate, &other, Err(Said::Unchecked)).is_taken);
+        let unchecked = ends(&gate, &other, Login::First, Err(Said::Unchecked));
+        assert!(unchecked.is_ok_and(|done| !done.is_taken));
+        // What became of its own is its own to find out, and no other process's.
+        let lost = ends(&gate, &pin(), Login::Again, Err(Said::Unknown(())));
+        assert!(matches!(lost, Err(Barred::Failed(()))));
+        drop(logged_in(&gate));
         assert!(matches!(gate.refuse("no longer".to_owned(), || true), Ok(Word::Noted(_))));
         let past = keeper.latch().past().unwrap();
         [pin(), other].map(|pin| past.judge(&pin, "1f2e"))

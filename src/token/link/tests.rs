@@ -309,7 +309,7 @@ async fn looking() -> (Arc<Queue>, tokio::task::JoinHandle<End>, UnixStream) {
 
 async fn is_to_look(child: &mut UnixStream) {
     let body = tokio::time::timeout(Duration::from_secs(10), frame::read_async(child)).await;
-    let body = body.expect("it looks by now").unwrap();
+    let body = body.unwrap().unwrap();
     assert!(matches!(frame::decode(&body).unwrap(), Order::Look));
 }
 

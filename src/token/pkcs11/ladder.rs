@@ -255,7 +255,7 @@ fn climb(
             },
             Err(last @ (Trouble::Pin(_) | Trouble::Busy | Trouble::Left)) => return Err(last.end()),
             Err(other) if other.concerns_pin() => {
-                let (lowest, other) = other.lowest(session)?;
+                let (lowest, other) = other.lowest(session, Found::Again)?;
                 trouble = other;
                 Some(lowest)
             }

@@ -14,6 +14,7 @@ use crate::ledger::tiles::TilesError;
 
 mod again;
 mod barred;
+mod findings;
 mod kept;
 mod keys;
 mod lists;
@@ -28,9 +29,10 @@ mod tree;
 mod unique;
 
 pub use again::Stopped;
+pub use findings::{Finding, Findings};
 pub use keys::CaKeys;
 pub use lists::{ListError, Lists, Stranger};
-pub use report::{Counts, Finding, Findings, Report, Rooted, Unchecked, Unread, Wrong};
+pub use report::{Counts, Report, Rooted, Unchecked, Unread, Wrong};
 pub use source::{Source, UNKNOWN, entries_of};
 pub use tree::{Compared, Known};
 

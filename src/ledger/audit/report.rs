@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use crate::ledger::UnusableIndex;
 use crate::ledger::audit::newest::NewestList;
-use crate::ledger::audit::{Stopped, Stranger};
+use crate::ledger::audit::{Findings, Stopped, Stranger};
 use crate::ledger::entry::DecodeError;
 use crate::ledger::merkle::Hash;
-
-/// How many findings are kept, and intents for lists that nobody could read; more are counted.
-pub(super) const KEPT: usize = 1000;
 
 /// What checking a log found.
 #[derive(Debug)]
@@ -102,22 +99,6 @@ pub struct Unread {
     pub sha256: [u8; 32],
     /// How many bytes that has.
     pub len: u64,
-}
-
-/// An entry that is wrong.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Finding {
-    /// Its index.
-    pub index: u64,
-    /// What is wrong.
-    pub what: Wrong,
-}
-
-/// Entries that are wrong: the first thousand of them, and how many there are.
-#[derive(Debug, Default)]
-pub struct Findings {
-    first: Vec<Finding>,
-    total: u64,
 }
 
 /// What is wrong with an entry.
@@ -363,36 +344,5 @@ impl Wrong {
             Self::Revoked { .. } => "REVOKED",
             Self::NotKept { .. } | Self::OtherRow { .. } => "NOT_KEPT",
         }
-    }
-}
-
-impl Findings {
-    /// Those that were kept, by entry.
-    #[must_use]
-    pub fn first(&self) -> &[Finding] {
-        &self.first
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
-    pub(super) fn add(&mut self, index: u64, what: Wrong) {
-        self.total += 1;
-        if self.first.len() < KEPT {
-            self.first.push(Finding { index, what });
-        }
-    }
-
-    pub(super) fn extend(&mut self, other: Self) {
-        self.total += other.total;
-        self.first.extend(other.first);
-    }
-
-    pub(super) fn sort(&mut self) {
-        self.first.sort_by_key(|finding| finding.index);
-        self.first.truncate(KEPT);
     }
 }

@@ -24,6 +24,7 @@ mod ceremony;
 pub mod checkpoint;
 pub mod checkpoints;
 mod claim;
+mod claimed;
 mod clock;
 mod compromised;
 mod config;

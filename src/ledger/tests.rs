@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use countersign_tbs::ssh::Certificate;
 use countersign_tbs::{Tbs, TbsKind};
 
+use super::audit::{CaKeys, Lists, Options, Report, Signatures, Source, audit};
 use super::entry::{AskedTbs, MAX_KEY, MAX_MESSAGE, Outcome};
 use super::fixture::Fixture;
 use super::record::shortened;
@@ -35,6 +36,26 @@ fn outcome_of(entry: &Entry) -> (u64, &Outcome) {
         Entry::Outcome { intent, outcome, .. } => (*intent, outcome),
         other => panic!("{other:?}"),
     }
+}
+
+/// What is found in a log and beside it at some time, also if the header is damaged.
+fn audited_at(config: &Config, now: UnixMillis) -> Report {
+    let (reader, _) = Reader::open_damaged(config).unwrap();
+    let len = reader.len().unwrap();
+    let options = Options {
+        ca_keys: CaKeys::default(),
+        lists: Lists::default(),
+        signatures: Signatures::Skip,
+        origin: None,
+        clock_tolerance: Duration::from_secs(5),
+        checkpoints: Vec::new(),
+        compare: Vec::new(),
+        beside: Vec::new(),
+    };
+    let mut report = audit(Source::Log(reader), len, options, |_| ()).unwrap();
+    report.compare_kept(&Reader::open_damaged(config).unwrap().0, now);
+    assert!(report.stopped.is_none(), "{:?}", report.stopped);
+    report
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use crate::ledger::entry::{CaKey, Entry, RevocationReason, Revoked, UnixMillis, 
 use crate::ledger::revoked::{Certificate, Row, certificate};
 use crate::ledger::{LedgerError, Reader};
 
+mod claims;
 mod numbers;
 mod subjects;
 
@@ -86,7 +87,8 @@ impl Report {
         let mut compare = Compare { reader, entries, now, is_alone: true, findings, named, subjects, rows };
         let certificates = if self.counts.revocations > 0 { compare.certificates() } else { Ok(()) };
         let tables = certificates.and_then(|()| compare.subjects());
-        if let Err(why) = tables.and_then(|()| compare.numbers(&self.newest_lists)) {
+        let tables = tables.and_then(|()| compare.numbers(&self.newest_lists));
+        if let Err(why) = tables.and_then(|()| compare.claims()) {
             self.stopped = Some(Stopped { index: entries, why: why.into() });
         }
         self.findings.extend(compare.findings);

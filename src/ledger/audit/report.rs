@@ -284,6 +284,17 @@ pub enum Wrong {
         /// The earlier intent.
         earlier: u64,
     },
+    /// A certificate of another log of the store has the serial, and it is not one that may.
+    #[error(
+        "has the serial of entry {entry} of the log {log:?}, by the same CA key, which is not the same certificate, or this one may have \
+         been signed: both logs have it, or the row of the serial was changed"
+    )]
+    SerialElsewhere {
+        /// The entry there.
+        entry: u64,
+        /// The log's name.
+        log: String,
+    },
     /// A certificate that a revocation before it bars.
     #[error("has a certificate whose serial or subject key entry {revocation} revoked before, for good")]
     Revoked {
@@ -339,7 +350,7 @@ impl Wrong {
             Self::KeyRecord => "KEY_RECORD",
             Self::Scheme { .. } => "SCHEME",
             Self::Signature { .. } => "SIGNATURE",
-            Self::Serial { .. } => "SERIAL",
+            Self::Serial { .. } | Self::SerialElsewhere { .. } => "SERIAL",
             Self::CrlNumber { .. } => "CRL_NUMBER",
             Self::Revoked { .. } => "REVOKED",
             Self::NotKept { .. } | Self::OtherRow { .. } => "NOT_KEPT",

@@ -24,6 +24,8 @@ use crate::ledger::reader::LoggedRevocation;
 use crate::ledger::revoked;
 use crate::ledger::store::Stored;
 
+mod claims;
+
 /// How many entries are read at once: at most 16 MiB.
 const CHUNK: u64 = 256;
 

@@ -5,6 +5,7 @@
 use super::{Reader, Select};
 use crate::ledger::LedgerError;
 use crate::ledger::crl_number::NumberRow;
+use crate::ledger::postgres;
 use crate::ledger::revoked::{Row, SubjectRow};
 
 impl Reader {
@@ -45,6 +46,14 @@ impl Reader {
         match &self.select {
             Select::File(_) => Ok(None),
             Select::Database(select) => select.revoked_subjects().map(Some),
+        }
+    }
+
+    /// Where claims and outcomes have rows; nothing of a file, whose index finds them.
+    pub(in crate::ledger) fn claims(&self) -> Option<&postgres::Select> {
+        match &self.select {
+            Select::File(_) => None,
+            Select::Database(select) => Some(select),
         }
     }
 

@@ -11,6 +11,8 @@ use crate::ledger::fixture::{intent, use_database};
 use crate::policy::Refusal;
 use crate::sign::{Request, Signed};
 
+mod claims;
+
 /// One policy and CA key, and two signers of one database.
 struct Fleet {
     fixture: Fixture,

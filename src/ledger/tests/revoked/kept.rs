@@ -1,7 +1,7 @@
 //! What `verify` says of tables beside the log that do not keep what it revokes.
 
 use super::*;
-use crate::ledger::audit::{CaKeys, Lists, Options, Report, Signatures, Source, audit};
+use crate::ledger::audit::Report;
 
 /// What somebody does who may write the store.
 fn alter(config: &Config, sql: &str) {
@@ -11,31 +11,16 @@ fn alter(config: &Config, sql: &str) {
     }
 }
 
+/// What is found now.
+fn audited(config: &Config) -> Report {
+    audited_at(config, UnixMillis(NOW * 1000))
+}
+
 /// The entries that are wrong, with the word for it.
 fn found(config: &Config) -> Vec<(u64, &'static str)> {
     let report = audited(config);
     assert!(!report.lacks_tables);
     report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
-}
-
-/// What is found, also if the header is damaged.
-fn audited(config: &Config) -> Report {
-    let (reader, _) = Reader::open_damaged(config).unwrap();
-    let len = reader.len().unwrap();
-    let options = Options {
-        ca_keys: CaKeys::default(),
-        lists: Lists::default(),
-        signatures: Signatures::Skip,
-        origin: None,
-        clock_tolerance: Duration::from_secs(5),
-        checkpoints: Vec::new(),
-        compare: Vec::new(),
-        beside: Vec::new(),
-    };
-    let mut report = audit(Source::Log(reader), len, options, |_| ()).unwrap();
-    report.compare_kept(&Reader::open_damaged(config).unwrap().0, UnixMillis(NOW * 1000));
-    assert!(report.stopped.is_none(), "{:?}", report.stopped);
-    report
 }
 
 #[tokio::test]

@@ -38,8 +38,8 @@ fn outcome_of(entry: &Entry) -> (u64, &Outcome) {
     }
 }
 
-/// What is found in a log and beside it at some time, also if the header is damaged.
-fn audited_at(config: &Config, now: UnixMillis) -> Report {
+/// What is found in a log, also if the header is damaged.
+fn audited(config: &Config) -> Report {
     let (reader, _) = Reader::open_damaged(config).unwrap();
     let len = reader.len().unwrap();
     let options = Options {
@@ -52,10 +52,20 @@ fn audited_at(config: &Config, now: UnixMillis) -> Report {
         compare: Vec::new(),
         beside: Vec::new(),
     };
-    let mut report = audit(Source::Log(reader), len, options, |_| ()).unwrap();
+    audit(Source::Log(reader), len, options, |_| ()).unwrap()
+}
+
+/// The same, and what is found beside it at some time.
+fn audited_at(config: &Config, now: UnixMillis) -> Report {
+    let mut report = audited(config);
     report.compare_kept(&Reader::open_damaged(config).unwrap().0, now);
     assert!(report.stopped.is_none(), "{:?}", report.stopped);
     report
+}
+
+/// The entries that are wrong, with the word for it.
+fn wrong(report: &Report) -> Vec<(u64, &'static str)> {
+    report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
 }
 
 #[tokio::test]

@@ -1,18 +1,19 @@
 //! Compares what a store keeps of revocations, beside the log, with what the log says.
 //!
 //! In: a log that was read whole. Out: findings, by the revocation. Promised: what lists and OCSP responses are made of is there for each
-//! revocation, of each certificate of this log that it means and that has not expired; so are subject keys and the numbers of lists. Not done
-//! here: rows of certificates that no revocation of this log asks for, for another log of the store may; they take none out of any list.
+//! revocation, of each certificate of this log that it means and that a list names still; so are subject keys, the numbers of lists and, in a
+//! database, claims. Not done here: rows of certificates that no revocation of this log asks for, for another log of the store may; they take none out of any list.
 
 use std::collections::{HashMap, HashSet};
 
-use countersign_tbs::Tbs;
+use countersign_tbs::{Tbs, TbsKind};
 
 use crate::causes::in_one_line;
 use crate::ledger::audit::again::Stopped;
 use crate::ledger::audit::{Findings, Report, Wrong};
 use crate::ledger::claim::Serial;
-use crate::ledger::entry::{CaKey, Entry, RevocationReason, Revoked, UnixMillis, subject_key};
+use crate::ledger::entry::{Asked, CaKey, Entry, RevocationReason, Revoked, UnixMillis, subject_key};
+use crate::ledger::index::parsed;
 use crate::ledger::revoked::{Certificate, Row, certificate};
 use crate::ledger::{LedgerError, Reader};
 
@@ -45,12 +46,18 @@ struct OfCa {
     rows: HashMap<(Vec<u8>, &'static str), Vec<Row>>,
 }
 
+/// Of lists that the log has no times of it is taken that they are good for a day, in seconds: of those that it has the digest alone, and of
+/// those for SSH.
+const A_DAY: u64 = 24 * 3600;
+
 /// What is compared, and what was found.
 #[derive(Debug)]
 struct Compare<'a> {
     reader: &'a Reader,
     entries: u64,
     now: UnixMillis,
+    /// For how many seconds the list of this log is good that is so the longest.
+    interval: u64,
     /// Whether the log is the only one of its store: else a row may be of what another has.
     is_alone: bool,
     findings: Findings,
@@ -71,8 +78,8 @@ struct Own {
 }
 
 impl Report {
-    /// Adds what is wrong with what the store of `reader`, the log that was checked, keeps beside it. Certificates that have expired
-    /// `now` are no list's any more.
+    /// Adds what is wrong with what the store of `reader`, the log that was checked, keeps beside it. Certificates that had
+    /// expired a list's interval before `now` are no list's any more.
     pub fn compare_kept(&mut self, reader: &Reader, now: UnixMillis) {
         // Of a log that cannot be read whole nobody knows what is to be kept.
         if self.stopped.is_some() {
@@ -84,7 +91,9 @@ impl Report {
         }
         let (entries, findings) = (self.entries, Findings::default());
         let (named, subjects, rows) = (HashSet::new(), HashMap::new(), HashMap::new());
-        let mut compare = Compare { reader, entries, now, is_alone: true, findings, named, subjects, rows };
+        let (interval, is_alone) = (A_DAY, true);
+        let mut compare =
+            Compare { reader, entries, now, interval, is_alone, findings, named, subjects, rows };
         let certificates = if self.counts.revocations > 0 { compare.certificates() } else { Ok(()) };
         let tables = certificates.and_then(|()| compare.subjects());
         let tables = tables.and_then(|()| compare.numbers(&self.newest_lists));
@@ -132,9 +141,11 @@ impl Compare<'_> {
         let mut cas: Vec<OfCa> = Vec::new();
         for leaf in self.reader.leaves(0..self.entries) {
             let (index, leaf) = leaf?;
-            let Ok(Entry::Revocation { time, ca_key, what, reason, .. }) = Entry::decode(&leaf) else {
-                continue;
-            };
+            let entry = Entry::decode(&leaf);
+            if let Ok(Entry::Intent { asked, .. }) = &entry {
+                self.interval = self.interval.max(interval(asked));
+            }
+            let Ok(Entry::Revocation { time, ca_key, what, reason, .. }) = entry else { continue };
             match &kept {
                 Ok(kept) if kept.contains(&index) => {}
                 Ok(_) => self.found(index, "the revocation itself is missing there".to_owned()),
@@ -205,9 +216,16 @@ impl Compare<'_> {
         if !rows.is_empty() {
             let is_right = rows.iter().any(|row| self.is_right(row, revocation, own));
             *self.rows.entry((revocation.index, serial.to_vec())).or_default() |= is_right;
-        } else if own.certificate.not_after >= self.now.0 / 1000 {
+        } else if self.is_due(revocation, own.certificate) {
             self.found(revocation.index, format!("the certificate of entry {} has no row", own.entry));
         }
+    }
+
+    /// Whether a list of now names a certificate that had not expired when it was revoked; one that had need not have a row. What expires is in
+    /// a list that comes after, and so for as long as one is good ([`Interval::kept`](crate::ledger::revoked::Interval)).
+    fn is_due(&self, revocation: &Revocation, certificate: Certificate) -> bool {
+        let kept = (self.now.0 / 1000).saturating_sub(self.interval);
+        certificate.not_after >= kept.max(revocation.time.0 / 1000)
     }
 
     /// Whether a list with this row says no less than the revocation. What is unknown of a certificate takes it out of no list.
@@ -238,6 +256,15 @@ impl Compare<'_> {
             self.findings.add(index, Wrong::OtherRow { why });
         }
     }
+}
+
+/// For how many seconds the list that is asked for is good; 0 if none is, or nobody can read it.
+fn interval(asked: &Asked) -> u64 {
+    if TbsKind::from_name(&asked.kind) != Some(TbsKind::X509Crl) {
+        return 0;
+    }
+    let Some(Tbs::Crl(list)) = parsed(asked) else { return 0 };
+    list.next_update().unix_secs().saturating_sub(list.this_update().unix_secs())
 }
 
 impl OfCa {

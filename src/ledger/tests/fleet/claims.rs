@@ -6,8 +6,7 @@ use super::*;
 type Wrong = Vec<(u64, &'static str)>;
 
 fn found(config: &Config) -> Wrong {
-    let report = audited_at(config, UnixMillis::now());
-    report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
+    wrong(&audited_at(config, UnixMillis::now()))
 }
 
 impl Fleet {
@@ -100,6 +99,37 @@ async fn a_fleet_in_which_claims_were_taken_over_as_they_may_be_has_nothing_wron
     assert_eq!(fleet.found(), [vec![], vec![]]);
     fleet.close([one, other]).await;
     assert_eq!(fleet.found(), [vec![], vec![]]);
+}
+
+#[tokio::test]
+async fn of_more_claims_than_are_compared_at_once_each_is() {
+    let fleet = Fleet::new();
+    let ledger = fleet.fixture.open();
+    fleet.fail(&ledger, &fleet.fixture.request("alice")).await;
+    ledger.close().await;
+    fleet.database.sql(
+        "INSERT INTO countersign.entry SELECT signer, n, leaf FROM countersign.entry, generate_series(2, 1200) n WHERE idx = 0",
+    );
+    let mut report = audited(&fleet.fixture.config);
+    let before = report.findings.total();
+    report.compare_kept(&Reader::open(&fleet.fixture.config).unwrap(), UnixMillis::now());
+    // The serial and the request id of each, whose rows lead to the first.
+    assert_eq!((report.stopped.is_none(), report.findings.total() - before), (true, 2 * 1199));
+}
+
+#[tokio::test]
+async fn what_was_taken_over_since_the_log_was_read_is_not_wrong() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let request = fleet.fixture.request("alice");
+    let open = intent(fleet.fixture.record(&one, request.clone()).await);
+    let mut report = audited(&fleet.fixture.config);
+    drop(open);
+    one.queue.settled().await;
+    fleet.sign(&other, request).await;
+    report.compare_kept(&Reader::open(&fleet.fixture.config).unwrap(), UnixMillis::now());
+    assert_eq!((report.entries, wrong(&report)), (1, vec![]));
+    fleet.close([one, other]).await;
 }
 
 #[tokio::test]

@@ -12,15 +12,15 @@ fn alter(config: &Config, sql: &str) {
 }
 
 /// What is found now.
-fn audited(config: &Config) -> Report {
+fn audited_now(config: &Config) -> Report {
     audited_at(config, UnixMillis(NOW * 1000))
 }
 
 /// The entries that are wrong, with the word for it.
 fn found(config: &Config) -> Vec<(u64, &'static str)> {
-    let report = audited(config);
+    let report = audited_now(config);
     assert!(!report.lacks_tables);
-    report.findings.first().iter().map(|finding| (finding.index, finding.what.word())).collect()
+    wrong(&report)
 }
 
 #[tokio::test]
@@ -71,6 +71,58 @@ async fn a_revocation_that_the_tables_beside_the_log_do_not_have_as_it_is_is_nam
     }
 }
 
+/// A list that is good for so many days.
+fn list_for(days: u64) -> Tbs {
+    let updates = Updates { this: time(NOW), next: time(NOW + days * DAY) };
+    let list = CrlBuilder::new(SignatureAlgorithm::Ed25519, name("CA"), updates)
+        .authority_key_id(key_id(&public_key("lists")))
+        .number(1.into());
+    Tbs::Crl(list.build().unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_that_had_expired_when_it_was_revoked_need_have_no_row() {
+    const LATER: u64 = (NOW + 3 * DAY) * 1000;
+    let authority = authority();
+    let config = &authority.config.ledger;
+    let ledger = fixture::open(config);
+    sign(&authority, &ledger, "lists", &list_for(7)).await;
+    sign(&authority, &ledger, "ca", &web(7, "a", 3600)).await;
+    ledger.close().await;
+    let ledger = fixture::open_by(config, || UnixMillis(LATER));
+    revoke(&authority, &ledger, by_name("a")).await;
+    ledger.close().await;
+    assert_eq!(wrong(&audited_at(config, UnixMillis(LATER))), []);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_named_for_as_long_as_a_list_has_it() {
+    for days in [None, Some(3)] {
+        let authority = authority();
+        let ledger = fixture::open(&authority.config.ledger);
+        if let Some(days) = days {
+            sign(&authority, &ledger, "lists", &list_for(days)).await;
+        }
+        for (serial, subject) in [(7, "a"), (8, "b")] {
+            sign(&authority, &ledger, "ca", &web(serial, subject, 3600)).await;
+        }
+        let revoked = [by_name("a"), by_subject("b")].map(|what| revoke(&authority, &ledger, what));
+        let mut due = Vec::new();
+        for receipt in revoked {
+            due.push((receipt.await.index, "NOT_KEPT"));
+        }
+        ledger.close().await;
+        let config = &authority.config.ledger;
+        alter(config, "DELETE FROM revoked");
+        let end = NOW + 3600;
+        let last = end + days.unwrap_or(1) * DAY;
+        for (now, wrong) in [(end, due.clone()), (end + 60, due.clone()), (last, due), (last + 1, vec![])] {
+            let report = audited_at(config, UnixMillis(now * 1000));
+            assert_eq!(super::wrong(&report), wrong, "{days:?} {now}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn tables_are_compared_whatever_version_the_header_says_and_if_there_are_none_that_is_told() {
     let authority = Authority::new();
@@ -90,7 +142,7 @@ async fn tables_are_compared_whatever_version_the_header_says_and_if_there_are_n
             "DROP TABLE IF EXISTS revoked; DROP TABLE IF EXISTS revocation; UPDATE meta SET value = '{version}' WHERE name = 'schema'"
         );
         alter(config, &change);
-        let report = audited(config);
+        let report = audited_now(config);
         let wrong: Vec<_> = report.findings.first().iter().map(|finding| finding.index).collect();
         assert_eq!(
             (wrong, report.lacks_tables),

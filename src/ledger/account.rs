@@ -17,6 +17,16 @@ pub(super) struct Party {
     pub(super) key: Vec<u8>,
 }
 
+/// A row of one who is frozen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct FrozenRow {
+    pub(super) party: Party,
+    /// The log that has the freeze.
+    pub(super) log: i32,
+    /// The index of that entry.
+    pub(super) freeze: u64,
+}
+
 /// Whose budget, and by which profile.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Account {

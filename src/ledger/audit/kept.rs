@@ -19,6 +19,7 @@ use crate::ledger::{LedgerError, Reader};
 
 mod claims;
 mod numbers;
+mod standing;
 mod subjects;
 
 /// The SHA-256 of a CA key and of a subject key that it certifies no more, and the word for why not.
@@ -97,6 +98,7 @@ impl Report {
         let certificates = if self.counts.revocations > 0 { compare.certificates() } else { Ok(()) };
         let tables = certificates.and_then(|()| compare.subjects());
         let tables = tables.and_then(|()| compare.numbers(&self.newest_lists));
+        let tables = tables.and_then(|()| compare.standing(&self.frozen));
         if let Err(why) = tables.and_then(|()| compare.claims()) {
             self.stopped = Some(Stopped { index: entries, why: why.into() });
         }

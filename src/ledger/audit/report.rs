@@ -1,8 +1,10 @@
 //! What was found.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::ledger::UnusableIndex;
+use crate::ledger::account::Party;
 use crate::ledger::audit::newest::NewestList;
 use crate::ledger::audit::{Findings, Stopped, Stranger};
 use crate::ledger::entry::DecodeError;
@@ -35,6 +37,8 @@ pub struct Report {
     pub stopped: Option<Stopped>,
     /// The lists whose numbers the store must have beside the log, by the SHA-256 of the CA key's SPKI.
     pub(super) newest_lists: Vec<([u8; 32], NewestList)>,
+    /// Who is frozen after the last entry, and by which one.
+    pub(super) frozen: HashMap<Party, u64>,
     /// Whether there is what tables beside the log should say, and the file is of a schema without those tables.
     pub lacks_tables: bool,
 }

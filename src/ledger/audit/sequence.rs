@@ -10,6 +10,7 @@ use countersign_tbs::ssh::CertificateType;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::key::{KeyPurpose, Scheme};
+use crate::ledger::account::Party;
 use crate::ledger::audit::again::Again;
 use crate::ledger::audit::barred::Barred;
 use crate::ledger::audit::findings::KEPT as KEPT_UNREAD;
@@ -51,6 +52,8 @@ pub(super) struct Sequence<'scope> {
     keys: KnownKeys,
     claims: Claims,
     barred: Barred,
+    /// Who is frozen, and by which entry.
+    frozen: HashMap<Party, u64>,
     recorded: Recorded,
     lists: Lists,
     unread: Vec<Unread>,
@@ -95,6 +98,7 @@ impl<'scope> Sequence<'scope> {
             keys: KnownKeys::new(ca_keys),
             claims: Claims::default(),
             barred: Barred::default(),
+            frozen: HashMap::new(),
             recorded: Recorded::new(origin),
             lists,
             unread: Vec::new(),
@@ -164,9 +168,17 @@ impl<'scope> Sequence<'scope> {
                     None => self.findings.add(index, Wrong::KeyRecord),
                 }
             }
+            Entry::Freeze { time, caller, key, .. } => {
+                self.counts.others += 1;
+                self.time(index, time);
+                self.frozen.insert(Party { caller, key }, index);
+            }
+            Entry::Thaw { time, caller, key, .. } => {
+                self.counts.others += 1;
+                self.time(index, time);
+                self.frozen.remove(&Party { caller, key });
+            }
             Entry::Refusals { time, .. }
-            | Entry::Freeze { time, .. }
-            | Entry::Thaw { time, .. }
             | Entry::KeyDeletion { time, .. }
             | Entry::KeyWrapping { time, .. }
             | Entry::Ceremony { time, .. } => {
@@ -360,6 +372,7 @@ impl<'scope> Sequence<'scope> {
             compared,
             stopped: again.stopped,
             newest_lists,
+            frozen: self.frozen,
             lacks_tables: false,
         }
     }

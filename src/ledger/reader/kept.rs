@@ -4,6 +4,7 @@
 
 use super::{Reader, Select};
 use crate::ledger::LedgerError;
+use crate::ledger::account::FrozenRow;
 use crate::ledger::crl_number::NumberRow;
 use crate::ledger::postgres;
 use crate::ledger::revoked::{Row, SubjectRow};
@@ -46,6 +47,14 @@ impl Reader {
         match &self.select {
             Select::File(_) => Ok(None),
             Select::Database(select) => select.revoked_subjects().map(Some),
+        }
+    }
+
+    /// Who is frozen, of all logs of the store.
+    pub(in crate::ledger) fn frozen(&self) -> Result<Vec<FrozenRow>, LedgerError> {
+        match &self.select {
+            Select::File(select) => select.frozen(),
+            Select::Database(select) => select.frozen(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::ledger::LedgerError;
+use crate::ledger::account::{FrozenRow, Party};
 use crate::ledger::archive::{Page, RawEntry};
 use crate::ledger::crl_number::NumberRow;
 use crate::ledger::entry::CHECKPOINT;
@@ -144,6 +145,19 @@ impl Select {
                     log: 0,
                     intent: row.get::<_, i64>(3)?.cast_unsigned(),
                 })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Who is frozen.
+    pub(in crate::ledger) fn frozen(&self) -> Result<Vec<FrozenRow>, LedgerError> {
+        self.read(|connection| {
+            let select = "SELECT caller, key, frozen FROM standing WHERE frozen IS NOT NULL";
+            let mut select = connection.prepare_cached(select)?;
+            let rows = select.query_map((), |row| {
+                let party = Party { caller: row.get(0)?, key: row.get(1)? };
+                Ok(FrozenRow { party, log: 0, freeze: row.get::<_, i64>(2)?.cast_unsigned() })
             })?;
             rows.collect()
         })

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use crate::caller::{Caller, CallerName};
 use crate::key::KeyName;
+use crate::ledger::audit::Report;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::fixture::{self, Fixture, intent};
-use crate::ledger::{Entry, Ledger, Permitted, Receipt, Recorded, Thaw};
+use crate::ledger::index::Limits;
+use crate::ledger::tests::{audited, audited_at, wrong};
+use crate::ledger::{Entry, Ledger, Permitted, Reader, Receipt, Recorded, Thaw};
 use crate::policy::Policy;
 use crate::sign::Request;
 
@@ -214,6 +217,50 @@ async fn who_goes_on_asking_is_frozen_until_a_thaw_also_after_a_restart() {
         (*freeze, by.as_slice(), why.as_slice()),
         (u64::try_from(at).unwrap(), &b"uid:0"[..], &b"it was a test"[..])
     );
+}
+
+#[tokio::test]
+async fn who_is_frozen_beside_the_log_and_not_by_it_or_the_reverse_is_named() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    let policy = strict();
+    let found = || wrong(&audited_at(&fixture.config, UnixMillis::now()));
+    // Of what comes after the log was read nothing is wrong.
+    let found_since = |mut report: Report| {
+        report.compare_kept(&Reader::open(&fixture.config).unwrap(), UnixMillis::now());
+        wrong(&report)
+    };
+    let report = audited(&fixture.config);
+    let frozen = |to: &str| {
+        let change = match fixture::database(&fixture.config) {
+            None => format!("UPDATE standing SET frozen = {to}"),
+            Some(_) => {
+                format!("UPDATE countersign.standing SET frozen = {to}, frozen_by = {to}::bigint * 0 + 1")
+            }
+        };
+        match fixture::database(&fixture.config) {
+            None => drop(fixture.sql(&change)),
+            Some(database) => drop(database.sql(&change)),
+        }
+    };
+    while word(&fixture, &ledger, &policy).await != "FROZEN" {}
+    ledger.queue.settled().await;
+    assert_eq!((found(), found_since(report)), (vec![], vec![]));
+    let freeze = fixture.entries().iter().position(|entry| matches!(entry, Entry::Freeze { .. })).unwrap();
+    frozen("NULL");
+    assert_eq!(found(), [(u64::try_from(freeze).unwrap(), "NOT_KEPT")]);
+    for other in [0, 1000] {
+        frozen(&other.to_string());
+        let last = u64::try_from(fixture.entries().len()).unwrap() - 1;
+        assert_eq!(found(), [(last.min(other), "NOT_KEPT")], "{other}");
+    }
+    frozen(&freeze.to_string());
+    let report = audited(&fixture.config);
+    thaw(&ledger).await.unwrap();
+    assert_eq!((found(), found_since(report)), (vec![], vec![]));
+    frozen(&freeze.to_string());
+    assert_eq!(found(), [(u64::try_from(freeze).unwrap(), "NOT_KEPT")]);
+    ledger.close().await;
 }
 
 #[tokio::test]

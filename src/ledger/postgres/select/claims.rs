@@ -1,4 +1,4 @@
-//! Rows of claims and of outcomes that do not lead where the log says, many with one statement.
+//! Rows of claims and of outcomes that do not lead where the log says, many with one statement; and who is frozen.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use tokio_postgres::{Client, Row};
 
 use super::Select;
 use crate::ledger::LedgerError;
+use crate::ledger::account::{FrozenRow, Party};
 use crate::ledger::claimed::{Claimed, Elsewhere, Lead, Table};
 use crate::ledger::postgres::number;
 
@@ -23,6 +24,19 @@ impl Select {
                 claims.iter().map(|claimed| (&*claimed.whose, &*claimed.what)).unzip();
             let intents: Vec<i64> = claims.iter().map(|claimed| claimed.intent.cast_signed()).collect();
             client.query(&select, &[&whose, &what, &intents, &signer]).await?.iter().map(elsewhere).collect()
+        })
+    }
+
+    /// Who is frozen, by whatever log.
+    pub(in crate::ledger) fn frozen(&self) -> Result<Vec<FrozenRow>, LedgerError> {
+        self.read("reading who is frozen", async move |client: Arc<Client>| {
+            let select =
+                "SELECT caller, key, frozen_by, frozen FROM countersign.standing WHERE frozen IS NOT NULL";
+            let frozen = |row: &Row| {
+                let party = Party { caller: row.try_get(0)?, key: row.try_get(1)? };
+                Ok(FrozenRow { party, log: row.try_get(2)?, freeze: number(row.try_get(3)?) })
+            };
+            client.query(select, &[]).await?.iter().map(frozen).collect()
         })
     }
 

@@ -177,6 +177,41 @@ async fn a_claim_of_what_was_signed_that_leads_back_to_what_failed_is_named() {
 }
 
 #[tokio::test]
+async fn a_thaw_by_another_log_is_one_and_a_caller_that_is_thawed_by_no_entry_is_named() {
+    let fleet = Fleet::new();
+    let (one, other) = fleet.open();
+    let policy = Fixture::policy(|text| text.replace("\"1000/h\"", "\"1/h\"\nfreeze_after = \"1/h\""));
+    let ask = async |ledger: &Ledger| {
+        let decision = fleet.fixture.decide_by(&policy, fleet.fixture.request("alice"));
+        drop(ledger.record(decision).await.unwrap().permitted());
+    };
+    ask(&one).await;
+    one.queue.settled().await;
+    // The first log freezes twice; of its first freeze the other takes back a copy.
+    ask(&one).await;
+    let is_frozen = || fleet.database.sql("SELECT count(frozen) FROM countersign.standing");
+    assert_eq!((is_frozen(), fleet.found()), ("1".to_owned(), [vec![], vec![]]));
+    let thaw = Thaw {
+        key: KeyName::new("user-ca").unwrap(),
+        caller: CallerName::parse("uid:1000").unwrap(),
+        by: CallerName::parse("uid:0").unwrap(),
+        why: "looked into it".to_owned(),
+    };
+    other.thaw(thaw).await.unwrap().unwrap();
+    assert_eq!((is_frozen(), fleet.found()), ("0".to_owned(), [vec![], vec![]]));
+    ask(&one).await;
+    assert_eq!((is_frozen(), fleet.found()), ("1".to_owned(), [vec![], vec![]]));
+    fleet.close([one, other]).await;
+    let entries = Fleet::entries(&fleet.fixture.config);
+    let last = entries.iter().rposition(|entry| matches!(entry, Entry::Freeze { .. })).unwrap();
+    let wrong = vec![(u64::try_from(last).unwrap(), "NOT_KEPT")];
+    fleet.changes_are_named(&[
+        ("standing", "DELETE FROM standing", wrong.clone()),
+        ("standing", "UPDATE standing SET frozen = NULL, frozen_by = NULL", wrong),
+    ]);
+}
+
+#[tokio::test]
 async fn a_request_id_that_has_had_two_answers_is_named_by_the_first() {
     let fleet = Fleet::new();
     let (one, other) = fleet.open();

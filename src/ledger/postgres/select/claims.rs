@@ -78,8 +78,8 @@ fn elsewhere_in(table: Table) -> String {
 
 fn elsewhere(row: &Row) -> Result<Elsewhere, tokio_postgres::Error> {
     let claimed = Claimed { whose: row.try_get(0)?, what: row.try_get(1)?, intent: number(row.try_get(2)?) };
-    let (log, origin) = (row.try_get::<_, Option<i32>>(4)?, row.try_get(5)?);
-    let (entry, leaf) = (row.try_get::<_, Option<i64>>(6)?.map(number), row.try_get(7)?);
-    let lead = log.zip(entry).map(|(log, entry)| Lead { log, origin, entry, leaf });
+    let (log, intent) = (row.try_get::<_, Option<i32>>(4)?, row.try_get::<_, Option<i64>>(6)?);
+    let (origin, bytes) = (row.try_get(5)?, row.try_get(7)?);
+    let lead = log.zip(intent).map(|(log, intent)| Lead { log, origin, entry: number(intent), leaf: bytes });
     Ok(Elsewhere { claimed, outcome: row.try_get(3)?, lead })
 }

@@ -306,8 +306,13 @@ async fn retry_ledger(signer: Signer, mut stop: Stop) {
         }
         let present = |key: &Arc<Key>| Some((Arc::clone(key), signer.tokens.present(&key.name).pop()?));
         let Some((key, token)) = signer.keys.iter().find_map(present) else { continue };
-        if signer.ledger.is_writable() || signer.ledger.probe().await.is_err() {
+        if signer.ledger.is_writable() {
             continue;
+        }
+        match stop.or(signer.ledger.probe()).await {
+            None => return,
+            Some(Err(_)) => continue,
+            Some(Ok(())) => {}
         }
         if let Err(failure) = signer.self_test(&key, &token).await {
             tracing::debug!(%token, failure = in_one_line(&failure), "the self-test that tries the ledger failed");

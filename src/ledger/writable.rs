@@ -58,7 +58,11 @@ impl Writable {
     /// The same of an intent of so many bytes; to be noted before it is noted as a record.
     pub(super) fn note_intent(&self, refused: Option<&LedgerError>, bytes: usize) {
         match refused {
-            None => self.wanted.store(0, Ordering::SeqCst),
+            None => {
+                let fits = |wanted| (wanted <= bytes).then_some(0);
+                // A larger one may be refused still.
+                let _ = self.wanted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits);
+            }
             Some(LedgerError::Unavailable { .. } | LedgerError::DatabaseUnavailable { .. }) => {
                 self.wanted.fetch_max(bytes, Ordering::SeqCst);
             }

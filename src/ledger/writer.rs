@@ -224,12 +224,12 @@ impl<S: Store> Writer<S> {
     }
 
     /// Writes all outcomes and everything that waits in one transaction, then tells those who wait.
-    fn commit(&mut self, round: Round, turn: Turn) {
+    fn commit(&mut self, mut round: Round, turn: Turn) {
         let now = round.times().fold(self.clock.newest(), UnixMillis::max);
         let count = turn == Turn::Last || now >= self.counted.after(COUNTING);
         let before = self.store.index().entries();
         self.outcomes.extend(self.inbox.take(Attention::Looks));
-        match self.append(&round, count.then_some(now)) {
+        match self.append(&mut round, count.then_some(now)) {
             Ok(written) => {
                 // On a full disk a transaction succeeds, too, that writes nothing. A refusal that is only counted is written.
                 if self.store.index().entries() > before || !round.refusals.is_empty() {
@@ -265,10 +265,15 @@ impl<S: Store> Writer<S> {
     }
 
     /// Outcomes come first, so that an intent finds those of the earlier ones that it is judged by.
-    fn append(&mut self, round: &Round, count: Option<UnixMillis>) -> Stored<Written> {
+    fn append(&mut self, round: &mut Round, count: Option<UnixMillis>) -> Stored<Written> {
         self.resolve()?;
-        if let Some(bytes) = round.probes.iter().map(|probe| probe.what).max() {
-            self.store.probe(bytes)?;
+        if let Some(bytes) = round.probes.iter().map(|probe| probe.what).max()
+            && let Err(source) = self.store.probe(bytes)
+        {
+            // What came with it may fit all the same.
+            let error = self.store.unavailable(source);
+            self.failed(&error);
+            round.fail_probes(&error);
         }
         let mut batch = self.store.begin(&round.needs())?;
         for outcome in &self.outcomes.leaves {

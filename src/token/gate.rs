@@ -34,8 +34,10 @@ pub(crate) enum Gate {
 /// This process's way to the daemon's gate.
 pub(crate) struct Door {
     daemon: UnixStream,
-    /// Of the PIN that this process has tried last, as the daemon knows it.
-    current: Option<PinMark>,
+    /// Of the PIN that this process has tried last.
+    tried: Option<PinMark>,
+    /// Whether the token has taken one from it, which the daemon knows by its mark.
+    has_taken: bool,
     /// What the PIN of the last login is known not to be: to compare is slow.
     compared: Option<Vec<Tried>>,
 }
@@ -130,7 +132,7 @@ pub(crate) enum Barred<E> {
 impl Gate {
     /// The gate of a token process.
     pub(super) fn daemon(daemon: UnixStream) -> Self {
-        Self::Daemon(Mutex::new(Door { daemon, current: None, compared: None }))
+        Self::Daemon(Mutex::new(Door { daemon, tried: None, has_taken: false, compared: None }))
     }
 
     /// Waits until nobody else may log in.
@@ -179,7 +181,7 @@ impl Gate {
     pub(crate) fn refuse(&self, message: String, is_last: impl FnOnce() -> bool) -> Result<Word, String> {
         if let Self::Daemon(door) = self {
             let door = lock(door);
-            if door.current.is_none() {
+            if !door.has_taken {
                 return Ok(Word::NoPin);
             }
             if !is_last() {
@@ -230,14 +232,13 @@ impl Held<'_> {
         };
         self.is_used = true;
         let (door, is_again) = (&mut *self.door, mark.is_none());
-        // One that was not looked at is not that of the last login.
-        let mut before = door.current.clone();
+        let mut before = door.tried.clone();
         match mark {
             None => door.tell(&Knock::TriesAgain)?,
             Some(mark) => match door.ask(&Knock::Tries(mark.clone()))? {
                 Leave::Noted => {
                     before.get_or_insert_with(|| mark.clone());
-                    (door.current, door.compared) = (Some(mark), None);
+                    (door.tried, door.compared) = (Some(mark), None);
                 }
                 Leave::No(why) => return Err(Barred::Fault(why)),
                 Leave::Past(_) | Leave::Busy => return Err(nonsense()),
@@ -246,11 +247,15 @@ impl Held<'_> {
         let result = login(doubt);
         match &result {
             Ok(()) if is_again => door.tell(&Knock::Accepted)?,
-            Ok(()) => door.settle(&Knock::Accepted)?,
+            Ok(()) => {
+                door.settle(&Knock::Accepted)?;
+                door.has_taken = true;
+            }
             Err(Said::Refused(message)) => door.settle(&Knock::Refused(message.clone()))?,
             Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => {
                 door.settle(&Knock::Unchecked)?;
-                door.current = before;
+                // It was not tried after all.
+                door.tried = before;
             }
             Err(Said::Unknown(_)) => door.settle(&Knock::Unknown)?,
         }
@@ -275,7 +280,7 @@ impl Drop for Held<'_> {
 impl Door {
     /// What was tried before.
     fn wait_for_turn<E>(&self) -> Result<Past, Barred<E>> {
-        match self.ask(&Knock::Asks { in_service: self.current.is_some() })? {
+        match self.ask(&Knock::Asks { in_service: self.tried.is_some() })? {
             Leave::Past(past) => Ok(past),
             Leave::Busy => Err(Barred::Busy),
             Leave::No(why) => Err(Barred::Fault(why)),
@@ -294,7 +299,7 @@ impl Door {
             Verdict::Barred(why) => Err(barred(why.to_owned())),
             // Under a load that has one killed in its login, the next would be as well, and two are too many. For one signature the PIN
             // that was right is tried all the same: a process that is well does not end for another's sake.
-            Verdict::Doubtful(mark) if !is_again && self.current.as_ref().is_some_and(|own| *own != mark) => {
+            Verdict::Doubtful(mark) if !is_again && self.tried.as_ref().is_some_and(|own| *own != mark) => {
                 Err(Barred::Left)
             }
             Verdict::Doubtful(mark) => Ok(Try::Marked(mark, Doubt::Tried)),

@@ -69,11 +69,11 @@ impl Gatekeeper {
 
     /// Serves one token process until it hangs up. What it was doing then has an unknown end.
     pub(super) async fn attend(self: Arc<Self>, mut gate: UnixStream) {
-        let mut current = None;
+        let mut taken = None;
         while let Ok(knock) = knock(&mut gate).await {
             let served = match knock {
-                Knock::Asks { in_service } => self.let_in(&mut gate, in_service, &mut current).await,
-                Knock::Refused(message) => self.refused(&mut gate, message, current.as_ref()).await,
+                Knock::Asks { in_service } => self.let_in(&mut gate, in_service, &mut taken).await,
+                Knock::Refused(message) => self.refused(&mut gate, message, taken.as_ref()).await,
                 _ => Err(unexpected()),
             };
             if let Err(error) = served {
@@ -87,7 +87,7 @@ impl Gatekeeper {
     pub(super) async fn at_rest(&self) {
         let mut died = self.died.subscribe();
         let rested = timeout(REST, async {
-            let _ = died.wait_for(Option::is_none).await;
+            let _ = died.wait_for(|died| !self.is_left(*died)).await;
             self.turn.lock().await
         });
         if let Ok(_turn) = rested.await {
@@ -100,12 +100,12 @@ impl Gatekeeper {
         self: &Arc<Self>,
         gate: &mut UnixStream,
         in_service: bool,
-        current: &mut Option<PinMark>,
+        taken: &mut Option<PinMark>,
     ) -> io::Result<()> {
         let turn = if in_service { self.turn_in_time().await } else { Some(self.turn.lock().await) };
         let Some(_turn) = turn else { return answer(gate, &Leave::Busy).await };
         self.since.send_replace(Instant::now());
-        self.one(gate, in_service, current).await?;
+        self.one(gate, in_service, taken).await?;
         if !in_service {
             self.died.send_replace(None);
         }
@@ -114,7 +114,11 @@ impl Gatekeeper {
 
     /// Whether a process has died in a login of late, and none that starts has had its turn since.
     fn is_left_to_start(&self) -> bool {
-        self.died.borrow().is_some_and(|died| died.elapsed() < self.left_for)
+        self.is_left(*self.died.borrow())
+    }
+
+    fn is_left(&self, died: Option<Instant>) -> bool {
+        died.is_some_and(|died| died.elapsed() < self.left_for)
     }
 
     /// A call that is no login refused the PIN that the process logged in with last: that is noted whoever's turn it is.
@@ -122,9 +126,9 @@ impl Gatekeeper {
         self: &Arc<Self>,
         gate: &mut UnixStream,
         message: String,
-        current: Option<&PinMark>,
+        taken: Option<&PinMark>,
     ) -> io::Result<()> {
-        let mark = current.cloned().ok_or_else(unexpected)?;
+        let mark = taken.cloned().ok_or_else(unexpected)?;
         self.blocking(move |latch| latch.set(&PinRefusal { message, mark: Some(mark) })).await?;
         answer(gate, &Leave::Noted).await
     }
@@ -144,12 +148,12 @@ impl Gatekeeper {
         }
     }
 
-    /// One login, from question to answer. `current` is the PIN that the process logged in with last.
+    /// One login, from question to answer. `taken` is the PIN that the token took from the process last.
     async fn one(
         self: &Arc<Self>,
         gate: &mut UnixStream,
         in_service: bool,
-        current: &mut Option<PinMark>,
+        taken: &mut Option<PinMark>,
     ) -> io::Result<()> {
         let past = match self.blocking(Latch::past).await? {
             Ok(past) => past,
@@ -162,7 +166,7 @@ impl Gatekeeper {
         let way = match knock(gate).await? {
             Knock::Passes => return Ok(()),
             // Of a PIN that nobody has told of nothing could be noted.
-            Knock::TriesAgain => Way::Again(current.clone().ok_or_else(unexpected)?),
+            Knock::TriesAgain => Way::Again(taken.clone().ok_or_else(unexpected)?),
             Knock::Tries(mark) => {
                 // It may have begun anew in its turn, which takes seconds.
                 if self.blocking(Latch::past).await?.is_ok_and(|now| now != past) {
@@ -185,8 +189,8 @@ impl Gatekeeper {
             }
         }
         let end = end?;
-        if let (Way::Noted(mark), false) = (&way, current.is_some() && matches!(end, Knock::Unchecked)) {
-            *current = Some(mark.clone());
+        if let (Knock::Accepted, Way::Noted(mark)) = (&end, &way) {
+            *taken = Some(mark.clone());
         }
         self.settle(gate, way, end).await
     }

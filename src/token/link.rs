@@ -6,11 +6,12 @@
 //! wrong ends the session, and with it the process: its other sessions take nothing more, before anybody hears of it, so that what
 //! is tried again is tried by another process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::frame::{self, Answer, Ask, CallFailure, Moment, Order, PinRefusal, Recovery, Reply};
 use super::gate::BUSY;
@@ -39,10 +40,10 @@ pub(super) enum End {
 }
 
 /// What a session does next.
-enum Work {
+enum Work<'a> {
     Jobs(Vec<Job>),
-    /// To look whether the token is there.
-    Look,
+    /// To look whether the token is there, in its turn.
+    Look(MutexGuard<'a, ()>),
 }
 
 /// What a session serves by.
@@ -60,6 +61,10 @@ pub(super) struct Link<'a> {
     pub(super) longest_login: Duration,
     /// Whether the process is lost, as any of its sessions finds out.
     pub(super) lost: &'a watch::Sender<bool>,
+    /// Held by the one session of the process that looks: the others take what comes.
+    pub(super) looking: &'a Mutex<()>,
+    /// Whether that found the token gone, so that nobody is to wait for it.
+    pub(super) is_gone: &'a AtomicBool,
 }
 
 /// What a chunk took.
@@ -84,7 +89,7 @@ impl Link<'_> {
         while let Some(work) = self.take(most, &mut lost).await {
             let jobs = match work {
                 Work::Jobs(jobs) => jobs,
-                Work::Look => match self.look(&mut socket).await {
+                Work::Look(_turn) => match self.look(&mut socket).await {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
@@ -112,12 +117,16 @@ impl Link<'_> {
 
     /// Waits for work. Once the process is lost there is none, and the session that found out tells why: this one waits for its end. What it
     /// may have been woken for, another is.
-    async fn take(&self, most: usize, lost: &mut watch::Receiver<bool>) -> Option<Work> {
+    async fn take(&self, most: usize, lost: &mut watch::Receiver<bool>) -> Option<Work<'_>> {
+        let turn = async {
+            tokio::time::sleep(self.keepalive).await;
+            self.looking.lock().await
+        };
         tokio::select! {
             biased;
             _ = lost.wait_for(|lost| *lost) => {}
             jobs = self.queue.take(most, self.sessions) => return jobs.map(Work::Jobs),
-            () = tokio::time::sleep(self.keepalive) => return Some(Work::Look),
+            turn = turn => return Some(Work::Look(turn)),
         }
         std::future::pending().await
     }
@@ -143,6 +152,7 @@ impl Link<'_> {
                 Err(end) => end,
             },
         };
+        self.is_gone.store(true, Ordering::SeqCst);
         self.lost.send_replace(true);
         Err(end)
     }

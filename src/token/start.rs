@@ -20,9 +20,11 @@ use super::pool::Pool;
 use super::route::{Member, Route};
 use super::supervise::Supervisor;
 use super::supervise::limit::{self, START};
-use super::{Config, Device, PATH_VARIABLES, Running, TokenError, TokenName, Tokens};
+use super::{Config, PATH_VARIABLES, Running, TokenError, TokenName, Tokens};
 use crate::config::Fault;
 use crate::key::{self, Key, KeyName, Keys, PublicKey};
+
+mod same;
 
 /// What becomes of a token that does not start, where other tokens hold all of its keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,6 +53,11 @@ pub(super) async fn start(
     absent: Absent,
 ) -> Result<(Tokens, Keys), Vec<Fault>> {
     let spawner = Spawner::new().map_err(|error| vec![Fault::new("token", error.to_string())])?;
+    // Before any login: a wrong PIN would be tried by each.
+    let same = same::faults(tokens);
+    if !same.is_empty() {
+        return Err(same);
+    }
     let mut faults = homeless(tokens, keys);
     let mut candidates = Vec::new();
     for config in tokens {
@@ -58,7 +65,6 @@ pub(super) async fn start(
     }
     let (found, key_faults) = pin(&candidates);
     faults.extend(key_faults);
-    faults.extend(twice(&candidates));
     for candidate in &candidates {
         faults.extend(candidate.faults(absent, &found));
     }
@@ -270,26 +276,6 @@ fn homeless(tokens: &[Config], keys: &[key::Config]) -> Vec<Fault> {
         )
     };
     pairs.filter(is_homeless).map(describe).collect()
-}
-
-/// Sections that turn out to be one token, whatever they call its module: each would have a latch of its own for the one PIN. By the serial
-/// number that the token tells and the label, for some have all the same number, in one environment, which may say which device it is.
-fn twice(candidates: &[Candidate]) -> Vec<Fault> {
-    let (mut seen, mut faults) = (BTreeMap::new(), Vec::new());
-    for Candidate { config, processes, .. } in candidates {
-        let process = processes.as_ref().ok().and_then(|processes| processes.first());
-        let (Device::Pkcs11(device), Some(process)) = (&config.device, process) else { continue };
-        let module = device.module.canonicalize().unwrap_or_else(|_| device.module.clone());
-        let token = &process.started().token;
-        let identity = (module, &config.environment, &device.label, &token.model, &token.serial);
-        if let Some(other) = seen.insert(identity, &config.name) {
-            let message = format!(
-                "is the same token as token.{other}: a token has one section, with one PIN; put the keys of both into one"
-            );
-            faults.push(Fault::new(format!("token.{}", config.name), message));
-        }
-    }
-    faults
 }
 
 /// Decodes and checks every public key: scheme, fingerprint, that no two names are one key, and that no name is two.

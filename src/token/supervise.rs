@@ -8,9 +8,10 @@
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use super::TokenError;
@@ -111,8 +112,10 @@ impl Supervisor {
         self.pool.serve(self.place);
         let mut sessions = JoinSet::new();
         let is_lost = watch::Sender::new(false);
+        let (looking, is_gone) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
         for socket in sockets {
             let (pool, keeper, is_lost) = (self.pool.clone(), self.keeper.clone(), is_lost.clone());
+            let (looking, is_gone) = (looking.clone(), is_gone.clone());
             let count = process.started().sessions.saturating_mul(pool.config.processes);
             sessions.spawn(async move {
                 let (token, deadline) = (&pool.config.name, pool.config.deadline);
@@ -126,6 +129,8 @@ impl Supervisor {
                     keeper: &keeper,
                     longest_login,
                     lost: &is_lost,
+                    looking: &looking,
+                    is_gone: &is_gone,
                 };
                 link.serve(socket).await
             });
@@ -153,6 +158,10 @@ impl Supervisor {
             }
         }
         self.pool.restart(self.place);
+        if is_gone.load(Ordering::SeqCst) {
+            // What came while that was found out has waited for it, and goes on to another token.
+            self.give_up(&self.unavailable());
+        }
         // A call into a module cannot be cancelled; a process can be killed. Its jobs in flight fail.
         let killed = process.kill().await;
         sessions.shutdown().await;

@@ -488,6 +488,7 @@ async fn one_token_in_two_sections_is_a_fault_however_they_name_it() {
         let faults: Vec<_> = started.await.err().unwrap().iter().map(ToString::to_string).collect();
         assert!(mentions(&faults, &["token.u", "the same token as token.t"]), "{faults:?}");
     }
+    assert!(!fixture.path("processes").exists(), "a PIN may have been tried by each");
 }
 
 #[tokio::test]

@@ -167,6 +167,8 @@ async fn a_signature_that_comes_after_its_callers_deadline_is_discarded() {
     );
     let late = asked.await.unwrap().expect_err("the token has not signed");
     assert_eq!(late.code, Code::DeadlineExceeded, "{late}");
+    // By its own clock. The signer's began when it had read the request.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     control.clear().unwrap();
     patient.sign("user-ca").await.expect("the token is well");
     let (status, log) = daemon.stop();

@@ -9,7 +9,6 @@ use crate::key::KeyName;
 use crate::ledger::audit::Report;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::fixture::{self, Fixture, intent};
-use crate::ledger::index::Limits;
 use crate::ledger::tests::{audited, audited_at, wrong};
 use crate::ledger::{Entry, Ledger, Permitted, Reader, Receipt, Recorded, Thaw};
 use crate::policy::Policy;

@@ -143,6 +143,11 @@ impl Round {
         }
     }
 
+    /// Tells who has asked only whether a record would be taken that it would not.
+    pub(super) fn fail_probes(&mut self, error: &LedgerError) {
+        fail(std::mem::take(&mut self.probes), error);
+    }
+
     /// Tells each that nothing was written.
     pub(super) fn fail(self, error: &LedgerError) {
         fail(self.records, error);

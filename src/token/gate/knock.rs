@@ -18,11 +18,11 @@ pub(in crate::token) enum Knock {
     Passes,
     /// It is about to try the PIN of this mark. Answered.
     Tries(PinMark),
-    /// It is about to try the PIN of its last login, which was right then.
+    /// It is about to try the PIN that the token took from it last.
     TriesAgain,
     /// The token took the PIN, which was tried as it said last. Answered unless that was [`Self::TriesAgain`].
     Accepted,
-    /// The token refused it. Answered. Outside of a turn: another call than a login refused the PIN of the last one.
+    /// The token refused it. Answered. Outside of a turn: another call than a login refused the PIN that the token took last.
     Refused(#[serde(deserialize_with = "frame::text")] String),
     /// The token has not looked at it. Answered.
     Unchecked,

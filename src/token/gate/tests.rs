@@ -78,6 +78,23 @@ async fn a_pin_that_the_token_has_not_looked_at_is_not_that_of_the_last_login() 
     assert!(matches!(past.await.unwrap(), [Verdict::Barred(_), Verdict::Untried]));
 }
 
+/// The new one may be right: nobody was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_of_which_nothing_was_said_is_not_noted_for_the_one_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keeper, gate) = gate(dir.path());
+    let past = spawn_blocking(move || {
+        drop(logged_in(&gate));
+        let new = Pin::hold(Zeroizing::new(b"0000".to_vec()));
+        assert!(ends(&gate, &new, Login::First, Err(Said::Unknown(()))).is_err());
+        let refused = ends(&gate, &pin(), Login::Again, Err(Said::Refused("no".to_owned())));
+        assert!(matches!(refused, Err(Barred::Pin(_))));
+        let past = keeper.latch().past().unwrap();
+        [pin(), new].map(|pin| past.judge(&pin, "1f2e"))
+    });
+    assert!(matches!(past.await.unwrap(), [Verdict::Barred(_), Verdict::Doubtful(_)]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_of_what_was_tried_before_the_last_login_is_not_noted_of_that() {
     let dir = tempfile::tempdir().unwrap();

@@ -36,6 +36,7 @@ struct Serving {
     sessions: usize,
     keeper: Arc<Gatekeeper>,
     longest_login: Duration,
+    deadline: Duration,
     keepalive: Duration,
     lost: watch::Sender<bool>,
 }
@@ -43,7 +44,14 @@ struct Serving {
 impl Default for Serving {
     fn default() -> Self {
         let lost = watch::Sender::new(false);
-        Self { sessions: 1, keeper: Arc::new(keeper()), longest_login: LONGEST, keepalive: LONGEST, lost }
+        Self {
+            sessions: 1,
+            keeper: Arc::new(keeper()),
+            longest_login: LONGEST,
+            deadline: DEADLINE,
+            keepalive: LONGEST,
+            lost,
+        }
     }
 }
 
@@ -52,12 +60,23 @@ impl Serving {
     fn on(self, queue: &Arc<Queue>) -> (tokio::task::JoinHandle<End>, UnixStream) {
         let (queue, (ours, theirs)) = (queue.clone(), UnixStream::pair().unwrap());
         let served = tokio::spawn(async move {
-            let Self { sessions, keeper, longest_login, keepalive, lost } = self;
-            let (token, deadline) = (name(), DEADLINE);
+            let Self { sessions, keeper, longest_login, deadline, keepalive, lost } = self;
+            let (token, looking, is_gone) = (name(), Mutex::new(()), AtomicBool::new(false));
             let (token, queue, keeper, lost) = (&token, &*queue, &*keeper, &lost);
-            Link { token, queue, deadline, keepalive, sessions, keeper, longest_login, lost }
-                .serve(ours)
-                .await
+            let (looking, is_gone) = (&looking, &is_gone);
+            let link = Link {
+                token,
+                queue,
+                deadline,
+                keepalive,
+                sessions,
+                keeper,
+                longest_login,
+                lost,
+                looking,
+                is_gone,
+            };
+            link.serve(ours).await
         });
         (served, theirs)
     }
@@ -300,9 +319,9 @@ fn a_slow_token_gets_one_job_at_a_time_and_a_fast_one_many() {
 const SOON: Duration = Duration::from_millis(20);
 
 /// A session with an empty queue, which is to look by now.
-async fn looking() -> (Arc<Queue>, tokio::task::JoinHandle<End>, UnixStream) {
+async fn looking(deadline: Duration) -> (Arc<Queue>, tokio::task::JoinHandle<End>, UnixStream) {
     let queue = Arc::new(Queue::new(name(), 100));
-    let (served, mut child) = Serving { keepalive: SOON, ..Serving::default() }.on(&queue);
+    let (served, mut child) = Serving { deadline, keepalive: SOON, ..Serving::default() }.on(&queue);
     is_to_look(&mut child).await;
     (queue, served, child)
 }
@@ -315,7 +334,7 @@ async fn is_to_look(child: &mut UnixStream) {
 
 #[tokio::test]
 async fn a_session_without_work_has_the_token_looked_at_again_and_again() {
-    let (queue, served, mut child) = looking().await;
+    let (queue, served, mut child) = looking(LONGEST).await;
     for answer in [Answer::Present, Answer::Failed(failure()), Answer::Busy { given: false }] {
         reply(&mut child, answer).await;
         is_to_look(&mut child).await;
@@ -331,10 +350,10 @@ async fn a_session_without_work_has_the_token_looked_at_again_and_again() {
 
 #[tokio::test]
 async fn a_token_that_is_not_there_is_known_before_anybody_asks() {
-    let (_queue, served, mut child) = looking().await;
+    let (_queue, served, mut child) = looking(LONGEST).await;
     reply(&mut child, Answer::Broken(failure())).await;
     assert!(matches!(served.await.unwrap(), End::Broken(_)));
     // Not even an answer.
-    let (_queue, served, _child) = looking().await;
+    let (_queue, served, _child) = looking(DEADLINE).await;
     assert!(matches!(served.await.unwrap(), End::TimedOut));
 }

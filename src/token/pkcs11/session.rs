@@ -71,7 +71,7 @@ impl Climber for Work<'_> {
         let mut place = loaded.place(self.session.index).ok_or_else(no_place)?;
         let open = shared.ready(&loaded, &mut place)?;
         let What::Sign { key, input } = self.what else {
-            return look(&open.session).map(|()| Vec::new());
+            return shared.look(&loaded, &open.session).map(|()| Vec::new());
         };
         let key = open.keys.get(key).filter(|key| key.scheme == input.scheme()).ok_or_else(|| {
             let code = format!("no key {key} of scheme {}", input.scheme());
@@ -115,13 +115,6 @@ impl Climber for Work<'_> {
         let shared = &self.session.shared;
         shared.refused(&shared.read(), failure, self.seen.1)
     }
-}
-
-/// Whether the session is open, which some modules answer by themselves, and the token behind it is there: a random byte is its own. One that
-/// has none to give says so, which is an answer as good.
-fn look(session: &cryptoki::session::Session) -> Result<(), Trouble> {
-    session.get_session_info()?;
-    Ok(session.generate_random_slice(&mut [0])?)
 }
 
 fn no_place() -> Trouble {

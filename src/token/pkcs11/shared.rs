@@ -5,7 +5,7 @@
 //! any rung the keys are found again and are those that were there first, or nothing signs; and a session of before
 //! `C_Finalize` is never used or closed after it, for its number may be another's by then.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -13,15 +13,17 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Limit, Slot, TokenInfo};
 
+use super::kept_pin::KeptPin;
 use super::key::FoundKey;
 use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
+use super::pulse::Pulse;
 use super::{NOBODY_AT_PAD, On, call_fault, not_let_in, pin_fault, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
-use crate::token::gate::{Barred, Candidate, Gate, Login, Turn, Word};
-use crate::token::pin::{InMemory, Pin};
+use crate::token::gate::{Barred, Gate, Turn, Word};
+use crate::token::pin::InMemory;
 use crate::token::session::SignError;
 
 /// The login of handles that were never found.
@@ -34,6 +36,8 @@ pub(super) struct Shared {
     gate: Gate,
     /// Whether the token wanted a login at first.
     needs_login: bool,
+    /// What the token is asked for to see that it is there.
+    pulse: Pulse,
     /// The public keys that were found first.
     pinned: Vec<PublicKey>,
     /// Read while a session works, written while none does.
@@ -55,36 +59,6 @@ pub(super) struct Loaded {
     /// For keys that want a login for each signature (R42); else it is not kept.
     pin: Mutex<Option<Arc<KeptPin>>>,
     places: Vec<Mutex<Option<Place>>>,
-}
-
-/// A PIN, and the serial number of the token that it is for.
-pub(super) struct KeptPin {
-    pin: Pin,
-    serial: String,
-    /// Whether the token took it from this process; it has not looked at it where it needs no login but a signature's, or where
-    /// somebody was logged in already.
-    is_taken: AtomicBool,
-}
-
-impl KeptPin {
-    fn new(pin: Pin, info: &TokenInfo, is_taken: bool) -> Arc<Self> {
-        Arc::new(Self { pin, serial: info.serial_number().to_owned(), is_taken: AtomicBool::new(is_taken) })
-    }
-
-    fn candidate(&self) -> Candidate<'_> {
-        let login = if self.is_taken.load(Ordering::SeqCst) { Login::Again } else { Login::First };
-        Candidate { pin: &self.pin, serial: &self.serial, login }
-    }
-
-    /// # Errors
-    /// If the PIN was refused for a signature before: nothing could be signed.
-    fn is_admitted(&self, gate: &Gate) -> Result<(), Refusal> {
-        if self.is_taken.load(Ordering::SeqCst) {
-            Ok(())
-        } else {
-            gate.admits(self.candidate()).map_err(not_let_in)
-        }
-    }
 }
 
 /// One session and the handles of the keys in it.
@@ -115,6 +89,7 @@ impl Shared {
         let on = On { module: &module, slot: token.slot, session: &session };
         let is_taken = on.log_in(&pin, || gate.turn()).map_err(not_let_in)?.is_some_and(|done| done.is_taken);
         let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
+        let pulse = Pulse::of(&module, token.slot, &session);
         if pin.is_at_pad() {
             none_wants_it_each_time(&keys)?;
         }
@@ -147,11 +122,21 @@ impl Shared {
             setup: setup.clone(),
             gate,
             needs_login: token.info.login_required(),
+            pulse,
             pinned,
             loaded: RwLock::new(loaded),
             allowance: Mutex::default(),
         };
         Ok(First { shared, info: token.info, pin: in_memory })
+    }
+
+    /// Whether the token is there, and a session open.
+    ///
+    /// # Errors
+    /// [`Trouble`]
+    pub(super) fn look(&self, loaded: &Loaded, session: &Session) -> Result<(), Trouble> {
+        self.pulse.look(&loaded.module, loaded.slot, session)?;
+        Ok(())
     }
 
     /// How many sessions there are.
@@ -304,7 +289,7 @@ impl Shared {
         let kept = lock(&loaded.pin).clone().ok_or_else(late)?;
         let login = |doubt| loaded.on(session).try_once(UserType::ContextSpecific, &kept.pin, doubt);
         let _done = turn.log_in(kept.candidate(), login)?;
-        kept.is_taken.store(true, Ordering::SeqCst);
+        kept.taken();
         Ok(())
     }
 

@@ -141,7 +141,9 @@ async fn one_that_dies_in_a_login_for_a_signature_ends_no_other() {
     let dies = On::call(Call::Login, Action::Crash).times(1);
     control.set(&always().and(dies).and(On::call(Call::Initialize, Action::Hang))).unwrap();
     let before = control.calls(Call::Login);
+    let since = Instant::now();
     while control.hangs(Call::Initialize) == 0 {
+        assert!(since.elapsed() < Duration::from_secs(30), "none replaces it");
         assert!(matches!(sign(&tokens, "ca", P256).await, Ok(_) | Err(TokenError::Busy { .. })));
     }
     let known = control.calls(Call::Login);

@@ -134,10 +134,10 @@ async fn a_token_that_is_gone_is_out_of_service_before_anybody_asks_and_back_by_
     tokens.shutdown().await;
 }
 
-/// Waits until every session has looked since, and has healed what it found.
-fn all_look(broken: &Broken) {
-    let before = broken.control.calls(Call::GenerateRandom);
-    let looked = |control: &Control| control.calls(Call::GenerateRandom) > before + 10;
+/// Waits until every session has looked since, by this call, and has healed what it found: they take turns.
+fn all_look(broken: &Broken, by: Call) {
+    let before = broken.control.calls(by);
+    let looked = |control: &Control| control.calls(by) > before + 10;
     assert!(broken.control.wait_until(Duration::from_secs(30), looked));
 }
 
@@ -152,7 +152,7 @@ async fn what_breaks_while_nobody_asks_is_healed_before_somebody_does() {
         let sound = broken.control.calls(healed);
         broken.set(&Script::on(On::call(Call::GenerateRandom, Action::Die { heals, code }).times(1)));
         assert!(broken.control.wait_until(Duration::from_secs(30), |control| control.calls(healed) > sound));
-        all_look(&broken);
+        all_look(&broken, Call::GenerateRandom);
         let before = broken.control.calls(healed);
         signs(&tokens, &keys).await;
         assert_eq!(
@@ -164,15 +164,18 @@ async fn what_breaks_while_nobody_asks_is_healed_before_somebody_does() {
     }
 }
 
+/// Whatever its module calls that: it is asked for what it says of itself, or else for its sessions alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_has_no_random_bytes_to_give_is_there() {
+    let none = || Script::on(On::call(Call::GenerateRandom, Action::Fail(Code::CKR_GENERAL_ERROR)));
     let broken = looked_after();
+    broken.set(&none());
     let (tokens, keys) = broken.fixture.start().await.unwrap();
-    for code in [Code::CKR_RANDOM_NO_RNG, Code::CKR_FUNCTION_NOT_SUPPORTED] {
-        broken.set(&Script::on(On::call(Call::GenerateRandom, Action::Fail(code))));
-        all_look(&broken);
-        signs(&tokens, &keys).await;
-    }
+    all_look(&broken, Call::GetTokenInfo);
+    signs(&tokens, &keys).await;
     assert_eq!((broken.fixture.processes().len(), broken.control.violations()), (1, 0));
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    broken.set(&none().and(On::call(Call::GetTokenInfo, Action::Fail(Code::CKR_TOKEN_NOT_PRESENT))));
+    reaches(&mut health, |health| health == Health::Down).await;
     tokens.shutdown().await;
 }

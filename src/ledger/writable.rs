@@ -2,7 +2,7 @@
 //!
 //! In: what became of each record. Out: whether it takes them, as it changes, and why it does not. On a disk that is full, what is small finds
 //! room in a page that is there: so where an intent was not taken, none smaller tells that the log takes intents again, but another
-//! intent does, or that there is room for as much.
+//! intent of about its size does, or that there is room for as much.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,8 +59,8 @@ impl Writable {
     pub(super) fn note_intent(&self, refused: Option<&LedgerError>, bytes: usize) {
         match refused {
             None => {
-                let fits = |wanted| (wanted <= bytes).then_some(0);
-                // A larger one may be refused still.
+                // One of another order may be refused still; what differs by a few bytes finds the same room.
+                let fits = |wanted| (wanted / 2 <= bytes).then_some(0);
                 let _ = self.wanted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits);
             }
             Some(LedgerError::Unavailable { .. } | LedgerError::DatabaseUnavailable { .. }) => {
@@ -89,5 +89,25 @@ impl Writable {
     /// Why it takes nothing, if it does not.
     pub(super) fn refuse(&self, error: &LedgerError) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ledger::StoreError;
+
+    #[test]
+    fn an_intent_of_another_order_does_not_tell_that_a_large_one_would_be_taken() {
+        let source = Arc::new(StoreError::Unanswered { within: Duration::ZERO });
+        let full = LedgerError::Unavailable { path: "log".into(), source };
+        let writable = Writable::new();
+        writable.note_intent(Some(&full), 8192);
+        writable.note_intent(None, 600);
+        assert_eq!(writable.wanted(), 8192);
+        writable.note_intent(None, 8000);
+        assert_eq!(writable.wanted(), 0);
     }
 }

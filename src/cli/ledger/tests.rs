@@ -340,7 +340,7 @@ fn shows_what_a_list_and_a_response_say() {
         rule: "key.ca.allow.x".to_owned(),
         ca_key: CaKey { purpose: "x509-ca".to_owned(), scheme: "ed25519".to_owned(), spki_sha256: [0; 32] },
     };
-    let (from, to) = ("2027-01-15T08:00:00.000Z", "2027-01-16T08:00:00.000Z");
+    let (from, to) = ("2046-01-19T18:40:00.000Z", "2046-01-20T18:40:00.000Z");
     let lists = [
         (
             list(0x10ff.into(), None, 2),
@@ -364,15 +364,15 @@ fn shows_what_a_list_and_a_response_say() {
     let fields = json::line(0, &entry(&list(7.into(), Some(6), 2), TbsKind::X509Crl))["crl"].clone();
     let expected = serde_json::json!({
         "number": "0x07", "delta_base": "0x06", "issuer": "CN=CA", "entries": 2,
-        "this_update": "1800000000", "next_update": "1800086400",
+        "this_update": "2400000000", "next_update": "2400086400",
     });
     assert_eq!(fields, expected);
     let fields = json::line(0, &entry(&response("CA"), TbsKind::OcspResponse))["ocsp"].clone();
     let answer = serde_json::json!({
-        "serial": "01", "status": "good", "this_update": "1800000000", "next_update": "1800086400",
+        "serial": "01", "status": "good", "this_update": "2400000000", "next_update": "2400086400",
     });
     let expected =
-        serde_json::json!({ "responder": "CN=CA", "produced_at": "1800000000", "responses": [answer] });
+        serde_json::json!({ "responder": "CN=CA", "produced_at": "2400000000", "responses": [answer] });
     assert_eq!(fields, expected);
 }
 

@@ -179,3 +179,20 @@ async fn a_token_that_has_no_random_bytes_to_give_is_there() {
     reaches(&mut health, |health| health == Health::Down).await;
     tokens.shutdown().await;
 }
+
+/// Another token may have the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_token_that_is_found_gone_goes_on_at_once() {
+    let mut broken = looked_after();
+    (broken.fixture.config.sessions, broken.fixture.config.deadline) = (1, Duration::from_secs(2));
+    let (tokens, _) = broken.fixture.start().await.unwrap();
+    let hangs = |call| On::call(call, Action::Hang);
+    broken.set(&Script::on(hangs(Call::GenerateRandom)).and(hangs(Call::Initialize)));
+    let looks = |control: &Control| control.hangs(Call::GenerateRandom) == 1;
+    assert!(broken.control.wait_until(Duration::from_secs(10), looks));
+    // It would wait for the process that replaces it, for as long again, and no longer be wanted.
+    let answer = sign_until(&tokens, "ca", P256, Some(Instant::now() + Duration::from_secs(3))).await;
+    assert!(matches!(answer, Err(TokenError::Unavailable { .. })), "{answer:?}");
+    broken.control.clear().unwrap();
+    tokens.shutdown().await;
+}

@@ -293,6 +293,32 @@ async fn an_entry_that_is_smaller_is_no_sign_that_a_full_disk_takes_intents_agai
 }
 
 #[tokio::test]
+async fn a_probe_that_finds_no_room_fails_nothing_that_comes_with_it() {
+    let fixture = Fixture::new();
+    let ledger = fixture.open();
+    std::mem::forget(ledger.record_self_test(fixture.key()).await.unwrap());
+    let bytes = fixture.entries()[0].encode().unwrap().len() + 1;
+    fixture.fill_but_for(bytes);
+    let blocked = fixture::block(&fixture.config);
+    let asked: Vec<_> = (0..8)
+        .map(|_| {
+            let (ledger, key) = (ledger.clone(), fixture.key().clone());
+            tokio::spawn(async move {
+                tokio::join!(ledger.queue.probe(UnixMillis::now(), bytes), ledger.record_self_test(&key))
+            })
+        })
+        .collect();
+    let_each_run(asked.len()).await;
+    drop(blocked);
+    for asked in asked {
+        let (probed, recorded) = asked.await.unwrap();
+        assert!(probed.is_err(), "there is room for nothing so large");
+        std::mem::forget(recorded.unwrap());
+    }
+    ledger.close().await;
+}
+
+#[tokio::test]
 async fn outcomes_of_a_failed_commit_are_written_before_the_next_record() {
     let fixture = Fixture::new();
     let ledger = fixture.open();

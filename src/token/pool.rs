@@ -232,3 +232,25 @@ impl Pool {
         ticket.wait(&self.config.name).await
     }
 }
+
+#[cfg(test)]
+impl Pool {
+    /// One of a token that is not started.
+    #[expect(clippy::unwrap_used, reason = "tests")]
+    pub(super) fn of_test(device: super::Device) -> Self {
+        use std::time::Duration;
+
+        Self::new(Config {
+            name: super::TokenName::new("t").unwrap(),
+            device,
+            pin_file: std::path::PathBuf::from("/pin").into(),
+            processes: 1,
+            sessions: 1,
+            queue: 1,
+            deadline: Duration::from_secs(1),
+            keepalive: Duration::from_secs(10),
+            limits: super::Limits::default(),
+            environment: std::collections::BTreeMap::new(),
+        })
+    }
+}

@@ -158,26 +158,13 @@ impl Patience {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::token::Health;
     use crate::token::device::{Device, Pkcs11};
-    use crate::token::{Config, Health, Limits};
 
     fn pool() -> Arc<Pool> {
         let device = Pkcs11 { module: "/module.so".into(), label: "t".to_owned(), serial: None };
-        Arc::new(Pool::new(Config {
-            name: TokenName::new("t").unwrap(),
-            device: Device::Pkcs11(device),
-            pin_file: std::path::PathBuf::from("/pin").into(),
-            processes: 1,
-            sessions: 1,
-            queue: 1,
-            deadline: Duration::from_secs(1),
-            keepalive: Duration::from_secs(10),
-            limits: Limits::default(),
-            environment: BTreeMap::new(),
-        }))
+        Arc::new(Pool::of_test(Device::Pkcs11(device)))
     }
 
     #[tokio::test]

@@ -176,8 +176,9 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Takes note that the last answer verifies: whoever refused the same is suspected of refusing more. Of a token that was doubted before it was asked, this key is believed again: whoever asks
-    /// for it is served. It is asked after the others all the same, until it has proven itself.
+    /// Takes note that the last answer verifies: whoever refused the same is suspected of refusing more. Of a token that was doubted
+    /// before it was asked, this key is believed again: whoever asks for it is served. It is asked after the others all the same, until it
+    /// has proven itself.
     pub fn believe(&self) {
         for member in &self.refused {
             member.pool.suspect(member.index);

@@ -239,7 +239,6 @@ mod tests {
 
     use super::*;
     use crate::token::device::{Pkcs11, YubiKey};
-    use crate::token::{Config, Limits};
 
     #[test]
     fn nobody_is_to_touch_a_card_for_a_challenge() {
@@ -248,7 +247,7 @@ mod tests {
         let devices =
             [(card(Touch::Interactive), false), (card(Touch::Refused), true), (Device::Pkcs11(module), true)];
         for (device, is_suspected) in devices {
-            let (refuses, suspected) = (pool(device.clone()), pool(device));
+            let (refuses, suspected) = (Pool::of_test(device.clone()), Pool::of_test(device));
             for _ in 0..IN_A_ROW {
                 refuses.refused(0);
             }
@@ -263,21 +262,6 @@ mod tests {
                 );
             }
         }
-    }
-
-    fn pool(device: Device) -> Pool {
-        Pool::new(Config {
-            name: TokenName::new("t").unwrap(),
-            device,
-            pin_file: std::path::PathBuf::from("/pin").into(),
-            processes: 1,
-            sessions: 1,
-            queue: 1,
-            deadline: Duration::from_secs(1),
-            keepalive: Duration::from_secs(10),
-            limits: Limits::default(),
-            environment: BTreeMap::new(),
-        })
     }
 
     fn error() -> TokenError {

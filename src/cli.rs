@@ -39,6 +39,7 @@ mod revoke;
 mod revoked;
 mod rotate;
 mod serve;
+mod server;
 mod sign;
 mod sign_csr;
 mod sign_tbs;
@@ -48,6 +49,7 @@ mod subprocess;
 mod token;
 mod token_process;
 mod turn;
+mod unfinished;
 mod value;
 mod x509;
 

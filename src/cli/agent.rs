@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::NoAnswer;
-use super::sign::ServerArgs;
+use super::server::ServerArgs;
 use crate::agent::{self, Agent, Socket, Upstream};
 use crate::token::process;
 

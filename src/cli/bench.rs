@@ -16,7 +16,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::policy::kind;
-use super::sign::ServerArgs;
+use super::server::ServerArgs;
 use super::token::environment;
 use crate::key::{Scheme, UnixTime};
 use crate::token::latch::Latch;

@@ -11,7 +11,8 @@ use base64ct::{Base64, Encoding};
 use countersign_proto::v1::{Bundle, BundleMember, Key, Purpose};
 use serde_json::{Value, json};
 
-use super::sign::{ServerArgs, Unfinished};
+use super::server::ServerArgs;
+use super::unfinished::Unfinished;
 use crate::cli::rotate::state;
 use crate::config::bundles::is_host_pattern;
 use crate::key::UnixTime;

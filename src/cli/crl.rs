@@ -22,8 +22,9 @@ use countersign_tbs::x509::{GeneralName, SerialNumber, SignatureAlgorithm, TbsCe
 
 use crate::cli::ledger::source::refused as refused_to_read;
 use crate::cli::pem;
-use crate::cli::sign::{ServerArgs, Unfinished, random_id};
+use crate::cli::server::{ServerArgs, random_id};
 use crate::cli::turn::Turn;
+use crate::cli::unfinished::Unfinished;
 use crate::cli::{runtime, scheme};
 use crate::key::{UnixTime, read_certificate};
 use crate::ledger::Serial;

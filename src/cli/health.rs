@@ -10,7 +10,7 @@ use countersign_proto::client::{CallError, Client, Health, HealthOf};
 use countersign_proto::v1::Trouble;
 
 use super::NoAnswer;
-use super::sign::ServerArgs;
+use super::server::ServerArgs;
 
 /// Whom to ask, and about what.
 ///

@@ -16,7 +16,7 @@ use crate::cli::ledger::find::millis;
 use crate::cli::ledger::keys;
 use crate::cli::ledger::{Style, note};
 use crate::cli::revoked::Record;
-use crate::cli::sign::refused;
+use crate::cli::server::refused;
 use crate::cli::{ConfigArgs, runtime};
 use crate::config::Config;
 use crate::key::{KeyPurpose, UnixTime};

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cli::ledger::find::millis;
 use crate::cli::ledger::table::{text, word};
-use crate::cli::sign::refused;
+use crate::cli::server::refused;
 use crate::cli::{ConfigArgs, runtime, value};
 use crate::key::UnixTime;
 

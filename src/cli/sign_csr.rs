@@ -20,8 +20,10 @@ use countersign_tbs::x509::{
 };
 
 use super::ledger::seconds;
-use super::sign::{ServerArgs, Unfinished, lifetime};
+use super::server::ServerArgs;
+use super::sign::lifetime;
 use super::signing::{Signed, Signing};
+use super::unfinished::Unfinished;
 use super::x509::{SubjectPart, certificate_parts, key_id, request, subject};
 use super::{Usage, pem};
 use crate::key::{PublicKey, UnixTime};

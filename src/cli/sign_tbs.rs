@@ -14,7 +14,8 @@ use countersign_tbs::TbsKind;
 
 use super::pem;
 use super::policy::kind;
-use super::sign::{ServerArgs, Unfinished, random_id};
+use super::server::{ServerArgs, random_id};
+use super::unfinished::Unfinished;
 
 /// Has a TBS signed.
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,7 @@ use countersign_tbs::signature::from_x509_signature;
 use countersign_tbs::x509::{Certificate, SignatureAlgorithm};
 
 use super::key::certify::section;
-use super::sign::{ServerArgs, random_id, refused, refused_here};
+use super::server::{ServerArgs, random_id, refused, refused_here};
 use super::sign_tbs::of_kind;
 use super::{Usage, runtime, scheme};
 use crate::config::Config;

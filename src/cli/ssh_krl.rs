@@ -17,8 +17,8 @@ use countersign_tbs::krl::{self, Krl};
 use crate::cli::ledger::source::Source;
 use crate::cli::revoked::{Fleet as Said, More, Record, Recorded, Revocation};
 use crate::cli::runtime;
-use crate::cli::sign::Unfinished;
 use crate::cli::turn::Turn;
+use crate::cli::unfinished::Unfinished;
 use crate::ledger::entry::{CaKey, Revoked, UnixMillis};
 use crate::ledger::{Entry, Filter, Revocations};
 

@@ -13,7 +13,7 @@ use super::script::Signer;
 use super::signer::RunningSigner;
 use super::transcript::{Directory, canonical, sha256, write};
 use crate::cli::runtime;
-use crate::cli::sign::refused;
+use crate::cli::server::refused;
 use crate::ledger::entry;
 use crate::token::pkcs11::key::hex;
 

@@ -24,7 +24,7 @@ use super::transcript::{
     write,
 };
 use crate::cli::Faults;
-use crate::cli::sign::random_id;
+use crate::cli::server::random_id;
 
 /// Which ceremony, and where its transcript goes.
 #[derive(clap::Args)]

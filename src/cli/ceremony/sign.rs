@@ -13,8 +13,8 @@ use super::operators::TRANSCRIPT;
 use super::plan::{PROGRAM, Plan, ssh_scheme};
 use super::transcript::{Directory, NewKey, Outcome, principal};
 use crate::cli::ConfigArgs;
-use crate::cli::sign::{Existing, Unfinished};
 use crate::cli::token::environment;
+use crate::cli::unfinished::{Existing, Unfinished};
 use crate::sshsig;
 use crate::token::{once, process};
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::markdown;
 use super::operators::{PRESENCE, TRANSCRIPT};
-use crate::cli::sign::Unfinished;
+use crate::cli::unfinished::Unfinished;
 use crate::token::pkcs11::key::hex;
 
 /// The first word of every transcript.

@@ -10,9 +10,9 @@ use anyhow::{Context, ensure};
 use countersign_tbs::TbsKind;
 use countersign_tbs::x509::SignatureAlgorithm;
 
-use crate::cli::sign::{Existing, Unfinished};
 use crate::cli::sign_tbs::label;
 use crate::cli::signing::{Signed, Signing};
+use crate::cli::unfinished::{Existing, Unfinished};
 use crate::cli::{ConfigArgs, pem};
 use crate::config::Config;
 use crate::key::{self, PublicKey};

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use countersign_proto::Client;
 use countersign_proto::v1::RecordKeyDeletionRequest;
 
-use crate::cli::sign::refused;
+use crate::cli::server::refused;
 use crate::cli::token::{environment, management_key, no_token};
 use crate::cli::{ConfigArgs, Usage, runtime};
 use crate::config::Config;

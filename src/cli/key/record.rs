@@ -15,7 +15,7 @@ use nix::unistd::{Uid, User, gethostname};
 use serde_json::{Value, json};
 
 use super::sections;
-use crate::cli::sign::refused;
+use crate::cli::server::refused;
 use crate::cli::token::environment;
 use crate::cli::{ConfigArgs, runtime};
 use crate::config::Config;

@@ -13,7 +13,7 @@ use countersign_proto::v1::RecordKeyWrappingRequest;
 
 use super::sections;
 use super::wrapping_key::no_yubikey;
-use crate::cli::sign::refused;
+use crate::cli::server::refused;
 use crate::cli::token::environment;
 use crate::cli::token::secret::Secret;
 use crate::cli::{ConfigArgs, Usage, runtime};

@@ -14,9 +14,10 @@ use countersign_proto::{Client, v1};
 use tokio::runtime::Runtime;
 use tonic::Code;
 
-use super::source::{Server, refused};
+use super::source::refused;
 use super::table::text;
 use crate::cli::runtime;
+use crate::cli::server::Identity;
 use crate::ledger::merkle::Hash;
 use crate::ledger::{CallFailed, RawEntry, Served, Serves};
 
@@ -38,9 +39,9 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub(super) fn connect(address: &str, tls: &Server) -> anyhow::Result<Self> {
+    pub(super) fn connect(address: &str, identity: &Identity) -> anyhow::Result<Self> {
         let runtime = runtime()?;
-        let client = runtime.block_on(tls.connect(address))?;
+        let client = runtime.block_on(identity.connect(address))?;
         Ok(Self { address: address.to_owned(), client, runtime })
     }
 

@@ -1,34 +1,15 @@
 //! Which ledger a command reads: a file, or that of a signer that runs.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::bail;
 use countersign_proto::Client;
 
-use crate::agent::Address;
 use crate::cli::ledger::Log;
 use crate::cli::ledger::served::Signer;
-use crate::cli::sign::connect;
+use crate::cli::server::Identity;
 use crate::cli::{ConfigArgs, Usage};
 use crate::ledger::Reader;
-
-/// A signer whose ledger this caller may read.
-#[derive(Debug, clap::Args)]
-pub(super) struct Server {
-    /// The client certificate's chain, PEM
-    #[arg(long, env = "COUNTERSIGN_TLS_CERT", value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// The client certificate's private key, PEM
-    #[arg(long, env = "COUNTERSIGN_TLS_KEY", value_name = "FILE")]
-    tls_key: Option<PathBuf>,
-    /// The CA certificates that the signer's own certificate must chain to, PEM
-    #[arg(long, env = "COUNTERSIGN_TLS_CA", value_name = "FILE")]
-    tls_ca: Option<PathBuf>,
-    /// How long to wait for the signer
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    timeout: Duration,
-}
 
 /// A signer that runs: the one at an address, or the one whose configuration names a socket.
 #[derive(Debug, clap::Args)]
@@ -41,13 +22,13 @@ pub(super) struct Running {
     #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    tls: Server,
+    identity: Identity,
 }
 
 impl Running {
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
         if let Some(address) = &self.server {
-            return self.tls.connect(address).await;
+            return self.identity.connect(address).await;
         }
         let Some(config) = self.config.clone() else {
             bail!(Usage(
@@ -57,7 +38,7 @@ impl Running {
             ));
         };
         let args = ConfigArgs { config };
-        Ok(args.operator(&args.load()?).await?.with_deadline(self.tls.timeout))
+        Ok(args.operator(&args.load()?).await?.with_deadline(self.identity.timeout()))
     }
 }
 
@@ -74,7 +55,7 @@ pub(in crate::cli) struct Source {
     #[arg(long, value_name = "ADDRESS", conflicts_with = "ledger")]
     server: Option<String>,
     #[command(flatten)]
-    tls: Server,
+    identity: Identity,
 }
 
 /// What a command reads from.
@@ -83,33 +64,17 @@ pub(in crate::cli) enum Opened {
     Signer(Box<Client>),
 }
 
-impl Server {
-    /// A connection to the signer at `address`.
-    pub(super) async fn connect(&self, address: &str) -> anyhow::Result<Client> {
-        let address = if let Some(path) = address.strip_prefix("unix:") {
-            Address::Unix(path.into())
-        } else {
-            let (Some(cert), Some(key), Some(ca)) = (&self.tls_cert, &self.tls_key, &self.tls_ca) else {
-                bail!(Usage(format!("{address} needs --tls-cert, --tls-key and --tls-ca")));
-            };
-            let (cert, key, ca) = (cert.clone(), key.clone(), ca.clone());
-            Address::Tls { url: address.to_owned(), cert, key, ca }
-        };
-        connect(&address, self.timeout).await
-    }
-}
-
 impl Source {
     pub(in crate::cli) async fn open(&self) -> anyhow::Result<Opened> {
         if let Some(address) = &self.server {
-            return Ok(Opened::Signer(Box::new(self.tls.connect(address).await?)));
+            return Ok(Opened::Signer(Box::new(self.identity.connect(address).await?)));
         }
         Ok(Opened::File(Box::new(self.file()?)))
     }
 
     /// The signer that is named, if one is, for whoever reads all of its log.
     pub(super) fn signer(&self) -> anyhow::Result<Option<Signer>> {
-        self.server.as_ref().map(|address| Signer::connect(address, &self.tls)).transpose()
+        self.server.as_ref().map(|address| Signer::connect(address, &self.identity)).transpose()
     }
 
     /// The ledger that a path or a configuration names.
@@ -125,5 +90,5 @@ pub(in crate::cli) fn refused(error: countersign_proto::client::CallError) -> an
             "the signer lets this caller read no ledger: have its `ledger.readers` list the caller, or ask as its operator: --server unix:PATH"
         );
     }
-    crate::cli::sign::refused(error)
+    crate::cli::server::refused(error)
 }

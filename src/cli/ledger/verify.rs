@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::ascii;
 use super::progress::Progress;
-use super::source::Server;
 use crate::cli::NoAnswer;
+use crate::cli::server::Identity;
 use crate::config::Config;
 use crate::ledger::Reader;
 use crate::ledger::audit::{Report, Source, Stopped, audit};
@@ -48,7 +48,7 @@ pub(in crate::cli) struct Verify {
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["ledger", "export"])]
     server: Option<String>,
     #[command(flatten)]
-    tls: Server,
+    identity: Identity,
     /// Compare the ledger's entries with the tiles of an export, which tell which entry was changed
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use countersign_proto::v1::ThawRequest;
 
-use crate::cli::sign::refused;
+use crate::cli::server::refused;
 use crate::cli::{ConfigArgs, runtime};
 
 /// Whom to thaw, and why.

@@ -7,9 +7,7 @@
 )]
 
 use clap::Parser;
-use countersign_proto::v1;
 use countersign_tbs::signature::Scheme;
-use tonic::Code;
 
 use super::*;
 
@@ -153,21 +151,6 @@ fn throws_away_a_certificate_that_was_not_asked_for() {
 }
 
 #[test]
-fn shows_where_a_refusal_is_recorded() {
-    let metadata = [("rule", "key.user-ca.allow.staff.principals"), ("entry", "7")];
-    let error = CallError::from(v1::Error {
-        code: Code::PermissionDenied.into(),
-        message: "no".to_owned(),
-        reason: "PRINCIPAL_NOT_ALLOWED".to_owned(),
-        metadata: metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-    });
-    let shown = refused(error).to_string();
-    assert!(shown.contains("PRINCIPAL_NOT_ALLOWED: no"), "{shown}");
-    assert!(shown.contains("key.user-ca.allow.staff.principals"), "{shown}");
-    assert!(shown.contains("entry 7"), "{shown}");
-}
-
-#[test]
 fn writes_where_ssh_looks() {
     assert_eq!(
         certificate_path(Path::new("/h/.ssh/id_ed25519.pub")),
@@ -177,42 +160,7 @@ fn writes_where_ssh_looks() {
 }
 
 #[test]
-fn replaces_a_certificate_in_one_step() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("id-cert.pub");
-    drop(Unfinished::beside(&path).unwrap());
-    assert!(!path.exists(), "what was not signed is not written");
-    Unfinished::beside(&path).unwrap().finish(b"one\n").unwrap();
-    Unfinished::beside(&path).unwrap().finish(b"two\n").unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn takes_the_place_of_regular_files_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let socket = directory.path().join("socket");
-    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    std::os::unix::fs::symlink(&socket, directory.path().join("link")).unwrap();
-    for taken in [socket, directory.path().join("link"), directory.path().to_owned()] {
-        // Only who can write to standard output is told that it is there.
-        let error = Unfinished::beside(&taken).err().unwrap().to_string();
-        assert!(error.contains("no regular file") && !error.contains('`'), "{error}");
-        let error = Unfinished::unless_stdout(&taken).err().unwrap().to_string();
-        assert!(error.contains("no regular file") && error.contains("`-` writes"), "{error}");
-    }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
-}
-
-#[test]
 fn keeps_the_comment_of_the_public_key() {
     assert_eq!(comment(SUBJECT), "alice@laptop two");
     assert_eq!(comment("ssh-ed25519 AAAA\n"), "");
-}
-
-#[test]
-fn tls_needs_all_three_files() {
-    let mut without_key = args(&["--tls-cert", "c", "--tls-ca", "a"]);
-    without_key.server.server = "https://localhost:8443".to_owned();
-    assert!(without_key.server.address().unwrap_err().to_string().contains("--tls-key"));
 }

@@ -141,7 +141,7 @@ impl Verify {
 
     /// What the signer serves, and its newest checkpoint, if there is a key that verifies it. What it calls the log counts only without.
     fn open_served(&self, address: &str) -> anyhow::Result<Opened> {
-        let signer = Signer::connect(address, &self.tls)?;
+        let signer = Signer::connect(address, &self.identity)?;
         let newest = self.log_key.as_ref().map(|_| signer.checkpoint()).transpose()?;
         let log = signer.log()?;
         let name = self.log_key.as_ref().map_or_else(|| log.origin.clone(), name_of);

@@ -10,15 +10,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 
+#[cfg(test)]
+mod tests;
+
 /// What becomes of a file that is there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::cli) enum Existing {
+pub(super) enum Existing {
     Replaced,
     Kept,
 }
 
 /// A file that is to take the place of another: a reader sees the old one or the new one, never half of one.
-pub(in crate::cli) struct Unfinished {
+pub(super) struct Unfinished {
     file: File,
     path: PathBuf,
     target: PathBuf,
@@ -26,7 +29,7 @@ pub(in crate::cli) struct Unfinished {
 
 impl Unfinished {
     /// `None` for `-`, which is standard output: for commands that say so.
-    pub(in crate::cli) fn unless_stdout(target: &Path) -> anyhow::Result<Option<Self>> {
+    pub(super) fn unless_stdout(target: &Path) -> anyhow::Result<Option<Self>> {
         if target == Path::new("-") {
             return Ok(None);
         }
@@ -34,7 +37,7 @@ impl Unfinished {
         made.map(Some).map_err(|error| anyhow!("{error}; `-` writes to standard output"))
     }
 
-    pub(in crate::cli) fn beside(target: &Path) -> anyhow::Result<Self> {
+    pub(super) fn beside(target: &Path) -> anyhow::Result<Self> {
         // Taking its place would remove it: /dev/null, of the whole machine.
         ensure!(
             fs::metadata(target).map_or(true, |there| there.is_file()),
@@ -50,17 +53,17 @@ impl Unfinished {
     }
 
     /// Lets everybody read it.
-    pub(in crate::cli) fn for_all(self) -> anyhow::Result<Self> {
+    pub(super) fn for_all(self) -> anyhow::Result<Self> {
         self.file.set_permissions(Permissions::from_mode(0o644))?;
         Ok(self)
     }
 
-    pub(in crate::cli) fn finish(self, content: &[u8]) -> anyhow::Result<()> {
+    pub(super) fn finish(self, content: &[u8]) -> anyhow::Result<()> {
         self.finish_as(content, Existing::Replaced)
     }
 
     /// As [`Self::finish`]; of a file that has come to be there meanwhile, as `existing` says.
-    pub(in crate::cli) fn finish_as(mut self, content: &[u8], existing: Existing) -> anyhow::Result<()> {
+    pub(super) fn finish_as(mut self, content: &[u8], existing: Existing) -> anyhow::Result<()> {
         let written = self.file.write_all(content).and_then(|()| self.file.sync_all());
         let finished = written.and_then(|()| match existing {
             Existing::Replaced => fs::rename(&self.path, &self.target),

@@ -14,6 +14,7 @@ use super::fixture::Fixture;
 use super::record::shortened;
 use super::*;
 use crate::key::Scheme;
+use crate::policy::Decision;
 use crate::sign::Failure;
 use crate::token::RawSignature;
 
@@ -355,14 +356,7 @@ async fn a_full_disk_stops_the_record_and_the_next_start_goes_on() {
     let store = sqlite::Store::open(&fixture.config, Limits::default()).unwrap();
     store.limit_pages(12);
     let ledger = Ledger::start(store, &fixture.config, UnixMillis::now).unwrap();
-    let mut recorded = 0;
-    let error = loop {
-        match ledger.record_self_test(fixture.key()).await {
-            Ok(test) => std::mem::forget(test),
-            Err(error) => break error,
-        }
-        recorded += 1;
-    };
+    let (recorded, error) = until_it_records_no_more(&fixture, &ledger).await;
     assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
     ledger.close().await;
     assert_eq!(fixture.entries().len(), recorded);
@@ -392,6 +386,48 @@ async fn records_that_wait_together_share_a_commit() {
     assert_eq!(fixture.entries().len(), 201);
     // The writer may have taken the first alone, and then some, before all were queued.
     assert!(commits(&fixture) - before <= 3, "{}", commits(&fixture) - before);
+}
+
+/// What becomes of `decisions` that the ledger records in one commit, or in one after the first.
+async fn recorded_at_once(
+    config: &Config,
+    ledger: &Ledger,
+    decisions: impl Iterator<Item = Decision>,
+) -> Vec<Result<Permitted, Refused>> {
+    let blocked = fixture::block(config);
+    let records: Vec<_> = decisions
+        .map(|decision| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.record(decision).await.unwrap().permitted() })
+        })
+        .collect();
+    let_each_run(records.len()).await;
+    drop(blocked);
+    let mut recorded = Vec::new();
+    for record in records {
+        recorded.push(record.await.unwrap());
+    }
+    recorded
+}
+
+/// Of `recorded`, one begins, and each other is refused for `reason`.
+fn assert_one_is_begun(recorded: Vec<Result<Permitted, Refused>>, reason: &str) {
+    let (begun, refused): (Vec<_>, Vec<_>) = recorded.into_iter().partition(Result::is_ok);
+    assert!(matches!(begun[..], [Ok(Permitted::Intent(_))]), "{begun:?}");
+    for refused in refused {
+        assert_eq!(refused.unwrap_err().refusal.reason.code_word(), reason);
+    }
+}
+
+/// Records self-tests until the ledger takes no more: how many it took, and what it said then.
+async fn until_it_records_no_more(fixture: &Fixture, ledger: &Ledger) -> (usize, LedgerError) {
+    for recorded in 0..1000 {
+        match ledger.record_self_test(fixture.key()).await {
+            Ok(test) => std::mem::forget(test),
+            Err(error) => return (recorded, error),
+        }
+    }
+    panic!("the bound was never met");
 }
 
 /// On a test's one thread, lets as many tasks run until they wait: each yield lets at least one.

@@ -9,7 +9,7 @@ use crate::key::KeyName;
 use crate::ledger::audit::Report;
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::fixture::{self, Fixture, intent};
-use crate::ledger::tests::{audited, audited_at, wrong};
+use crate::ledger::tests::{audited, audited_at, recorded_at_once, wrong};
 use crate::ledger::{Entry, Ledger, Permitted, Reader, Receipt, Recorded, Thaw};
 use crate::policy::Policy;
 use crate::sign::Request;
@@ -147,21 +147,9 @@ async fn what_was_not_recorded_costs_nothing() {
 async fn of_many_at_once_as_many_are_begun_as_the_budget_has() {
     let (fixture, policy) = (Fixture::new(), budget("budget = \"7/h\""));
     let ledger = fixture.open();
-    let blocked = fixture::block(&fixture.config);
-    let records: Vec<_> = (0..50)
-        .map(|_| {
-            let decision = fixture.decide_by(&policy, fixture.request("alice"));
-            let ledger = ledger.clone();
-            tokio::spawn(async move { ledger.record(decision).await.unwrap().permitted().is_ok() })
-        })
-        .collect();
-    super::let_each_run(records.len()).await;
-    drop(blocked);
-    let mut begun = 0;
-    for record in records {
-        begun += usize::from(record.await.unwrap());
-    }
-    assert_eq!(begun, 7);
+    let decisions = (0..50).map(|_| fixture.decide_by(&policy, fixture.request("alice")));
+    let recorded = recorded_at_once(&fixture.config, &ledger, decisions).await;
+    assert_eq!(recorded.iter().filter(|one| one.is_ok()).count(), 7);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use countersign_tbs::der::{Reader as Der, tag};
 use crate::caller::CallerName;
 use crate::ledger::entry::{AskedTbs, RevocationReason, Revoked, sha256};
 use crate::ledger::fixture::{self, intent};
+use crate::ledger::tests::{assert_one_is_begun, recorded_at_once};
 use crate::ledger::{Entry, Ledger, Permitted, Reader, Recorded, Revocation};
 use crate::policy::fixture::{Authority, NOW, key_id, list, pair, public_key, response};
 use crate::sign::{Failure, Signed};
@@ -251,24 +252,14 @@ async fn a_log_from_before_there_were_lists_counts_them_too() {
 async fn of_many_with_one_number_at_once_one_is_begun() {
     let authority = authority();
     let ledger = open(&authority);
-    let blocked = fixture::block(&authority.config.ledger);
-    let records: Vec<_> = (0..50)
-        .map(|entries| {
-            let request = Authority::request("dns:delta", "ca", &list(7.into(), None, entries), None);
-            let (ledger, decision) = (ledger.clone(), authority.decide(request, NOW));
-            tokio::spawn(async move { ledger.record(decision).await.unwrap().permitted() })
-        })
-        .collect();
-    super::let_each_run(records.len()).await;
-    drop(blocked);
-    let mut begun = Vec::new();
-    for record in records {
-        match record.await.unwrap() {
-            Ok(permitted) => begun.push(permitted),
-            Err(refused) => assert_eq!(refused.refusal.reason.code_word(), "CRL_NUMBER_NOT_NEWER"),
-        }
-    }
-    assert!(matches!(begun[..], [Permitted::Intent(_)]), "{begun:?}");
+    let decisions = (0..50).map(|entries| {
+        let request = Authority::request("dns:delta", "ca", &list(7.into(), None, entries), None);
+        authority.decide(request, NOW)
+    });
+    assert_one_is_begun(
+        recorded_at_once(&authority.config.ledger, &ledger, decisions).await,
+        "CRL_NUMBER_NOT_NEWER",
+    );
 }
 
 #[tokio::test]

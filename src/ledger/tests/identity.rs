@@ -1,7 +1,8 @@
 //! One answer for each request id and one certificate for each serial, as a caller and the file see them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use crate::ledger::fixture::{self, Fixture, intent};
+use crate::ledger::fixture::{Fixture, intent};
+use crate::ledger::tests::{assert_one_is_begun, recorded_at_once};
 use crate::ledger::{Entry, Ledger, Permitted, Recorded, Replay};
 use crate::sign::{Failure, Request, Signed};
 use crate::token::TokenError;
@@ -91,23 +92,8 @@ async fn of_many_that_come_at_once_one_is_begun() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
     let request = fixture.request("alice");
-    let blocked = fixture::block(&fixture.config);
-    let records: Vec<_> = (0..50)
-        .map(|_| {
-            let (ledger, decision) = (ledger.clone(), fixture.decide(request.clone()));
-            tokio::spawn(async move { ledger.record(decision).await.unwrap().permitted() })
-        })
-        .collect();
-    super::let_each_run(records.len()).await;
-    drop(blocked);
-    let mut begun = Vec::new();
-    for record in records {
-        match record.await.unwrap() {
-            Ok(permitted) => begun.push(permitted),
-            Err(refused) => assert_eq!(refused.refusal.reason.code_word(), "REQUEST_IN_PROGRESS"),
-        }
-    }
-    assert!(matches!(begun[..], [Permitted::Intent(_)]), "{begun:?}");
+    let decisions = (0..50).map(|_| fixture.decide(request.clone()));
+    assert_one_is_begun(recorded_at_once(&fixture.config, &ledger, decisions).await, "REQUEST_IN_PROGRESS");
 }
 
 #[tokio::test]
@@ -226,24 +212,9 @@ async fn a_serial_of_another_certificate_is_a_recorded_refusal() {
 async fn of_many_with_one_serial_at_once_one_is_begun() {
     let fixture = Fixture::new();
     let ledger = fixture.open();
-    let blocked = fixture::block(&fixture.config);
-    let records: Vec<_> = (0..50)
-        .map(|_| {
-            let request = Request { request_id: None, ..fixture.request_with_serial(7) };
-            let (ledger, decision) = (ledger.clone(), fixture.decide(request));
-            tokio::spawn(async move { ledger.record(decision).await.unwrap().permitted() })
-        })
-        .collect();
-    super::let_each_run(records.len()).await;
-    drop(blocked);
-    let mut begun = Vec::new();
-    for record in records {
-        match record.await.unwrap() {
-            Ok(permitted) => begun.push(permitted),
-            Err(refused) => assert_eq!(refused.refusal.reason.code_word(), "SERIAL_REUSED"),
-        }
-    }
-    assert!(matches!(begun[..], [Permitted::Intent(_)]), "{begun:?}");
+    let request = || Request { request_id: None, ..fixture.request_with_serial(7) };
+    let decisions = (0..50).map(|_| fixture.decide(request()));
+    assert_one_is_begun(recorded_at_once(&fixture.config, &ledger, decisions).await, "SERIAL_REUSED");
 }
 
 #[tokio::test]

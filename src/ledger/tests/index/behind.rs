@@ -1,7 +1,10 @@
 //! An index that is behind its log, or ahead of it: of an older copy, of another one, or on a full disk.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+use std::path::PathBuf;
+
 use super::*;
+use crate::ledger::tests::until_it_records_no_more;
 
 #[tokio::test]
 async fn an_index_that_lags_is_brought_up_to_its_log() {
@@ -31,17 +34,23 @@ async fn an_index_that_lags_is_brought_up_to_its_log() {
     assert_eq!(manifest(&fixture)["entries"], fixture.entries().len());
 }
 
-#[tokio::test]
-async fn an_older_copy_of_the_log_is_refused_until_its_index_is_removed() {
-    let fixture = Fixture::new();
+/// A log of 8 entries, closed, and a copy of when it had 6.
+async fn backed_up(fixture: &Fixture) -> (PathBuf, PathBuf) {
     let ledger = fixture.open();
-    signed(&fixture, &ledger, 3).await;
+    signed(fixture, &ledger, 3).await;
     ledger.close().await;
     let (log, backup) = (fixture.config.path.clone(), fixture.directory().join("backup"));
     fs::copy(&log, &backup).unwrap();
     let ledger = fixture.open();
-    sign(&fixture, &ledger, &fixture.request_with_serial(4)).await;
+    sign(fixture, &ledger, &fixture.request_with_serial(4)).await;
     ledger.close().await;
+    (log, backup)
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_log_is_refused_until_its_index_is_removed() {
+    let fixture = Fixture::new();
+    let (log, backup) = backed_up(&fixture).await;
     fs::copy(&backup, &log).unwrap();
     let error = Ledger::open(&fixture.config).unwrap_err();
     assert!(matches!(error, LedgerError::OlderThanIndex { entries: 6, known: 8, .. }), "{error}");
@@ -57,14 +66,7 @@ async fn an_older_copy_of_the_log_is_refused_until_its_index_is_removed() {
 #[tokio::test]
 async fn an_index_that_cannot_be_used_is_a_witness_against_its_log() {
     let fixture = Fixture::new();
-    let ledger = fixture.open();
-    signed(&fixture, &ledger, 3).await;
-    ledger.close().await;
-    let (log, backup) = (fixture.config.path.clone(), fixture.directory().join("backup"));
-    fs::copy(&log, &backup).unwrap();
-    let ledger = fixture.open();
-    sign(&fixture, &ledger, &fixture.request_with_serial(4)).await;
-    ledger.close().await;
+    let (log, backup) = backed_up(&fixture).await;
     fs::copy(&backup, &log).unwrap();
     let run = manifest(&fixture)["claims"][0]["file"].as_str().unwrap().to_owned();
     fs::remove_file(fixture.index().join(run)).unwrap();
@@ -96,14 +98,7 @@ async fn an_index_that_cannot_be_used_is_a_witness_against_its_log() {
 #[tokio::test]
 async fn a_log_that_went_another_way_than_its_index_is_refused() {
     let fixture = Fixture::new();
-    let ledger = fixture.open();
-    signed(&fixture, &ledger, 3).await;
-    ledger.close().await;
-    let (log, backup) = (fixture.config.path.clone(), fixture.directory().join("backup"));
-    fs::copy(&log, &backup).unwrap();
-    let ledger = fixture.open();
-    sign(&fixture, &ledger, &fixture.request_with_serial(4)).await;
-    ledger.close().await;
+    let (log, backup) = backed_up(&fixture).await;
     let index = fixture.directory().join("index");
     fs::rename(fixture.index(), &index).unwrap();
     // The copy goes on with others, and more of them.
@@ -129,15 +124,7 @@ async fn an_index_that_cannot_be_written_stops_the_ledger_at_its_bound_until_it_
     for obstacle in &obstacles {
         fs::create_dir(obstacle).unwrap();
     }
-    let mut recorded = 0;
-    let error = loop {
-        match ledger.record_self_test(fixture.key()).await {
-            Ok(test) => std::mem::forget(test),
-            Err(error) => break error,
-        }
-        recorded += 1;
-        assert!(recorded < 1000, "the bound was never met");
-    };
+    let (recorded, error) = until_it_records_no_more(&fixture, &ledger).await;
     assert!(recorded >= 64, "{recorded}");
     assert_eq!(error.word(), "LEDGER_UNAVAILABLE");
     let cause = std::error::Error::source(&error).unwrap().to_string();

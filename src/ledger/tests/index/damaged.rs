@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::ledger::fixture;
+use crate::ledger::tests::until_it_records_no_more;
 
 #[tokio::test]
 async fn an_index_that_is_missing_or_of_no_use_is_made_anew() {
@@ -157,15 +158,7 @@ async fn a_run_that_was_changed_is_not_merged_and_the_index_is_made_anew() {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(file.path(), bytes).unwrap();
     }
-    let mut recorded = 0;
-    let error = loop {
-        match ledger.record_self_test(fixture.key()).await {
-            Ok(test) => std::mem::forget(test),
-            Err(error) => break error,
-        }
-        recorded += 1;
-        assert!(recorded < 1000, "the bound was never met");
-    };
+    let (recorded, error) = until_it_records_no_more(&fixture, &ledger).await;
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("has other bytes") && cause.contains("restart the signer"), "{cause}");
     ledger.close().await;

@@ -49,6 +49,7 @@ mod identity;
 mod init;
 mod key_delete;
 mod key_import;
+mod lanes;
 mod ledger;
 mod limits;
 mod login;

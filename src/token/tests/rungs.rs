@@ -83,6 +83,27 @@ async fn what_no_rung_heals_gets_a_fresh_process() {
     tokens.shutdown().await;
 }
 
+/// Each attempt costs the token a login: a module that fails each time is not started as fast as it fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn fresh_processes_come_further_and_further_apart() {
+    let broken = Broken::new();
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    let action = Action::Die { heals: Heals::Process, code: Code::CKR_GENERAL_ERROR };
+    let fails = On::call(Call::Initialize, Action::Fail(Code::CKR_GENERAL_ERROR));
+    broken.set(&Script::on(On::call(Call::SignInit, action).times(1)).and(fails));
+    sign(&tokens, "ca", P256).await.err().unwrap();
+    let (before, since) = (broken.control.calls(Call::Initialize), Instant::now());
+    let tried = |control: &Control| control.calls(Call::Initialize) >= before + 5;
+    assert!(broken.control.wait_until(Duration::from_secs(60), tried));
+    // Between the first and the last 100, 200, 400 and 800 ms, however fast each fails.
+    assert!(since.elapsed() >= Duration::from_millis(1500), "{:?}", since.elapsed());
+    broken.control.clear().unwrap();
+    reaches(&mut health, |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+}
+
 /// Whichever rung healed it.
 #[tokio::test]
 async fn a_key_that_was_exchanged_meanwhile_signs_nothing_after_a_recovery() {

@@ -16,7 +16,7 @@ use crate::token::suspicion::Suspicion;
 pub(super) async fn readmit(signer: Signer, probation: Probation, mut stop: Stop) {
     let mut patience = Patience::default();
     while let Some(Some(faults)) = stop.or(probation.begins()).await {
-        patience.lost(Instant::now(), probation.longest_pause());
+        patience.lost(Instant::now(), probation.instead());
         let proof = prove(&signer, &probation, faults, &mut patience, &mut stop).await;
         if proof == Proof::Given && probation.end(faults) {
             tracing::info!(token = %probation.token(), "the token has proven itself, and takes load again");
@@ -59,7 +59,7 @@ async fn prove(
             Some(failure) => {
                 let failure = in_one_line(&failure);
                 tracing::warn!(token = %probation.token(), failure, "the token does not prove itself");
-                patience.lost(Instant::now(), probation.longest_pause());
+                patience.lost(Instant::now(), probation.instead());
                 patience.pause()
             }
         };
@@ -73,11 +73,13 @@ pub(super) async fn challenge(signer: Signer, mut suspicion: Suspicion, mut stop
     while stop.or(suspicion.stands()).await.is_some() {
         let pause = match signer.self_test(&key, suspicion.token()).await {
             Ok(()) => suspicion.refuted(),
-            Err(Failure::Token(error @ TokenError::Failed { .. })) => suspicion.confirmed(&error),
+            Err(Failure::Token(error @ TokenError::Failed { .. })) => {
+                suspicion.confirmed(&error, Instant::now())
+            }
             Err(failure) => {
                 let (key, token, failure) = (suspicion.key(), suspicion.token(), in_one_line(&failure));
                 tracing::debug!(%key, %token, failure, "a challenge does not tell whether the token refuses");
-                suspicion.undecided()
+                suspicion.undecided(Instant::now())
             }
         };
         if stop.or(tokio::time::sleep(pause)).await.is_none() {

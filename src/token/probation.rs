@@ -15,10 +15,13 @@ use crate::key::KeyName;
 
 /// How many proofs in a row end a probation.
 const PROOFS: u32 = 2;
-/// The first and the longest pause between two proofs.
-pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// The longest for a token that lied, or refuses, and alone has a key: whoever asks for that has no other token, and is spared nothing by a longer one.
-pub(super) const PAUSE_ALONE: Duration = Duration::from_secs(2);
+/// The first and the longest pause between two proofs. At the longest, what never heals is tried 1440 times a day.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The longest for a token that lied, or refuses, and alone has a key, in its first minute: whoever asks for that has no other token, and is
+/// spared nothing by a longer one.
+const PAUSE_ALONE: Duration = Duration::from_secs(2);
+/// Which part of the time since then it may be later on: what has lasted long lasts no more than so much longer for it.
+const PART: u32 = 30;
 /// In service this long, a token has proven itself, and its next loss is its first.
 const SOUND: Duration = Duration::from_secs(600);
 
@@ -28,6 +31,15 @@ pub struct Probation {
     /// Those that other tokens hold, too.
     shared: Vec<KeyName>,
     own: Vec<KeyName>,
+}
+
+/// Who signs with the keys of a token meanwhile.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Instead {
+    /// Other tokens hold all of them.
+    Others,
+    /// Nobody does with one of them at least.
+    Nobody,
 }
 
 /// What a token has done so far to be on probation.
@@ -74,11 +86,11 @@ impl Probation {
         shared.iter().chain(own)
     }
 
-    /// How long a pause between two proofs may get.
+    /// Who signs while it has not proven itself.
     #[must_use]
-    pub fn longest_pause(&self) -> Duration {
+    pub fn instead(&self) -> Instead {
         let is_doubted = self.pool.state.borrow().standing == Standing::Doubted;
-        if is_doubted && !self.own.is_empty() { PAUSE_ALONE } else { PAUSE.1 }
+        if is_doubted && !self.own.is_empty() { Instead::Nobody } else { Instead::Others }
     }
 
     /// Waits until the token is there and on probation, and says for what. `None` once it never will be.
@@ -108,6 +120,8 @@ pub struct Patience {
     longest: Duration,
     losses: u32,
     proofs: u32,
+    /// When it was lost, if it has not been admitted since.
+    lost: Option<Instant>,
     admitted: Option<Instant>,
 }
 
@@ -121,9 +135,14 @@ pub enum Verdict {
 }
 
 impl Patience {
-    /// The token was lost, or has failed a proof. No pause from here on is longer than `longest`.
-    pub fn lost(&mut self, now: Instant, longest: Duration) {
-        self.longest = longest;
+    /// The token was lost, or has failed a proof. Where nobody signs instead of it, the pauses from here on are of two seconds at most, or of a
+    /// thirtieth of the time for which it has not been admitted.
+    pub fn lost(&mut self, now: Instant, instead: Instead) {
+        let since = *self.lost.get_or_insert(now);
+        self.longest = match instead {
+            Instead::Others => PAUSE.1,
+            Instead::Nobody => (now.duration_since(since) / PART).clamp(PAUSE_ALONE, PAUSE.1),
+        };
         let was_sound = self.admitted.take().is_some_and(|since| now.duration_since(since) >= SOUND);
         self.losses = if was_sound { 1 } else { self.losses.saturating_add(1) };
         self.proofs = 0;
@@ -136,7 +155,7 @@ impl Patience {
             return Verdict::Wait(self.pause());
         }
         self.proofs = 0;
-        self.admitted = Some(now);
+        (self.lost, self.admitted) = (None, Some(now));
         Verdict::Admit
     }
 
@@ -195,20 +214,20 @@ mod tests {
         let alone = Probation { pool: pool(), shared: Vec::new(), own: key() };
         let beside = Probation { pool: pool(), shared: key(), own: Vec::new() };
         alone.pool.restart(0);
-        assert_eq!(alone.longest_pause(), PAUSE.1, "its own key needs no proof");
-        for (probation, longest) in [(alone, PAUSE_ALONE), (beside, PAUSE.1)] {
+        assert_eq!(alone.instead(), Instead::Others, "its own key needs no proof");
+        for (probation, instead) in [(alone, Instead::Nobody), (beside, Instead::Others)] {
             probation.pool.serve(0);
             probation.pool.doubt();
-            assert_eq!(probation.longest_pause(), longest);
+            assert_eq!(probation.instead(), instead);
         }
     }
 
     #[test]
     fn it_takes_two_proofs_in_a_row() {
         let (mut patience, now) = (Patience::default(), Instant::now());
-        patience.lost(now, PAUSE.1);
+        patience.lost(now, Instead::Others);
         assert_eq!(patience.proven(now), Verdict::Wait(PAUSE.0));
-        patience.lost(now, PAUSE.1);
+        patience.lost(now, Instead::Others);
         assert_eq!(patience.proven(now), Verdict::Wait(PAUSE.0 * 2), "the proof before does not count");
         assert_eq!(patience.proven(now), Verdict::Admit);
     }
@@ -218,17 +237,37 @@ mod tests {
         let (mut patience, mut now) = (Patience::default(), Instant::now());
         let mut pauses = Vec::new();
         for lost in 0..10 {
-            patience.lost(now, PAUSE.1);
+            patience.lost(now, Instead::Others);
             pauses.push(patience.pause());
             assert_eq!(patience.before(), if lost == 0 { Duration::ZERO } else { patience.pause() });
             while patience.proven(now) != Verdict::Admit {}
         }
         assert!(pauses.is_sorted() && pauses.first() == Some(&PAUSE.0) && pauses.last() == Some(&PAUSE.1));
-        patience.lost(now, PAUSE_ALONE);
+        patience.lost(now, Instead::Nobody);
         assert_eq!(patience.pause(), PAUSE_ALONE);
         while patience.proven(now) != Verdict::Admit {}
         now += SOUND;
-        patience.lost(now, PAUSE.1);
+        patience.lost(now, Instead::Others);
         assert_eq!((patience.pause(), patience.before()), (PAUSE.0, Duration::ZERO));
+    }
+
+    #[test]
+    fn where_nobody_signs_instead_a_long_outage_lasts_a_little_longer_and_is_not_tried_for_ever_as_at_first()
+    {
+        let (mut patience, begin) = (Patience::default(), Instant::now());
+        let (mut now, mut tries) = (begin, 0);
+        while now - begin < Duration::from_secs(24 * 3600) {
+            patience.lost(now, Instead::Nobody);
+            tries += 1;
+            let (pause, since) = (patience.pause(), now - begin);
+            let most = if since <= Duration::from_secs(60) { PAUSE_ALONE } else { since / PART };
+            assert!(pause <= most.min(PAUSE.1), "{pause:?} after {since:?}");
+            assert!(tries < 1600, "so many after {since:?}");
+            now += pause;
+        }
+        assert_eq!(patience.pause(), PAUSE.1);
+        while patience.proven(now) != Verdict::Admit {}
+        patience.lost(now, Instead::Nobody);
+        assert_eq!(patience.pause(), PAUSE_ALONE, "of another outage");
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::device::{Device, Touch};
 use super::pool::Pool;
-use super::probation::{PAUSE, PAUSE_ALONE, Patience};
+use super::probation::{Instead, Patience};
 use super::route::Member;
 use super::{TokenError, TokenName, Tokens};
 use crate::key::KeyName;
@@ -114,8 +114,7 @@ impl Refusals {
 pub struct Suspicion {
     key: KeyName,
     member: Member,
-    /// Between two challenges that are refused.
-    longest_pause: Duration,
+    instead: Instead,
     patience: Patience,
 }
 
@@ -124,10 +123,10 @@ impl Tokens {
     #[must_use]
     pub fn suspicions(&self) -> Vec<Suspicion> {
         let of_key = |(key, members): (&KeyName, &[Member])| {
-            let longest_pause = if members.len() > 1 { PAUSE.1 } else { PAUSE_ALONE };
+            let instead = if members.len() > 1 { Instead::Others } else { Instead::Nobody };
             let new = |member: Member| {
                 let (key, patience) = (key.clone(), Patience::default());
-                Suspicion { key, member, longest_pause, patience }
+                Suspicion { key, member, instead, patience }
             };
             let members = members.iter().filter(|member| member.pool.can_be_challenged());
             members.cloned().map(new).collect::<Vec<_>>()
@@ -169,7 +168,7 @@ impl Suspicion {
     }
 
     /// The token refused a challenge, too: it is asked after all others for this key. How long until another may be made.
-    pub fn confirmed(&mut self, error: &TokenError) -> Duration {
+    pub fn confirmed(&mut self, error: &TokenError, now: Instant) -> Duration {
         let was_known = self.set(|refusals, index| refusals.confirm(index, error));
         if !was_known {
             let (key, token) = (&self.key, self.token());
@@ -178,14 +177,14 @@ impl Suspicion {
                 "THE TOKEN REFUSES TO SIGN WITH THIS KEY, a challenge, too; it is asked after all others until it does"
             );
         }
-        self.patience.lost(Instant::now(), self.longest_pause);
-        self.patience.pause()
+        self.undecided(now)
     }
 
-    /// Nobody knows yet: the challenge did not come before the token, or the token failed otherwise. How long until another may be made.
-    #[must_use]
-    pub fn undecided(&self) -> Duration {
-        REST
+    /// Nobody knows yet: the challenge did not come before the token, or the token failed otherwise. How long until another may be made: as
+    /// of one that was refused, for it may be in the ledger, and have cost the token its process.
+    pub fn undecided(&mut self, now: Instant) -> Duration {
+        self.patience.lost(now, self.instead);
+        self.patience.pause()
     }
 
     /// Changes what is known; whether the token was known to refuse before.
@@ -236,6 +235,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
 
     use super::*;
     use crate::token::device::{Pkcs11, YubiKey};
@@ -307,6 +308,28 @@ mod tests {
         assert!(!refusals.add(0, begin + REST * 9));
         refusals.clear(0);
         assert!(refusals.add(0, begin + REST * 9));
+    }
+
+    #[test]
+    fn a_key_is_challenged_less_and_less_often_until_it_has_signed_one() {
+        let day = Duration::from_secs(24 * 3600);
+        for (instead, most) in [(Instead::Nobody, 1600), (Instead::Others, 1450)] {
+            let device = Pkcs11 { module: "/module.so".into(), label: "t".to_owned(), serial: None };
+            let member = Member { pool: Arc::new(Pool::of_test(Device::Pkcs11(device))), index: 0 };
+            let (key, patience) = (KeyName::new("ca").unwrap(), Patience::default());
+            let mut suspicion = Suspicion { key, member, instead, patience };
+            let (begin, mut now, mut challenges) = (Instant::now(), Instant::now(), 0);
+            let first = suspicion.confirmed(&error(), now);
+            while now - begin < day {
+                // One that does not tell is none the less made.
+                now += suspicion.confirmed(&error(), now);
+                now += suspicion.undecided(now);
+                challenges += 2;
+                assert!(challenges < most, "so many after {:?}", now - begin);
+            }
+            assert_eq!(suspicion.refuted(), REST);
+            assert_eq!(suspicion.confirmed(&error(), now), first, "it begins anew");
+        }
     }
 
     #[test]

@@ -381,10 +381,13 @@ async fn what_callers_ask_for_takes_no_key_out_of_service_and_a_challenge_that_i
     }
     assert_eq!((pool.health_of(0), tokens.troubles().len()), (Health::Ready, 0), "it may be their fault");
     let error = sign(&tokens, "ca", P256).await.err().unwrap();
-    assert_eq!(suspicion.confirmed(&error), Duration::from_millis(500));
-    assert_eq!(suspicion.confirmed(&error), Duration::from_secs(1), "longer and longer");
+    assert_eq!(suspicion.confirmed(&error, Instant::now()), Duration::from_millis(500));
+    assert_eq!(suspicion.confirmed(&error, Instant::now()), Duration::from_secs(1), "longer and longer");
     for _ in 0..9 {
-        assert!(suspicion.confirmed(&error) <= Duration::from_secs(2), "it alone has the key");
+        assert!(
+            suspicion.confirmed(&error, Instant::now()) <= Duration::from_secs(2),
+            "it alone has the key"
+        );
     }
     reaches(&mut health, |health| health == Health::Refusing).await;
     let [trouble] = &tokens.troubles()[..] else { panic!("{:?}", tokens.troubles()) };

@@ -220,7 +220,7 @@ async fn a_token_that_refuses_a_key_is_asked_last_for_it_and_for_no_other_until_
         assert_eq!(load(&tokens, &keys, 1).await, 0, "the other one signs");
     }
     let only = tokens.route(&ca).unwrap().ask_only(refuses.token(), request_of(&ca));
-    refuses.confirmed(&only.unwrap().sign().await.err().unwrap());
+    refuses.confirmed(&only.unwrap().sign().await.err().unwrap(), Instant::now());
     let before = pair.controls[1].calls(Call::SignInit);
     assert_eq!(load(&tokens, &keys, 25).await, 0);
     assert_eq!(pair.controls[1].calls(Call::SignInit), before, "none of 200");

@@ -2,7 +2,7 @@
 //!
 //! In: a file. Out: a [`Config`], each part of which belongs to the stage that it configures, or every [`Fault`] at
 //! once, each with its key and line. Relative paths are relative to the file. The lists of `[blocklist]` are read
-//! with it, for without them the policy is not whole; no other file is opened here.
+//! with it, for without them the policy is not whole; no other file is opened here, but it is looked where the path of a token's module leads.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,8 +20,8 @@ use crate::config::section::{Faults, Section};
 use crate::key::KeyPurpose;
 use crate::policy::blocklist::Blocklist;
 use crate::policy::{KeyRules, Policy};
+use crate::token::TokenName;
 use crate::token::latch::Latch;
-use crate::token::{Device, TokenName, Touch, YubiKey};
 
 mod blocklist;
 pub(crate) mod bundles;
@@ -181,7 +181,7 @@ impl Config {
     }
 
     /// Checks `text` as the contents of the file at `path`, which is not opened; nor is any other, so that a list of
-    /// `[blocklist]` is a fault.
+    /// `[blocklist]` is a fault. It is looked where the paths of modules lead, if there are any.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -258,21 +258,20 @@ fn read_bundles(root: &mut Section<'_, '_>) -> (Option<crate::daemon::bundles::C
 fn read_tokens(root: &mut Section<'_, '_>) -> (TokenNames, Option<Vec<crate::token::Config>>) {
     let mut names = TokenNames::default();
     let Some(mut all) = root.required_child("token") else { return (names, None) };
-    let (mut tokens, mut seen) = (Vec::new(), BTreeMap::new());
+    let mut tokens: Vec<Option<crate::token::Config>> = Vec::new();
     for name in all.names() {
         let Some(mut section) = all.child(&name) else { continue };
-        names.known.insert(name.clone(), section.span());
         let token = token::read(&name, &mut section);
-        let identity = token.as_ref().map(|token| match &token.device {
-            Device::Pkcs11(device) => Device::Pkcs11(device.clone()),
-            // One card is one token, whoever is there to touch it.
-            Device::YubiKey(device) => Device::YubiKey(YubiKey { touch: Touch::Refused, ..*device }),
-        });
         names.kinds.extend(token.as_ref().map(|token| (name.clone(), Kind::of(&token.device))));
-        if let Some(other) = identity.and_then(|identity| seen.insert(identity, name)) {
-            section
-                .fault(format!("is the same token as token.{other}: a token has one section, with one PIN"));
+        let is_same =
+            |other: &&crate::token::Config| token.as_ref().is_some_and(|token| token::are_one(token, other));
+        if let Some(other) = tokens.iter().flatten().find(is_same) {
+            let line = names.known.get(other.name.as_str()).map_or(0, |span| section.line_of(span));
+            section.fault(format!(
+                "is the same token as token.{} of line {line}: a token has one section, with one PIN; put what both are for into one", other.name
+            ));
         }
+        names.known.insert(name, section.span());
         tokens.push(token);
     }
     (names, tokens.into_iter().collect())

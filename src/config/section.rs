@@ -51,9 +51,14 @@ impl<'i> Faults<'i> {
 
     /// Adds a fault at a byte offset of the text.
     pub(super) fn add(&mut self, at: String, offset: usize, message: impl Display) {
-        let line = 1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        let line = self.line_of(offset);
         let fault = Fault::new(at, message.to_string());
         self.found.push(Fault { file: Some(self.path.to_owned()), line: Some(line), ..fault });
+    }
+
+    /// The line of a byte of the text, from 1.
+    fn line_of(&self, offset: usize) -> usize {
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
     }
 
     /// All of them, in the order of the file.
@@ -158,6 +163,11 @@ impl<'a, 'i> Section<'a, 'i> {
     /// Where this table begins.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()
+    }
+
+    /// The line on which something of the file begins, from 1.
+    pub(super) fn line_of(&self, span: &Range<usize>) -> usize {
+        self.faults.line_of(span.start)
     }
 
     /// This table's path in the file.

@@ -12,6 +12,7 @@ use crate::config::{Config, Fault, blocklist, bundles, key, ledger, profile, ser
 mod faults;
 mod revocation;
 mod rotation;
+mod tokens;
 mod yubikey;
 
 const EXAMPLE: &str = concat!(

@@ -51,6 +51,26 @@ pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> Option<Config> 
     if section.has("yubikey") { yubikey(name, section) } else { pkcs11(name, section) }
 }
 
+/// Whether two sections are one token, whatever path they call its module by, and whether or not they say its serial number, which a label
+/// that only one token has needs not: each would have a latch of its own, and a try of the PIN for each. In another environment a module may
+/// have other tokens; a card is the same one whoever is there to touch it, and by whatever socket it is reached.
+pub(super) fn are_one(one: &Config, other: &Config) -> bool {
+    match (&one.device, &other.device) {
+        (Device::Pkcs11(device), Device::Pkcs11(known)) => {
+            let module =
+                |device: &Pkcs11| device.module.canonicalize().unwrap_or_else(|_| device.module.clone());
+            let may_be_one =
+                device.serial == known.serial || device.serial.is_none() || known.serial.is_none();
+            device.label == known.label
+                && may_be_one
+                && one.environment == other.environment
+                && module(device) == module(known)
+        }
+        (Device::YubiKey(card), Device::YubiKey(known)) => card.serial == known.serial,
+        (Device::Pkcs11(_), Device::YubiKey(_)) | (Device::YubiKey(_), Device::Pkcs11(_)) => false,
+    }
+}
+
 fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Config> {
     let raw: Raw = section.read();
     let directory = section.directory();

@@ -24,8 +24,6 @@ use super::{Config, PATH_VARIABLES, Running, TokenError, TokenName, Tokens};
 use crate::config::Fault;
 use crate::key::{self, Key, KeyName, Keys, PublicKey};
 
-mod same;
-
 /// What becomes of a token that does not start, where other tokens hold all of its keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Absent {
@@ -53,11 +51,6 @@ pub(super) async fn start(
     absent: Absent,
 ) -> Result<(Tokens, Keys), Vec<Fault>> {
     let spawner = Spawner::new().map_err(|error| vec![Fault::new("token", error.to_string())])?;
-    // Before any login: a wrong PIN would be tried by each.
-    let same = same::faults(tokens);
-    if !same.is_empty() {
-        return Err(same);
-    }
     let mut faults = homeless(tokens, keys);
     let mut candidates = Vec::new();
     for config in tokens {

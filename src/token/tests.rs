@@ -462,33 +462,45 @@ async fn tells_a_missing_module_from_a_missing_token_and_names_those_present() {
 
 #[tokio::test]
 async fn two_tokens_of_one_label_want_a_serial() {
-    let fixture = Fixture::with_key();
-    fixture.init_token();
-    let faults = faults(&fixture).await;
-    assert!(mentions(&faults, &["token.t", "several tokens", "serial"]), "{faults:?}");
+    let mut fixture = Fixture::with_key();
+    let right = fixture.serials().pop().unwrap();
+    fixture.init_another("t");
+    let serials = fixture.serials();
+    let [one, two] = &serials[..] else { panic!("{serials:?}") };
+    assert_ne!(one, two);
+    let found = faults(&fixture).await;
+    assert!(
+        mentions(&found, &["token.t", "several tokens have label \"t\"", "add `serial`", one, two]),
+        "{found:?}"
+    );
+    fixture.device().serial = Some(right);
+    let (tokens, _) = fixture.start().await.unwrap();
+    sign(&tokens, "ca", P256).await.unwrap();
+    tokens.shutdown().await;
 }
 
-/// Which would have a latch of its own, and a try of the PIN for each.
+/// One that initialises one module twice could not: each section has a process of its own (R22).
 #[tokio::test]
-async fn one_token_in_two_sections_is_a_fault_however_they_name_it() {
+async fn two_tokens_of_one_module_are_two_whatever_path_each_section_calls_it_by() {
     let mut fixture = Fixture::with_key();
-    fixture.generate("other", "EC:prime256v1");
-    fixture.configure("other", "other", Scheme::EcdsaP256Sha256);
+    fixture.init_another("u");
+    fixture.generate_on("u", "other", "EC:prime256v1");
+    fixture.configure("other", "other", P256);
     fixture.keys[1].token = TokenName::new("u").unwrap();
-    let serial = Some(fixture.serial());
     let link = fixture.path("module.so");
     std::os::unix::fs::symlink(&fixture.device().module, &link).unwrap();
-    let (first, state) = (fixture.config.clone(), fixture.path(""));
+    let first = fixture.config.clone();
     fixture.config.name = TokenName::new("u").unwrap();
-    let device = fixture.device().clone();
-    for other in [Pkcs11 { module: link, ..device.clone() }, Pkcs11 { serial, ..device }] {
-        *fixture.device() = other;
-        let tokens = [first.clone(), fixture.config.clone()];
-        let started = Tokens::start_with(fixture.launch(), &tokens, &fixture.keys, &state, Absent::Fault);
-        let faults: Vec<_> = started.await.err().unwrap().iter().map(ToString::to_string).collect();
-        assert!(mentions(&faults, &["token.u", "the same token as token.t"]), "{faults:?}");
+    *fixture.device() = Pkcs11 { module: link, label: "u".to_owned(), serial: None };
+    let (both, state) = ([first, fixture.config.clone()], fixture.path(""));
+    let started = Tokens::start_with(fixture.launch(), &both, &fixture.keys, &state, Absent::Fault);
+    let (tokens, keys) = started.await.unwrap();
+    for key in keys.iter() {
+        let raw = sign(&tokens, key.name.as_str(), P256).await.unwrap();
+        assert!(verifies(&key.public_key, P256, &raw), "{}", key.name);
     }
-    assert!(!fixture.path("processes").exists(), "a PIN may have been tried by each");
+    assert_eq!((keys.iter().count(), fixture.processes().len()), (2, 2));
+    tokens.shutdown().await;
 }
 
 #[tokio::test]

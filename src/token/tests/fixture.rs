@@ -56,7 +56,7 @@ impl Fixture {
         };
         let fixture = Self { dir, config, keys: Vec::new(), made: std::cell::Cell::new(0) };
         fixture.write_pin(PIN);
-        fixture.init_token();
+        fixture.init_another("t");
         fixture.write_wrapper();
         fixture
     }
@@ -77,11 +77,10 @@ impl Fixture {
         fixture
     }
 
-    pub(super) fn init_token(&self) {
-        self.run(
-            "softhsm2-util",
-            &["--init-token", "--free", "--label", "t", "--so-pin", SO_PIN, "--pin", PIN],
-        );
+    /// Another token, of the same PIN.
+    pub(super) fn init_another(&self, label: &str) {
+        let init = ["--init-token", "--free", "--label", label, "--so-pin", SO_PIN, "--pin", PIN];
+        self.run("softhsm2-util", &init);
     }
 
     /// Generates a key whose id is the number of the call, from 1.
@@ -103,6 +102,12 @@ impl Fixture {
         let id = format!("{:02x}", self.made.get());
         let pair = ["--keypairgen", "--key-type", kind, "--label", label, "--id", &id];
         self.tool(&[&pair, flags].concat());
+    }
+
+    /// A key on another of its tokens.
+    pub(super) fn generate_on(&self, token: &str, label: &str, kind: &str) {
+        let pair = ["--keypairgen", "--key-type", kind, "--label", label, "--id", "01", "--sensitive"];
+        self.tool_on(token, &pair);
     }
 
     /// Puts the key pair of a PEM file on the token, as `ca`.
@@ -137,15 +142,20 @@ impl Fixture {
     }
 
     fn tool(&self, arguments: &[&str]) {
-        let login = ["--module", MODULE, "--token-label", "t", "--login", "--pin", PIN];
+        self.tool_on("t", arguments);
+    }
+
+    fn tool_on(&self, token: &str, arguments: &[&str]) {
+        let login = ["--module", MODULE, "--token-label", token, "--login", "--pin", PIN];
         self.run("pkcs11-tool", &[&login, arguments].concat());
     }
 
-    /// That of the token, which is the first.
-    pub(super) fn serial(&self) -> String {
+    /// Those of its tokens.
+    pub(super) fn serials(&self) -> Vec<String> {
         let slots = self.run("softhsm2-util", &["--show-slots"]);
-        let serial = slots.lines().find_map(|line| line.trim().strip_prefix("Serial number:"));
-        serial.unwrap().trim().to_owned()
+        let serials = slots.lines().filter_map(|line| line.trim().strip_prefix("Serial number:"));
+        // The free slot has none.
+        serials.map(|serial| serial.trim().to_owned()).filter(|serial| !serial.is_empty()).collect()
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> String {

@@ -107,6 +107,8 @@ pub(crate) enum Said<E> {
     Refused(String),
     /// The token was not asked, and should not be.
     Spared(String),
+    /// The token has no PIN that this one could be compared with; why, and what to do. It may have one later.
+    Unset(String),
     /// The token did not look at the PIN, for somebody is logged in.
     Unchecked,
     /// Something else, which has cost no try.
@@ -252,7 +254,7 @@ impl Held<'_> {
                 door.has_taken = true;
             }
             Err(Said::Refused(message)) => door.settle(&Knock::Refused(message.clone()))?,
-            Err(Said::Spared(_) | Said::Unchecked | Said::Failed(_)) => {
+            Err(Said::Spared(_) | Said::Unset(_) | Said::Unchecked | Said::Failed(_)) => {
                 door.settle(&Knock::Unchecked)?;
                 // It was not tried after all.
                 door.tried = before;
@@ -364,6 +366,7 @@ fn is_taken<E>(
         Err(Said::Unchecked) => Ok(false),
         Err(Said::Refused(message)) => Err(Barred::Pin(PinRefusal { message, mark: mark() })),
         Err(Said::Spared(message)) => Err(barred(message)),
+        Err(Said::Unset(message)) => Err(Barred::Fault(message)),
         Err(Said::Failed(error) | Said::Unknown(error)) => Err(Barred::Failed(error)),
     }
 }

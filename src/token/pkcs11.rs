@@ -52,6 +52,9 @@ pub(crate) mod uri;
 /// Why no login is tried at a token's own pad.
 pub(super) const NOBODY_AT_PAD: &str = "somebody has to type the PIN at the token's own pad, and nobody may be there: stand at it and run `countersign token unlatch`, \
                              and it is asked for there, once";
+/// Why no PIN is tried on a token that has none.
+const NO_PIN: &str =
+    "the token has no user PIN yet; run `countersign token unlock NAME`, with the security officer's PIN";
 const STAND_THERE: &str = "stand at it, and run `countersign token unlatch`";
 
 /// Loads the module, logs in, finds every key, and opens the sessions.
@@ -149,6 +152,9 @@ impl On<'_> {
             Err(error) if classify::concerns_pin(&error) => Err(refused(&error)),
             Err(error) => Err(match self.has_counted(before.as_ref()) {
                 Counted::Yes => refused(&error),
+                Counted::No | Counted::Unknown if classify::lacks_pin(&error) => {
+                    Said::Unset(NO_PIN.to_owned())
+                }
                 Counted::Unknown if !classify::precedes_pin(&error) => Said::Unknown(error),
                 Counted::No | Counted::Unknown => Said::Failed(error),
             }),
@@ -170,14 +176,15 @@ fn refused(error: &Error) -> Said<Error> {
 }
 
 /// # Errors
-/// [`Said::Spared`] where the token says that no PIN should be tried.
+/// [`Said::Spared`] where the token says that no PIN should be tried, [`Said::Unset`] where it says that there is none.
 fn spare(info: &TokenInfo, doubt: Doubt) -> Result<(), Said<Error>> {
+    if !info.user_pin_initialized() {
+        return Err(Said::Unset(NO_PIN.to_owned()));
+    }
     let message = if info.user_pin_locked() {
         "the token's user PIN is locked; set it anew with the SO PIN: `countersign token unlock NAME`"
     } else if info.user_pin_final_try() {
         "the token has one try left for the user PIN, which is not spent here; log in once by hand with the right PIN"
-    } else if !info.user_pin_initialized() {
-        "the token has no user PIN yet; run `countersign token unlock NAME`, with the security officer's PIN"
     } else if doubt == Doubt::Tried && info.user_pin_count_low() {
         "a login with the PIN in `pin_file` never came back, and the token has counted a wrong PIN since; put the right one there, or run `countersign token unlatch NAME` if this is it"
     } else {

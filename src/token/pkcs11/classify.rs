@@ -108,6 +108,8 @@ fn remedy_of_code(code: RvError) -> Remedy {
         | RvError::SessionParallelNotSupported
         // The module knows no CKU_CONTEXT_SPECIFIC (base §5.6, C_Login): nor will it.
         | RvError::UserTypeInvalid
+        // Nobody has set a user PIN (base §5.1.6): no rung does, and what was shown to the token was compared with none. An operator's business.
+        | RvError::UserPinNotInitialized
         // A person at the token said no to this one (v3.0 §5.1.6); a try again would ask them again.
         | RvError::FunctionRejected => Remedy::Answer,
 
@@ -167,7 +169,6 @@ fn remedy_of_code(code: RvError) -> Remedy {
         | RvError::PinExpired
         | RvError::PinLocked
         | RvError::PinTooWeak
-        | RvError::UserPinNotInitialized
         | RvError::NewPinMode
         | RvError::NextOtp => Remedy::Pin,
     }
@@ -206,6 +207,11 @@ fn unnamed(number: u64) -> Option<(&'static str, Remedy)> {
 /// Whether the PIN is at fault, so that it must not be tried again.
 pub(super) fn concerns_pin(error: &Error) -> bool {
     remedy(error) == Remedy::Pin
+}
+
+/// Whether the token has no user PIN, so that none was tried (base §5.1.6: it "has not yet been initialized with `C_InitPIN`").
+pub(super) fn lacks_pin(error: &Error) -> bool {
+    matches!(error, Error::Pkcs11(RvError::UserPinNotInitialized, _))
 }
 
 /// Whether `C_Login` says of its session, or of its arguments, what it finds before it looks at a PIN (base §5.6, C_Login): no try is spent

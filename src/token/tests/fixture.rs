@@ -83,6 +83,23 @@ impl Fixture {
         self.run("softhsm2-util", &init);
     }
 
+    /// Another token, which nobody has given a user PIN.
+    pub(super) fn init_token_without_pin(&self, label: &str) {
+        let slots = self.run("softhsm2-util", &["--show-slots"]);
+        // SoftHSM2's last slot is always a free one.
+        let free = slots.lines().rev().find_map(|line| line.strip_prefix("Slot ")).unwrap();
+        let arguments =
+            ["--module", MODULE, "--init-token", "--slot", free, "--label", label, "--so-pin", SO_PIN];
+        self.run("pkcs11-tool", &arguments);
+    }
+
+    /// Gives it the user PIN.
+    pub(super) fn set_pin(&self, label: &str) {
+        let so =
+            ["--module", MODULE, "--token-label", label, "--login", "--login-type", "so", "--so-pin", SO_PIN];
+        self.run("pkcs11-tool", &[&so[..], &["--init-pin", "--pin", PIN]].concat());
+    }
+
     /// Generates a key whose id is the number of the call, from 1.
     pub(super) fn generate(&self, label: &str, kind: &str) {
         self.generate_with(label, kind, &["--sensitive"]);

@@ -4,6 +4,7 @@ use countersign_faulty::{Action, Call, Code, Heals, On, Script, Token};
 
 use super::faulty::{Broken, signs};
 use super::fixture::{PIN, signal};
+use super::latch::Latch;
 use super::*;
 
 /// Enough tries that a token which loses more than one of them says how many.
@@ -256,6 +257,57 @@ async fn a_login_that_fails_for_its_session_says_nothing_of_the_pin() {
     signs(&tokens, &keys).await;
     assert!(!broken.latch().path().exists());
     tokens.shutdown().await;
+}
+
+/// Of a token that loses its PIN while it serves, the fixture's keys would go with it: here it says so, and has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_a_pin_has_refused_none_and_serves_once_it_has_one() {
+    let broken = Broken::with(counting());
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = health(&tokens);
+    let unset = On::call(Call::Login, Action::Fail(Code::CKR_USER_PIN_NOT_INITIALIZED));
+    broken.set(&with(counting(), [logged_out(), unset.clone()]));
+    let error = sign(&tokens, "ca", P256).await.err().unwrap();
+    assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+    reaches(&mut health, |health| health == Health::Down).await;
+    // More often than a PIN may be tried whose login says nothing of it.
+    let before = broken.logins();
+    assert!(
+        broken.control.wait_until(Duration::from_secs(30), |control| control.calls(Call::Login) > before + 2)
+    );
+    assert!(!broken.latch().is_set());
+    broken.set(&Script::token(counting()));
+    reaches(&mut health, |health| health == Health::Ready).await;
+    signs(&tokens, &keys).await;
+    tokens.shutdown().await;
+
+    // Somebody else's, so that the flags tell nothing of ours.
+    broken.fixture.write_pin("1111");
+    assert!(broken.fixture.start().await.is_err());
+    broken.fixture.write_pin(PIN);
+    broken.set(&with(counting(), [unset]));
+    let past = broken.latch().past().unwrap();
+    for _ in 0..3 {
+        assert!(mentions(
+            &faults(&broken.fixture).await,
+            &["token.t: ", "has no user PIN yet", "token unlock"]
+        ));
+    }
+    assert!(broken.latch().past().unwrap() == past, "nothing is noted of it");
+}
+
+#[tokio::test]
+async fn a_token_whose_flags_say_that_it_has_no_pin_is_shown_none_and_none_is_noted() {
+    let mut bare = Fixture::new();
+    bare.init_token_without_pin("bare");
+    bare.device().label = "bare".to_owned();
+    bare.configure("ca", "ca", P256);
+    for _ in 0..2 {
+        assert!(mentions(&faults(&bare).await, &["token.t: ", "has no user PIN yet"]));
+        assert!(!Latch::new(&bare.path(""), &bare.config.name).path().exists());
+    }
+    bare.set_pin("bare");
+    assert!(mentions(&faults(&bare).await, &["key.ca: ", "\"ca\""]), "it is logged in to, and has no key");
 }
 
 #[tokio::test]

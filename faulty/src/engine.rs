@@ -17,6 +17,7 @@ use crate::control::{board_path, generation, generation_of};
 use crate::objects::Objects;
 use crate::real::{Real, call};
 use crate::session::{Busy, Sessions, lock};
+use crate::slots::Slots;
 use crate::{Action, CONTROL_VARIABLE, Call, Code, Heals, MODULE_VARIABLE, Script};
 
 /// How often a hanging call looks for a new script.
@@ -30,6 +31,7 @@ pub(crate) struct Engine {
     pub(crate) board: Board,
     pub(crate) sessions: Sessions,
     pub(crate) objects: Mutex<Objects>,
+    pub(crate) slots: Mutex<Slots>,
     /// Held while a session is opened, so that no two take the last place.
     pub(crate) opening: Mutex<()>,
     /// The hash of the PIN that the user logged in with.
@@ -110,6 +112,7 @@ impl Engine {
             board,
             sessions: Sessions::default(),
             objects: Mutex::default(),
+            slots: Mutex::default(),
             opening: Mutex::default(),
             pin: Mutex::default(),
             illness: Mutex::default(),

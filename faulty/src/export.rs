@@ -1,17 +1,20 @@
 //! The module as C sees it: the list of functions, most of which only ask the engine and forward.
 //!
-//! The functions that need more are in `export/`: [`token`] (initialisation, sessions, PINs), [`object`] (finding,
-//! attributes), [`sign`].
+//! The functions that need more are in `export/`: [`token`] (initialisation, sessions, PINs), [`slot`],
+//! [`object`] (finding, attributes), [`sign`].
 #![allow(non_snake_case, reason = "the standard's own names")]
 
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_BBOOL, CK_BYTE, CK_FLAGS, CK_FUNCTION_LIST, CK_INFO, CK_MECHANISM, CK_MECHANISM_INFO,
-    CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CK_SLOT_INFO,
-    CK_ULONG, CK_UTF8CHAR, CK_VERSION, CKR_ARGUMENTS_BAD, CKR_OK,
+    CK_ATTRIBUTE, CK_BYTE, CK_FUNCTION_LIST, CK_INFO, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV,
+    CK_SESSION_HANDLE, CK_ULONG, CK_UTF8CHAR, CK_VERSION, CKR_ARGUMENTS_BAD, CKR_OK,
 };
 
 use self::object::{C_FindObjects, C_FindObjectsFinal, C_FindObjectsInit, C_GetAttributeValue};
 use self::sign::{C_Sign, C_SignFinal, C_SignInit, C_SignUpdate};
+use self::slot::{
+    C_GetMechanismInfo, C_GetMechanismList, C_GetSessionInfo, C_GetSlotInfo, C_GetSlotList, C_InitToken,
+    C_WaitForSlotEvent,
+};
 use self::token::{
     C_CloseAllSessions, C_CloseSession, C_Finalize, C_GetTokenInfo, C_InitPIN, C_Initialize, C_Login,
     C_OpenSession,
@@ -23,6 +26,7 @@ use crate::session::lock;
 
 mod object;
 mod sign;
+mod slot;
 mod token;
 
 /// Runs a call's body, and makes a code of its result.
@@ -64,17 +68,10 @@ macro_rules! forward_on_session {
 
 forward! {
     GetInfo C_GetInfo(info: *mut CK_INFO);
-    GetSlotList C_GetSlotList(present: CK_BBOOL, slots: *mut CK_SLOT_ID, count: *mut CK_ULONG);
-    GetSlotInfo C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO);
-    GetMechanismList C_GetMechanismList(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG);
-    GetMechanismInfo C_GetMechanismInfo(slot: CK_SLOT_ID, kind: CK_MECHANISM_TYPE, info: *mut CK_MECHANISM_INFO);
-    InitToken C_InitToken(slot: CK_SLOT_ID, pin: *mut CK_UTF8CHAR, length: CK_ULONG, label: *mut CK_UTF8CHAR);
-    WaitForSlotEvent C_WaitForSlotEvent(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: *mut std::ffi::c_void);
 }
 
 forward_on_session! {
     SetPIN C_SetPIN(old: *mut CK_UTF8CHAR, old_len: CK_ULONG, new: *mut CK_UTF8CHAR, new_len: CK_ULONG) in [] out [];
-    GetSessionInfo C_GetSessionInfo(info: *mut CK_SESSION_INFO) in [] out [];
     GetOperationState C_GetOperationState(state: *mut CK_BYTE, len: *mut CK_ULONG) in [] out [];
     SetOperationState C_SetOperationState(state: *mut CK_BYTE, len: CK_ULONG, a: CK_OBJECT_HANDLE, b: CK_OBJECT_HANDLE) in [a, b] out [];
     Logout C_Logout() in [] out [];

@@ -53,6 +53,7 @@ mod objects;
 mod real;
 mod script;
 mod session;
+mod slots;
 
 /// Names the real module's path in the environment of whoever loads this one.
 pub const MODULE_VARIABLE: &str = "FAULTY_MODULE";

@@ -123,6 +123,8 @@ pub struct Token {
     /// Object handles change with every `C_Initialize`. Looked at in `C_Initialize` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renumber: Option<Renumber>,
+    /// Slots have other numbers after every `C_Initialize` of any process, and come in another order. Looked at in `C_Initialize` only.
+    pub renumber_slots: bool,
 }
 
 /// What a handle of before `C_Initialize` denotes after it.

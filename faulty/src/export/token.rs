@@ -20,7 +20,10 @@ pub(super) unsafe extern "C" fn C_Initialize(arguments: *mut c_void) -> CK_RV {
     answer(|engine| {
         let entered = engine.enter(Call::Initialize, None)?;
         call!(engine.real, C_Initialize(arguments))?;
-        lock(&engine.objects).initialized(entered.plan.script.token.renumber);
+        let token = &entered.plan.script.token;
+        lock(&engine.objects).initialized(token.renumber);
+        let epoch = token.renumber_slots.then(|| engine.board.calls(Call::Initialize));
+        lock(&engine.slots).initialized(epoch);
         Ok(())
     })
 }
@@ -37,6 +40,7 @@ pub(super) unsafe extern "C" fn C_Finalize(reserved: *mut c_void) -> CK_RV {
 pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> CK_RV {
     answer(|engine| {
         let entered = engine.enter(Call::GetTokenInfo, None)?;
+        let slot = lock(&engine.slots).inward(slot)?;
         call!(engine.real, C_GetTokenInfo(slot, info))?;
         // SAFETY: the real module has just filled it in, and the caller holds it until the call returns.
         let info = unsafe { &mut *info };
@@ -75,6 +79,7 @@ pub(super) unsafe extern "C" fn C_OpenSession(
 ) -> CK_RV {
     answer(|engine| {
         let entered = engine.enter(Call::OpenSession, None)?;
+        let slot = lock(&engine.slots).inward(slot)?;
         let _one_at_a_time = lock(&engine.opening);
         let most = entered.plan.script.token.max_sessions;
         if most.is_some_and(|most| engine.sessions.alive(slot) >= most.into()) {
@@ -121,6 +126,7 @@ pub(super) unsafe extern "C" fn C_CloseSession(session: CK_SESSION_HANDLE) -> CK
 pub(super) unsafe extern "C" fn C_CloseAllSessions(slot: CK_SLOT_ID) -> CK_RV {
     answer(|engine| {
         let _entered = engine.enter(Call::CloseAllSessions, None)?;
+        let slot = lock(&engine.slots).inward(slot)?;
         call!(engine.real, C_CloseAllSessions(slot))?;
         engine.sessions.closed_all(slot);
         Ok(())

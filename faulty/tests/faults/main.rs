@@ -18,3 +18,4 @@ mod objects;
 mod pin;
 mod sessions;
 mod signatures;
+mod slots;

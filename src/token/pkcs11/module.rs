@@ -211,3 +211,16 @@ fn name(info: &TokenInfo) -> String {
 pub(crate) fn trim(field: &str) -> &str {
     field.trim_end_matches([' ', '\0'])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::trim;
+
+    #[test]
+    fn a_name_is_without_whatever_a_module_fills_it_up_with() {
+        for padded in ["one", "one                             ", "one\0\0\0\0", "one \0 "] {
+            assert_eq!(trim(padded), "one", "{padded:?}");
+        }
+        assert_eq!(trim(" o ne "), " o ne", "what is before and within is the name");
+    }
+}

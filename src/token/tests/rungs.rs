@@ -1,8 +1,9 @@
 //! The recovery ladder with a real module: each fault at the rung that heals it, and no key that is another's after any of them.
 
-use countersign_faulty::{Action, Call, Code, Control, Heals, On, Script};
+use countersign_faulty::{Action, Call, Code, Control, Heals, On, Script, Token};
 
 use super::faulty::{Broken, all_sign, signs};
+use super::fixture::signal;
 use super::*;
 
 #[tokio::test]
@@ -44,6 +45,32 @@ async fn a_handle_that_denotes_nothing_any_more_costs_a_search() {
         assert!(broken.control.calls(Call::FindObjectsInit) > searches, "{code}");
     }
     assert_eq!(broken.fixture.processes().len(), 1);
+    tokens.shutdown().await;
+}
+
+/// Nor does it matter which of the module's tokens comes first (R17).
+#[tokio::test]
+async fn a_token_is_found_by_its_name_whatever_number_its_slot_has_after_an_initialisation() {
+    let broken = Broken::with(Token { renumber_slots: true, ..Token::default() });
+    broken.fixture.init_another("u");
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let mut health = tokens.watch_health(&KeyName::new("ca").unwrap()).unwrap();
+    signs(&tokens, &keys).await;
+    let finalized = broken.control.calls(Call::Finalize);
+    for code in [Code::CKR_SLOT_ID_INVALID, Code::CKR_DEVICE_REMOVED] {
+        let action = Action::Die { heals: Heals::Initialize, code };
+        let like = Token { renumber_slots: true, ..Token::default() };
+        broken.set(&Script { token: like, on: vec![On::call(Call::SignInit, action).times(1)] });
+        all_sign(&tokens, &keys, 5).await;
+        // A process initialises its module once in ten seconds.
+        signal(*broken.fixture.processes().last().unwrap(), Signal::KILL);
+        reaches(&mut health, |health| health != Health::Ready).await;
+        reaches(&mut health, |health| health == Health::Ready).await;
+        broken.fixture.init_another("v");
+    }
+    signs(&tokens, &keys).await;
+    assert_eq!(broken.control.calls(Call::Finalize) - finalized, 2);
+    assert_eq!(broken.fixture.processes().len(), 3);
     tokens.shutdown().await;
 }
 

@@ -9,11 +9,28 @@ use countersign_proto::Client;
 use countersign_tbs::ssh::SubjectKey;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::canary::{USER, WRONG, whole};
+use crate::canary::{USER, WRONG, whole, wrong};
 use crate::forge::Forgery;
-use crate::nest::{COMES, Nest};
+use crate::nest::{COMES, INIT, Nest};
 use crate::process::{self, daemon_knows_nothing};
 use crate::site::{Daemon, FRONT_END, PATIENCE, now, request};
+
+/// Parts of one PIN, which is so long that it is found where it was: an allocator writes its own into the first bytes of what it is given
+/// back, and others into what they were given of that. Of a short PIN nothing is left to be found then, and of this one enough.
+const LONG: [&str; 12] = [
+    "Bsi4Ref4Mhi1Zfo0",
+    "Fxg0Sxu7Eww0Boq9",
+    "Xuv8Xip0Qbp3Zqf6",
+    "Iei6Qeo3Jyq8Dvw4",
+    "Dek1Pfs1Cav9Wbj3",
+    "Iko9Iha1Tkd7Yyr8",
+    "Pzw4Fnh4Ddk0Wwt4",
+    "Bsc2Vbx8Hsc4Mjb7",
+    "Biw4Sem6Jcr4Osu0",
+    "Ndf5Fxs5Eyo7Por8",
+    "Yvo4Wme0Ypf8Zjh3",
+    "Qoc1Eqc7Zes4Zid3",
+];
 
 /// A front-end, and all that it is told.
 pub struct Caller<'a> {
@@ -88,6 +105,64 @@ async fn the_daemon_has_no_pin_whatever_its_token_does() {
         caller.signs_at_last().await;
     }
     daemon_knows_nothing(&nest.hunt, &daemon);
+    end(&nest, daemon);
+}
+
+/// A token whose PIN is [`LONG`], and a key.
+fn with_long_pin() -> Nest {
+    let nest = Nest::hunting(&LONG);
+    nest.write("pin", LONG.concat().as_bytes());
+    for args in [&INIT[..], &["key", "generate", "user-ca"]] {
+        assert_eq!(nest.run(args), Some(0), "{args:?}");
+    }
+    nest
+}
+
+/// Neither where it is kept, nor where it was on its way: read, compared with those that were refused, marked, shown to the module.
+/// The module is SoftHSM2, which is assumed to keep no PIN, and does not: a copy of its own would be found as ours is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pin_is_gone_from_memory_after_the_login() {
+    let nest = with_long_pin();
+    nest.write("pin", wrong(1).as_bytes());
+    nest.fails(&["key", "list"], "CKR_PIN_INCORRECT");
+    nest.write("pin", LONG.concat().as_bytes());
+    let daemon = Daemon::start(nest.command(&["serve"]).stdout(Stdio::null()));
+    let caller = Caller::new(&nest, &daemon).await;
+    let is_gone = async || {
+        caller.signs_at_last().await;
+        daemon_knows_nothing(&nest.hunt, &daemon);
+        for pid in daemon.token_processes() {
+            let places = process::memory(&nest.hunt, pid).unwrap_or_default();
+            assert!(places.is_empty(), "a token process has what is left of its PIN: {places:#?}");
+        }
+    };
+    is_gone().await;
+    for (heals, code) in
+        [(Heals::Login, Code::CKR_USER_NOT_LOGGED_IN), (Heals::Initialize, Code::CKR_DEVICE_REMOVED)]
+    {
+        let before = nest.control.calls(Call::Login);
+        nest.control.set(&Script::on(On::call(Call::Sign, Action::Die { heals, code }).times(1))).unwrap();
+        is_gone().await;
+        assert!(nest.control.calls(Call::Login) > before, "{heals:?}");
+    }
+    end(&nest, daemon);
+}
+
+/// Of what was copied from it for a login, nothing is left either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pin_that_is_needed_for_each_signature_is_in_one_place() {
+    let nest = with_long_pin();
+    let wants_it = Token { always_authenticate: true, ..Token::default() };
+    nest.control.set(&Script::token(wants_it)).unwrap();
+    let daemon = Daemon::start(nest.command(&["serve"]).stdout(Stdio::null()));
+    let caller = Caller::new(&nest, &daemon).await;
+    for _ in 0..10 {
+        assert!(caller.signs().await);
+    }
+    daemon_knows_nothing(&nest.hunt, &daemon);
+    if let Some(places) = process::memory(&nest.hunt, daemon.token_processes()[0]) {
+        assert_eq!(places.len(), LONG.len(), "each part once: {places:#?}");
+    }
     end(&nest, daemon);
 }
 

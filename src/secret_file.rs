@@ -35,9 +35,13 @@ pub(crate) fn read(path: &Path, allowed: u32, longest: u64) -> Result<Zeroizing<
     if mode & !allowed != 0 {
         return Err(Unusable::Mode(mode));
     }
-    // Of such a capacity that reading does not move it and leave a copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-    file.take(longest + 2).read_to_end(&mut bytes).map_err(Unusable::Open)?;
+    let most = longest.saturating_add(2);
+    // Of such a capacity that reading does not move it and leave a copy behind; and of no greater one, for what is given back of that others
+    // write over at once, so that no test finds that it was not wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(most).map_err(io::Error::other).map_err(Unusable::Open)?,
+    ));
+    file.take(most).read_to_end(&mut bytes).map_err(Unusable::Open)?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }

@@ -21,6 +21,11 @@ pub(crate) enum Unusable {
     Content,
 }
 
+/// Whether it names what a process has open, and no file by itself.
+pub(crate) fn is_descriptor(path: &Path) -> bool {
+    path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+}
+
 /// The bytes of a file that has no other permissions than `allowed`: 1 to `longest`; one trailing newline is not among them.
 ///
 /// # Errors

@@ -127,11 +127,14 @@ fn init_token(
     config: &token::Config,
     args: &InitArgs,
 ) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        config.pin_file != PinFile::Pad,
-        "token {} has its PINs typed at its own pad: make it there, or with the vendor's tool",
-        config.name
-    );
+    let made_elsewhere = match config.pin_file {
+        PinFile::Own(_) | PinFile::Credential { .. } => None,
+        PinFile::Pad => Some("has its PINs typed at its own pad: make it there, or with the vendor's tool"),
+        PinFile::None => Some("is said to need no PIN (`pin_none`): make it with the vendor's tool"),
+    };
+    if let Some(why) = made_elsewhere {
+        anyhow::bail!("token {} {why}", config.name);
+    }
     let free = init::free_slot(module, &device.label)?;
     let mut out = io::stdout().lock();
     if args.generate_pins {

@@ -142,8 +142,10 @@ fn example_documents_every_key() {
         keys.iter().copied().filter(|key| !others.contains(key)).collect::<Vec<_>>()
     };
     // They take the place of `pin_file`.
-    assert!(EXAMPLE.contains("\n# pin_credential = \"") && EXAMPLE.contains("\n# pin_pad = true"));
-    let of_services = ["pin_credential", "pin_pad"];
+    let of_services = ["pin_credential", "pin_pad", "pin_none"];
+    for key in of_services {
+        assert!(EXAMPLE.contains(&format!("\n# {key} = ")), "the example file lacks {key}");
+    }
     // Of a section that nobody has by default.
     for key in keys_of::<bundles::Raw>() {
         assert!(EXAMPLE.contains(&format!("\n# {key} = ")), "the example file lacks {key}");

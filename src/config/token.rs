@@ -1,6 +1,7 @@
 //! `[token.NAME]`: a token, and the process that talks to it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,8 +9,9 @@ use toml::Spanned;
 
 use crate::config::checks::{duration, integer, path, text};
 use crate::config::section::{List, Number, Section, Text};
+use crate::secret_file::is_descriptor;
 use crate::token::{
-    Config, Device, Limits, Network, PATH_VARIABLES, PinFile, Pkcs11, TokenName, Touch, YubiKey,
+    Config, Device, Limits, Network, PATH_VARIABLES, PinFile, Pkcs11, TokenName, Touch, Weaker, YubiKey,
 };
 
 /// A token behind a PKCS#11 module.
@@ -22,6 +24,7 @@ pub(super) struct Raw {
     pin_file: Text,
     pin_credential: Text,
     pin_pad: Option<Spanned<bool>>,
+    pin_none: Option<Spanned<bool>>,
     processes: Number,
     sessions: Number,
     queue: Number,
@@ -79,9 +82,18 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
     // CK_TOKEN_INFO: 32 bytes of label and 16 of serial number, padded with spaces.
     let label = section.required("label", raw.label, text(32));
     let serial = section.or("serial", raw.serial, None, |serial| text(16)(serial).map(Some));
-    let pin_file = match raw.pin_pad {
-        Some(pad) if *pad.get_ref() => pin_pad(&pad, &raw.pin_file, &raw.pin_credential, section),
-        _ => pin_file(raw.pin_file, raw.pin_credential, section),
+    let without_one = [("pin_pad", raw.pin_pad, PinFile::Pad), ("pin_none", raw.pin_none, PinFile::None)];
+    let without_one = without_one.into_iter().filter_map(|(key, said, source)| {
+        said.filter(|said| *said.get_ref()).map(|said| (key, said.span(), source))
+    });
+    let pin_file = match without_one.collect::<Vec<_>>().as_slice() {
+        [] => pin_file(raw.pin_file, raw.pin_credential, section),
+        [(_, _, source)] if raw.pin_file.is_none() && raw.pin_credential.is_none() => Some(source.clone()),
+        [.., (key, span, _)] => {
+            let message = "is there, and so is another of `pin_file`, `pin_credential`, `pin_pad` and `pin_none`: keep one of them";
+            section.fault_at(key, span, message);
+            None
+        }
     };
     // Each process logs in, and each login is somebody's at the pad.
     let most = if pin_file == Some(PinFile::Pad) { 1 } else { 8 };
@@ -138,11 +150,21 @@ fn yubikey(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Con
     })
 }
 
+/// A PIN is read anew for each login, by processes that inherit nothing; another descriptor may have the number there.
+fn not_inherited(file: PathBuf) -> Result<PathBuf, String> {
+    if is_descriptor(&file) {
+        return Err("is a descriptor, which no token's process inherits, and a PIN is read again at each login: name a file, or a `pin_credential`".to_owned());
+    }
+    Ok(file)
+}
+
 /// A file, or a credential; where credentials are is not known here.
 fn pin_file(file: Text, credential: Text, section: &mut Section<'_, '_>) -> Option<PinFile> {
     let Some(credential) = credential else {
         let directory = section.directory();
-        return section.required("pin_file", file, path(&directory)).map(PinFile::Own);
+        return section
+            .required("pin_file", file, |file| not_inherited(path(&directory)(file)?))
+            .map(PinFile::Own);
     };
     if let Some(file) = file {
         section.fault_at("pin_file", &file.span(), "is there, and so is `pin_credential`: keep one of them");
@@ -155,24 +177,6 @@ fn pin_file(file: Text, credential: Text, section: &mut Section<'_, '_>) -> Opti
         if is_name { Ok(name) } else { Err("should be the name of a systemd credential, and only that") }
     });
     name.map(|name| PinFile::Credential { name, directory: None })
-}
-
-/// Nowhere in this machine.
-fn pin_pad(
-    pad: &Spanned<bool>,
-    file: &Text,
-    credential: &Text,
-    section: &mut Section<'_, '_>,
-) -> Option<PinFile> {
-    if file.is_none() && credential.is_none() {
-        return Some(PinFile::Pad);
-    }
-    section.fault_at(
-        "pin_pad",
-        &pad.span(),
-        "is there, and so is `pin_file` or `pin_credential`: keep one of them",
-    );
-    None
 }
 
 fn queue(raw: Number, section: &mut Section<'_, '_>) -> Option<usize> {

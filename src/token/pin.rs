@@ -61,6 +61,11 @@ pub(crate) enum PinFileError {
         /// The credential's name.
         name: String,
     },
+    /// There is said to be none.
+    #[error(
+        "the token wants a login, and `pin_none` says that it needs none; name `pin_file`, `pin_credential` or `pin_pad` instead"
+    )]
+    Needed,
     /// Not a regular file, empty, or too long to be a PIN.
     #[error("the PIN file {} must be a regular file of 1 to {MAX_LEN} bytes", path.display())]
     Content {
@@ -103,7 +108,7 @@ impl Pin {
         }
     }
 
-    /// Stands for one that somebody types at the token's own pad, and that nobody has here. No other PIN is empty.
+    /// Stands for one that nobody has here: somebody types it at the token's own pad, or the token needs none. No other PIN is empty.
     pub(crate) fn at_pad() -> Self {
         Self(Zeroizing::default(), InMemory::Locked)
     }

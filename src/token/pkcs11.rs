@@ -17,6 +17,7 @@ use self::shared::{First, Shared};
 use super::device::Pkcs11;
 use super::frame::{At, Refusal, Setup, StartFault, TokenDescription};
 use super::gate::{BUSY, Barred, Candidate, Done, Doubt, Gate, LEFT_TO_START, Login, Said, Turn};
+use super::pin::source::PinFile;
 use super::pin::{Pin, PinFileError};
 use super::process::scheme;
 use super::session::{Opened, Session};
@@ -81,6 +82,17 @@ pub(super) struct On<'a> {
     pub(super) module: &'a Module,
     pub(super) slot: Slot,
     pub(super) session: &'a cryptoki::session::Session,
+}
+
+/// The PIN of this token, or that nobody has one here.
+///
+/// # Errors
+/// [`PinFileError`]; [`PinFileError::Needed`] if there is said to be none, and the token wants one.
+pub(super) fn pin_for(source: &PinFile, info: &TokenInfo) -> Result<Pin, PinFileError> {
+    if *source == PinFile::None && info.login_required() {
+        return Err(PinFileError::Needed);
+    }
+    source.read()
 }
 
 /// Logs in, once. A PIN that may be wrong is never tried twice, and a token's last try is left to a person.

@@ -189,16 +189,19 @@ fn what_a_pad_cannot_do_is_said_at_once() {
 }
 
 #[test]
-fn a_configuration_has_a_pad_or_a_pin_and_one_process_at_it() {
+fn a_configuration_has_one_place_for_the_pin_and_one_process_at_a_pad() {
     let site = Site::without_token(USER_CA);
     let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
     for (lines, fault) in [
         (
             "pin_file = \"pin\"\npin_pad = true",
-            "token.soft.pin_pad: is there, and so is `pin_file` or `pin_credential`",
+            "token.soft.pin_pad: is there, and so is another of `pin_file`",
         ),
+        ("pin_none = true\npin_credential = \"pin\"", "token.soft.pin_none: is there, and so is another of"),
+        ("pin_none = true\npin_pad = true", "token.soft.pin_none: is there, and so is another of"),
         ("pin_pad = true\nprocesses = 2", "token.soft.processes: is 2; 1 to 1 is allowed"),
         ("pin_pad = false", "token.soft.pin_file: is missing"),
+        ("pin_none = false", "token.soft.pin_file: is missing"),
     ] {
         site.configure(&config.replace("pin_file = \"pin\"", lines));
         let said = site.run_refused(&["check"], 2);

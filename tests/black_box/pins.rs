@@ -351,6 +351,10 @@ fn the_source_of_a_pin_is_changed_and_nothing_else_of_the_configuration() {
     site.run_ok(&["check"]);
     assert!(set(["--credential", "hsm-pin"]).status.success());
     assert_eq!(now(), text(r#"pin_credential = "hsm-pin""#));
+    for (option, source) in [("--none", "pin_none = true"), ("--pad", "pin_pad = true")] {
+        site.run_ok(&["token", "set-pin-source", "soft", option]);
+        assert_eq!(now(), text(source));
+    }
     assert!(set(["--pin-file", "pin"]).status.success());
     assert_eq!(now(), text(r#"pin_file = "pin""#));
     assert_eq!(std::fs::metadata(site.path("countersign.toml")).unwrap().mode() & 0o7777, 0o640);

@@ -68,7 +68,7 @@ fn pin(token: &token::Config, state: &Path, serial: Option<&Value>) -> Option<Fi
         Err(error) => return Some(Finding::told(what, &error.to_string())),
     };
     let latch = Latch::new(state, &token.name);
-    if !latch.path().exists() {
+    if !latch.path().exists() || token.pin_file == PinFile::None {
         return None;
     }
     let serial = serial.map(|serial| serial.as_str().map_or_else(|| serial.to_string(), str::to_owned));

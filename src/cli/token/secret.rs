@@ -14,6 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 use zeroize::Zeroizing;
 
 use crate::cli::restore::Restore;
+use crate::secret_file::is_descriptor;
 use crate::token::Pin;
 
 /// A secret that a command wants.
@@ -69,6 +70,7 @@ impl Secret<'_> {
 fn from_file(path: &Path) -> anyhow::Result<Pin> {
     let open = || format!("cannot open {}", path.display());
     let metadata = path.metadata().with_context(open)?;
+    // Nobody waits for ever at the other end of such a pipe, as at a FIFO's.
     if !(is_descriptor(path) && metadata.file_type().is_fifo()) {
         return Ok(Pin::read(path)?);
     }
@@ -80,11 +82,6 @@ fn from_file(path: &Path) -> anyhow::Result<Pin> {
     }
     ensure!((1..=LONGEST).contains(&bytes.len()), "{} should give 1 to {LONGEST} bytes", path.display());
     Ok(Pin::hold(bytes))
-}
-
-/// Nobody waits for ever at the other end of such a pipe, as at a FIFO's.
-fn is_descriptor(path: &Path) -> bool {
-    path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
 }
 
 /// The terminal of whoever started the command, for as long as it shows nothing of what is typed.

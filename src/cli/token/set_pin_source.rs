@@ -1,4 +1,4 @@
-//! `countersign token set-pin-source`: which file or credential the configuration takes a token's PIN from.
+//! `countersign token set-pin-source`: where the configuration has a token's PIN.
 //!
 //! In: the configuration's text. Out: the same text with one value, or one key and its value, replaced; every other byte stays, comments
 //! too. What would be no configuration any more is not written. No PIN is tried and none is moved.
@@ -40,6 +40,9 @@ struct SourceArgs {
     /// The token's own pad, where somebody types it at each start
     #[arg(long)]
     pad: bool,
+    /// Nowhere: the token needs no login
+    #[arg(long)]
+    none: bool,
 }
 
 /// # Errors
@@ -55,10 +58,11 @@ pub(super) fn run(args: &SetPinSourceArgs) -> anyhow::Result<()> {
         (Some(file), _) => format!("pin_file = {}", quoted(file)),
         (None, Some(name)) => format!("pin_credential = {}", quoted(name)),
         (None, None) if args.source.pad => "pin_pad = true".to_owned(),
-        (None, None) => bail!("name --pin-file, --credential or --pad"),
+        (None, None) if args.source.none => "pin_none = true".to_owned(),
+        (None, None) => bail!("name --pin-file, --credential, --pad or --none"),
     };
     let place = place(&text, &args.name)
-        .context("the token's section has no `pin_file`, `pin_credential` or `pin_pad`")?;
+        .context("the token's section has no `pin_file`, `pin_credential`, `pin_pad` or `pin_none`")?;
     let changed = [text.get(..place.start), Some(line.as_str()), text.get(place.end..)];
     let changed = changed.map(Option::unwrap_or_default).concat();
     let mut after = Config::check(&path, &changed).map_err(Faults)?;
@@ -87,8 +91,7 @@ pub(in crate::cli) fn quoted(text: &str) -> String {
 fn place(text: &str, token: &str) -> Option<Range<usize>> {
     let root = DeTable::parse(text).ok()?;
     let section = root.get_ref().get("token")?.get_ref().as_table()?.get(token)?.get_ref().as_table()?;
-    let entry =
-        ["pin_file", "pin_credential", "pin_pad"].into_iter().find_map(|key| section.get_key_value(key));
-    let (key, value) = entry?;
+    let sources = ["pin_file", "pin_credential", "pin_pad", "pin_none"];
+    let (key, value) = sources.into_iter().find_map(|key| section.get_key_value(key))?;
     Some(key.span().start..value.span().end)
 }

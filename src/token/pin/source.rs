@@ -1,7 +1,7 @@
-//! Where a token's PIN is between one login and the next: a file of its own, a credential that systemd hands to the service, or the
-//! head of whoever types it at the token's own pad.
+//! Where a token's PIN is between one login and the next: a file of its own, a credential that systemd hands to the service, the
+//! head of whoever types it at the token's own pad, or nowhere, for the token needs none.
 //!
-//! In: `pin_file`, `pin_credential` or `pin_pad` of the configuration. Out: a [`PinFile`], which whoever logs in reads, and nobody before. The
+//! In: `pin_file`, `pin_credential`, `pin_pad` or `pin_none` of the configuration. Out: a [`PinFile`], which whoever logs in reads, and nobody before. The
 //! credential's directory is told once, by whoever has read the environment.
 
 use std::fmt;
@@ -31,6 +31,8 @@ pub enum PinFile {
     },
     /// `pin_pad`: nowhere in this machine. Somebody types it at the token, once for each login.
     Pad,
+    /// `pin_none`: nowhere at all. The token signs for whoever has a session.
+    None,
 }
 
 impl From<PathBuf> for PinFile {
@@ -47,6 +49,7 @@ impl PinFile {
             Self::Own(_) => "pin_file",
             Self::Credential { .. } => "pin_credential",
             Self::Pad => "pin_pad",
+            Self::None => "pin_none",
         }
     }
 
@@ -55,7 +58,7 @@ impl PinFile {
     pub fn own(&self) -> Option<&Path> {
         match self {
             Self::Own(path) => Some(path),
-            Self::Credential { .. } | Self::Pad => None,
+            Self::Credential { .. } | Self::Pad | Self::None => None,
         }
     }
 
@@ -76,11 +79,11 @@ impl PinFile {
         match self {
             Self::Own(path) => Some(path.clone()),
             Self::Credential { name, directory } => Some(directory.as_ref()?.join(name)),
-            Self::Pad => None,
+            Self::Pad | Self::None => None,
         }
     }
 
-    /// Reads the PIN, or says that it is typed at the token.
+    /// Reads the PIN, or says that nobody has it here.
     ///
     /// # Errors
     /// [`PinFileError`], which never holds what is in the file.
@@ -93,7 +96,7 @@ impl PinFile {
             Self::Credential { name, directory: Some(directory) } => {
                 Pin::read_of_mode(&directory.join(name), CREDENTIAL)
             }
-            Self::Pad => Ok(Pin::at_pad()),
+            Self::Pad | Self::None => Ok(Pin::at_pad()),
         }
     }
 
@@ -110,6 +113,7 @@ impl fmt::Display for PinFile {
             Self::Own(path) => path.display().fmt(f),
             Self::Credential { name, .. } => write!(f, "credential {name}"),
             Self::Pad => f.write_str("the hands of whoever stands at the token's own pad"),
+            Self::None => f.write_str("no place, for it needs none"),
         }
     }
 }

@@ -17,7 +17,7 @@ use cryptoki::slot::TokenInfo;
 use super::attribute::Object;
 use super::key::{self, FoundKey, KeyProblem, hex};
 use super::module::{Module, ModuleError};
-use super::{On, classify, log_in, mechanism};
+use super::{On, classify, log_in, mechanism, pin_for};
 use crate::key::PublicKey;
 use crate::token::Config;
 use crate::token::frame::Refusal;
@@ -135,14 +135,14 @@ impl Console {
         let device = config.pkcs11()?;
         let module = modules.load(&device.module)?;
         let token = module.token(&device.label, device.serial.as_deref())?;
-        let pin = config.pin_file.read()?;
+        let pin = pin_for(&config.pin_file, &token.info)?;
         let session = match access {
             Access::Read => module.context().open_ro_session(token.slot),
             Access::Write => module.context().open_rw_session(token.slot),
         }
         .map_err(call)?;
         let done = before(&session, &token.info)?;
-        if pin.is_at_pad() && past == Past::default() {
+        if pin.is_at_pad() && token.info.login_required() && past == Past::default() {
             writeln!(io::stderr(), "type the PIN of token {} at its own pad now", config.name)?;
         }
         let on = On { module, slot: token.slot, session: &session };

@@ -18,12 +18,13 @@ use super::key::FoundKey;
 use super::ladder::{Allowance, Climbed, Rung, Trouble};
 use super::module::Module;
 use super::pulse::Pulse;
-use super::{NOBODY_AT_PAD, On, call_fault, not_let_in, pin_fault, search, token_fault};
+use super::{NOBODY_AT_PAD, On, call_fault, not_let_in, pin_fault, pin_for, search, token_fault};
 use crate::key::PublicKey;
 use crate::token::device::Pkcs11;
 use crate::token::frame::{At, CallFailure, PinRefusal, Refusal, Setup, StartFault};
 use crate::token::gate::{Barred, Gate, Turn, Word};
 use crate::token::pin::InMemory;
+use crate::token::pin::source::PinFile;
 use crate::token::session::SignError;
 
 /// The login of handles that were never found.
@@ -84,14 +85,14 @@ impl Shared {
     /// Every fault that can be found without the step that failed.
     pub(super) fn open(module: Module, device: &Pkcs11, setup: &Setup, gate: Gate) -> Result<First, Refusal> {
         let token = module.token(&device.label, device.serial.as_deref()).map_err(token_fault)?;
-        let pin = setup.pin_file.read().map_err(pin_fault)?;
+        let pin = pin_for(&setup.pin_file, &token.info).map_err(pin_fault)?;
         let session = module.context().open_ro_session(token.slot).map_err(call_fault)?;
         let on = On { module: &module, slot: token.slot, session: &session };
         let is_taken = on.log_in(&pin, || gate.turn()).map_err(not_let_in)?.is_some_and(|done| done.is_taken);
         let keys: Arc<[FoundKey]> = search(&module, token.slot, &session, setup)?.into();
         let pulse = Pulse::of(&module, token.slot, &session);
         if pin.is_at_pad() {
-            none_wants_it_each_time(&keys)?;
+            none_wants_it_each_time(&keys, &setup.pin_file)?;
         }
         let place =
             |session| Mutex::new(Some(Place { session, keys: keys.clone(), is_begun: false, logins: 0 }));
@@ -262,7 +263,7 @@ impl Shared {
         turn: impl FnOnce() -> Result<Turn<'a>, Barred<Error>>,
     ) -> Result<(), Trouble> {
         let info = loaded.module.context().get_token_info(loaded.slot)?;
-        let pin = self.setup.pin_file.read().map_err(|error| Trouble::Keys(error.to_string()))?;
+        let pin = pin_for(&self.setup.pin_file, &info).map_err(|error| Trouble::Keys(error.to_string()))?;
         if pin.is_at_pad() && info.login_required() {
             // Nobody stands there just now.
             let mark = pin.mark(info.serial_number());
@@ -353,12 +354,15 @@ impl Loaded {
     }
 }
 
-/// Nobody types a PIN for each signature.
-fn none_wants_it_each_time(keys: &[FoundKey]) -> Result<(), Refusal> {
-    let message = "wants its PIN for each signature (CKA_ALWAYS_AUTHENTICATE), and `pin_pad` has somebody type it: make a key that does not";
+/// Nobody types a PIN for each signature, and one that is not there cannot be shown.
+fn none_wants_it_each_time(keys: &[FoundKey], source: &PinFile) -> Result<(), Refusal> {
+    let message = format!(
+        "wants its PIN for each signature (CKA_ALWAYS_AUTHENTICATE), and by `{}` there is none for that: make a key that does not",
+        source.option()
+    );
     let wanting = (0..).zip(keys).filter(|(_, key)| key.always_authenticate);
     let faults: Vec<_> =
-        wanting.map(|(index, _)| StartFault { at: At::Key(index), message: message.to_owned() }).collect();
+        wanting.map(|(index, _)| StartFault { at: At::Key(index), message: message.clone() }).collect();
     if faults.is_empty() { Ok(()) } else { Err(Refusal::Faults(faults)) }
 }
 

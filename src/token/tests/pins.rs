@@ -96,6 +96,29 @@ async fn a_wrong_pin_costs_one_try_where_only_signatures_want_it() {
     tokens.shutdown().await;
 }
 
+/// Also where its module is initialised again, which takes everybody's login away.
+#[tokio::test]
+async fn a_token_that_needs_no_login_signs_without_a_pin_and_one_that_does_is_refused() {
+    let open = Token { needs_no_login: Some(PIN.to_owned()), ..Token::default() };
+    let mut broken = Broken::with(open.clone());
+    std::fs::remove_file(broken.fixture.path("pin")).unwrap();
+    broken.fixture.config.pin_file = PinFile::None;
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    signs(&tokens, &keys).await;
+    let die = Action::Die { heals: Heals::Initialize, code: Code::CKR_DEVICE_ERROR };
+    broken.set(&with(open.clone(), [On::call(Call::SignInit, die).times(1)]));
+    signs(&tokens, &keys).await;
+    assert_eq!((broken.control.calls(Call::Finalize), broken.fixture.processes().len()), (1, 1));
+    tokens.shutdown().await;
+    assert_eq!(broken.logins(), 0);
+
+    broken.set(&Script::token(Token { always_authenticate: true, ..open }));
+    assert!(mentions(&faults(&broken.fixture).await, &["key.ca", "for each signature", "`pin_none`"]));
+    broken.set(&Script::default());
+    assert!(mentions(&faults(&broken.fixture).await, &["token.t.pin_none", "the token wants a login"]));
+    assert_eq!(broken.logins(), 0);
+}
+
 #[tokio::test]
 async fn a_signature_that_wants_the_pin_does_not_spend_the_last_try() {
     let always = Token { always_authenticate: true, ..Token::default() };

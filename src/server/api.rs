@@ -21,7 +21,7 @@ use crate::caller::Caller;
 use crate::key::{Key, KeyName, UnixTime};
 use crate::rotation::Line;
 use crate::sign::{Failure, Signed, Signer};
-use crate::token::{TokenError, TokenErrorClass};
+use crate::token::TokenError;
 
 #[cfg(test)]
 mod tests;
@@ -190,15 +190,10 @@ fn report(caller: &Caller, failure: &Failure) {
         Failure::TooLate => debug!(%caller, "{failure}"),
         Failure::Ledger(cause) => debug!(%caller, word = cause.word(), "{cause}"),
         Failure::Verify(cause) => error!(%caller, "{cause}"),
-        // Told by the token's stage, for a caller may make many of them.
-        Failure::Token(cause @ TokenError::Failed { .. }) => debug!(%caller, word = cause.word(), "{cause}"),
-        Failure::Token(cause) => match cause.class() {
-            TokenErrorClass::Busy | TokenErrorClass::Expired | TokenErrorClass::Unavailable => {
-                debug!(%caller, word = cause.word(), "{cause}");
-            }
-            TokenErrorClass::TimedOut | TokenErrorClass::Internal => {
-                warn!(%caller, word = cause.word(), "{cause}");
-            }
-        },
+        Failure::Token(cause @ (TokenError::TooLong { .. } | TokenError::NotInService { .. })) => {
+            warn!(%caller, word = cause.word(), "{cause}");
+        }
+        // Told by the token's stage, once for all that it happens to.
+        Failure::Token(cause) => debug!(%caller, word = cause.word(), "{cause}"),
     }
 }

@@ -213,12 +213,18 @@ impl TokenProcess {
         self.body.child.wait().await
     }
 
-    /// Hangs up, waits for it to let go of the token, and kills it if it does not.
+    /// Hangs up, waits for it to let go of the token, and kills it if it does not. One that fails in that is told of: its module may
+    /// have left the token as nobody knows.
     ///
     /// # Errors
     /// As [`Self::kill`].
     pub(super) async fn finish(self) -> Result<(), Undead> {
-        self.body.end(self.control).await
+        let token = self.body.token.clone();
+        let ended = self.body.end(self.control).await?;
+        if let Some(status) = ended.filter(|status| !status.success()) {
+            tracing::warn!(%token, %status, "a token process failed when it was to let go of the token");
+        }
+        Ok(())
     }
 
     /// Kills it, and returns once it is gone, and what it did at the gate is noted.
@@ -231,12 +237,15 @@ impl TokenProcess {
 }
 
 impl Body {
-    async fn end(mut self, control: UnixStream) -> Result<(), Undead> {
+    /// How it has ended, if it has by itself.
+    async fn end(mut self, control: UnixStream) -> Result<Option<ExitStatus>, Undead> {
         drop(control);
-        if tokio::time::timeout(END, self.child.wait()).await.is_err() {
+        let ended = tokio::time::timeout(END, self.child.wait()).await;
+        if ended.is_err() {
             tracing::warn!(token = %self.token, "a token process did not end within {END:?}; it is killed");
         }
-        self.kill().await
+        self.kill().await?;
+        Ok(ended.ok().and_then(Result::ok))
     }
 
     async fn kill(mut self) -> Result<(), Undead> {

@@ -152,13 +152,8 @@ impl<'a> Asking<'a> {
                 self.leave(member);
             }
             let Some((from, to)) = self.onward() else { return Err(error) };
-            let key = self.request.key;
-            if is_out || matches!(error, TokenError::Busy { .. } | TokenError::Failed { .. }) {
-                // What a load sheds, or an outage or a refusal that was logged when it began, is no line for each request.
-                tracing::debug!(%key, %from, %to, reason = %error, "the next token is asked");
-            } else {
-                tracing::warn!(%key, %from, %to, reason = %error, "the next token is asked");
-            }
+            // What has become of the token was logged once, when it happened, and what a load sheds is no line for each request.
+            tracing::debug!(key = %self.request.key, %from, %to, reason = %error, "the next token is asked");
         }
     }
 

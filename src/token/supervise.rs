@@ -230,7 +230,7 @@ impl Supervisor {
             // It is not the first that is lost in a row: nobody should wait for one that may not come.
             self.give_up(&self.unavailable());
         }
-        let mut next = self.first_try;
+        let (mut next, mut told) = (self.first_try, Told::default());
         loop {
             let limit = next;
             next = limit::twice(limit);
@@ -240,7 +240,7 @@ impl Supervisor {
             let stamp = self.setup.pin_file.stamp();
             let start = async {
                 let _turn = self.pool.starting.lock().await;
-                self.start(limit).await
+                self.start(limit, &mut told).await
             };
             tokio::pin!(start);
             let started = tokio::time::timeout(self.pool.config.deadline, &mut start).await;
@@ -272,8 +272,8 @@ impl Supervisor {
         }
     }
 
-    /// One try, whose failure is logged here.
-    async fn start(&self, limit: Duration) -> Result<TokenProcess, NotReplaced> {
+    /// One try, whose failure is logged here if it is news.
+    async fn start(&self, limit: Duration, told: &mut Told) -> Result<TokenProcess, NotReplaced> {
         let token = &self.pool.config.name;
         let latch = self.keeper.latch();
         let past = match latch.past() {
@@ -311,10 +311,13 @@ impl Supervisor {
                 Ok(process)
             }
             Ok(process) => {
-                tracing::error!(
-                    %token, serial = process.started().token.serial,
-                    "THE TOKEN HOLDS OTHER KEYS than those pinned at start-up; it signs nothing until they are back"
-                );
+                let serial = &process.started().token.serial;
+                if told.is_news(&format!("other keys on {serial}")) {
+                    tracing::error!(
+                        %token, serial,
+                        "THE TOKEN HOLDS OTHER KEYS than those pinned at start-up; it signs nothing until they are back"
+                    );
+                }
                 process.finish().await.map_err(NotReplaced::Stuck)?;
                 Err(NotReplaced::KeyChanged)
             }
@@ -333,13 +336,18 @@ impl Supervisor {
                 Err(NotReplaced::Pin)
             }
             Err(StartError::Faults(faults)) => {
-                for fault in faults {
-                    tracing::error!(%token, message = fault.message, "the token does not come up");
+                let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
+                if told.is_news(&messages.concat()) {
+                    for message in messages {
+                        tracing::error!(%token, message, "the token does not come up");
+                    }
                 }
                 Err(NotReplaced::Failed)
             }
             Err(StartError::Process(message)) => {
-                tracing::error!(%token, message, "the token process does not come up");
+                if told.is_news(&message) {
+                    tracing::error!(%token, message, "the token process does not come up");
+                }
                 Err(NotReplaced::Failed)
             }
         }
@@ -364,6 +372,20 @@ impl Supervisor {
 /// Returns once the daemon stops, or has dropped every handle on its tokens.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// What the log was last told of an outage: a try that fails as the one before it did is no news, however long that goes on.
+#[derive(Default)]
+struct Told(Option<String>);
+
+impl Told {
+    fn is_news(&mut self, message: &str) -> bool {
+        let is_news = self.0.as_deref() != Some(message);
+        if is_news {
+            self.0 = Some(message.to_owned());
+        }
+        is_news
+    }
 }
 
 /// Why a try gave no process.

@@ -21,6 +21,7 @@ mod pins;
 mod processes;
 mod rungs;
 mod several;
+mod told;
 mod undead;
 
 use fixture::{Fixture, signal};

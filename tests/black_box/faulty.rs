@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use countersign::ledger::Entry;
 use countersign::ledger::entry::Outcome;
-use countersign_faulty::{Action, Call, Control, On, Script, module};
+use countersign_faulty::{Action, Call, Code as Ckr, Control, On, Script, module};
 use countersign_proto::client::{CallError, Health};
 use countersign_proto::{Client, v1};
 use countersign_tbs::ssh::SubjectKey;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
@@ -309,4 +310,76 @@ async fn a_token_that_crashes_is_replaced_and_the_daemon_goes_on() {
     let after = daemon.token_processes();
     let kept = after.iter().filter(|process| before.contains(process)).count();
     assert_eq!((before.len(), after.len(), kept), (2, 2, 1), "one process is another");
+}
+
+/// One code for each thing that can be done about a code; classify.rs has them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_are_told_a_reason_and_the_operator_the_token_the_call_and_the_code() {
+    let Broken { site, control } = Broken::new();
+    let mut daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    for (call, code, reason) in [
+        (Call::SignInit, Ckr::CKR_DATA_INVALID, "TOKEN_FAILED"),
+        (Call::SignInit, Ckr::CKR_KEY_HANDLE_INVALID, "TOKEN_UNAVAILABLE"),
+        (Call::Sign, Ckr::CKR_DEVICE_ERROR, "TOKEN_UNAVAILABLE"),
+        (Call::SignInit, Ckr::CKR_USER_NOT_LOGGED_IN, "TOKEN_UNAVAILABLE"),
+        (Call::Sign, Ckr::CKR_CRYPTOKI_NOT_INITIALIZED, "TOKEN_UNAVAILABLE"),
+        (Call::Sign, Ckr::CKR_HOST_MEMORY, "TOKEN_UNAVAILABLE"),
+        (Call::Sign, Ckr::CKR_PIN_LOCKED, "TOKEN_UNAVAILABLE"),
+    ] {
+        control.set(&Script::on(On::call(call, Action::Fail(code)))).unwrap();
+        let error = caller.sign("user-ca").await.expect_err("every call fails");
+        assert_eq!(error.reason, reason, "{code}: {error}");
+        for inside in ["soft", "C_Sign", "CKR_", "PIN", "process"] {
+            assert!(!error.message.contains(inside), "{inside}: {error}");
+        }
+        let line = daemon.wait_for(&code.to_string());
+        assert!(line.contains("token=soft") && line.contains(call.name()), "{line}");
+        control.clear().unwrap();
+        if code == Ckr::CKR_PIN_LOCKED {
+            site.run_ok(&["token", "unlatch", "soft"]);
+        }
+        caller.sign_at_last("user-ca").await;
+    }
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_hangs_under_a_load_is_told_once_and_not_for_each_caller() {
+    let Broken { site, control } = Broken::new();
+    let daemon = site.serve();
+    let caller = std::sync::Arc::new(Caller::new(&site, &daemon).await);
+    // As many as there are sessions: a fifth call is in the process that takes the place of the first.
+    control.set(&Script::on(On::call(Call::Sign, Action::Hang).times(4))).unwrap();
+    let mut asked = JoinSet::new();
+    for _ in 0..64 {
+        let caller = caller.clone();
+        asked.spawn(async move { caller.sign("user-ca").await.map(drop) });
+    }
+    let answers = asked.join_all().await;
+    let timed_out = answers.iter().filter_map(|answer| answer.as_ref().err());
+    assert!(timed_out.filter(|error| error.reason == "TOKEN_TIMED_OUT").count() > 0, "{answers:?}");
+    let (_, log) = daemon.stop();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("did not answer")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_keys_asks_no_token() {
+    let Broken { site, control } = Broken::new();
+    let config = std::fs::read_to_string(site.path("countersign.toml")).unwrap();
+    site.configure(&config.replace("label = \"test\"", "label = \"test\"\nkeepalive = \"1h\""));
+    let daemon = site.serve();
+    let client = site.client(&daemon, FRONT_END).await;
+    let calls = || Call::ALL.iter().map(|call| control.calls(*call)).collect::<Vec<_>>();
+    let before = calls();
+    assert!(before.iter().sum::<u64>() > 0, "the token is there");
+    for _ in 0..10 {
+        assert_eq!(client.list_keys().await.unwrap().len(), 2);
+        client.get_key("user-ca").await.unwrap();
+        client.get_bundle("user-ca").await.unwrap();
+        client.health(Some("user-ca")).await.unwrap();
+    }
+    assert_eq!(calls(), before);
+    daemon.stop();
 }

@@ -9,10 +9,11 @@
 use countersign_proto::client::CallError;
 
 use super::*;
-use crate::key::{Scheme, UnixTime};
+use crate::key::{KeyName, Scheme, UnixTime};
 use crate::ledger::{LedgerError, RevokeError};
 use crate::policy::{Reason, Refusal};
 use crate::rotation::StepError;
+use crate::token::{TokenError, TokenName};
 use crate::verify::VerifyError;
 
 const ERRORS: &str = include_str!("../../../docs/errors.md");
@@ -93,6 +94,51 @@ const CLASSES: [TokenErrorClass; 5] = [
     TokenErrorClass::TimedOut,
     TokenErrorClass::Internal,
 ];
+
+/// One failure of a token of each kind.
+fn token_errors() -> [TokenError; 9] {
+    let token = || TokenName::new("hsm-7").unwrap();
+    let (call, code) = ("C_Sign".to_owned(), "CKR_DATA_LEN_RANGE".to_owned());
+    [
+        TokenError::Busy { token: token(), given: true },
+        TokenError::Expired { token: token(), given: true },
+        TokenError::TimedOut { token: token(), after: Duration::from_secs(10) },
+        TokenError::Unavailable { token: token() },
+        TokenError::PinRefused { token: token(), given: true },
+        TokenError::KeyChanged { token: token() },
+        TokenError::Failed { token: token(), call, code },
+        TokenError::TooLong { len: 1_048_577, limit: 1_048_576 },
+        TokenError::NotInService { key: KeyName::new("user-ca").unwrap() },
+    ]
+}
+
+/// What a caller is told of it. No `_` arm: a new kind has to be decided by a person, and put among those above.
+fn told_of(error: &TokenError) -> (usize, Code, &'static str) {
+    match error {
+        TokenError::Busy { .. } => (0, Code::ResourceExhausted, "TOKEN_BUSY"),
+        TokenError::Expired { .. } => (1, Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        TokenError::TimedOut { .. } => (2, Code::Unavailable, "TOKEN_TIMED_OUT"),
+        TokenError::Unavailable { .. } => (3, Code::Unavailable, "TOKEN_UNAVAILABLE"),
+        TokenError::PinRefused { .. } => (4, Code::Unavailable, "TOKEN_UNAVAILABLE"),
+        TokenError::KeyChanged { .. } => (5, Code::Unavailable, "TOKEN_UNAVAILABLE"),
+        TokenError::Failed { .. } => (6, Code::Internal, "TOKEN_FAILED"),
+        TokenError::TooLong { .. } => (7, Code::Internal, "TOKEN_FAILED"),
+        TokenError::NotInService { .. } => (8, Code::Internal, "TOKEN_FAILED"),
+    }
+}
+
+#[test]
+fn every_failure_of_a_token_has_its_reason_and_tells_nothing_of_the_inside() {
+    for (place, error) in token_errors().into_iter().enumerate() {
+        let Rejection { code, reason, message, .. } = Failure::Token(error.clone()).into();
+        assert_eq!((place, code, reason), told_of(&error));
+        for inside in ["hsm-7", "C_Sign", "CKR_", "PIN", "10s", "1048576", "process"] {
+            assert!(!message.contains(inside), "{inside}: {message}");
+        }
+        let row = format!("\n| `{reason}` | `{}` |", error.word());
+        assert_eq!(ERRORS.matches(&row).count(), 1, "rows of docs/errors.md that begin {row}");
+    }
+}
 
 #[test]
 fn every_reason_is_listed_in_docs_with_its_code() {

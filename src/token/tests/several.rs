@@ -149,6 +149,22 @@ async fn a_load_that_is_shed_is_no_line_of_the_log_for_each_request() {
 }
 
 #[tokio::test]
+async fn a_token_that_hangs_under_a_load_is_told_once_and_not_for_each_request_that_goes_on() {
+    let mut pair = Pair::new();
+    pair.first.config.deadline = Duration::from_secs(1);
+    let (tokens, keys) = pair.start().await.unwrap();
+    let log = Log::hold();
+    // As many as it has sessions.
+    pair.controls[0].set(&Script::on(On::call(Call::Sign, Action::Hang).times(2))).unwrap();
+    assert_eq!(load(&tokens, &keys, 8).await, 0);
+    let (went_on, told) = (log.lines(GOES_ON), [log.lines("WARN"), log.lines("ERROR")].concat());
+    assert!(!went_on.is_empty() && went_on.iter().all(|line| line.contains("DEBUG")), "{went_on:?}");
+    let [line] = &told[..] else { panic!("{told:?}") };
+    assert!(line.contains("token=t") && line.contains("did not answer in time"), "{line}");
+    tokens.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_a_token_refuses_and_another_signs_is_a_warning() {
     let pair = Pair::new();
     let (tokens, keys) = pair.start().await.unwrap();

@@ -152,6 +152,25 @@ fn every_code_of_the_standard_has_its_remedy_and_its_name() {
     }
 }
 
+const TOKENS: &str = include_str!("../../../../docs/tokens.md");
+
+/// Each code is in the one row of its remedy, which says what callers are told.
+#[test]
+fn docs_say_what_becomes_of_every_code() {
+    let rows: Vec<_> = TOKENS.lines().filter(|line| line.starts_with("| `CKR_")).collect();
+    assert_eq!(rows.len(), TABLE.len());
+    for (remedy, codes) in TABLE {
+        let reason = if remedy == Remedy::Answer { "`TOKEN_FAILED`" } else { "`TOKEN_UNAVAILABLE`" };
+        let mut of_remedy: Vec<_> = rows.iter().filter(|row| row.contains(reason)).collect();
+        for (_, name) in codes {
+            of_remedy.retain(|row| row.contains(&format!("`{name}`")));
+            let said = rows.iter().filter(|row| row.contains(&format!("`{name}`"))).count();
+            assert_eq!(said, 1, "{name} should be in one row of docs/tokens.md");
+        }
+        assert_eq!(of_remedy.len(), 1, "{remedy:?} has no row of its own that says {reason}");
+    }
+}
+
 /// Twice as far as the standard has come.
 #[test]
 fn a_code_that_no_standard_has_goes_by_its_number_and_may_mean_anything() {

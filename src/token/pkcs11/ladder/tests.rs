@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use cryptoki::context::Function;
-use cryptoki::error::RvError;
+use cryptoki::error::{Rv, RvError};
 
 use super::*;
 
@@ -122,6 +122,26 @@ fn what_no_rung_heals_ends_the_process_with_its_name() {
     assert!(told.is_none());
     assert!(matches!(result, Err(SignError::Process(failure)) if failure.code == "CKR_DEVICE_REMOVED"));
     assert_eq!(token.climbed, [Rung::Reopen, Rung::LogIn, Rung::Reinitialize]);
+}
+
+/// So that what a caller is told is known for each: a request's failure, that the token is out of service, or that its PIN is refused.
+#[test]
+fn every_code_that_nothing_heals_ends_as_its_remedy_says() {
+    for number in 1..0x400 {
+        let Err(Error::Pkcs11(code, function)) = Rv::from(number).into_result(Function::Sign) else {
+            panic!("{number:#x} is a code")
+        };
+        let remedy = classify::remedy(&Error::Pkcs11(code, function));
+        let error = healed(&mut token(code, None)).1.unwrap_err();
+        let is_right = match remedy {
+            Remedy::Answer => matches!(error, SignError::Request(_)),
+            Remedy::Refind | Remedy::Reopen | Remedy::LogIn | Remedy::Reinitialize | Remedy::Restart => {
+                matches!(error, SignError::Process(_))
+            }
+            Remedy::Pin => matches!(error, SignError::Pin { .. }),
+        };
+        assert!(is_right, "{code:?}, whose remedy is {remedy:?}: {error:?}");
+    }
 }
 
 #[test]

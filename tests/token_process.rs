@@ -108,7 +108,7 @@ async fn loads_hostile_module(network: Network) -> String {
     let notes = dir.path().join("own/notes");
     let text = |path: &Path| path.display().to_string();
     token.device = Device::Pkcs11(Pkcs11 { module, label: "t".to_owned(), serial: None });
-    token.limits = Limits { writable: vec![dir.path().join("own")], network };
+    token.limits = Limits { writable: vec![dir.path().join("own")], network, ..Limits::default() };
     token.environment.extend([
         ("NOTES".to_owned(), text(&notes)),
         ("ELSEWHERE".to_owned(), text(&dir.path().join("elsewhere"))),

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{NoAnswer, loaded, runtime};
 use crate::config::{Config, unguarded};
 use crate::daemon;
-use crate::token::process;
+use crate::token::{isolate, process};
 
 mod finding;
 mod installation;
@@ -85,6 +85,13 @@ fn examine(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
     findings.extend(installation::certificates(&config.keys));
     findings.extend(installation::accepted(&config.keys));
     findings.extend(installation::bundles(&config));
+    match isolate::probe() {
+        Ok(held) => {
+            let limits = config.tokens.iter().map(|token| &token.limits);
+            findings.extend(installation::kernel(&held, limits));
+        }
+        Err(error) => findings.push(Finding::told("kernel", &error.to_string())),
+    }
     findings.extend(ledger::examine(&config.ledger));
     findings.extend(policy(&config));
     let runtime = runtime()?;

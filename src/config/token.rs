@@ -32,6 +32,7 @@ pub(super) struct Raw {
     keepalive: Text,
     writable: List,
     network: Option<Spanned<bool>>,
+    require_isolation: Option<Spanned<bool>>,
     environment: Option<BTreeMap<String, Spanned<String>>>,
 }
 
@@ -105,6 +106,8 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
     let keepalive = keepalive(raw.keepalive, section);
     let writable = section.list("writable", raw.writable, &here);
     let network = if raw.network.is_some_and(Spanned::into_inner) { Network::Allowed } else { Network::None };
+    let weaker =
+        if raw.require_isolation.is_some_and(Spanned::into_inner) { Weaker::Refused } else { Weaker::Told };
     let environment = environment(raw.environment.unwrap_or_default(), section);
     Some(Config {
         name: name?,
@@ -115,7 +118,7 @@ fn pkcs11(name: Option<TokenName>, section: &mut Section<'_, '_>) -> Option<Conf
         queue: queue?,
         deadline: deadline?,
         keepalive: keepalive?,
-        limits: Limits { writable: writable?.into_iter().collect(), network },
+        limits: Limits { writable: writable?.into_iter().collect(), network, weaker },
         environment: environment?,
     })
 }

@@ -41,11 +41,23 @@ pub struct Limits {
     pub writable: Vec<PathBuf>,
     /// Whether it may use the network.
     pub network: Network,
+    /// Where the kernel cannot hold it to all of this.
+    pub weaker: Weaker,
+}
+
+/// What becomes of a token process that the kernel cannot hold to all of its limits.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Weaker {
+    /// It runs, held as far as the kernel can, and each start says loudly what is missing.
+    #[default]
+    Told,
+    /// It ends before the module is loaded: `require_isolation`.
+    Refused,
 }
 
 /// How far the kernel holds a token process to its [`Limits`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// All of it.
     Fully,
     /// Some of it; what is missing, in words.
@@ -56,7 +68,7 @@ pub(super) enum Held {
 
 /// Why a process cannot be held, and so must not run.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum IsolateError {
+pub(crate) enum IsolateError {
     /// A configured path cannot be opened.
     #[error("writable: {} cannot be opened: {cause}; make it, or correct it", path.display())]
     Writable {
@@ -68,6 +80,11 @@ pub(super) enum IsolateError {
     /// The kernel has Landlock, and refused.
     #[error("the kernel does not confine the token process: {0}")]
     Landlock(#[from] RulesetError),
+    /// It is held to less than all of its limits, and must not be.
+    #[error(
+        "the token process is not held as `require_isolation` wants it: {0}; start the signer on Linux 6.12 or newer, or take that line out"
+    )]
+    Weaker(String),
     /// Capabilities could not be given up.
     #[error("the token process cannot give up its capabilities: {0}")]
     Capabilities(io::Error),
@@ -76,15 +93,45 @@ pub(super) enum IsolateError {
 /// Holds this thread, and every thread and process that it makes from now on, to `limits`. For good.
 ///
 /// # Errors
-/// [`IsolateError`]. A kernel without Landlock is no error: it is said in the answer.
+/// [`IsolateError`]. A kernel without Landlock is none unless the limits say so: it is said in the answer.
 pub(super) fn isolate(limits: &Limits) -> Result<Held, IsolateError> {
     let held = confine(limits)?;
+    admit(&held, limits.weaker)?;
     rustix::thread::clear_ambient_capability_set()
         .map_err(|error| IsolateError::Capabilities(error.into()))?;
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, none).map_err(|error| IsolateError::Capabilities(error.into()))?;
     Ok(held)
+}
+
+/// How far this kernel would hold a token process, which a thread finds out that is held and ends.
+///
+/// # Errors
+/// [`IsolateError`]
+pub(crate) fn probe() -> Result<Held, IsolateError> {
+    let probe = std::thread::spawn(|| isolate(&Limits::default()));
+    probe.join().unwrap_or_else(|_| Ok(Held::Not("it could not be found out".to_owned())))
+}
+
+fn admit(held: &Held, weaker: Weaker) -> Result<(), IsolateError> {
+    match (held.missing(), weaker) {
+        (None, _) | (Some(_), Weaker::Told) => Ok(()),
+        (Some(missing), Weaker::Refused) => Err(IsolateError::Weaker(missing)),
+    }
+}
+
+impl Held {
+    /// What the kernel does not hold back, for people; nothing if it holds all.
+    pub(crate) fn missing(&self) -> Option<String> {
+        match self {
+            Self::Fully => None,
+            Self::Partly(missing) => Some(format!("this kernel cannot hold back {missing}")),
+            Self::Not(why) => Some(format!(
+                "{why}, so that a vendor's module may write, connect and signal as its user may"
+            )),
+        }
+    }
 }
 
 fn confine(limits: &Limits) -> Result<Held, IsolateError> {

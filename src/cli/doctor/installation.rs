@@ -13,6 +13,8 @@ use super::finding::Finding;
 use crate::config::Config;
 use crate::key::{self, KeyCertificate, UnixTime};
 use crate::server;
+use crate::token::isolate::Held;
+use crate::token::{Limits, Weaker};
 
 /// Certificates are to be renewed before this many seconds are left.
 const SOON: u64 = 30 * 86_400;
@@ -44,6 +46,18 @@ pub(super) fn accepted(keys: &[key::Config]) -> impl Iterator<Item = Finding> {
         let cause = format!("the key may be {}, and is served all the same", flaws.join(", "));
         let fix = "generate another with `countersign key generate`, have both trusted for a while, and then delete this line";
         Finding::warning(format!("key.{}.accept", key.name), cause, fix)
+    })
+}
+
+/// What this kernel does not hold the processes of tokens back from, if there is anything. With it a token of which `limits` refuse that
+/// does not start.
+pub(super) fn kernel<'a>(held: &Held, mut limits: impl Iterator<Item = &'a Limits>) -> Option<Finding> {
+    let cause = held.missing()?;
+    let fix = "run the signer on Linux 6.12 or newer, with Landlock among the kernel's security modules";
+    Some(if limits.any(|limits| limits.weaker == Weaker::Refused) {
+        Finding::fault("kernel", cause, fix)
+    } else {
+        Finding::warning("kernel", cause, fix)
     })
 }
 
@@ -108,4 +122,25 @@ fn expiry(what: &str, subject: &str, end: u64, now: UnixTime) -> Finding {
 /// Whole days, or hours where that is more exact by a half.
 fn span(seconds: u64) -> String {
     if seconds < 2 * DAY { format!("{} hours", seconds / HOUR) } else { format!("{} days", seconds / DAY) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_holds_less_is_a_warning_and_a_fault_where_that_is_refused() {
+        let (told, refused) = (Limits::default(), Limits { weaker: Weaker::Refused, ..Limits::default() });
+        assert!(kernel(&Held::Fully, [&told, &refused].into_iter()).is_none());
+        let partly = Held::Partly("signals to other processes".to_owned());
+        let warning = kernel(&partly, [&told].into_iter()).unwrap();
+        assert!(
+            warning.to_string().starts_with("WARNING  kernel: this kernel cannot hold back signals"),
+            "{warning}"
+        );
+        let fault = kernel(&partly, [&told, &refused].into_iter()).unwrap();
+        assert!(fault.to_string().starts_with("FAULT    kernel: "), "{fault}");
+    }
 }

@@ -33,7 +33,7 @@ fn writes_only_where_it_may() {
         fs::create_dir(dir).unwrap();
         fs::write(dir.join("old"), "old").unwrap();
     }
-    let limits = Limits { writable: vec![ours.clone()], network: Network::None };
+    let limits = Limits { writable: vec![ours.clone()], ..Limits::default() };
     let (mine, others) = (ours.clone(), theirs.clone());
     when_held(limits, move || {
         let kind = |result: io::Result<()>| result.map_err(|error| error.kind());
@@ -73,7 +73,29 @@ fn has_no_capabilities_and_signals_nobody_outside() {
 
 #[test]
 fn a_path_that_is_not_there_is_a_fault_that_names_it() {
-    let limits = Limits { writable: vec!["/nonexistent/tokens".into()], network: Network::None };
+    let limits = Limits { writable: vec!["/nonexistent/tokens".into()], ..Limits::default() };
     let error = std::thread::spawn(move || isolate(&limits)).join().unwrap().unwrap_err().to_string();
     assert!(error.contains("/nonexistent/tokens") && error.contains("make it"), "{error}");
+}
+
+#[test]
+fn a_kernel_that_holds_less_is_put_up_with_unless_the_limits_say_no() {
+    let partly = || Held::Partly("signals to other processes".to_owned());
+    for held in [Held::Fully, partly(), Held::Not("this kernel has no Landlock".to_owned())] {
+        assert!(admit(&held, Weaker::Told).is_ok(), "{held:?}");
+        assert_eq!(admit(&held, Weaker::Refused).is_ok(), held == Held::Fully, "{held:?}");
+    }
+    let error = admit(&partly(), Weaker::Refused).unwrap_err().to_string();
+    assert!(error.contains("cannot hold back signals") && error.contains("`require_isolation`"), "{error}");
+}
+
+/// Whoever asks goes on as before.
+#[test]
+fn a_probe_holds_nobody_but_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = probe().unwrap();
+    fs::write(dir.path().join("after"), "written").unwrap();
+    let limits = Limits { weaker: Weaker::Refused, ..Limits::default() };
+    let is_held = std::thread::spawn(move || isolate(&limits).is_ok()).join().unwrap();
+    assert_eq!(is_held, held == Held::Fully, "what it says is what a token process meets");
 }

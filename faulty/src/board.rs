@@ -23,7 +23,11 @@ const CALLS: usize = 5;
 const HANGS: usize = CALLS + Call::ALL.len();
 /// How many calls each entry of the script has seen.
 const SEEN: usize = HANGS + Call::ALL.len();
-const WORDS: usize = SEEN + Script::MAX_ON;
+/// A bit for each attribute below [`MOST_ATTRIBUTES`] that was asked for.
+const ATTRIBUTES: usize = SEEN + Script::MAX_ON;
+const WORDS: usize = ATTRIBUTES + MOST_ATTRIBUTES / 64;
+/// All of the standard's have lower numbers (`pkcs11t.h` v3.2).
+const MOST_ATTRIBUTES: usize = 0x800;
 
 /// The words of a board. Never unmapped: a module lives as long as its process, and a test has few boards.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +115,19 @@ impl Board {
 
     pub(crate) fn capped(self) -> u64 {
         self.get(CAPPED)
+    }
+
+    pub(crate) fn note_attribute(self, attribute: u64) {
+        let bit = usize::try_from(attribute).ok().filter(|bit| *bit < MOST_ATTRIBUTES);
+        if let Some(word) = bit.and_then(|bit| self.0.get(ATTRIBUTES + bit / 64)) {
+            word.fetch_or(1 << (attribute % 64), Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn attributes(self) -> impl Iterator<Item = u64> {
+        (0..).take(MOST_ATTRIBUTES).zip(0..).filter_map(move |(place, attribute): (usize, u64)| {
+            (self.get(ATTRIBUTES + place / 64) >> (attribute % 64) & 1 == 1).then_some(attribute)
+        })
     }
 
     /// Whether entry `slot` of the script of this generation strikes at the call that asks, which is counted.

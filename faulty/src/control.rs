@@ -4,6 +4,7 @@
 //! as a whole; its generation is its modification time in seconds, so that one `stat` per call tells the module of a new one.
 //! Promised: no test passes in which a session had two calls at once, unless it says that it means to.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -128,6 +129,12 @@ impl Control {
     #[must_use]
     pub fn capped(&self) -> u64 {
         self.board.capped()
+    }
+
+    /// Every attribute of the standard that anybody has asked for, `CKA_…` by number.
+    #[must_use]
+    pub fn attributes(&self) -> BTreeSet<u64> {
+        self.board.attributes().collect()
     }
 
     /// How many wrong PINs the token has seen since the last right one.

@@ -65,6 +65,9 @@ pub(super) unsafe extern "C" fn C_GetAttributeValue(
         }
         // SAFETY: the caller gave a template of so many attributes, which the real module has filled in.
         let attributes = unsafe { std::slice::from_raw_parts_mut(template, size(count)?) };
+        for one in attributes.iter() {
+            engine.board.note_attribute(one.type_);
+        }
         let token = &entered.plan.script.token;
         // SAFETY: the attributes' values are the caller's, as long as the lengths that the real module wrote.
         unsafe { claim(attributes, token) };

@@ -46,6 +46,72 @@ async fn a_token_that_knows_no_optional_attribute_signs() {
     }
 }
 
+/// What a key without one attribute is: it signs, or this is wrong with it.
+type Without = Option<&'static str>;
+
+const NO_KEY: Without = Some("no private key has label");
+const NO_PUBLIC: Without = Some("does not tell the public key");
+
+/// Every attribute that is asked for of keys on a curve and of RSA keys, and what they are where the module does not know it.
+const ASKED: [(u64, Without, Without); 18] = [
+    (0x000, NO_KEY, NO_KEY),       // CKA_CLASS
+    (0x003, NO_KEY, NO_KEY),       // CKA_LABEL
+    (0x100, NO_PUBLIC, NO_PUBLIC), // CKA_KEY_TYPE
+    (0x102, NO_PUBLIC, None),      // CKA_ID: an RSA private key tells the public one by itself
+    (0x103, Some("no readable CKA_SENSITIVE"), Some("no readable CKA_SENSITIVE")),
+    (0x105, None, None), // CKA_DECRYPT
+    (0x107, None, None), // CKA_UNWRAP
+    (0x108, Some("no readable CKA_SIGN"), Some("no readable CKA_SIGN")),
+    (0x10C, None, None),      // CKA_DERIVE
+    (0x120, None, NO_PUBLIC), // CKA_MODULUS
+    (0x122, None, NO_PUBLIC), // CKA_PUBLIC_EXPONENT
+    (0x162, Some("no readable CKA_EXTRACTABLE"), Some("no readable CKA_EXTRACTABLE")),
+    (0x163, None, None),      // CKA_LOCAL
+    (0x164, None, None),      // CKA_NEVER_EXTRACTABLE
+    (0x165, None, None),      // CKA_ALWAYS_SENSITIVE
+    (0x180, NO_PUBLIC, None), // CKA_EC_PARAMS
+    (0x181, NO_PUBLIC, None), // CKA_EC_POINT
+    (0x202, None, None),      // CKA_ALWAYS_AUTHENTICATE
+];
+
+/// In turn: no module knows them all, and none fails a whole template for one (R25). ML-DSA keys, which SoftHSM2 has none of, are asked for
+/// CKA_PARAMETER_SET, CKA_VALUE and CKA_PUBLIC_KEY_INFO as well.
+#[tokio::test]
+async fn whichever_attribute_a_module_does_not_know_its_keys_sign_or_the_fault_says_what_is_missing() {
+    let broken = with_strict_keys();
+    for (attribute, ec, rsa) in ASKED {
+        // Both are true of this RSA key, which would be a fault of its own.
+        let attribute_invalid = vec![0x105, 0x107, attribute];
+        broken.set(&Script::token(Token { attribute_invalid, ..Token::default() }));
+        let wrong = [("key.ec", ec), ("key.rsa", rsa)];
+        let wrong: Vec<_> = wrong.into_iter().filter_map(|(key, without)| Some((key, without?))).collect();
+        match broken.fixture.start().await {
+            Ok((tokens, _)) => {
+                assert!(wrong.is_empty(), "{attribute:#x}: {wrong:?}");
+                for (label, scheme) in [("ec", P256), ("rsa", RSA)] {
+                    sign(&tokens, label, scheme).await.unwrap();
+                }
+                tokens.shutdown().await;
+            }
+            Err(faults) => {
+                let faults: Vec<_> =
+                    faults.iter().map(|fault| (fault.at.as_str(), fault.message())).collect();
+                let is_said = |((at, message), (key, said)): (&(&str, String), &(&str, &str))| {
+                    at == key && message.contains(said)
+                };
+                let are_said = faults.iter().zip(&wrong).all(is_said) && faults.len() == wrong.len();
+                assert!(are_said, "{attribute:#x}: {faults:?}, not {wrong:?}");
+            }
+        }
+    }
+    let asked = ASKED.map(|(attribute, ..)| attribute);
+    assert_eq!(
+        broken.control.attributes(),
+        asked.into(),
+        "the table has every one that is asked for, and no other"
+    );
+}
+
 #[tokio::test]
 async fn public_key_objects_that_give_no_key_are_named_with_what_they_lack() {
     let mut broken = with_strict_keys();

@@ -86,7 +86,18 @@ pub(super) async fn all_sign(tokens: &Tokens, keys: &Keys, times: usize) {
 
 #[tokio::test]
 async fn a_steady_state_is_sign_init_and_sign() {
+    is_steady(&Broken::new()).await;
+}
+
+/// None is looked for or looked at, however many there are (R19).
+#[tokio::test]
+async fn a_token_full_of_objects_costs_a_signature_no_call_more() {
     let broken = Broken::new();
+    broken.fixture.crowd(300);
+    is_steady(&broken).await;
+}
+
+async fn is_steady(broken: &Broken) {
     let (tokens, keys) = broken.fixture.start().await.unwrap();
     let (before, inits) = (broken.upkeep(), broken.control.calls(Call::SignInit));
     let (asked, lengths) = (broken.control.calls(Call::Sign), broken.control.length_queries());
@@ -97,6 +108,31 @@ async fn a_steady_state_is_sign_init_and_sign() {
     assert_eq!(broken.control.calls(Call::Sign) - asked - lengths, 80);
     // The one call more that `cryptoki` makes, which the device is not asked for.
     assert_eq!(lengths, 80);
+    tokens.shutdown().await;
+}
+
+/// A session has one call at a time, which `Control` sees to, and no session waits for another (R21).
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_sign_at_once_as_there_are_sessions() {
+    let mut broken = Broken::new();
+    broken.fixture.config.sessions = 6;
+    let (tokens, keys) = broken.fixture.start().await.unwrap();
+    let begun = broken.control.calls(Call::SignInit);
+    broken.set(&Script::on(On::call(Call::Sign, Action::Hang)));
+    let asked: Vec<_> = (0..12)
+        .map(|_| {
+            let (tokens, keys) = (tokens.clone(), keys.clone());
+            tokio::spawn(async move { signs(&tokens, &keys).await })
+        })
+        .collect();
+    let all = |control: &Control| control.hangs(Call::Sign) == 6;
+    assert!(broken.control.wait_until(Duration::from_secs(15), all), "{}", broken.control.hangs(Call::Sign));
+    assert_eq!(broken.control.calls(Call::SignInit) - begun, 6, "each session has begun one, and no other");
+    broken.control.clear().unwrap();
+    for caller in asked {
+        caller.await.unwrap();
+    }
+    assert_eq!(broken.fixture.processes().len(), 1);
     tokens.shutdown().await;
 }
 
@@ -196,9 +232,9 @@ async fn a_handle_that_denotes_another_key_after_a_recovery_signs_nothing() {
 
 #[tokio::test]
 async fn takes_as_many_sessions_as_the_token_has_and_reopens_the_last_one() {
-    for most in [1, 2] {
+    for (most, configured) in [(1, 4), (2, 4), (16, 20)] {
         let mut broken = Broken::with(Token { max_sessions: Some(most), ..Token::default() });
-        broken.fixture.config.sessions = 4;
+        broken.fixture.config.sessions = configured;
         let (tokens, keys) = broken.fixture.start().await.unwrap();
         assert_eq!(broken.control.calls(Call::CloseSession), 0);
         all_sign(&tokens, &keys, 5).await;
@@ -226,8 +262,11 @@ async fn a_key_that_wants_the_pin_for_each_signature_gets_it() {
     let broken = Broken::with(Token { always_authenticate: true, ..Token::default() });
     let (tokens, keys) = broken.fixture.start().await.unwrap();
     let logins = broken.logins();
+    for _ in 0..100 {
+        signs(&tokens, &keys).await;
+    }
     all_sign(&tokens, &keys, 13).await;
-    assert_eq!(broken.logins() - logins, 104);
+    assert_eq!(broken.logins() - logins, 204, "one for each, one after the other and side by side");
     assert_eq!(broken.fixture.processes().len(), 1);
     tokens.shutdown().await;
 }

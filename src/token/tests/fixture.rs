@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -141,12 +141,35 @@ impl Fixture {
 
     /// Another key pair of the id that the first key has.
     pub(super) fn generate_twin(&self, label: &str, kind: &str) {
-        self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--id", "01", "--sensitive"]);
+        self.generate_on("t", label, kind);
     }
 
     /// A key pair without an id.
     pub(super) fn generate_without_id(&self, label: &str, kind: &str) {
         self.tool(&["--keypairgen", "--key-type", kind, "--label", label, "--sensitive"]);
+    }
+
+    /// Fills the token with so many copies of a key pair's objects. SoftHSM2 keeps each in a file of its own.
+    pub(super) fn crowd(&self, copies: usize) {
+        let before = self.object_files();
+        self.generate("crowd", "EC:prime256v1");
+        let made: Vec<_> = self.object_files().into_iter().filter(|file| !before.contains(file)).collect();
+        assert_eq!(made.len(), 2, "{made:?}");
+        for (number, file) in (1..copies).flat_map(|number| made.iter().map(move |file| (number, file))) {
+            fs::copy(
+                file,
+                file.with_file_name(format!("{number:08}-{}", file.file_name().unwrap().display())),
+            )
+            .unwrap();
+        }
+        let listed = self.tool(&["--list-objects"]);
+        assert_eq!(listed.matches("crowd").count(), 2 * copies);
+    }
+
+    fn object_files(&self) -> Vec<PathBuf> {
+        let tokens = fs::read_dir(self.path("tokens")).unwrap().map(|token| token.unwrap().path());
+        let files = tokens.flat_map(|token| fs::read_dir(token).unwrap()).map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "object")).collect()
     }
 
     pub(super) fn destroy(&self, label: &str) {
@@ -158,13 +181,25 @@ impl Fixture {
         self.tool(&["--delete-object", "--type", "pubkey", "--label", label]);
     }
 
-    fn tool(&self, arguments: &[&str]) {
-        self.tool_on("t", arguments);
+    /// Keeps a copy of a public key object in a file.
+    pub(super) fn export_public(&self, label: &str) -> String {
+        let file = self.path(label).with_extension("der").display().to_string();
+        self.tool(&["--read-object", "--type", "pubkey", "--label", label, "--output-file", &file]);
+        file
     }
 
-    fn tool_on(&self, token: &str, arguments: &[&str]) {
+    /// Puts it there again, under the id of the private key.
+    pub(super) fn import_public(&self, label: &str, id: &str, file: &str) {
+        self.tool(&["--write-object", file, "--type", "pubkey", "--label", label, "--id", id]);
+    }
+
+    fn tool(&self, arguments: &[&str]) -> String {
+        self.tool_on("t", arguments)
+    }
+
+    fn tool_on(&self, token: &str, arguments: &[&str]) -> String {
         let login = ["--module", MODULE, "--token-label", token, "--login", "--pin", PIN];
-        self.run("pkcs11-tool", &[&login, arguments].concat());
+        self.run("pkcs11-tool", &[&login, arguments].concat())
     }
 
     /// Those of its tokens.
@@ -229,11 +264,11 @@ impl Fixture {
     }
 
     /// A path in its directory.
-    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn wrapper(&self) -> std::path::PathBuf {
+    fn wrapper(&self) -> PathBuf {
         self.dir.path().join("token-process")
     }
 

@@ -236,6 +236,12 @@ async fn takes_as_many_sessions_as_the_token_has_and_reopens_the_last_one() {
         let mut broken = Broken::with(Token { max_sessions: Some(most), ..Token::default() });
         broken.fixture.config.sessions = configured;
         let (tokens, keys) = broken.fixture.start().await.unwrap();
+        let opened = broken.control.calls(Call::OpenSession);
+        assert_eq!(
+            (opened, broken.control.capped()),
+            (most.into(), 0),
+            "none is asked for that is not there"
+        );
         assert_eq!(broken.control.calls(Call::CloseSession), 0);
         all_sign(&tokens, &keys, 5).await;
         let die = Action::Die { heals: Heals::Reopen, code: Code::CKR_SESSION_CLOSED };

@@ -457,11 +457,22 @@ pub enum StoreError {
         "something leads to entry {0}, which is not what it should be; stop the signer and remove its index"
     )]
     Astray(u64),
-    /// Somebody has added or removed entries.
+    /// Somebody has added entries.
     #[error(
         "it has {found} entries where it had {expected}: another program has written it; stop the signer, and see what did"
     )]
     Changed {
+        /// How many there were after the last transaction.
+        expected: u64,
+        /// How many there are now.
+        found: u64,
+    },
+    /// Entries that callers have receipts of are gone.
+    #[error(
+        "it has {found} entries where it had {expected}: those from {found} on are lost, for this is an older copy of it, as a stand-by has that \
+         was behind; stop the signer, and see \"An older copy\" in docs/ledger.md"
+    )]
+    Lost {
         /// How many there were after the last transaction.
         expected: u64,
         /// How many there are now.
@@ -478,4 +489,11 @@ pub enum StoreError {
     /// An entry of extreme length.
     #[error(transparent)]
     EntryTooLong(#[from] EntryTooLong),
+}
+
+impl StoreError {
+    /// What it means that there are `found` entries where there were others.
+    pub(super) fn of_entries(expected: u64, found: u64) -> Self {
+        if found < expected { Self::Lost { expected, found } } else { Self::Changed { expected, found } }
+    }
 }

@@ -190,7 +190,7 @@ impl Store {
         let entries = Entries { link: &self.link, connected, signer: self.signer.id, server: &self.server };
         let found = entries.read(expected, len)?;
         if !batch::is_sent(sent, &found, expected) {
-            return Err(StoreError::Changed { expected, found: len });
+            return Err(StoreError::of_entries(expected, len));
         }
         for leaf in sent {
             self.index.append(leaf);
@@ -209,7 +209,7 @@ impl store::Store for Store {
         let (expected, found) = (self.index.entries(), begun.len);
         let batch = Batch::new(self, connected, found, &begun.answers)?;
         // Dropped, the batch ends its transaction.
-        if expected == found { Ok(batch) } else { Err(StoreError::Changed { expected, found }) }
+        if expected == found { Ok(batch) } else { Err(StoreError::of_entries(expected, found)) }
     }
 
     /// A transaction without entries asks the server, and is committed there. That the server's disk is full, no row tells that changes: it

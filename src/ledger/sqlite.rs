@@ -147,7 +147,7 @@ impl store::Store for Store {
         let next = len(&transaction)?;
         let (expected, found) = (self.index.entries(), next.cast_unsigned());
         if expected != found {
-            return Err(StoreError::Changed { expected, found });
+            return Err(StoreError::of_entries(expected, found));
         }
         let (index, opened_at, rows) = (&mut self.index, self.opened_at, Rows::default());
         Ok(Batch { transaction, index, next, opened_at, rows })

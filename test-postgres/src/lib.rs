@@ -173,6 +173,16 @@ impl Server {
         run(program("pg_ctl").arg("-D").arg(self.data()).args(["-m", mode, "-w", "-s", "stop"]));
     }
 
+    /// Has a stand-by get nothing more of what is written; returns once it does not.
+    pub fn cut_off(&self) {
+        let database = self.named("postgres");
+        database.sql("ALTER SYSTEM SET primary_conninfo = ''");
+        database.sql("SELECT pg_reload_conf()");
+        while database.sql("SELECT count(*) FROM pg_stat_wal_receiver") != "0" {
+            std::thread::yield_now();
+        }
+    }
+
     /// Makes a stand-by the server that is written; returns once it is.
     pub fn promote(&self) {
         run(program("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-s", "promote"]));

@@ -66,6 +66,7 @@ impl StoreError {
             | Self::IndexDamaged(_)
             | Self::Astray(_)
             | Self::Changed { .. }
+            | Self::Lost { .. }
             | Self::Entry { .. }
             | Self::EntryTooLong(_) => false,
         }

@@ -12,6 +12,7 @@ use crate::policy::Refusal;
 use crate::sign::{Request, Signed};
 
 mod claims;
+mod standby;
 
 /// One policy and CA key, and two signers of one database.
 struct Fleet {

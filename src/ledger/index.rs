@@ -148,6 +148,7 @@ impl Index {
     pub(super) fn confirm(&mut self) {
         self.active.confirm();
         self.tiles.append(&self.hashes);
+        self.tiles.note();
         self.hashes.clear();
         self.hand_over_if_due();
         self.publish();

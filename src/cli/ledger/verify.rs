@@ -25,7 +25,7 @@ mod show;
 
 use checkpoints::witness_key;
 use coverage::{Coverage, Subject};
-use job::{BesideLedger, Job};
+use job::Job;
 
 /// If neither an option nor a configuration says otherwise: the configuration's default.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
@@ -112,7 +112,6 @@ struct Verified {
     coverage: Coverage,
     /// Checkpoints whose signatures nobody could check.
     unsigned: Vec<PathBuf>,
-    index: BesideLedger,
 }
 
 impl Verify {
@@ -132,7 +131,7 @@ impl Verify {
 
     /// What could not be checked, though nothing says that it need not be.
     fn not_checked(&self, verified: &Verified) -> Option<&'static str> {
-        let Verified { report, coverage, unsigned, index: _ } = verified;
+        let Verified { report, coverage, unsigned } = verified;
         if self.log_key.is_some() && coverage.signed().is_none() {
             return Some(
                 "no checkpoint was there for --log-key to verify; give one with --checkpoint FILE, or get the export again with its own",
@@ -172,7 +171,7 @@ impl Verify {
     }
 
     fn verify(&self, out: &mut impl Write) -> anyhow::Result<Verified> {
-        let Job { name, source, len, options, unsigned, index } = self.job()?;
+        let Job { name, source, len, options, unsigned } = self.job()?;
         let signatures = options.signatures;
         let place = if let Source::Log(reader) = &source { Some(reader.place().clone()) } else { None };
         let mut progress = Progress::new("verifying");
@@ -183,7 +182,7 @@ impl Verify {
         }
         let subject = if self.export.is_some() { Subject::Export } else { Subject::Ledger };
         let coverage = Coverage::of(&report, subject, self.log_key.as_ref());
-        let verified = Verified { report, coverage, unsigned, index };
+        let verified = Verified { report, coverage, unsigned };
         if self.json {
             writeln!(out, "{}", ascii(&show::json(&name, &verified, signatures).to_string()))?;
         } else {

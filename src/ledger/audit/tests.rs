@@ -594,6 +594,35 @@ fn a_log_is_compared_with_the_hashes_of_its_index() {
 }
 
 #[test]
+fn a_log_is_compared_with_the_hashes_that_its_index_has_merely_noted() {
+    let leaves: Vec<_> =
+        (0..700).map(|serial| intent(serial, 1000 + serial, "alice").encode().unwrap()).collect();
+    for known in [0, 256, 300] {
+        let log = Log::of_leaves(leaves[..known].to_vec());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(log.fixture.open().close());
+        log.fixture.append(leaves[known..].to_vec());
+        let log = Log { len: 700, ..log };
+        // It reads what it does not know, and has it in no other file yet.
+        let ledger = log.fixture.open();
+        let report = log.audit_against_index();
+        assert_eq!((words(&report), report.compared), (vec![], 700), "{known}");
+        for at in [0, 255, 256, 299, 300, 511, 512, 699] {
+            let mut changed = leaves[at].clone();
+            changed[100] ^= 1;
+            log.change(index_of(at), &changed);
+            let report = log.audit_against_index();
+            let others = words(&report).into_iter().filter(|(_, word)| *word == "OTHER_HASH");
+            assert_eq!(others.collect::<Vec<_>>(), [(index_of(at), "OTHER_HASH")], "{known}");
+            log.change(index_of(at), &leaves[at]);
+        }
+        runtime.block_on(ledger.close());
+        let report = log.audit_against_index();
+        assert_eq!((words(&report), report.compared), (vec![], 700), "{known}");
+    }
+}
+
+#[test]
 fn only_a_missing_index_is_none_and_any_other_is_found() {
     let log = Log::of(&good());
     let manifest = log.fixture.index().join("manifest.json");

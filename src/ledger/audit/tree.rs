@@ -123,8 +123,13 @@ impl Comparison {
     /// Compares a tile with the one that is known.
     fn tile(&mut self, tile: Tile<'_>, findings: &mut Findings) -> Result<(), AuditError> {
         let Tile { level, n, hashes } = tile;
-        let width = u16::try_from(hashes.len()).unwrap_or(TILE_WIDTH);
         let (first, covers) = (n.saturating_mul(TILE_WIDTH.into()), subtree(level));
+        let known = usize::try_from(self.with.known.hashes(level).saturating_sub(first));
+        let hashes = known.ok().and_then(|known| hashes.get(..known)).unwrap_or(hashes);
+        if hashes.is_empty() {
+            return Ok(());
+        }
+        let width = u16::try_from(hashes.len()).unwrap_or(TILE_WIDTH);
         let file = || self.with.known.file(level, n, width);
         let theirs = match self.with.known.tile(level, n, width) {
             Ok(theirs) => theirs,
@@ -155,6 +160,14 @@ impl Comparison {
 }
 
 impl Known {
+    /// How many hashes there may be of a level.
+    fn hashes(&self, level: u8) -> u64 {
+        match self {
+            Self::Export(_) => u64::MAX,
+            Self::Index(index) => index.hashes(level),
+        }
+    }
+
     /// Where the hashes of a tile are.
     fn file(&self, level: u8, n: u64, width: u16) -> String {
         match self {

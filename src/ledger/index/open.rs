@@ -20,7 +20,7 @@ use crate::ledger::index::files::{Files, MANIFEST, Unusable, Witness};
 use crate::ledger::index::term::UnknownSerial;
 use crate::ledger::index::thread::Thread;
 use crate::ledger::index::waiting::Waiting;
-use crate::ledger::index::{Index, Limits, RecordedTiles, TermKey, View, path};
+use crate::ledger::index::{Index, Limits, RecordedTiles, TermKey, View, path, tiles};
 use crate::ledger::merkle::{Hash, Tiles as _};
 
 /// How often a long reading of the log says how far it is.
@@ -79,8 +79,13 @@ impl Index {
                 made_anew(&path, log, limits, &unusable)?
             }
         };
-        let active = catch_up(&path, &mut files, log, limits)?;
+        let noted =
+            tiles::noted(&path, files.entries()).map_err(|source| failed("reading index", &path, source))?;
+        let known = files.entries().saturating_add(u64::try_from(noted.len()).unwrap_or(u64::MAX));
+        has_all(&path, known, log)?;
+        let active = catch_up(&path, &mut files, &noted, log, limits)?;
         let (key, runs, tiles) = (files.key(), files.runs(), files.tiles());
+        tiles.note();
         let view = watch::Sender::new(View::new(key, &active, &runs, &tiles));
         let thread =
             Thread::start(files, limits.pause).map_err(|source| failed("writing index", &path, source))?;
@@ -116,7 +121,7 @@ fn made_anew(path: &Path, log: Log<'_>, limits: Limits, unusable: &Unusable) -> 
     let new = beside(path, ".new");
     remove(&new).map_err(making)?;
     let mut files = Files::begin(&new, log.origin, key, limits.flush).map_err(making)?;
-    let rest = catch_up(&new, &mut files, log, limits)?;
+    let rest = catch_up(&new, &mut files, &[], log, limits)?;
     if rest.weight() > 0 {
         files.write(&rest).map_err(making)?;
     }
@@ -164,10 +169,9 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 fn hear(path: &Path, log: Log<'_>) -> Result<(), LedgerError> {
     let Some(witness) = Witness::read(path, log.origin) else { return Ok(()) };
     let tiles = witness.has_tiles().then(|| RecordedTiles::of(path.to_owned(), witness.entries));
+    let known = tiles.as_ref().map_or(witness.entries, RecordedTiles::entries);
     // Its tiles may be what is wrong with it.
-    compare(path, witness.entries, log, |n, width| {
-        Ok(tiles.as_ref().and_then(|tiles| tiles.tile(0, n, width).ok()))
-    })
+    compare(path, known, log, |n, width| Ok(tiles.as_ref().and_then(|tiles| tiles.tile(0, n, width).ok())))
 }
 
 /// Whether the log is the one that the index was made of, or a later state of it. The index knows `known` entries, and their
@@ -178,10 +182,7 @@ fn compare(
     log: Log<'_>,
     tile: impl Fn(u64, u16) -> io::Result<Option<Vec<Hash>>>,
 ) -> Result<(), LedgerError> {
-    if known > log.entries {
-        let (path, index, entries) = (log.path.to_owned(), index.to_owned(), log.entries);
-        return Err(LedgerError::OlderThanIndex { path, index, entries, known });
-    }
+    has_all(index, known, log)?;
     let Some(last) = known.checked_sub(1) else { return Ok(()) };
     let newest = last / COMPARED;
     for n in newest.saturating_sub(1)..=newest {
@@ -193,11 +194,7 @@ fn compare(
             let hash = usize::try_from(at - first).ok().and_then(|at| hashes.get(at));
             match hash {
                 Some(hash) if *hash == leaf_hash(leaf) => Ok(Next::More),
-                Some(_) => Err(LedgerError::OtherThanIndexed {
-                    path: log.path.to_owned(),
-                    index: index.to_owned(),
-                    entry: at,
-                }),
+                Some(_) => Err(other(index, at, log)),
                 None => Ok(Next::Enough),
             }
         })?;
@@ -205,12 +202,37 @@ fn compare(
     Ok(())
 }
 
-/// Has the index know the entries that it does not; what waits for its files in the end.
-fn catch_up(path: &Path, files: &mut Files, log: Log<'_>, limits: Limits) -> Result<Waiting, LedgerError> {
+/// Whether the log has all of the `known` entries that its index knows.
+fn has_all(index: &Path, known: u64, log: Log<'_>) -> Result<(), LedgerError> {
+    if known <= log.entries {
+        return Ok(());
+    }
+    let (path, index, entries) = (log.path.to_owned(), index.to_owned(), log.entries);
+    Err(LedgerError::OlderThanIndex { path, index, entries, known })
+}
+
+/// That the log's entry is not the one that its index knows.
+fn other(index: &Path, entry: u64, log: Log<'_>) -> LedgerError {
+    LedgerError::OtherThanIndexed { path: log.path.to_owned(), index: index.to_owned(), entry }
+}
+
+/// Has the index know the entries that it does not, of which the first have the `noted` hashes; what waits for its files in the end.
+fn catch_up(
+    path: &Path,
+    files: &mut Files,
+    noted: &[Hash],
+    log: Log<'_>,
+    limits: Limits,
+) -> Result<Waiting, LedgerError> {
+    let mut noted = noted.iter();
     let (key, tiles, first) = (files.key(), files.tiles(), files.entries());
     let (mut waiting, mut hashes): (_, Vec<Hash>) = (Waiting::new(first), Vec::new());
     let mut told = Instant::now();
     each(log, first, |index, leaf| {
+        let hash = leaf_hash(leaf);
+        if noted.next().is_some_and(|noted| *noted != hash) {
+            return Err(other(path, index, log));
+        }
         let entry = Entry::decode(leaf).map_err(|source| LedgerError::Entry {
             path: log.path.to_owned(),
             index,
@@ -221,7 +243,7 @@ fn catch_up(path: &Path, files: &mut Files, log: Log<'_>, limits: Limits) -> Res
             entry: index,
         })?;
         waiting.append(&terms);
-        hashes.push(leaf_hash(leaf));
+        hashes.push(hash);
         if waiting.fresh() >= TOGETHER {
             waiting.confirm();
         }

@@ -1,7 +1,7 @@
-//! The hashes that an index has on the disk, for whoever checks its log.
+//! The hashes that an index has in its files, for whoever checks its log.
 //!
 //! In: the ledger's path. Out: tiles. Promised: nothing is written, and a running signer is not held up: what the manifest
-//! names is on the disk and does not change.
+//! names is on the disk and does not change, nor do the hashes of entries that come after, which are noted as those are written.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::ledger::index::files::{self, Unusable};
-use crate::ledger::index::path;
+use crate::ledger::index::{path, tiles};
 use crate::ledger::merkle::{Hash, TILE_WIDTH, Tiles};
 use crate::ledger::tiles::TilesError;
 
@@ -17,6 +17,9 @@ use crate::ledger::tiles::TilesError;
 #[derive(Debug)]
 pub struct RecordedTiles {
     directory: PathBuf,
+    /// How many entries it has the hashes of, on every level.
+    known: u64,
+    /// How many it has the entries' own hashes of.
     entries: u64,
 }
 
@@ -45,9 +48,12 @@ impl RecordedTiles {
         }
     }
 
-    /// Those of the first `entries` entries, in `directory`.
-    pub(super) fn of(directory: PathBuf, entries: u64) -> Self {
-        Self { directory, entries }
+    /// Those in `directory` of the first `known` entries, and what is noted of those that follow.
+    pub(super) fn of(directory: PathBuf, known: u64) -> Self {
+        // What cannot be read, whoever compares it finds.
+        let noted = tiles::noted(&directory, known).map_or(0, |noted| noted.len());
+        let entries = known.saturating_add(u64::try_from(noted).unwrap_or(u64::MAX));
+        Self { directory, known, entries }
     }
 
     /// The index's directory.
@@ -60,6 +66,15 @@ impl RecordedTiles {
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// How many hashes it has of a level; those over entries that are merely noted are not among them.
+    #[must_use]
+    pub fn hashes(&self, level: u8) -> u64 {
+        match level {
+            0 => self.entries,
+            level => self.known.checked_shr(8 * u32::from(level)).unwrap_or(0),
+        }
     }
 
     /// The file with the hashes of a level.
@@ -75,10 +90,9 @@ impl Tiles for RecordedTiles {
     fn tile(&self, level: u8, n: u64, width: u16) -> Result<Vec<Hash>, TilesError> {
         let path = self.file(level);
         let start = n.saturating_mul(TILE_WIDTH.into());
-        let known = self.entries.checked_shr(8 * u32::from(level)).unwrap_or(0);
         let mut hashes = vec![[0; 32]; width.into()];
         let mut read = || {
-            if start.saturating_add(width.into()) > known {
+            if start.saturating_add(width.into()) > self.hashes(level) {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             File::open(&path)?.read_exact_at(hashes.as_flattened_mut(), start.saturating_mul(32))

@@ -2,7 +2,7 @@
 //! each level above the roots of the full tiles below.
 //!
 //! In: the hash of each entry, once it is in the log. Out: any tile. A level is a file of its hashes one after the other,
-//! so that a hash's place is known; what is not in the files yet, and the tile that is not full, is in memory. Not done
+//! so that a hash's place is known; what the files' disk may not have yet, and the tile that is not full, is in memory. Not done
 //! here: roots and proofs, which [`merkle`](crate::ledger::merkle) makes of them.
 
 use std::collections::VecDeque;
@@ -21,6 +21,9 @@ const TILE: u64 = TILE_WIDTH as u64;
 /// The bytes of a hash.
 const HASH: u64 = 32;
 
+/// How many hashes are read at most of those that are beyond what an index knows: more than may wait.
+const NOTED: u64 = 1 << 19;
+
 /// The tiles of one log. One thread appends and one writes the files; any may read.
 #[derive(Debug)]
 pub(in crate::ledger) struct TileFiles {
@@ -37,6 +40,8 @@ struct Level {
     first: u64,
     /// Those that follow.
     hashes: VecDeque<Hash>,
+    /// How many hashes are in the file, whether its disk has them or not.
+    noted: u64,
 }
 
 impl TileFiles {
@@ -76,7 +81,7 @@ impl TileFiles {
             let (mut next, mut number) = (Some(*hash), 0);
             while let Some(hash) = next {
                 if number == levels.len() {
-                    levels.push(Level { file: None, first: 0, hashes: VecDeque::new() });
+                    levels.push(Level { file: None, first: 0, hashes: VecDeque::new(), noted: 0 });
                 }
                 next = levels.get_mut(number).and_then(|level| level.push(hash));
                 number += 1;
@@ -87,6 +92,21 @@ impl TileFiles {
     /// How many entries have their hashes here.
     pub(in crate::ledger) fn entries(&self) -> u64 {
         self.levels().first().map_or(0, Level::len)
+    }
+
+    /// Puts the hashes of the newest entries into their file, and does not wait for its disk: whoever compares the log with them finds them
+    /// there, also once this process is gone. If it fails, it is tried again with the next entries; [`Self::write`] says why.
+    pub(super) fn note(&self) {
+        let Some((file, first, bytes)) = self.levels().first().map(Level::unnoted) else { return };
+        let noted = match file {
+            Some(file) => file.write_all_at(&bytes, first * HASH),
+            None => self.begin(0).and_then(|file| file.write_all_at(&bytes, first * HASH)),
+        };
+        if noted.is_ok()
+            && let Some(level) = self.levels_mut().first_mut()
+        {
+            level.noted = level.noted.max(first + u64::try_from(bytes.len()).unwrap_or(0) / HASH);
+        }
     }
 
     /// Writes the hashes of the entries before `entries`, and returns once the disk has them.
@@ -154,7 +174,7 @@ impl Level {
     fn open(file: File, len: u64) -> io::Result<Self> {
         let first = len / TILE * TILE;
         let hashes = stored(&file, first, len - first)?.into();
-        Ok(Self { file: Some(Arc::new(file)), first, hashes })
+        Ok(Self { file: Some(Arc::new(file)), first, hashes, noted: len })
     }
 
     fn len(&self) -> u64 {
@@ -177,11 +197,18 @@ impl Level {
         (self.file.clone(), self.first, self.hashes.iter().take(count).flatten().copied().collect())
     }
 
+    /// The file, and what it lacks, with where that begins.
+    fn unnoted(&self) -> (Option<Arc<File>>, u64, Vec<u8>) {
+        let skip = usize::try_from(self.noted - self.first).unwrap_or(usize::MAX);
+        (self.file.clone(), self.noted, self.hashes.iter().skip(skip).flatten().copied().collect())
+    }
+
     fn forget(&mut self, len: u64) {
         let full = len / TILE * TILE;
         let count = usize::try_from(full.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.hashes.drain(..count.min(self.hashes.len()));
         self.first = self.first.max(full);
+        self.noted = self.noted.max(len);
     }
 
     /// Where the `width` hashes from `start` on are, where a tile begins: such are in the file all, or in memory all.
@@ -205,6 +232,17 @@ fn stored(file: &File, start: u64, count: u64) -> io::Result<Vec<Hash>> {
     file.read_exact_at(&mut bytes, start * HASH)?;
     let (hashes, _) = bytes.as_chunks();
     Ok(hashes.to_vec())
+}
+
+/// The hashes that a signer has noted of the entries from `known` on. Where its host lost its power before the disk had them, they end.
+pub(super) fn noted(directory: &Path, known: u64) -> io::Result<Vec<Hash>> {
+    let file = match File::open(path(directory, 0)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let count = (file.metadata()?.len() / HASH).saturating_sub(known).min(NOTED);
+    // What a file system has given room, and nothing else yet.
+    Ok(stored(&file, known, count)?.into_iter().take_while(|hash| *hash != [0; 32]).collect())
 }
 
 /// The file of the level with this number.

@@ -20,6 +20,7 @@ use crate::sign::Request;
 
 mod behind;
 mod damaged;
+mod noted;
 mod permissions;
 mod running;
 

@@ -29,14 +29,6 @@ pub(super) struct Job {
     pub(super) options: Options,
     /// Checkpoints whose signatures nobody could check.
     pub(super) unsigned: Vec<PathBuf>,
-    pub(super) index: BesideLedger,
-}
-
-/// Whether the index beside the ledger has hashes to compare with.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum BesideLedger {
-    EmptyIndex,
-    AnyOther,
 }
 
 /// A log that is open.
@@ -55,7 +47,6 @@ struct Opened {
 struct Index {
     hashes: Option<Compared>,
     unusable: Option<UnusableIndex>,
-    beside: BesideLedger,
 }
 
 impl Verify {
@@ -67,7 +58,7 @@ impl Verify {
             checkpoints.add(Path::new(address), note)?;
         }
         let mut compare: Vec<Compared> = self.compare(&mut checkpoints)?.into_iter().collect();
-        let Index { hashes, unusable, beside } = Index::beside(&source);
+        let Index { hashes, unusable } = Index::beside(&source);
         compare.extend(hashes);
         let len = match &source {
             Source::Log(reader) => entries_of(reader)?,
@@ -87,7 +78,7 @@ impl Verify {
             compare,
             beside: wrong.into_iter().chain(unusable.map(Wrong::from)).collect(),
         };
-        Ok(Job { name, source, len, options, unsigned: checkpoints.unsigned, index: beside })
+        Ok(Job { name, source, len, options, unsigned: checkpoints.unsigned })
     }
 
     /// The configuration, if nothing else names the log.
@@ -197,15 +188,12 @@ impl Verify {
 
 impl Index {
     fn beside(source: &Source) -> Self {
-        let mut index = Self { hashes: None, unusable: None, beside: BesideLedger::AnyOther };
+        let mut index = Self { hashes: None, unusable: None };
         let Source::Log(reader) = source else { return index };
         match reader.recorded_tiles() {
             Ok(None) => {}
             Ok(Some(tiles)) => {
                 let entries = tiles.entries();
-                if entries == 0 {
-                    index.beside = BesideLedger::EmptyIndex;
-                }
                 index.hashes = Some(Compared { known: Known::Index(tiles), entries });
             }
             Err(unusable) => index.unusable = Some(unusable),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::causes::in_one_line;
 use crate::cli::ledger::hex;
 use crate::cli::ledger::table;
-use crate::cli::ledger::verify::{BesideLedger, Verified};
+use crate::cli::ledger::verify::Verified;
 use crate::ledger::audit::{Report, Signatures, Stopped, Stranger, Unread};
 
 /// How many open intents are listed for people.
@@ -23,7 +23,7 @@ pub(super) fn text(name: &str, verified: &Verified, signatures: Signatures) -> S
 }
 
 fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Signatures) -> std::fmt::Result {
-    let Verified { report, coverage, unsigned, index } = verified;
+    let Verified { report, coverage, unsigned } = verified;
     for finding in report.findings.first() {
         writeln!(out, "WRONG  entry {} {}", finding.index, table::text(&finding.what.to_string()))?;
     }
@@ -54,11 +54,6 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
         counts.others
     )?;
     match report.compared {
-        0 if *index == BesideLedger::EmptyIndex => writeln!(
-            out,
-            "the index beside the ledger has no entries yet, and so no hashes to compare with: a change that breaks no rule was not \
-             looked for"
-        )?,
         // The root was compared, and stands for each of them.
         0 if coverage.signed().is_some() && coverage.nothing() == 0 => {}
         0 => writeln!(out, "no hashes to compare with: a change that breaks no rule was not looked for")?,
@@ -145,7 +140,7 @@ fn write_unread(out: &mut String, report: &Report) -> std::fmt::Result {
 
 /// For programs: one object.
 pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> Value {
-    let Verified { report, coverage, unsigned, index: _ } = verified;
+    let Verified { report, coverage, unsigned } = verified;
     let counts = report.counts;
     let findings = report.findings.first().iter().map(|finding| {
         json!({ "entry": finding.index, "word": finding.what.word(), "message": finding.what.to_string() })

@@ -82,3 +82,30 @@ fn files_that_are_too_short_are_refused() {
     assert!(TileFiles::open(directory.path(), 301).is_err());
     assert!(TileFiles::open(directory.path(), 300).is_ok());
 }
+
+#[test]
+fn what_is_noted_is_in_the_file_before_it_is_written_and_ends_where_it_is_none() {
+    let directory = TempDir::new().unwrap();
+    let tiles = TileFiles::open(directory.path(), 0).unwrap();
+    assert!(noted(directory.path(), 0).unwrap().is_empty());
+    tiles.append(&leaves(0..300));
+    tiles.note();
+    assert_eq!(noted(directory.path(), 0).unwrap(), leaves(0..300));
+    assert_eq!(noted(directory.path(), 299).unwrap(), leaves(299..300));
+    tiles.write(290).unwrap();
+    tiles.forget(290);
+    tiles.append(&leaves(300..310));
+    tiles.note();
+    assert_eq!(noted(directory.path(), 290).unwrap(), leaves(290..310));
+    assert!(noted(directory.path(), 400).unwrap().is_empty());
+    // What was not noted is, with what comes after it: here as of a file that is not there any more.
+    tiles.append(&leaves(310..320));
+    tiles.write(320).unwrap();
+    tiles.forget(320);
+    tiles.append(&leaves(320..321));
+    tiles.note();
+    let file = OpenOptions::new().write(true).open(path(directory.path(), 0)).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 321 * HASH);
+    file.set_len(400 * HASH + 7).unwrap();
+    assert_eq!(noted(directory.path(), 0).unwrap(), leaves(0..321));
+}

@@ -12,6 +12,14 @@ pub(super) enum Table {
 }
 
 impl Table {
+    /// Its name in the database.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Serial => "serial",
+        }
+    }
+
     /// What it is of, in words.
     pub(super) const fn what(self) -> &'static str {
         match self {

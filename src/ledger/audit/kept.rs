@@ -137,7 +137,7 @@ impl Compare<'_> {
     fn revocations(&mut self) -> Result<Vec<OfCa>, LedgerError> {
         let kept = match self.reader.kept_revocations() {
             Ok(kept) => Ok(kept.into_iter().collect::<HashSet<u64>>()),
-            Err(error) if error.is_damage() => Err(in_one_line(&error)),
+            Err(error) if error.is_damage() => Err(unread("revocation", &error)),
             Err(error) => return Err(error),
         };
         let mut cas: Vec<OfCa> = Vec::new();
@@ -179,7 +179,7 @@ impl Compare<'_> {
                 }
             }
             Err(error) if error.is_damage() => {
-                let why = in_one_line(&error);
+                let why = unread("revoked", &error);
                 of_ca.revocations.drain(..).for_each(|revocation| self.found(revocation.index, why.clone()));
             }
             Err(error) => return Err(error),
@@ -258,6 +258,11 @@ impl Compare<'_> {
             self.findings.add(index, Wrong::OtherRow { why });
         }
     }
+}
+
+/// What it means that rows of a table cannot be read, for they are damaged.
+fn unread(table: &str, error: &LedgerError) -> String {
+    format!("the table {table} cannot be read: {}", in_one_line(error))
 }
 
 /// For how many seconds the list that is asked for is good; 0 if none is, or nobody can read it.

@@ -19,6 +19,7 @@ use crate::policy::fixture::{Authority, DAY, NOW, key_id, name, pair, public_key
 mod kept;
 mod members;
 mod spelling;
+mod unreadable;
 
 /// Every certificate that was ever revoked, expired or not.
 const EVER: Interval = Interval { this: 0, next: 0 };

@@ -6,8 +6,7 @@
 //! is named as one of this log would be. Memory is bounded. Not done here: rows that no entry asks for, which keep something from being
 //! used, and nothing else.
 
-use super::Compare;
-use crate::causes::in_one_line;
+use super::{Compare, unread};
 use crate::ledger::LedgerError;
 use crate::ledger::audit::Wrong;
 use crate::ledger::audit::unique::Fate;
@@ -50,23 +49,30 @@ impl Compare<'_> {
         for (table, claims) in [(Table::Request, requests), (Table::Serial, serials)] {
             let Some(first) = claims.first().map(|claimed| claimed.intent) else { continue };
             let rows = database.claims_elsewhere(table, claims);
-            for row in self.readable(first, rows)? {
+            // Which of the two, the server alone says.
+            let tables = format!("{} or outcome", table.name());
+            for row in self.readable(&tables, first, rows)? {
                 self.elsewhere(table, &row)?;
             }
         }
         let Some(first) = outcomes.first().map(|(_, index)| *index) else { return Ok(()) };
         let rows = database.outcomes_elsewhere(outcomes);
-        for index in self.readable(first, rows)? {
+        for index in self.readable("outcome", first, rows)? {
             self.row(index, "it is not the outcome that the row of its intent leads to".to_owned());
         }
         Ok(())
     }
 
     /// Rows, or none and a finding if they are damaged: of which entry, nobody knows. The first that was asked about is named.
-    fn readable<T>(&mut self, first: u64, rows: Result<Vec<T>, LedgerError>) -> Result<Vec<T>, LedgerError> {
+    fn readable<T>(
+        &mut self,
+        table: &str,
+        first: u64,
+        rows: Result<Vec<T>, LedgerError>,
+    ) -> Result<Vec<T>, LedgerError> {
         match rows {
             Err(error) if error.is_damage() => {
-                self.row(first, in_one_line(&error));
+                self.row(first, unread(table, &error));
                 Ok(Vec::new())
             }
             rows => rows,

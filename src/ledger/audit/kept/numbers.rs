@@ -8,8 +8,7 @@
 use countersign_tbs::crl::CrlNumber;
 use countersign_tbs::{Tbs, TbsKind};
 
-use super::Compare;
-use crate::causes::in_one_line;
+use super::{Compare, unread};
 use crate::ledger::LedgerError;
 use crate::ledger::audit::newest::{NewestList, Number};
 use crate::ledger::crl_number::{NumberRow, Series};
@@ -20,7 +19,7 @@ impl Compare<'_> {
     pub(super) fn numbers(&mut self, newest: &[([u8; 32], NewestList)]) -> Result<(), LedgerError> {
         let rows = match self.reader.crl_numbers() {
             Ok(rows) => Ok(rows),
-            Err(error) if error.is_damage() => Err(in_one_line(&error)),
+            Err(error) if error.is_damage() => Err(unread("crl_number", &error)),
             Err(error) => return Err(error),
         };
         for (ca_key, list) in newest {

@@ -7,8 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::Compare;
-use crate::causes::in_one_line;
+use super::{Compare, unread};
 use crate::ledger::LedgerError;
 use crate::ledger::account::{FrozenRow, Party};
 use crate::ledger::archive::Page;
@@ -22,7 +21,7 @@ impl Compare<'_> {
         let rows = match self.reader.frozen() {
             Ok(rows) => rows,
             Err(error) if error.is_damage() => {
-                self.other_row(u64::MAX, in_one_line(&error));
+                self.other_row(u64::MAX, unread("standing", &error));
                 return Ok(());
             }
             Err(error) => return Err(error),

@@ -3,8 +3,7 @@
 //! In: the revocations of the log, and the database's rows. Out: findings, by the revocation; a row that no revocation of the log asks for
 //! is named by the last entry, after which nothing revokes it.
 
-use super::{Compare, Subject};
-use crate::causes::in_one_line;
+use super::{Compare, Subject, unread};
 use crate::ledger::LedgerError;
 use crate::ledger::revoked::SubjectRow;
 
@@ -13,7 +12,7 @@ impl Compare<'_> {
         let rows = match self.reader.revoked_subjects() {
             Ok(None) => return Ok(()),
             Ok(Some(rows)) => Ok(rows),
-            Err(error) if error.is_damage() => Err(in_one_line(&error)),
+            Err(error) if error.is_damage() => Err(unread("revoked_subject", &error)),
             Err(error) => return Err(error),
         };
         let asked = std::mem::take(&mut self.subjects);

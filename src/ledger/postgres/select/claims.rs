@@ -60,10 +60,11 @@ impl Select {
 
 /// The statement for a table. Entries are read of what leads elsewhere alone.
 fn elsewhere_in(table: Table) -> String {
-    let (table, whose, what) = match table {
-        Table::Request => ("request", "caller", "id"),
-        Table::Serial => ("serial", "ca_key", "serial"),
+    let (whose, what) = match table {
+        Table::Request => ("caller", "id"),
+        Table::Serial => ("ca_key", "serial"),
     };
+    let table = table.name();
     format!(
         "SELECT w.whose, w.what, w.intent, oe.leaf, c.signer, s.origin, c.intent, e.leaf \
          FROM unnest($1::bytea[], $2::bytea[], $3::bigint[]) AS w (whose, what, intent) \

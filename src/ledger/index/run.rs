@@ -32,7 +32,7 @@ pub(super) use marks::{Layout, Marks, block};
 pub(super) use whole::{Contents, Rows, check, damaged, is_whole};
 
 use marks::Marker;
-use whole::{Hashed, shorter};
+use whole::{Hashed, lost};
 
 /// A run that is looked into.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Run {
         let count = self.block.min(self.rows - first);
         let mut rows = vec![[0; ROW]; usize::try_from(count).map_err(io::Error::other)?];
         let read = self.file.read_exact_at(rows.as_flattened_mut(), bytes(first));
-        read.map_err(|error| shorter(&self.path, error))?;
+        read.map_err(|error| lost(&self.path, error))?;
         let sum = self.sums.of(&rows);
         if self.fences.get(block).is_some_and(|fence| fence.sum == sum) {
             Ok(rows)

@@ -151,6 +151,17 @@ fn a_block_that_was_changed_while_the_run_is_open_leads_nowhere() {
     assert!(error.to_string().contains("it is shorter"), "{error}");
 }
 
+/// The memory of a process, where it has none, is read as a sector is that its disk cannot read any more.
+#[test]
+fn what_a_disk_cannot_read_any_more_is_damaged() {
+    let directory = TempDir::new().unwrap();
+    let (_, _, whole) = run(&directory, "run", &[(1, 1)]);
+    let run = Run { file: File::open("/proc/self/mem").unwrap(), ..whole };
+    let error = run.newest(1, &mut |_| Ok::<_, io::Error>(Some(()))).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(error.to_string().contains("run is damaged: its disk gives an error"), "{error}");
+}
+
 #[test]
 fn a_run_that_becomes_shorter_while_it_is_read_is_not_at_its_end() {
     let directory = TempDir::new().unwrap();

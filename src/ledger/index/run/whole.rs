@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64ct::{Base64, Encoding as _};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::index::run::{BUFFER, Layout, ROW, posting};
@@ -67,7 +68,7 @@ pub(in crate::ledger::index) fn is_whole(
         }
         let rest = usize::try_from(len - at).unwrap_or(usize::MAX).min(BUFFER);
         let chunk = buffer.get_mut(..rest).unwrap_or_default();
-        file.read_exact_at(chunk, at).map_err(|error| shorter(path, error))?;
+        file.read_exact_at(chunk, at).map_err(|error| lost(path, error))?;
         context.update(chunk);
         at += u64::try_from(rest).unwrap_or(u64::MAX);
     }
@@ -75,10 +76,15 @@ pub(in crate::ledger::index) fn is_whole(
     if sha256 == contents.sha256 { Ok(()) } else { Err(damaged(path, "has other bytes")) }
 }
 
-/// What the end of a file before the last row means.
-pub(super) fn shorter(path: &Path, error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => damaged(path, "is shorter"),
+/// What it means that rows are not given: the file ends before them, or its disk cannot read what was written.
+pub(super) fn lost(path: &Path, error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::IO) => {
+            let unreadable =
+                format!("{} is damaged: its disk gives an error for what was written", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, unreadable)
+        }
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => damaged(path, "is shorter"),
         _ => error,
     }
 }
@@ -139,7 +145,7 @@ impl Rows {
             return if is_whole { Ok(None) } else { Err(damaged(&self.path, "has other bytes")) };
         }
         let mut row = [0; ROW];
-        self.file.read_exact(&mut row).map_err(|error| shorter(&self.path, error))?;
+        self.file.read_exact(&mut row).map_err(|error| lost(&self.path, error))?;
         let posting = posting(&row);
         if self.last.is_some_and(|last| posting <= last) {
             return Err(damaged(&self.path, "has rows in another order"));

@@ -1,9 +1,12 @@
 //! A file that one process holds locked.
 //!
 //! In: an open file. Out: its lock, for as long as what is returned lives, and no longer. Merely closed, the file stays locked while a child that was
-//! forked meanwhile, of whatever thread, has it too: until that runs a program of its own.
+//! forked meanwhile, of whatever thread, has it too: until that runs a program of its own. So it does for a moment after its process was killed.
 
 use std::fs::{File, TryLockError};
+use std::sync::mpsc::channel;
+use std::thread::Builder;
+use std::time::Duration;
 
 /// Gives the lock up when it is dropped.
 #[derive(Debug)]
@@ -15,6 +18,26 @@ impl Lock {
     pub(super) fn of(file: File) -> Result<Self, TryLockError> {
         file.try_lock()?;
         Ok(Self(file))
+    }
+
+    /// The same, once whoever is just ending has given it up, for as long as `patience`.
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] if it is held for longer.
+    pub(super) fn within(patience: Duration, file: File) -> Result<Self, TryLockError> {
+        match file.try_lock() {
+            Ok(()) => return Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(error) => return Err(error),
+        }
+        let (tell, told) = channel();
+        // The system waits for a lock without an end. Whoever is told of it too late gives it up.
+        let wait = move || drop(tell.send(file.lock().map(|()| Self(file))));
+        Builder::new().name("ledger-lock".to_owned()).spawn(wait).map_err(TryLockError::Error)?;
+        match told.recv_timeout(patience) {
+            Ok(locked) => locked.map_err(TryLockError::Error),
+            Err(_) => Err(TryLockError::WouldBlock),
+        }
     }
 }
 
@@ -29,9 +52,49 @@ impl Drop for Lock {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::fs::File;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+    use std::thread;
 
-    use super::Lock;
+    use super::*;
+
+    /// How the kernel lists who waits for a lock (proc_locks(5)): by the file's inode.
+    fn is_waited_for(path: &Path) -> bool {
+        let end = format!(":{} 0 EOF", fs::metadata(path).unwrap().ino());
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|lock| lock.contains("-> FLOCK") && lock.ends_with(&end))
+    }
+
+    #[test]
+    fn a_lock_that_the_child_of_a_process_that_was_killed_has_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let file = File::create(&path).unwrap();
+        file.lock().unwrap();
+        let childs = file.try_clone().unwrap();
+        drop(file);
+        let next = File::create(&path).unwrap();
+        let next = thread::spawn(|| Lock::within(Duration::from_secs(3600), next));
+        while !is_waited_for(&path) {
+            assert!(!next.is_finished(), "{:?}", next.join());
+            thread::yield_now();
+        }
+        // It runs a program of its own.
+        drop(childs);
+        next.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn whoever_waited_too_long_for_a_lock_keeps_it_from_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let lock = Lock::of(File::create(&path).unwrap()).unwrap();
+        let late = Lock::within(Duration::ZERO, File::create(&path).unwrap());
+        assert!(matches!(late, Err(TryLockError::WouldBlock)), "{late:?}");
+        drop(lock);
+        Lock::within(Duration::from_secs(3600), File::create(&path).unwrap()).unwrap();
+    }
 
     /// A duplicate is what a child has that was forked.
     #[test]

@@ -60,6 +60,9 @@ const STATEMENTS: usize = 32;
 /// How long a write waits for somebody who has the file open in `sqlite3`.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// How long a process that is just ending is waited for: killed, it leaves its lock for a moment to a child that it was starting.
+const ENDING: Duration = Duration::from_secs(1);
+
 mod account;
 mod batch;
 mod damage;
@@ -232,7 +235,7 @@ fn lock_of(ledger: &Path) -> PathBuf {
 fn lock(ledger: &Path) -> Result<Lock, LedgerError> {
     let path = lock_of(ledger);
     let file = open_private(&path).map_err(|source| io_error("opening lock file", &path, source))?;
-    Lock::of(file).map_err(|error| match error {
+    Lock::within(ENDING, file).map_err(|error| match error {
         TryLockError::WouldBlock => LedgerError::Locked { path: ledger.to_owned() },
         TryLockError::Error(source) => io_error("locking", &path, source),
     })

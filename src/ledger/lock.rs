@@ -66,6 +66,14 @@ mod tests {
         locks.lines().any(|lock| lock.contains("-> FLOCK") && lock.ends_with(&end))
     }
 
+    /// Whether this process has a thread that waits for a lock, or is about to.
+    fn somebody_waits() -> bool {
+        let threads = fs::read_dir("/proc/self/task").unwrap();
+        // One that has ended meanwhile has no name.
+        let names = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+        names.into_iter().any(|name| name.trim_end() == "ledger-lock")
+    }
+
     #[test]
     fn a_lock_that_the_child_of_a_process_that_was_killed_has_is_waited_for() {
         let directory = tempfile::tempdir().unwrap();
@@ -92,8 +100,15 @@ mod tests {
         let lock = Lock::of(File::create(&path).unwrap()).unwrap();
         let late = Lock::within(Duration::ZERO, File::create(&path).unwrap());
         assert!(matches!(late, Err(TryLockError::WouldBlock)), "{late:?}");
+        while !is_waited_for(&path) {
+            thread::yield_now();
+        }
         drop(lock);
-        Lock::within(Duration::from_secs(3600), File::create(&path).unwrap()).unwrap();
+        // It is woken, and gets the lock, unless somebody is faster: only its end is the end of that.
+        while somebody_waits() {
+            thread::yield_now();
+        }
+        Lock::of(File::create(&path).unwrap()).unwrap();
     }
 
     /// A duplicate is what a child has that was forked.

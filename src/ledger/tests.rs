@@ -27,6 +27,7 @@ mod fleet;
 mod hanging;
 mod identity;
 mod index;
+mod noted;
 mod reading;
 mod revocation;
 mod revoked;

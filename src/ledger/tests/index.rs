@@ -20,7 +20,6 @@ use crate::sign::Request;
 
 mod behind;
 mod damaged;
-mod noted;
 mod permissions;
 mod running;
 
@@ -28,7 +27,7 @@ mod running;
 const OFTEN: Limits =
     Limits { flush: 8, bound: 64, age: Duration::from_secs(3600), pause: Duration::from_millis(5) };
 
-fn manifest(fixture: &Fixture) -> Value {
+pub(super) fn manifest(fixture: &Fixture) -> Value {
     serde_json::from_slice(&fs::read(fixture.index().join("manifest.json")).unwrap()).unwrap()
 }
 
@@ -41,7 +40,7 @@ async fn word(fixture: &Fixture, ledger: &Ledger, request: &Request) -> &'static
     }
 }
 
-async fn sign(fixture: &Fixture, ledger: &Ledger, request: &Request) {
+pub(super) async fn sign(fixture: &Fixture, ledger: &Ledger, request: &Request) {
     let intent = intent(fixture.record(ledger, request.clone()).await);
     let signature = fixture.sign(&intent);
     ledger.settle(intent, signature).unwrap();
@@ -53,7 +52,7 @@ fn same_serial(fixture: &Fixture, serial: u64) -> Request {
 }
 
 /// Signs `count` requests, each with its serial, from 1 on.
-async fn signed(fixture: &Fixture, ledger: &Ledger, count: u64) -> Vec<Request> {
+pub(super) async fn signed(fixture: &Fixture, ledger: &Ledger, count: u64) -> Vec<Request> {
     let requests: Vec<_> = (1..=count).map(|serial| fixture.request_with_serial(serial)).collect();
     for request in &requests {
         sign(fixture, ledger, request).await;
@@ -70,7 +69,7 @@ async fn all_are_known(fixture: &Fixture, ledger: &Ledger, requests: &[Request])
     assert_eq!(word(fixture, ledger, &same_serial(fixture, u64::MAX)).await, "INTENT");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use base64ct::{Base64, Encoding};
+use serde_json::{Value, json};
 
+use super::index::{copy, manifest, sign, signed};
 use super::*;
-use crate::ledger::audit::{
-    CaKeys, Compared, Known, Lists, Options, Report, Signatures, Source, audit, entries_of,
-};
+use crate::ledger::audit::{Compared, Known, entries_of};
 use crate::ledger::fixture::database;
 
 /// What is found in the log beside its index, and by which entry.

@@ -2,7 +2,8 @@
 //!
 //! In: the hash and the terms of each entry, as the writer appends it. Out: the entries that a term leads to, and the tree's
 //! tiles. All of it can be told from the log, so it is in files of its own, beside the log's, and is written behind it in long
-//! sorted runs by one thread: random keys dirty no page within the transaction that a caller waits for. Promised: what is
+//! sorted runs by one thread: random keys dirty no page within the transaction that a caller waits for. Hashes, which come in order, are
+//! noted at once, so that a change of what was written is found though the signer is killed. Promised: what is
 //! in the log is found, whether the files know it or not; memory is bounded, and at the bound the log takes no entries
 //! until the files do. Not decided here: whether what a term leads to is what was looked for; the entry says.
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::causes::in_one_line;
 use crate::config::{Config, Fault};
@@ -41,6 +42,10 @@ const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
 /// How long nothing is recorded before the ledger is asked whether it would be.
 const LEDGER_IDLE: Duration = Duration::from_secs(2);
+
+/// How long the ledger has to take what is left and to close. A disk that hangs never answers, and a daemon that was told to stop ends all the
+/// same (field-notes R31).
+const LEDGER_CLOSES: Duration = Duration::from_secs(10);
 
 /// A signer that has passed its start-up checks and holds its listening addresses.
 pub struct Daemon {
@@ -181,7 +186,7 @@ impl Daemon {
     /// Serves until `stopped` resolves, then finishes what is in flight, and signs a last checkpoint; the ledger is last to close.
     ///
     /// # Errors
-    /// [`server::ServeError`] if listening broke.
+    /// [`server::ServeError`] if listening broke, or the ledger does not close.
     pub async fn run(self, stopped: impl Future<Output = ()> + Send) -> Result<(), server::ServeError> {
         let Signer { tokens, ledger, .. } = self.signer.clone();
         let (stop, stopping) = watch::channel(false);
@@ -202,10 +207,16 @@ impl Daemon {
         attest.last_words().await;
         // Before the wardens, whose self-tests wait for the tokens; they are not cut off, for each must have its outcome.
         tokens.shutdown().await;
-        attest.ended().await;
-        wardens.join_all().await;
-        ledger.close().await;
-        served
+        let closed = async {
+            attest.ended().await;
+            wardens.join_all().await;
+            ledger.close().await;
+        };
+        match timeout(LEDGER_CLOSES, closed).await {
+            Ok(()) => served,
+            // That requests were cut comes of it.
+            Err(_) => Err(server::ServeError::LedgerOpen { within: LEDGER_CLOSES }),
+        }
     }
 }
 

@@ -106,6 +106,15 @@ pub enum ServeError {
         /// How long they were given.
         grace: Duration,
     },
+    /// Its disk or its database does not answer. What was being signed may be without an outcome in it.
+    #[error(
+        "the ledger did not take what was left and close within {within:?}: its disk or its database does not answer; the next start reads what \
+         it has"
+    )]
+    LedgerOpen {
+        /// How long it was waited for.
+        within: Duration,
+    },
 }
 
 impl Listener {

@@ -34,7 +34,8 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     super::log(tracing::Level::INFO);
     // Its TLS key belongs into no core file and no debugger.
     process::seal()?;
-    super::runtime()?.block_on(async {
+    let runtime = super::runtime()?;
+    let served = runtime.block_on(async {
         // Before the start, which they end as well.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -55,7 +56,10 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<()> {
             tokio::spawn(reload(hangup, tls_files));
         }
         Ok(daemon.run(stopped).await?)
-    })
+    });
+    // Whoever reads a disk that hangs would be waited for.
+    runtime.shutdown_background();
+    served
 }
 
 /// Takes the TLS files as they are now at each SIGHUP; what is wrong with them is logged, and the old ones stay in use.

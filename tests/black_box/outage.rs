@@ -9,6 +9,7 @@ use countersign_faulty::Call;
 use countersign_proto::client::{Health, HealthChanges};
 use countersign_proto::{Client, v1};
 use countersign_tbs::ssh::SubjectKey;
+use rustix::fs::{CWD, Mode, mkfifoat};
 use test_postgres::{Database, Server, Stop};
 
 use crate::faulty::Broken;
@@ -159,6 +160,23 @@ async fn a_disk_that_nobody_may_write_under_an_idle_signer_is_noticed_and_so_is_
     assert!(status.success(), "{log}");
     let said = |words: &str| log.matches(words).count();
     assert_eq!((said("takes no entries, so"), said("takes entries again")), (1, 1), "{log}");
+}
+
+/// The hang is an `open` for writing of a pipe without a reader, as of a file on a disk that does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_whose_disk_hangs_ends_all_the_same_when_it_is_told_to() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let mut changes = idle(&site, &daemon).await;
+    let lock = site.path("ledger.sqlite.lock");
+    std::fs::remove_file(&lock).unwrap();
+    mkfifoat(CWD, &lock, Mode::RUSR | Mode::WUSR).unwrap();
+    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
+    let (status, log) = daemon.stop();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("the ledger did not take what was left and close within 10s"), "{log}");
+    std::fs::remove_file(&lock).unwrap();
+    site.serve().stop();
 }
 
 /// The ledger's files, while nobody may write them, root not either.

@@ -50,24 +50,38 @@ fn serve_by_clock(site: &Site) -> Daemon {
     Daemon::start(&mut command)
 }
 
-/// A signer that nobody asks for anything but its health.
-async fn idle(site: &Site, daemon: &Daemon) -> HealthChanges {
-    let mut changes = site.client(daemon, FRONT_END).await.watch_health(None).await.unwrap();
-    assert_eq!(told(&mut changes).await, Some(Health::Serving));
-    changes
+/// A signer that nobody asks for anything but its health, until it has told of a change.
+struct Idle<'a> {
+    site: &'a Site,
+    changes: HealthChanges,
+    asker: Asker,
 }
 
-/// Nobody asks, and it says why it does not serve.
-async fn falls_ill(site: &Site, changes: &mut HealthChanges, why: &str) {
-    assert_eq!(told(changes).await, Some(Health::NotServing), "{why}");
-    let said = site.run_refused(&["health", "--server", &unix(site)], 1);
-    assert!(said.contains(&format!("\n  ledger: {why}")), "{said}");
-}
+impl<'a> Idle<'a> {
+    async fn new(site: &'a Site, daemon: &Daemon) -> Self {
+        let mut changes = site.client(daemon, FRONT_END).await.watch_health(None).await.unwrap();
+        assert_eq!(told(&mut changes).await, Some(Health::Serving));
+        Self { site, changes, asker: Asker::new(site, daemon).await }
+    }
 
-/// Nobody asks, and it serves again.
-async fn recovers(site: &Site, changes: &mut HealthChanges) {
-    assert_eq!(told(changes).await, Some(Health::Serving));
-    assert_eq!(site.run_ok(&["health", "--server", &unix(site)]), "serving\n");
+    /// Nobody asks, and it says why it does not serve; who asks then has nothing signed. What it says.
+    async fn falls_ill(&mut self, word: &str, why: &str) -> String {
+        assert_eq!(told(&mut self.changes).await, Some(Health::NotServing), "{word}: {why}");
+        let said = self.site.run_refused(&["health", "--server", &unix(self.site)], 1);
+        assert!(said.contains(&format!("\n  ledger: {word}: {why}")), "{said}");
+        assert_eq!(self.asker.ask().await.unwrap_err(), word);
+        said
+    }
+
+    /// Nobody asks, and it serves again; what it refused, too, of which no token has had anything.
+    async fn recovers(&mut self) {
+        assert_eq!(told(&mut self.changes).await, Some(Health::Serving));
+        assert_eq!(self.site.run_ok(&["health", "--server", &unix(self.site)]), "serving\n");
+        self.asker.ask_again().await.unwrap();
+        let find = ["ledger", "find", "--key", "user-ca", "--json", "--server", &unix(self.site)];
+        let intents = self.site.run_ok(&find).matches("\"kind\":\"intent\"").count();
+        assert_eq!(intents, self.asker.signed, "what was refused has no intent, so that no token was asked");
+    }
 }
 
 #[test]
@@ -133,12 +147,12 @@ async fn a_database_that_stops_under_an_idle_signer_is_noticed_and_so_is_its_ret
     let server = Server::start(&[]);
     let site = in_database(&server.database().connection());
     let daemon = site.serve();
-    let mut changes = idle(&site, &daemon).await;
+    let mut idle = Idle::new(&site, &daemon).await;
     for stop in [Stop::Fast, Stop::Immediate] {
         server.stop(stop);
-        falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger database").await;
+        idle.falls_ill("LEDGER_UNAVAILABLE", "ledger database").await;
         server.run();
-        recovers(&site, &mut changes).await;
+        idle.recovers().await;
     }
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
@@ -151,11 +165,11 @@ async fn a_database_that_stops_under_an_idle_signer_is_noticed_and_so_is_its_ret
 async fn a_disk_that_nobody_may_write_under_an_idle_signer_is_noticed_and_so_is_its_return() {
     let site = Site::new(USER_CA);
     let daemon = site.serve();
-    let mut changes = idle(&site, &daemon).await;
+    let mut idle = Idle::new(&site, &daemon).await;
     let files = Immutable::of(&site);
-    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
+    idle.falls_ill("LEDGER_UNAVAILABLE", "ledger ").await;
     drop(files);
-    recovers(&site, &mut changes).await;
+    idle.recovers().await;
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     let said = |words: &str| log.matches(words).count();
@@ -207,9 +221,8 @@ impl Drop for Immutable {
 async fn a_log_that_is_moved_away_or_replaced_is_noticed_and_so_is_its_return() {
     let site = Site::new(USER_CA);
     let daemon = site.serve();
-    let mut changes = idle(&site, &daemon).await;
-    let mut asker = Asker::new(&site, &daemon).await;
-    asker.ask().await.unwrap();
+    let mut idle = Idle::new(&site, &daemon).await;
+    idle.asker.ask().await.unwrap();
     for name in ["ledger.sqlite", "ledger.sqlite-wal"] {
         let (place, away) = (site.path(name), site.path("away"));
         for (put, why) in [(None, "there is no file"), (Some("ledger.sqlite.lock"), "is another file than")] {
@@ -217,30 +230,28 @@ async fn a_log_that_is_moved_away_or_replaced_is_noticed_and_so_is_its_return() 
             if let Some(other) = put {
                 std::fs::copy(site.path(other), &place).unwrap();
             }
-            assert_eq!(asker.ask().await.unwrap_err(), "LEDGER_UNAVAILABLE", "{name}: {why}");
-            falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
-            let said = site.run_refused(&["health", "--server", &unix(&site)], 1);
+            assert_eq!(idle.asker.ask().await.unwrap_err(), "LEDGER_UNAVAILABLE", "{name}: {why}");
+            let said = idle.falls_ill("LEDGER_UNAVAILABLE", "ledger ").await;
             assert!(said.contains(why) && said.contains(name) && said.contains("put "), "{said}");
             std::fs::rename(&away, &place).unwrap();
-            recovers(&site, &mut changes).await;
+            idle.recovers().await;
         }
     }
-    asker.ask().await.unwrap();
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     let verified = site.run_ok(&["ledger", "verify", "--accept-uncovered"]);
-    assert!(verified.contains("2 intents"), "{verified}");
+    assert!(verified.contains("5 intents"), "{verified}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_moved_away_under_an_idle_signer_is_noticed() {
     let site = Site::new(USER_CA);
     let daemon = site.serve();
-    let mut changes = idle(&site, &daemon).await;
+    let mut idle = Idle::new(&site, &daemon).await;
     std::fs::rename(site.path("ledger.sqlite"), site.path("away")).unwrap();
-    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
+    idle.falls_ill("LEDGER_UNAVAILABLE", "ledger ").await;
     std::fs::rename(site.path("away"), site.path("ledger.sqlite")).unwrap();
-    recovers(&site, &mut changes).await;
+    idle.recovers().await;
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
 }
@@ -251,11 +262,13 @@ async fn a_clock_that_is_set_back_under_an_idle_signer_is_noticed_and_so_is_its_
     site.forget_records();
     set_clock(&site, "+1h");
     let daemon = serve_by_clock(&site);
-    let mut changes = idle(&site, &daemon).await;
+    let mut idle = Idle::new(&site, &daemon).await;
     set_clock(&site, "+50m");
-    falls_ill(&site, &mut changes, "CLOCK_BEHIND: the clock is ").await;
+    idle.asker.ahead = 50 * 60;
+    idle.falls_ill("CLOCK_BEHIND", "the clock is ").await;
     set_clock(&site, "+1h");
-    recovers(&site, &mut changes).await;
+    idle.asker.ahead = 60 * 60;
+    idle.recovers().await;
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     assert_eq!(log.matches("behind the newest entry").count(), 1, "{log}");
@@ -280,16 +293,15 @@ async fn a_disk_that_becomes_full_under_an_idle_signer_is_noticed_and_so_is_room
     unshare.args(["--mount", "sh", "-c", small, env!("CARGO_BIN_EXE_countersign")]);
     unshare.current_dir(site.dir()).env("COUNTERSIGN_CONFIG", site.path("countersign.toml"));
     let daemon = Daemon::start(&mut unshare);
-    let mut changes = idle(&site, &daemon).await;
+    let mut idle = Idle::new(&site, &daemon).await;
     // The disk is there for the daemon alone.
     let root = format!("/proc/{}/root{}", daemon.pid().as_raw_nonzero(), site.path("disk").display());
     let filling = Path::new(&root).join("filling");
     fill(&filling);
-    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
-    let said = site.run_refused(&["health", "--server", &unix(&site)], 1);
+    let said = idle.falls_ill("LEDGER_UNAVAILABLE", "ledger ").await;
     assert!(said.contains("database or disk is full"), "{said}");
     std::fs::remove_file(&filling).unwrap();
-    recovers(&site, &mut changes).await;
+    idle.recovers().await;
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     let said = |words: &str| log.matches(words).count();
@@ -301,6 +313,10 @@ struct Asker {
     client: Client,
     ca_key: Vec<u8>,
     serial: u64,
+    /// By how many seconds the signer's clock is ahead.
+    ahead: u64,
+    /// How many it was given.
+    signed: usize,
 }
 
 impl Asker {
@@ -308,14 +324,21 @@ impl Asker {
         let client = site.client(daemon, FRONT_END).await;
         let openssh = client.get_key("user-ca").await.unwrap().openssh;
         let ca_key = SubjectKey::from_openssh_line(&openssh).unwrap().to_wire();
-        Self { client, ca_key, serial: 0 }
+        Self { client, ca_key, serial: 0, ahead: 0, signed: 0 }
     }
 
     /// Asks for another one.
     async fn ask(&mut self) -> Result<v1::SignResponse, String> {
         self.serial += 1;
-        let tbs = Forgery { serial: self.serial, ..Forgery::user(self.ca_key.clone(), now()) };
-        self.client.sign(request("user-ca", tbs.encode())).await.map_err(|error| error.reason)
+        self.ask_again().await
+    }
+
+    /// Asks for one with the serial of the last.
+    async fn ask_again(&mut self) -> Result<v1::SignResponse, String> {
+        let tbs = Forgery { serial: self.serial, ..Forgery::user(self.ca_key.clone(), now() + self.ahead) };
+        let answer = self.client.sign(request("user-ca", tbs.encode())).await.map_err(|error| error.reason);
+        self.signed += usize::from(answer.is_ok());
+        answer
     }
 }
 
@@ -374,17 +397,14 @@ async fn a_database_that_becomes_read_only_is_noticed_and_so_is_that_it_is_no_mo
     assert!(message.contains("no connection that can be written"), "{message}");
     read_only(&database, "off");
     let daemon = site.serve();
-    let mut changes = idle(&site, &daemon).await;
+    let mut idle = Idle::new(&site, &daemon).await;
     read_only(&database, "on");
     let others = "backend_type = 'client backend' AND pid <> pg_backend_pid()";
     database.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"));
-    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger database").await;
-    let refused = Asker::new(&site, &daemon).await.ask().await.unwrap_err();
-    assert_eq!(refused, "LEDGER_UNAVAILABLE");
-    let said = site.run_refused(&["health", "--server", &unix(&site)], 1);
+    let said = idle.falls_ill("LEDGER_UNAVAILABLE", "ledger database").await;
     assert!(said.contains("no connection that can be written"), "{said}");
     read_only(&database, "off");
-    recovers(&site, &mut changes).await;
+    idle.recovers().await;
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
 }

@@ -195,6 +195,32 @@ fn sshd_refuses_what_is_revoked_and_takes_what_is_not() {
     daemon.stop();
 }
 
+/// Alone, and among other names; but neither what is called otherwise nor what is signed later.
+#[test]
+fn ssh_keygen_finds_what_a_principal_means_and_nothing_else() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    let sign = |id: &str, serial: &str, principals: &str| {
+        ssh_keygen(&site.path(id), &["-t", "ed25519"]);
+        let key = format!("{id}.pub");
+        let args = ["user-ca", "--public-key", &key, "--serial", serial, "--key-id", id];
+        let principals = principals.split(' ').flat_map(|principal| ["--principal", principal]);
+        certify(&site, &daemon, &args.into_iter().chain(principals).collect::<Vec<_>>());
+    };
+    let before = [("alone", "alice"), ("among", "bob alice"), ("another", "bob"), ("longer", "deploy-alice")];
+    for (serial, (id, principals)) in (1000..).zip(before) {
+        sign(id, &format!("{serial}"), principals);
+    }
+    revoke(&site, &["--principal", "alice"]);
+    sign("later", "2000", "alice");
+    site.run_ok(&["ssh-krl", "user-ca", "--output", "revoked.krl"]);
+    let ids = ["alone", "among", "another", "longer", "later"];
+    for (id, expected) in ids.into_iter().zip([true, true, false, false, false]) {
+        assert_eq!(is_revoked(&site, "revoked.krl", &format!("{id}-cert.pub")), expected, "{id}");
+    }
+    daemon.stop();
+}
+
 /// Each certificate by itself: no other selection has these two and not the two beside them.
 #[test]
 fn ssh_keygen_finds_what_a_time_means_and_neither_what_was_before_it_nor_after() {

@@ -169,8 +169,11 @@ async fn a_checkpoint_is_cosigned_and_others_verify_it() {
     assert_eq!(std::fs::read_to_string(site.path("export/checkpoint")).unwrap(), note);
     let export = ["ledger", "verify", "--export", "export", "--skip-signatures", "--log-key", &key];
     site.run_ok(&[&export[..], &["--witness", &w1, "--witness", &w2]].concat());
-    by_go(&site.path("export"), &[&key]);
-    by_go(&site.path("export"), &[&key, &w1, &w2]);
+    by_go(&["export"], site, &[&key]);
+    by_go(&["export"], site, &[&key, &w1, &w2]);
+    let request = witnesses[0].continuing().unwrap();
+    std::fs::write(site.path("request"), request).unwrap();
+    by_go(&["-request", "request", "export"], site, &[&key]);
 }
 
 fn both<'a>(one: &[&'a str], other: &[&'a str]) -> Vec<&'a str> {
@@ -178,9 +181,9 @@ fn both<'a>(one: &[&'a str], other: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Go's `sumdb/note` reads the lines of these keys, the log's and of witnesses, and passes over the others.
-fn by_go(export: &Path, keys: &[&str]) {
+fn by_go(what: &[&str], site: &Site, keys: &[&str]) {
     let mut go = std::process::Command::new(crate::front_ends::made().join("bin/verify-export"));
-    let output = go.arg(export).args(keys).output().unwrap();
+    let output = go.args(what).args(keys).current_dir(site.dir()).output().unwrap();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 

@@ -38,6 +38,8 @@ struct State {
     fault: Option<Fault>,
     /// The old sizes that it was sent.
     asked: Vec<u64>,
+    /// The newest request that continues a tree, as it came.
+    continuing: Option<String>,
     /// Whether it shows nothing, and whether it answers nobody at all.
     hidden: bool,
     muted: bool,
@@ -123,6 +125,11 @@ impl Witness {
     pub fn asked(&self) -> Vec<u64> {
         self.state.lock().unwrap().asked.clone()
     }
+
+    /// The newest request that continues a tree, as it came.
+    pub fn continuing(&self) -> Option<String> {
+        self.state.lock().unwrap().continuing.clone()
+    }
 }
 
 impl Signer {
@@ -197,6 +204,9 @@ impl Signer {
         let proof: Vec<[u8; 32]> =
             lines.map(|line| Base64::decode_vec(line).unwrap().try_into().unwrap()).collect();
         state.asked.push(old);
+        if old > 0 {
+            state.continuing = Some(body.to_owned());
+        }
         let origin = note.lines().next().unwrap();
         let Some(log_key) = self.log_key.lock().unwrap().clone() else { return (404, "", String::new()) };
         let Ok((checkpoint, signed)) = Checkpoint::open(note.as_bytes(), origin, &log_key) else {

@@ -2,7 +2,8 @@
 // of countersign: the checkpoint's signatures by the keys that are given, whoever else has signed it, that every entry of every
 // bundle is in the tree that was signed, and that this tree continues smaller ones.
 // The keys after the log's first are its ECDSA key (C2SP signed-note, type 0x02) or a witness's (C2SP tlog-cosignature, 0x04).
-// Usage: verify-export DIRECTORY ED25519-KEY [KEY]...
+// With -request also what a witness was sent (C2SP tlog-witness), of the same log before: that it is signed, and its proof.
+// Usage: verify-export [-request FILE] DIRECTORY ED25519-KEY [KEY]...
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -147,12 +149,8 @@ func newVerifier(text string) (note.Verifier, error) {
 	return nil, fmt.Errorf("%q is neither an ECDSA key nor a witness's", text)
 }
 
-func openCheckpoint(directory string, keys ...note.Verifier) (tlog.Tree, error) {
+func openCheckpoint(signed []byte, keys ...note.Verifier) (tlog.Tree, error) {
 	var tree tlog.Tree
-	signed, err := os.ReadFile(filepath.Join(directory, "checkpoint"))
-	if err != nil {
-		return tree, err
-	}
 	opened, err := note.Open(signed, note.VerifierList(keys...))
 	if err != nil {
 		return tree, err
@@ -171,7 +169,35 @@ func openCheckpoint(directory string, keys ...note.Verifier) (tlog.Tree, error) 
 	return tree, err
 }
 
-func verify(directory, ed25519Key string, others []string) error {
+// Whether a request proves that the checkpoint in it, by key, continues the first so many entries of the log that hashes are of.
+func verifyRequest(request []byte, hashes tlog.HashReader, key note.Verifier) error {
+	head, signed, found := bytes.Cut(request, []byte("\n\n"))
+	lines := strings.Split(string(head), "\n")
+	number, has := strings.CutPrefix(lines[0], "old ")
+	old, err := strconv.ParseInt(number, 10, 64)
+	if !found || !has || err != nil || old < 1 {
+		return fmt.Errorf("a request that continues nothing: %q", head)
+	}
+	var proof tlog.TreeProof
+	for _, line := range lines[1:] {
+		hash, err := tlog.ParseHash(line)
+		if err != nil {
+			return err
+		}
+		proof = append(proof, hash)
+	}
+	tree, err := openCheckpoint(signed, key)
+	if err != nil {
+		return err
+	}
+	root, err := tlog.TreeHash(old, hashes)
+	if err != nil {
+		return err
+	}
+	return tlog.CheckTree(proof, tree.N, tree.Hash, old, root)
+}
+
+func verify(request, directory, ed25519Key string, others []string) error {
 	one, err := note.NewVerifier(ed25519Key)
 	if err != nil {
 		return err
@@ -184,7 +210,11 @@ func verify(directory, ed25519Key string, others []string) error {
 		}
 		keys = append(keys, key)
 	}
-	tree, err := openCheckpoint(directory, keys...)
+	signed, err := os.ReadFile(filepath.Join(directory, "checkpoint"))
+	if err != nil {
+		return err
+	}
+	tree, err := openCheckpoint(signed, keys...)
 	if err != nil {
 		return err
 	}
@@ -221,6 +251,15 @@ func verify(directory, ed25519Key string, others []string) error {
 		}
 		older++
 	}
+	if request != "" {
+		sent, err := os.ReadFile(request)
+		if err != nil {
+			return err
+		}
+		if err := verifyRequest(sent, hashes, one); err != nil {
+			return fmt.Errorf("%s: %w", request, err)
+		}
+	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%d entries in the tree, which continues %d smaller ones\n", tree.N, older)
 	_, err = out.WriteTo(os.Stdout)
@@ -229,10 +268,13 @@ func verify(directory, ed25519Key string, others []string) error {
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) < 3 {
-		log.Fatal("usage: verify-export DIRECTORY ED25519-KEY [KEY]...")
+	request := flag.String("request", "", "what a witness was sent")
+	flag.Parse()
+	args := flag.Args()
+	if len(args) < 2 {
+		log.Fatal("usage: verify-export [-request FILE] DIRECTORY ED25519-KEY [KEY]...")
 	}
-	if err := verify(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
+	if err := verify(*request, args[0], args[1], args[2:]); err != nil {
 		log.Fatal(err)
 	}
 }

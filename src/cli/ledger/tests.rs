@@ -3,12 +3,13 @@
 use clap::Parser;
 use countersign_tbs::der::{Oid, StringKind, Time};
 use countersign_tbs::key::PublicKey;
+use countersign_tbs::ssh::{self, CertificateType, SubjectKey};
 use countersign_tbs::x509::{Attribute, CertificateBuilder, GeneralName, Name, SignatureAlgorithm, Validity};
 use serde_json::Value;
 
 use countersign_tbs::{Tbs, TbsKind};
 
-use super::{Command, hex, json, table};
+use super::{Command, hex, json, short, table};
 use crate::cli::NoAnswer;
 use crate::ledger::Ledger;
 use crate::ledger::entry::{
@@ -17,6 +18,8 @@ use crate::ledger::entry::{
 use crate::ledger::fixture::{CONFIG, Fixture};
 use crate::ledger::note::{SignerName, VerifierKey};
 use crate::policy::fixture::{list, response};
+
+mod memory;
 
 #[derive(Parser)]
 struct Cli {
@@ -138,33 +141,38 @@ async fn a_header_that_keeps_a_signer_from_starting_is_named_by_the_verify_that_
     }
 }
 
-#[test]
-fn every_field_of_an_entry_is_escaped() {
-    let evil = "\u{1b}]0;x\u{7}\u{202e}\n\u{9b}31m";
-    let bytes = || evil.as_bytes().to_vec();
-    let asked = Asked {
-        caller: bytes(),
-        key: bytes(),
-        request_id: Some(bytes()),
-        kind: evil.to_owned(),
-        tbs: AskedTbs::Whole(bytes()),
-    };
-    let refusal = Entry::Refusal {
-        time: UnixMillis(u64::MAX),
-        asked,
-        policy: [0; 32],
-        rule: evil.to_owned(),
-        reason: evil.to_owned(),
-        message: evil.to_owned(),
-    };
-    let outcome = Entry::Outcome {
-        time: UnixMillis(0),
-        intent: 0,
-        outcome: Outcome::Failed(evil.to_owned()),
-        latency_us: 0,
-        token: Some(bytes()),
-    };
-    let time = UnixMillis(0);
+/// Certificates that have `name` wherever they may: a key id has nothing that hides what is around it.
+fn named(name: &str) -> [(TbsKind, Vec<u8>); 2] {
+    let key = PublicKey::Ed25519([7; 32]);
+    let ssh = ssh::CertificateBuilder::new(
+        CertificateType::User,
+        SubjectKey::Plain(key.clone()),
+        PublicKey::Ed25519([8; 32]),
+    );
+    let ssh = ssh.key_id("\u{a0}é").principal(name).valid_after(1_800_000_000).valid_before(1_800_000_060);
+    let x509 = x509_certificate(Name::new(vec![vec![common_name(name)]]).unwrap());
+    let x509 = x509.subject(Name::new(vec![vec![common_name(name)]]).unwrap());
+    let x509 = x509.subject_alt_names(vec![GeneralName::UserPrincipalName(name.to_owned())]);
+    [
+        (TbsKind::SshCertificate, ssh.build().unwrap().as_bytes().to_vec()),
+        (TbsKind::X509Certificate, x509.build().unwrap().as_bytes().to_vec()),
+    ]
+}
+
+fn common_name(name: &str) -> Attribute {
+    Attribute::new(Oid::from_dotted("2.5.4.3").unwrap(), StringKind::Utf8, name).unwrap()
+}
+
+fn x509_certificate(issuer: Name) -> CertificateBuilder {
+    let time = |secs| Time::from_unix_secs(secs).unwrap();
+    let validity = Validity { not_before: time(1_800_000_000), not_after: time(1_800_000_060) };
+    CertificateBuilder::new(SignatureAlgorithm::Ed25519, issuer, validity, PublicKey::Ed25519([7; 32]))
+}
+
+/// What operators record, with `evil` wherever there is text.
+fn by_operators(evil: &str) -> Vec<Entry> {
+    let (time, bytes) = (UnixMillis(0), || evil.as_bytes().to_vec());
+    let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
     let refusals = Entry::Refusals { time, caller: bytes(), since: time, count: 1 };
     let rule = evil.to_owned();
     let freeze = Entry::Freeze { time, caller: bytes(), key: bytes(), rule, requests: 1, since: time };
@@ -186,7 +194,6 @@ fn every_field_of_an_entry_is_escaped() {
         by: bytes(),
         why: bytes(),
     };
-    let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
     let revocation = |what| Entry::Revocation {
         time,
         key: bytes(),
@@ -210,30 +217,66 @@ fn every_field_of_an_entry_is_escaped() {
         why: bytes(),
     };
     let (by_id, by_name) = (revocation(Revoked::KeyId(bytes())), revocation(Revoked::Name(bytes())));
+    vec![refusals, freeze, thaw, made, deletion, wrapping, rotation, ceremony, by_id, by_name]
+}
+
+#[test]
+fn every_field_of_an_entry_is_escaped() {
+    let evil = "\u{1b}]0;x\u{7}\u{202e}\n\u{9b}31m";
+    let bytes = || evil.as_bytes().to_vec();
+    let asked = Asked {
+        caller: bytes(),
+        key: bytes(),
+        request_id: Some(bytes()),
+        kind: evil.to_owned(),
+        tbs: AskedTbs::Whole(bytes()),
+    };
+    let refusal = Entry::Refusal {
+        time: UnixMillis(u64::MAX),
+        asked: asked.clone(),
+        policy: [0; 32],
+        rule: evil.to_owned(),
+        reason: evil.to_owned(),
+        message: evil.to_owned(),
+    };
+    let ca_key = CaKey { purpose: evil.to_owned(), scheme: evil.to_owned(), spki_sha256: [0; 32] };
+    let intent = |asked| Entry::Intent {
+        time: UnixMillis(0),
+        asked,
+        policy: [0; 32],
+        rule: evil.to_owned(),
+        ca_key: ca_key.clone(),
+    };
+    let self_test = Entry::SelfTest {
+        time: UnixMillis(0),
+        key: evil.to_owned(),
+        ca_key: ca_key.clone(),
+        challenge: bytes(),
+    };
+    let outcome = Entry::Outcome {
+        time: UnixMillis(0),
+        intent: 0,
+        outcome: Outcome::Failed(evil.to_owned()),
+        latency_us: 0,
+        token: Some(bytes()),
+    };
+    let time = UnixMillis(0);
     let checkpoint = |text| Entry::Checkpoint { time, key: evil.to_owned(), ca_key: ca_key.clone(), text };
     let no_checkpoint = checkpoint(evil.to_owned());
     // An origin may have anything but control characters of ASCII.
     let origin = "\u{9b}31m\u{202e}";
     let checkpoint = checkpoint(format!("{origin}\n1\n{}\n", "A".repeat(43) + "="));
     assert!(super::table::line(0, &checkpoint).contains("of 1 entries, root 0000"));
-    for entry in [
-        refusal,
-        outcome,
-        refusals,
-        freeze,
-        thaw,
-        made,
-        deletion,
-        wrapping,
-        rotation,
-        ceremony,
-        by_id,
-        by_name,
-        checkpoint,
-        no_checkpoint,
-    ] {
-        let line = super::table::line(0, &entry);
-        assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
+    // What no parser refuses, for it is no control character.
+    let intents = named("\u{202e}\u{2028}").map(|(kind, tbs)| {
+        let tbs = AskedTbs::Whole(tbs);
+        intent(Asked { kind: kind.name().to_owned(), tbs, ..asked.clone() })
+    });
+    let own = [intent(asked), self_test, refusal, outcome, checkpoint, no_checkpoint];
+    for entry in own.into_iter().chain(intents).chain(by_operators(evil)) {
+        for line in [super::table::line(0, &entry), short::line(0, &entry, None, usize::MAX)] {
+            assert!(line.chars().all(|c| c == 'µ' || c == ' ' || c.is_ascii_graphic()), "{line:?}");
+        }
         let value = super::json::line(0, &entry);
         let json = super::ascii(&value.to_string());
         assert!(json.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{json:?}");
@@ -243,18 +286,8 @@ fn every_field_of_an_entry_is_escaped() {
 
 #[test]
 fn name_with_spaces_cannot_pass_for_more_than_one() {
-    let time = |secs| Time::from_unix_secs(secs).unwrap();
-    let validity = Validity { not_before: time(1_800_000_000), not_after: time(1_800_000_060) };
     let names = ["x DNS:www.example.org, valid for ever", "y"];
-    let builder = CertificateBuilder::new(
-        SignatureAlgorithm::Ed25519,
-        Name::new(vec![vec![
-            Attribute::new(Oid::from_dotted("2.5.4.3").unwrap(), StringKind::Utf8, "CA").unwrap(),
-        ]])
-        .unwrap(),
-        validity,
-        PublicKey::Ed25519([7; 32]),
-    );
+    let builder = x509_certificate(Name::new(vec![vec![common_name("CA")]]).unwrap());
     let names = names.map(|name| GeneralName::UserPrincipalName(name.to_owned()));
     let tbs = builder.subject_alt_names(names.to_vec()).build().unwrap();
     let asked = Asked {

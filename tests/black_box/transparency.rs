@@ -2,6 +2,7 @@
 //!
 //! The checkpoints here are signed in the test, by keys of the test's own.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -60,9 +61,14 @@ impl Written {
 
     /// A checkpoint of the ledger as it is, signed by both.
     fn checkpoint(&self, name: &str) -> PathBuf {
+        self.checkpoint_of(name, u64::MAX)
+    }
+
+    /// The same of the first so many entries.
+    fn checkpoint_of(&self, name: &str, entries: u64) -> PathBuf {
         let reader = Reader::open(self.site.path("ledger.sqlite")).unwrap();
         let mut frontier = Frontier::new();
-        for leaf in reader.leaves(0..reader.len().unwrap()) {
+        for leaf in reader.leaves(0..entries.min(reader.len().unwrap())) {
             frontier.push(leaf_hash(&leaf.unwrap().1), |_| Ok::<_, ()>(())).unwrap();
         }
         let mut note = Checkpoint::new(ORIGIN, frontier.size(), frontier.root()).unwrap().to_note();
@@ -76,19 +82,36 @@ impl Written {
     }
 
     fn export(&self) -> PathBuf {
-        let (checkpoint, [key, _]) = (self.checkpoint("signed"), self.keys());
-        let checkpoint = checkpoint.to_str().unwrap();
-        let out = self.site.run_ok(&[
-            "ledger",
-            "export",
-            "export",
-            "--checkpoint",
-            checkpoint,
-            "--log-key",
-            &key.to_string(),
-        ]);
+        self.export_to("export", &self.checkpoint("signed"))
+    }
+
+    fn export_to(&self, directory: &str, checkpoint: &Path) -> PathBuf {
+        let (checkpoint, key) = (checkpoint.to_str().unwrap(), self.keys()[0].to_string());
+        let export = ["ledger", "export", directory, "--checkpoint", checkpoint, "--log-key", &key];
+        let out = self.site.run_ok(&export);
         assert!(!out.contains("no checkpoint"), "{out}");
-        self.site.path("export")
+        self.site.path(directory)
+    }
+
+    /// Exports to a copy of the directory `old` on a disk of so many KiB, and again once there is room. Whether the first was stopped: then
+    /// `stopped` is what it left, and `resumed` what became of that.
+    fn is_stopped(&self, checkpoint: &Path, kib: usize) -> bool {
+        let small = "mount -t tmpfs -o size=$1k none disk && cp -a old disk/export || exit 99; \
+                     write() { \"$0\" ledger export disk/export --checkpoint \"$2\" --log-key \"$3\"; }; \
+                     write \"$@\" && exit; \
+                     rm -rf stopped resumed; cp -a disk/export stopped || exit 99; \
+                     mount -o remount,size=16m disk && write \"$@\" && cp -a disk/export resumed && exit 3";
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "sh", "-c", small, env!("CARGO_BIN_EXE_countersign"), &kib.to_string()]);
+        unshare.arg(checkpoint).arg(self.keys()[0].to_string());
+        unshare.current_dir(self.site.dir()).env("COUNTERSIGN_CONFIG", self.site.path("countersign.toml"));
+        let output = unshare.output().unwrap();
+        let said = text(&output.stderr);
+        match output.status.code() {
+            Some(0) => false,
+            Some(3) if said.contains("No space left on device") => true,
+            _ => panic!("{kib} KiB: {said}"),
+        }
     }
 
     fn by_go(&self, export: &Path) -> Output {
@@ -134,6 +157,55 @@ async fn verifiers_that_we_did_not_write_accept_an_export_and_notice_each_change
         assert!(!ours().status.success(), "we do not notice {name}");
         undo();
     }
+}
+
+/// Every file of an export but its lock, by its name.
+fn files(export: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut files, mut directories) = (BTreeMap::new(), vec![export.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if !path.ends_with(".lock") {
+                let name = path.strip_prefix(export).unwrap().to_owned();
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Stopped by a disk that is full, at each of its blocks: what an export writes is there whole or not at all, and what was published before
+/// stays whole until all of the new is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_stopped_anywhere_leaves_no_file_in_part_and_the_published_one_as_it_was() {
+    let written = Written::new().await;
+    let (site, checkpoint) = (&written.site, written.checkpoint("signed"));
+    let old = written.checkpoint_of("signed-before", 300);
+    let [old, whole] = [("old", &old), ("whole", &old)].map(|(name, old)| written.export_to(name, old));
+    written.export_to("whole", &checkpoint);
+    let (old, whole) = (files(&old), files(&whole));
+    std::fs::create_dir(site.path("disk")).unwrap();
+    let (block, published) = (4096, Path::new("checkpoint"));
+    let mut kib = old.values().map(|bytes| bytes.len().div_ceil(block) * block / 1024).sum();
+    let mut stops = 0;
+    while written.is_stopped(&checkpoint, kib) {
+        let mut left = files(&site.path("stopped"));
+        left.retain(|name, _| name.extension().is_none_or(|extension| extension != "tmp"));
+        let is_new = left[published] == whole[published];
+        for (name, bytes) in if is_new { &whole } else { &old } {
+            assert_eq!(left.remove(name).as_ref(), Some(bytes), "{kib} KiB: {}", name.display());
+        }
+        for (name, bytes) in left {
+            assert!(old.get(&name).or(whole.get(&name)) == Some(&bytes), "{kib} KiB: {}", name.display());
+        }
+        assert!(files(&site.path("resumed")) == whole, "{kib} KiB");
+        (kib, stops) = (kib + block / 1024, stops + 1);
+    }
+    // One at least for each file that is new.
+    let new = whole.keys().filter(|name| !old.contains_key(*name)).count();
+    assert!(new >= 5 && stops > new, "{stops} of {new}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

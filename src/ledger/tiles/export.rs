@@ -163,6 +163,13 @@ impl Export<'_> {
         for n in [full.checked_sub(1), (full > 0).then_some(0)].into_iter().flatten() {
             self.is_of_this_log(n)?;
         }
+        for n in 0..full {
+            // An export that was stopped before it removed what it had superseded: of a bundle that goes last.
+            let bundle = Resource::Entries(n).partial_directory();
+            if self.directory.path().join(&bundle).is_dir() {
+                self.filled.extend([bundle, Resource::Tile { level: 0, n }.partial_directory()]);
+            }
+        }
         self.complete(full)?;
         Ok(Frontier::restore(&Full(&self.directory), full * u64::from(TILE_WIDTH))?)
     }
@@ -195,9 +202,14 @@ impl Export<'_> {
                 break;
             }
             for n in 0..below {
-                if !self.directory.has(Resource::Tile { level, n }) {
+                let tile = Resource::Tile { level, n };
+                if !self.directory.has(tile) {
                     let hashes = Full(&self.directory).tile(level, n, TILE_WIDTH)?;
-                    self.files.write(&Resource::Tile { level, n }.path(TILE_WIDTH), &hashes.concat())?;
+                    self.files.write(&tile.path(TILE_WIDTH), &hashes.concat())?;
+                }
+                let partial = tile.partial_directory();
+                if self.directory.path().join(&partial).is_dir() {
+                    self.filled.insert(partial);
                 }
             }
         }

@@ -287,3 +287,6 @@ impl ledger_server::Ledger for Reading {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Checks a whole log, of a signer that runs, of a file or of an export, without trusting any of them.
 //!
 //! In: entries, public keys, and what is known of the tree: checkpoints, and tiles to compare with. Out: a [`Report`] with
-//! every entry that is wrong. Promised: memory does not grow with the entries but for some 16 bytes for each certificate, some 100
+//! every entry that is wrong. Promised: memory does not grow with the entries but for some 16 bytes for each certificate and each request id, some 100
 //! for each revocation of a serial or a key, and what a list of open intents takes; nothing is called checked that was not. docs/verify.md says what is checked.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -15,6 +15,7 @@ use crate::ledger::tiles::TilesError;
 mod again;
 mod barred;
 mod findings;
+mod frozen;
 mod kept;
 mod keys;
 mod lists;
@@ -108,6 +109,7 @@ pub fn audit(
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
     let newest = checkpoints.iter().max_by_key(|checkpoint| checkpoint.size()).cloned();
     let mut tree = TreeCheck::new(checkpoints, compare);
+    let is_alone = source.is_alone();
     thread::scope(|scope| {
         let pool = Pool::start(scope);
         let (send, batches) = sync_channel(WAITING);
@@ -115,7 +117,8 @@ pub fn audit(
             let end = read(&source, len, &send);
             (source, end)
         });
-        let mut sequence = Sequence::new(Basis { ca_keys, lists, signatures, origin, clock_tolerance }, pool);
+        let basis = Basis { ca_keys, lists, signatures, origin, clock_tolerance, is_alone };
+        let mut sequence = Sequence::new(basis, pool);
         let done = check(&batches, &mut tree, &mut sequence, &mut progress);
         // A reader that is not listened to any more stops.
         drop(batches);

@@ -288,6 +288,18 @@ pub enum Wrong {
         /// The earlier intent.
         earlier: u64,
     },
+    /// Two intents of one caller have one request id.
+    #[error("has the request id of entry {earlier}, by the same caller, who may have its signature")]
+    RequestId {
+        /// The earlier intent.
+        earlier: u64,
+    },
+    /// Whoever is frozen has nothing signed.
+    #[error("permits what a caller asked for whom entry {freeze} froze for this key, and nobody thawed")]
+    Frozen {
+        /// The freeze.
+        freeze: u64,
+    },
     /// A certificate of another log of the store has the serial, and it is not one that may.
     #[error(
         "has the serial of entry {entry} of the log {log:?}, by the same CA key, which is not the same certificate, or this one may have \
@@ -356,6 +368,8 @@ impl Wrong {
             Self::Signature { .. } => "SIGNATURE",
             Self::Serial { .. } | Self::SerialElsewhere { .. } => "SERIAL",
             Self::CrlNumber { .. } => "CRL_NUMBER",
+            Self::RequestId { .. } => "REQUEST_ID",
+            Self::Frozen { .. } => "FROZEN",
             Self::Revoked { .. } => "REVOKED",
             Self::NotKept { .. } | Self::OtherRow { .. } => "NOT_KEPT",
         }

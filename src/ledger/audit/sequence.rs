@@ -14,6 +14,7 @@ use crate::ledger::account::Party;
 use crate::ledger::audit::again::Again;
 use crate::ledger::audit::barred::Barred;
 use crate::ledger::audit::findings::KEPT as KEPT_UNREAD;
+use crate::ledger::audit::frozen::Frozen;
 use crate::ledger::audit::keys::KnownKeys;
 use crate::ledger::audit::recorded::Recorded;
 use crate::ledger::audit::signatures::Pool;
@@ -38,6 +39,8 @@ pub(super) struct Basis {
     pub(super) signatures: Signatures,
     pub(super) origin: Option<String>,
     pub(super) clock_tolerance: Duration,
+    /// Whether the store is known to have no other log.
+    pub(super) is_alone: bool,
 }
 
 /// What was checked so far.
@@ -52,8 +55,7 @@ pub(super) struct Sequence<'scope> {
     keys: KnownKeys,
     claims: Claims,
     barred: Barred,
-    /// Who is frozen, and by which entry.
-    frozen: HashMap<Party, u64>,
+    frozen: Frozen,
     recorded: Recorded,
     lists: Lists,
     unread: Vec<Unread>,
@@ -71,7 +73,8 @@ struct Open {
     key: usize,
     scheme: Option<Scheme>,
     message: Message,
-    claim: Option<Claim>,
+    /// By its TBS, and by its request id.
+    claims: [Option<Claim>; 2],
 }
 
 /// What is signed.
@@ -88,7 +91,7 @@ enum Message {
 
 impl<'scope> Sequence<'scope> {
     pub(super) fn new(basis: Basis, pool: Pool<'scope>) -> Self {
-        let Basis { ca_keys, lists, signatures, origin, clock_tolerance } = basis;
+        let Basis { ca_keys, lists, signatures, origin, clock_tolerance, is_alone } = basis;
         Self {
             signatures,
             clock_tolerance,
@@ -98,7 +101,7 @@ impl<'scope> Sequence<'scope> {
             keys: KnownKeys::new(ca_keys),
             claims: Claims::default(),
             barred: Barred::default(),
-            frozen: HashMap::new(),
+            frozen: Frozen::new(is_alone),
             recorded: Recorded::new(origin),
             lists,
             unread: Vec::new(),
@@ -171,12 +174,12 @@ impl<'scope> Sequence<'scope> {
             Entry::Freeze { time, caller, key, .. } => {
                 self.counts.others += 1;
                 self.time(index, time);
-                self.frozen.insert(Party { caller, key }, index);
+                self.frozen.freeze(Party { caller, key }, index);
             }
             Entry::Thaw { time, caller, key, .. } => {
                 self.counts.others += 1;
                 self.time(index, time);
-                self.frozen.remove(&Party { caller, key });
+                self.frozen.thaw(&Party { caller, key });
             }
             Entry::Refusals { time, .. }
             | Entry::KeyDeletion { time, .. }
@@ -205,7 +208,7 @@ impl<'scope> Sequence<'scope> {
     /// A self-test or a checkpoint: what the signer has signed for itself.
     fn own(&mut self, index: u64, time: UnixMillis, (name, ca_key): (&str, &CaKey), message: Vec<u8>) {
         let (key, scheme) = (self.key(index, ca_key, name.as_bytes()), self.scheme(index, ca_key));
-        self.wait(index, Open { time, key, scheme, message: Message::Here(message), claim: None });
+        self.wait(index, Open { time, key, scheme, message: Message::Here(message), claims: [None; 2] });
     }
 
     /// The place of the key that an entry names, whose purpose is that of the entries before.
@@ -226,6 +229,10 @@ impl<'scope> Sequence<'scope> {
             let wrong = Wrong::Purpose { kind: asked.kind.clone(), purpose: ca_key.purpose.clone() };
             self.findings.add(index, wrong);
         }
+        if let Some(wrong) = self.frozen.intent(&asked.caller, &asked.key) {
+            self.findings.add(index, wrong);
+        }
+        let request = self.claims.request(&asked);
         let list = match &asked.tbs {
             AskedTbs::Whole(bytes) => {
                 if kind == Some(TbsKind::X509Crl) {
@@ -243,8 +250,8 @@ impl<'scope> Sequence<'scope> {
         let bytes = if let Message::Here(bytes) = &message { Some(bytes) } else { list.as_ref() };
         let claim = kind.zip(bytes).and_then(|(kind, bytes)| self.tbs(index, (key, ca_key), kind, bytes));
         let unread = (kind == Some(TbsKind::X509Crl)).then_some(Claim::List { key, number: None });
-        let claim = claim.or(unread);
-        self.wait(index, Open { time, key, scheme, message, claim });
+        let claims = [claim.or(unread), request];
+        self.wait(index, Open { time, key, scheme, message, claims });
     }
 
     /// What a TBS claims, if it is one.
@@ -315,7 +322,7 @@ impl<'scope> Sequence<'scope> {
         {
             self.unread(Unread { intent, sha256, len });
         }
-        if let Some(claim) = open.claim {
+        for claim in open.claims.into_iter().flatten() {
             self.claims.settled(intent, claim, fate);
         }
         if let Outcome::Signed(raw) = outcome {
@@ -343,7 +350,7 @@ impl<'scope> Sequence<'scope> {
             if let Message::Nowhere(sha256, len) = open.message {
                 self.unread(Unread { intent, sha256, len });
             }
-            if let Some(claim) = open.claim {
+            for claim in open.claims.into_iter().flatten() {
                 self.claims.settled(intent, claim, Fate::Out);
             }
         }
@@ -372,7 +379,7 @@ impl<'scope> Sequence<'scope> {
             compared,
             stopped: again.stopped,
             newest_lists,
-            frozen: self.frozen,
+            frozen: self.frozen.into_parties(),
             lacks_tables: false,
         }
     }

@@ -57,6 +57,11 @@ impl Source {
         }
     }
 
+    /// Whether the store has this log alone, as far as it can be asked: an export or a signer may be of a fleet.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self, Self::Log(reader) if reader.other_logs().is_ok_and(|others| others.is_empty()))
+    }
+
     /// The bytes of the entries in `range`. The first error is the last item.
     pub(super) fn leaves(&self, range: Range<u64>) -> Box<dyn Iterator<Item = Leaf> + '_> {
         match self {

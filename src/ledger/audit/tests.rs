@@ -25,6 +25,7 @@ use crate::ledger::tiles::{Audience, Destination, Directory, export};
 use crate::ledger::{Archive, CallFailed, RawEntry, Reader, Served, Serves};
 use crate::policy::fixture::{key_id, list, name, pair, public_key, response, time};
 
+mod callers;
 mod damaged;
 mod lists;
 mod pages;
@@ -63,8 +64,8 @@ fn make_certificate(ca: &str, serial: u64, principal: &str) -> Vec<u8> {
 }
 
 fn intent_of(time: u64, purpose: &str, kind: &str, ca: &str, tbs: AskedTbs) -> Entry {
-    let (caller, key, request_id) = (b"uid:1000".to_vec(), b"a-key".to_vec(), Some(b"request".to_vec()));
-    let asked = Asked { caller, key, request_id, kind: kind.to_owned(), tbs };
+    let (caller, key) = (b"uid:1000".to_vec(), b"a-key".to_vec());
+    let asked = Asked { caller, key, request_id: None, kind: kind.to_owned(), tbs };
     let ca_key = ca_key(purpose, &public_key(ca));
     Entry::Intent { time: UnixMillis(T + time), asked, policy: [1; 32], rule: "a rule".to_owned(), ca_key }
 }

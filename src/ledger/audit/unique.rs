@@ -1,6 +1,6 @@
-//! What no two intents of one CA key may have in common: serials, and the order of CRL numbers.
+//! What no two intents may have in common: serials and the order of CRL numbers of one CA key, and request ids of one caller.
 //!
-//! In: each intent and what became of it, in any order. Out: those that break the rules of docs/ledger.md. Of a serial 16
+//! In: each intent and what became of it, in any order. Out: those that break the rules of docs/ledger.md. Of a serial and of a request id 16
 //! bytes are kept: a keyed hash, which tells all but a few apart, and where it is; those few are read again.
 
 use std::collections::HashMap;
@@ -13,13 +13,14 @@ use crate::ledger::audit::again::Again;
 use crate::ledger::audit::newest::{NewestList, NewestLists, Number};
 use crate::ledger::audit::{Findings, Wrong};
 use crate::ledger::crl_number::Series;
-use crate::ledger::entry::{AskedTbs, Entry, Outcome};
+use crate::ledger::entry::{Asked, AskedTbs, Entry, Outcome};
 
-/// Serials and CRL numbers.
+/// Serials, request ids and CRL numbers.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     hasher: RandomState,
-    serials: Vec<Serial>,
+    serials: Vec<Once>,
+    requests: Vec<Once>,
     lists: Vec<List>,
     newest: NewestLists,
 }
@@ -29,16 +30,30 @@ pub(super) struct Claims {
 pub(super) enum Claim {
     /// The keyed hash of a CA key and a serial.
     Serial(u64),
+    /// The keyed hash of a caller and a request id.
+    Request(u64),
     /// A CRL by the CA key at this place.
     List { key: usize, number: Number },
 }
 
-/// A serial, and the intent that has it, in 63 bits; the last bit says whether somebody may have a signature.
+/// What is claimed once, and the intent that claims it, in 63 bits; the last bit says whether somebody may have a signature.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Serial {
+struct Once {
     hash: u64,
     intent: u64,
 }
+
+/// What an intent may claim once.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// A serial of a CA key, which the same bytes may have again.
+    Serial,
+    /// A request id of a caller, who may use it again, for anything.
+    Request,
+}
+
+/// What a claim is told from others by, and the bytes that may claim it again, if only the same may.
+type Identified = ((Vec<u8>, Vec<u8>), Option<AskedTbs>);
 
 #[derive(Debug)]
 struct List {
@@ -80,11 +95,17 @@ impl Claims {
         Some(Claim::Serial(self.hasher.hash_one((key, serial(tbs)?))))
     }
 
+    /// What the request id claims, if there is one.
+    pub(super) fn request(&self, asked: &Asked) -> Option<Claim> {
+        let id = asked.request_id.as_ref()?;
+        Some(Claim::Request(self.hasher.hash_one((&asked.caller, id))))
+    }
+
     pub(super) fn settled(&mut self, intent: u64, claim: Claim, fate: Fate) {
+        let once = |hash| Once { hash, intent: intent << 1 | u64::from(fate == Fate::Out) };
         match claim {
-            Claim::Serial(hash) => {
-                self.serials.push(Serial { hash, intent: intent << 1 | u64::from(fate == Fate::Out) });
-            }
+            Claim::Serial(hash) => self.serials.push(once(hash)),
+            Claim::Request(hash) => self.requests.push(once(hash)),
             Claim::List { key, number } if fate == Fate::Out => {
                 self.newest.learn(key, NewestList { intent, number });
                 self.lists.extend(number.map(|(series, number)| List { intent, key, series, number }));
@@ -99,11 +120,12 @@ impl Claims {
         again: &mut Again<'_>,
         findings: &mut Findings,
     ) -> Vec<(usize, NewestList)> {
-        self.serials.sort_unstable();
-        for alike in self.serials.chunk_by(|one, other| one.hash == other.hash) {
-            if alike.len() > 1 {
-                serials_alike(alike, again, findings);
-            }
+        for (claims, kind) in [(&mut self.serials, Kind::Serial), (&mut self.requests, Kind::Request)] {
+            claims.sort_unstable();
+            let alike = claims.chunk_by(|one, other| one.hash == other.hash);
+            alike
+                .filter(|alike| kind.may_be_wrong(alike))
+                .for_each(|alike| kind.compare(alike, again, findings));
         }
         self.lists.sort_unstable_by_key(|list| list.intent);
         list_numbers(&self.lists, findings);
@@ -111,31 +133,59 @@ impl Claims {
     }
 }
 
-/// Of intents whose hashes are equal: the same bytes may come again, and only if nobody has a signature of the earlier.
-fn serials_alike(alike: &[Serial], again: &mut Again<'_>, findings: &mut Findings) {
-    let mut earlier: HashMap<_, (u64, Fate, AskedTbs)> = HashMap::new();
-    for serial in alike {
-        let (intent, fate) =
-            (serial.intent >> 1, if serial.intent & 1 == 1 { Fate::Out } else { Fate::Withheld });
-        let Some((identity, tbs)) = again.leaf(intent).and_then(|leaf| identity(&leaf)) else { continue };
-        if let Some((before, before_fate, before_tbs)) = earlier.get(&identity)
-            && (*before_fate == Fate::Out || *before_tbs != tbs)
-        {
-            findings.add(intent, Wrong::Serial { earlier: *before });
-        }
-        earlier.insert(identity, (intent, fate, tbs));
+impl Once {
+    fn intent(self) -> u64 {
+        self.intent >> 1
+    }
+
+    fn is_out(self) -> bool {
+        self.intent & 1 == 1
     }
 }
 
-/// The SHA-256 of a CA key's SPKI, and a serial.
-type Identity = ([u8; 32], Vec<u8>);
+impl Kind {
+    /// Whether claims whose hashes are equal have to be read again.
+    fn may_be_wrong(self, alike: &[Once]) -> bool {
+        let Some((_, earlier)) = alike.split_last() else { return false };
+        match self {
+            Self::Serial => !earlier.is_empty(),
+            Self::Request => earlier.iter().any(|once| once.is_out()),
+        }
+    }
 
-/// What a certificate is told from others by, and its bytes.
-fn identity(leaf: &[u8]) -> Option<(Identity, AskedTbs)> {
-    let Ok(Entry::Intent { asked, ca_key, .. }) = Entry::decode(leaf) else { return None };
-    let AskedTbs::Whole(bytes) = &asked.tbs else { return None };
-    let tbs = Tbs::parse(TbsKind::from_name(&asked.kind)?, bytes).ok()?;
-    Some(((ca_key.spki_sha256, serial(&tbs)?), asked.tbs))
+    /// What an earlier one has may come again only if nobody has a signature of that.
+    fn compare(self, alike: &[Once], again: &mut Again<'_>, findings: &mut Findings) {
+        let mut earlier: HashMap<_, (Once, Option<AskedTbs>)> = HashMap::new();
+        for once in alike {
+            let identified = again.leaf(once.intent()).and_then(|leaf| self.identify(&leaf));
+            let Some((identity, tbs)) = identified else { continue };
+            if let Some((before, before_tbs)) = earlier.get(&identity)
+                && (before.is_out() || *before_tbs != tbs)
+            {
+                findings.add(once.intent(), self.wrong(before.intent()));
+            }
+            earlier.insert(identity, (*once, tbs));
+        }
+    }
+
+    fn identify(self, leaf: &[u8]) -> Option<Identified> {
+        let Ok(Entry::Intent { asked, ca_key, .. }) = Entry::decode(leaf) else { return None };
+        match (self, &asked.tbs) {
+            (Self::Serial, AskedTbs::Whole(bytes)) => {
+                let tbs = Tbs::parse(TbsKind::from_name(&asked.kind)?, bytes).ok()?;
+                Some(((ca_key.spki_sha256.to_vec(), serial(&tbs)?), Some(asked.tbs)))
+            }
+            (Self::Serial, AskedTbs::Digest(..)) => None,
+            (Self::Request, _) => Some(((asked.caller, asked.request_id?), None)),
+        }
+    }
+
+    fn wrong(self, earlier: u64) -> Wrong {
+        match self {
+            Self::Serial => Wrong::Serial { earlier },
+            Self::Request => Wrong::RequestId { earlier },
+        }
+    }
 }
 
 /// What a certificate is revoked by. Lists and answers have no such thing.

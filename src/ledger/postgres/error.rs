@@ -1,10 +1,11 @@
 //! What can go wrong with a database, and what to do about it.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::types::WasNull;
 
 use super::config::PasswordError;
 use crate::causes::in_one_line;
@@ -146,11 +147,14 @@ impl DatabaseError {
     }
 
     /// Whether what is stored is not as it was written. Class XX is that of pages and indexes that the server finds damaged, and of what it
-    /// says when a row makes no sense to it; one whose transaction is a wrong one leads it to a file of its own that is not there.
+    /// says when a row makes no sense to it; one whose transaction is a wrong one leads it to a file of its own that is not there. A row whose
+    /// header is a wrong one has nothing in a column that is never empty.
     pub(in crate::ledger) fn is_damage(&self) -> bool {
         let Self::Failed { source, .. } = self else { return false };
-        let code = source.code();
-        code.is_some_and(|code| code.code().starts_with("XX") || *code == SqlState::UNDEFINED_FILE)
+        match source.code() {
+            Some(code) => code.code().starts_with("XX") || *code == SqlState::UNDEFINED_FILE,
+            None => source.source().is_some_and(<dyn Error>::is::<WasNull>),
+        }
     }
 
     /// Whether a new session may do what this one did not: it is gone, or going.

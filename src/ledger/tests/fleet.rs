@@ -245,6 +245,11 @@ async fn a_budget_and_a_freeze_are_of_all_signers_together() {
     };
     let receipt = one.thaw(thaw.clone()).await.unwrap().unwrap();
     assert!(one.thaw(thaw).await.unwrap().is_none(), "thawed once");
+    // The other's own log has the freeze alone, and what is asked for now, by a profile with something left, is right all the same.
+    let profile = Fixture::policy(|text| text.replace("allow.staff", "allow.night"));
+    let decision = fleet.fixture.decide_by(&profile, fleet.fixture.request("alice"));
+    other.record(decision).await.unwrap().permitted().unwrap();
+    assert_eq!(wrong(&audited(&fleet.other)), []);
     let again = [word(&one).await, word(&other).await, word(&one).await];
     assert_eq!(again, ["BUDGET_EXHAUSTED", "BUDGET_EXHAUSTED", "FROZEN"], "counted anew, together");
     let entries = Fleet::entries(&fleet.fixture.config);

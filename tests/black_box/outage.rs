@@ -181,11 +181,11 @@ async fn a_disk_that_nobody_may_write_under_an_idle_signer_is_noticed_and_so_is_
 async fn a_signer_whose_disk_hangs_ends_all_the_same_when_it_is_told_to() {
     let site = Site::new(USER_CA);
     let daemon = site.serve();
-    let mut changes = idle(&site, &daemon).await;
+    let mut idle = Idle::new(&site, &daemon).await;
     let lock = site.path("ledger.sqlite.lock");
     std::fs::remove_file(&lock).unwrap();
     mkfifoat(CWD, &lock, Mode::RUSR | Mode::WUSR).unwrap();
-    falls_ill(&site, &mut changes, "LEDGER_UNAVAILABLE: ledger ").await;
+    idle.falls_ill("LEDGER_UNAVAILABLE", "ledger ").await;
     let (status, log) = daemon.stop();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("the ledger did not take what was left and close within 10s"), "{log}");

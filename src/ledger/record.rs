@@ -32,8 +32,12 @@ impl Ledger {
     /// without an outcome, and nothing is signed.
     ///
     /// # Errors
-    /// [`LedgerError`]: nothing was recorded, and nothing may be signed.
+    /// [`LedgerError`]: nothing was recorded, and nothing may be signed. At once while the disk is known to hang: who asks is not to wait
+    /// with those who asked before that was known.
     pub async fn record(&self, decision: Decision) -> Result<Recorded, LedgerError> {
+        if let Some(hangs) = self.writable.hangs() {
+            return Err(hangs);
+        }
         let (request, policy, verdict) = decision.into_parts();
         let permit = match verdict {
             Ok(permit) => permit,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, StoreError};
 
 /// Shared by all clones.
 #[derive(Clone, Debug)]
@@ -41,6 +41,16 @@ impl Writable {
             return None;
         }
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why there is no answer to wait for, if its disk or database was given up as one that hangs.
+    pub(super) fn hangs(&self) -> Option<LedgerError> {
+        self.refused().filter(|error| match error {
+            LedgerError::Unavailable { source, .. } | LedgerError::DatabaseUnavailable { source, .. } => {
+                matches!(**source, StoreError::Unanswered { .. })
+            }
+            _ => false,
+        })
     }
 
     /// A record was taken, or was not for this reason. Condemned, it takes none, whatever was taken before.
@@ -97,7 +107,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ledger::StoreError;
 
     #[test]
     fn an_intent_of_another_order_does_not_tell_that_a_large_one_would_be_taken() {

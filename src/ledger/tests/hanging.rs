@@ -23,6 +23,10 @@ async fn a_disk_that_hangs_is_named_as_the_reason_until_it_answers() {
     let why = ledger.refuses().unwrap();
     assert_eq!((why.word(), why.passes()), ("LEDGER_UNAVAILABLE", true));
     assert!(in_one_line(&why).contains("has waited for 1ms: a disk does not answer"), "{why:?}");
+    // It would have no answer before the disk has one.
+    let asked = ledger.record(fixture.decide(fixture.request("alice")));
+    let refused = tokio::time::timeout(Duration::from_secs(30), asked).await.expect("it does not wait");
+    assert_eq!(refused.unwrap_err().word(), why.word());
     // Returns once the writer is there, which it would not have been without somebody who reads.
     let answer = async { File::open(&file).unwrap() };
     let (asked_meanwhile, _answers) = tokio::join!(ledger.record_self_test(fixture.key()), answer);

@@ -50,9 +50,9 @@ const SCHEMA_2: &str = "
 /// How many of the newest entries opening counts: some 50 ms on a log of any length.
 const TAIL: i64 = 65_536;
 
-/// After how many pages of the write-ahead log they go to their places: 16 MiB. Entries come in order, so that more
-/// would save nothing but the pages of callers' budgets.
-const CHECKPOINT: u32 = 4_096;
+/// After how many pages of the write-ahead log they go to their places: 4 MiB. Entries come in order, so that more would save nothing
+/// but the pages of callers' budgets, and everybody waits while they go.
+const CHECKPOINT: u32 = 1_024;
 
 /// How many statements stay prepared: more than there are.
 const STATEMENTS: usize = 32;

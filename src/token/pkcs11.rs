@@ -164,9 +164,7 @@ impl On<'_> {
             Err(error) if classify::concerns_pin(&error) => Err(refused(&error)),
             Err(error) => Err(match self.has_counted(before.as_ref()) {
                 Counted::Yes => refused(&error),
-                Counted::No | Counted::Unknown if classify::lacks_pin(&error) => {
-                    Said::Unset(NO_PIN.to_owned())
-                }
+                Counted::No if classify::lacks_pin(&error) => Said::Unset(NO_PIN.to_owned()),
                 Counted::Unknown if !classify::precedes_pin(&error) => Said::Unknown(error),
                 Counted::No | Counted::Unknown => Said::Failed(error),
             }),

@@ -209,7 +209,7 @@ pub(super) fn concerns_pin(error: &Error) -> bool {
     remedy(error) == Remedy::Pin
 }
 
-/// Whether the token has no user PIN, so that none was tried (base §5.1.6: it "has not yet been initialized with `C_InitPIN`").
+/// Whether the token says that it has no user PIN, so that none was tried (base §5.1.6: it "has not yet been initialized with `C_InitPIN`").
 pub(super) fn lacks_pin(error: &Error) -> bool {
     matches!(error, Error::Pkcs11(RvError::UserPinNotInitialized, _))
 }
@@ -281,6 +281,9 @@ pub(super) fn advice(error: &Error) -> &'static str {
     if let Error::Pkcs11(RvError::SessionCount, _) = error {
         return "every session that the token allows is taken: stop the signer or whatever else uses the token, or lower `sessions`, \
                 if this is to run beside it";
+    }
+    if lacks_pin(error) {
+        return super::NO_PIN;
     }
     match remedy(error) {
         Remedy::Answer => "the module may lack a function or a mechanism; check its documentation",

@@ -4,7 +4,7 @@ use countersign_faulty::{Action, Call, Code, Heals, On, Script, Token};
 
 use super::faulty::{Broken, signs};
 use super::fixture::{PIN, signal};
-use super::latch::Latch;
+use super::latch::{Latch, Past};
 use super::*;
 
 /// Enough tries that a token which loses more than one of them says how many.
@@ -304,19 +304,31 @@ async fn a_token_without_a_pin_has_refused_none_and_serves_once_it_has_one() {
     signs(&tokens, &keys).await;
     tokens.shutdown().await;
 
-    // Somebody else's, so that the flags tell nothing of ours.
-    broken.fixture.write_pin("1111");
-    assert!(broken.fixture.start().await.is_err());
-    broken.fixture.write_pin(PIN);
     broken.set(&with(counting(), [unset]));
-    let past = broken.latch().past().unwrap();
     for _ in 0..3 {
         assert!(mentions(
             &faults(&broken.fixture).await,
             &["token.t: ", "has no user PIN yet", "token unlock"]
         ));
     }
-    assert!(broken.latch().past().unwrap() == past, "nothing is noted of it");
+    assert!(broken.latch().past().unwrap() == Past::default(), "nothing is noted of it");
+}
+
+/// A module may say of a user who is blocked what the standard has for one without a PIN, and count.
+#[tokio::test]
+async fn a_token_that_says_it_has_no_pin_and_may_have_counted_one_is_not_shown_it_again() {
+    let broken = Broken::with(counting());
+    broken.fixture.write_pin("1111");
+    assert!(mentions(&faults(&broken.fixture).await, &["CKR_PIN_INCORRECT"]));
+    broken.fixture.write_pin("0000");
+    let unset = Action::Mask(Code::CKR_USER_PIN_NOT_INITIALIZED);
+    broken.set(&with(counting(), [On::call(Call::Login, unset)]));
+    let said = faults(&broken.fixture).await;
+    assert!(mentions(&said, &["CKR_USER_PIN_NOT_INITIALIZED", "has no user PIN yet", "token unlock"]));
+    for _ in 0..3 {
+        assert!(mentions(&faults(&broken.fixture).await, &["has counted a wrong PIN since"]));
+    }
+    assert_eq!(broken.control.wrong_pins(), 2, "one for each");
 }
 
 #[tokio::test]

@@ -213,18 +213,13 @@ impl TokenProcess {
         self.body.child.wait().await
     }
 
-    /// Hangs up, waits for it to let go of the token, and kills it if it does not. One that fails in that is told of: its module may
-    /// have left the token as nobody knows.
+    /// Hangs up, waits for it to let go of the token, and kills it if it does not. How it failed in that, if it did, for [`warn_of_end`].
     ///
     /// # Errors
     /// As [`Self::kill`].
-    pub(super) async fn finish(self) -> Result<(), Undead> {
-        let token = self.body.token.clone();
+    pub(super) async fn finish(self) -> Result<Option<ExitStatus>, Undead> {
         let ended = self.body.end(self.control).await?;
-        if let Some(status) = ended.filter(|status| !status.success()) {
-            tracing::warn!(%token, %status, "a token process failed when it was to let go of the token");
-        }
-        Ok(())
+        Ok(ended.filter(|status| !status.success()))
     }
 
     /// Kills it, and returns once it is gone, and what it did at the gate is noted.
@@ -286,6 +281,11 @@ impl Undead {
              the token's device and file systems answer"
         )
     }
+}
+
+/// Its module may have left the token as nobody knows.
+pub(super) fn warn_of_end(token: &TokenName, status: ExitStatus) {
+    tracing::warn!(%token, %status, "a token process failed when it was to let go of the token");
 }
 
 /// Our end, and the one that a token process gets.

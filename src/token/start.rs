@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::child::{Launch, Spawner, Start, StartError, TokenProcess};
+use super::child::{Launch, Spawner, Start, StartError, TokenProcess, warn_of_end};
 use super::frame::{At, Setup, StartFault, Started, WantedKey};
 use super::gatekeeper::Gatekeeper;
 use super::isolate::Held;
@@ -64,8 +64,8 @@ pub(super) async fn start(
     if faults.is_empty() {
         return Ok((run(&launch, &spawner, candidates, &found), found));
     }
-    for processes in candidates.into_iter().filter_map(|candidate| candidate.processes.ok()) {
-        finish(processes).await;
+    for Candidate { config, processes, .. } in candidates {
+        finish(&config.name, processes.unwrap_or_default()).await;
     }
     Err(faults)
 }
@@ -118,7 +118,7 @@ async fn start_processes(
                 processes.push(process);
             }
             Err(error) => {
-                finish(processes).await;
+                finish(&config.name, processes).await;
                 return Err(error);
             }
         }
@@ -130,10 +130,12 @@ fn other_keys() -> StartError {
     StartError::Process("two of its processes found different keys: is the token being changed?".to_owned())
 }
 
-async fn finish(processes: Vec<TokenProcess>) {
+async fn finish(token: &TokenName, processes: Vec<TokenProcess>) {
     for process in processes {
         // One that cannot be killed is not waited for.
-        let _ = process.finish().await;
+        if let Ok(Some(status)) = process.finish().await {
+            warn_of_end(token, status);
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
+use self::told::Told;
 use super::TokenError;
-use super::child::{Launch, Spawner, Start, StartError, TokenProcess, Undead};
+use super::child::{Launch, Spawner, Start, StartError, TokenProcess, Undead, warn_of_end};
 use super::frame::{PinRefusal, Setup};
 use super::gatekeeper::Gatekeeper;
 use super::latch::{Past, PinMark};
@@ -27,6 +28,7 @@ use super::process::PIN_REFUSED;
 use super::start::{unreadable, warn_of_few_sessions};
 
 pub(super) mod limit;
+mod told;
 
 /// How long a call into the module may still take once the tokens are to stop.
 const LAST_CALL: Duration = Duration::from_secs(2);
@@ -144,16 +146,14 @@ impl Supervisor {
             () = stopped(&mut stop) => {
                 self.give_up(&self.unavailable());
                 let answered = async { while sessions.join_next().await.is_some() {} };
-                let ended = if tokio::time::timeout(LAST_CALL, answered).await.is_ok() {
-                    process.finish().await
-                } else {
-                    // Its callers have had the shutdown's grace already: a call that has not returned by now is stuck.
-                    let killed = process.kill().await;
-                    sessions.shutdown().await;
-                    killed
-                };
                 // One that cannot be killed outlives the daemon, which has said so.
-                drop(ended);
+                if tokio::time::timeout(LAST_CALL, answered).await.is_err() {
+                    // Its callers have had the shutdown's grace already: a call that has not returned by now is stuck.
+                    let _ = process.kill().await;
+                    sessions.shutdown().await;
+                } else if let Ok(Some(status)) = process.finish().await {
+                    warn_of_end(&self.pool.config.name, status);
+                }
                 return Service::Stopped;
             }
         }
@@ -274,6 +274,7 @@ impl Supervisor {
 
     /// One try, whose failure is logged here if it is news.
     async fn start(&self, limit: Duration, told: &mut Told) -> Result<TokenProcess, NotReplaced> {
+        told.next_try();
         let token = &self.pool.config.name;
         let latch = self.keeper.latch();
         let past = match latch.past() {
@@ -312,13 +313,16 @@ impl Supervisor {
             }
             Ok(process) => {
                 let serial = &process.started().token.serial;
-                if told.is_news(&format!("other keys on {serial}")) {
+                if told.is_news(format!("other keys on {serial}")) {
                     tracing::error!(
                         %token, serial,
                         "THE TOKEN HOLDS OTHER KEYS than those pinned at start-up; it signs nothing until they are back"
                     );
                 }
-                process.finish().await.map_err(NotReplaced::Stuck)?;
+                let failed = process.finish().await.map_err(NotReplaced::Stuck)?;
+                if let Some(status) = failed.filter(|status| told.is_news(status.to_string())) {
+                    warn_of_end(token, status);
+                }
                 Err(NotReplaced::KeyChanged)
             }
             Err(StartError::PinRefused(refusal)) => {
@@ -336,16 +340,15 @@ impl Supervisor {
                 Err(NotReplaced::Pin)
             }
             Err(StartError::Faults(faults)) => {
-                let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
-                if told.is_news(&messages.concat()) {
-                    for message in messages {
+                for message in faults.into_iter().map(|fault| fault.message) {
+                    if told.is_news(message.clone()) {
                         tracing::error!(%token, message, "the token does not come up");
                     }
                 }
                 Err(NotReplaced::Failed)
             }
             Err(StartError::Process(message)) => {
-                if told.is_news(&message) {
+                if told.is_news(message.clone()) {
                     tracing::error!(%token, message, "the token process does not come up");
                 }
                 Err(NotReplaced::Failed)
@@ -372,20 +375,6 @@ impl Supervisor {
 /// Returns once the daemon stops, or has dropped every handle on its tokens.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// What the log was last told of an outage: a try that fails as the one before it did is no news, however long that goes on.
-#[derive(Default)]
-struct Told(Option<String>);
-
-impl Told {
-    fn is_news(&mut self, message: &str) -> bool {
-        let is_news = self.0.as_deref() != Some(message);
-        if is_news {
-            self.0 = Some(message.to_owned());
-        }
-        is_news
-    }
 }
 
 /// Why a try gave no process.

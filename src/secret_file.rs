@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -21,9 +21,19 @@ pub(crate) enum Unusable {
     Content,
 }
 
-/// Whether it names what a process has open, and no file by itself.
+/// Whether it names what a process has open, and no file by itself. No link is followed.
 pub(crate) fn is_descriptor(path: &Path) -> bool {
-    path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => _ = plain.pop(),
+            other => plain.push(other),
+        }
+    }
+    let is_standard =
+        ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|name| plain == Path::new(name));
+    let is_of_process = |rest: &Path| rest.iter().any(|name| name == "fd");
+    is_standard || plain.starts_with("/dev/fd") || plain.strip_prefix("/proc").is_ok_and(is_of_process)
 }
 
 /// The bytes of a file that has no other permissions than `allowed`: 1 to `longest`; one trailing newline is not among them.
@@ -52,4 +62,41 @@ pub(crate) fn read(path: &Path, allowed: u32, longest: u64) -> Result<Zeroizing<
     }
     let fits = u64::try_from(bytes.len()).is_ok_and(|len| (1..=longest).contains(&len));
     if fits { Ok(bytes) } else { Err(Unusable::Content) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_has_open_is_a_descriptor_by_whatever_name() {
+        for path in [
+            "/dev/stdin",
+            "/dev/stdout",
+            "/dev/stderr",
+            "/dev/fd/3",
+            "//dev/./fd/3",
+            "/dev/../dev/fd/3",
+            "/run/../../dev/stdin",
+            "/proc/self/fd/3",
+            "/proc/thread-self/fd/3",
+            "/proc/1234/fd/3",
+            "/proc/self/task/1234/fd/3",
+            "/proc/self/../1234/fd/3",
+        ] {
+            assert!(is_descriptor(Path::new(path)), "{path}");
+        }
+        for path in [
+            "/etc/pin",
+            "pin",
+            "fd/3",
+            "dev/fd/3",
+            "/etc/dev/fd/3",
+            "/dev/shm/pin",
+            "/dev/fd/../shm",
+            "/home/fd/pin",
+        ] {
+            assert!(!is_descriptor(Path::new(path)), "{path}");
+        }
+    }
 }

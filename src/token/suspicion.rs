@@ -180,11 +180,16 @@ impl Suspicion {
         self.undecided(now)
     }
 
-    /// Nobody knows yet: the challenge did not come before the token, or the token failed otherwise. How long until another may be made: as
-    /// of one that was refused, for it may be in the ledger, and have cost the token its process.
+    /// Nobody knows yet: the token failed otherwise. How long until another may be made: as of one that was refused, for it is in the ledger,
+    /// and may have cost the token its process.
     pub fn undecided(&mut self, now: Instant) -> Duration {
         self.patience.lost(now, self.instead);
         self.patience.pause()
+    }
+
+    /// Nobody knows yet, and it says nothing of the token: the ledger, or a load, kept the challenge from it. How long until another may be made.
+    pub fn kept_from_it(&self) -> Duration {
+        REST
     }
 
     /// Changes what is known; whether the token was known to refuse before.
@@ -233,10 +238,25 @@ impl Pool {
 }
 
 #[cfg(test)]
+impl Suspicion {
+    /// Of a token that is not started, and alone has its key.
+    #[expect(clippy::unwrap_used, reason = "tests")]
+    pub(crate) fn of_test() -> Self {
+        let module = super::Pkcs11 { module: "/module.so".into(), label: "t".to_owned(), serial: None };
+        let pool = std::sync::Arc::new(Pool::of_test(Device::Pkcs11(module)));
+        let key = KeyName::new("ca").unwrap();
+        Self {
+            key,
+            member: Member { pool, index: 0 },
+            instead: Instead::Nobody,
+            patience: Patience::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::sync::Arc;
 
     use super::*;
     use crate::token::device::{Pkcs11, YubiKey};
@@ -314,10 +334,7 @@ mod tests {
     fn a_key_is_challenged_less_and_less_often_until_it_has_signed_one() {
         let day = Duration::from_secs(24 * 3600);
         for (instead, most) in [(Instead::Nobody, 1600), (Instead::Others, 1450)] {
-            let device = Pkcs11 { module: "/module.so".into(), label: "t".to_owned(), serial: None };
-            let member = Member { pool: Arc::new(Pool::of_test(Device::Pkcs11(device))), index: 0 };
-            let (key, patience) = (KeyName::new("ca").unwrap(), Patience::default());
-            let mut suspicion = Suspicion { key, member, instead, patience };
+            let mut suspicion = Suspicion { instead, ..Suspicion::of_test() };
             let (begin, mut now, mut challenges) = (Instant::now(), Instant::now(), 0);
             let first = suspicion.confirmed(&error(), now);
             while now - begin < day {

@@ -296,6 +296,26 @@ async fn a_key_that_signs_for_callers_serves_though_its_token_has_not_proven_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_goes_on_lying_is_told_of_once_and_again_after_it_was_sound() {
+    let Broken { site, control } = Broken::new();
+    let mut daemon = site.serve();
+    let caller = Caller::new(&site, &daemon).await;
+    // The caller's signature, challenges that are refuted, and one more.
+    for begun in [4, 3] {
+        control.set(&Script::on(On::call(Call::Sign, Action::WrongSignature))).unwrap();
+        let before = control.calls(Call::SignInit);
+        caller.sign("user-ca").await.expect_err("it was withheld");
+        let goes_on = |control: &Control| control.calls(Call::SignInit) >= before + begun;
+        assert!(control.wait_until(PATIENCE, goes_on));
+        control.clear().unwrap();
+        daemon.wait_for("has proven itself");
+    }
+    let (_, log) = daemon.stop();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("does not prove itself")).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_crashes_is_replaced_and_the_daemon_goes_on() {
     let Broken { site, control } = Broken::new();
     let daemon = site.serve();
@@ -315,7 +335,7 @@ async fn a_token_that_crashes_is_replaced_and_the_daemon_goes_on() {
 /// One code for each thing that can be done about a code; classify.rs has them all.
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_are_told_a_reason_and_the_operator_the_token_the_call_and_the_code() {
-    let Broken { site, control } = Broken::new();
+    let Broken { site, control } = Broken::patient("");
     let mut daemon = site.serve();
     let caller = Caller::new(&site, &daemon).await;
     for (call, code, reason) in [
@@ -357,11 +377,14 @@ async fn a_token_that_hangs_under_a_load_is_told_once_and_not_for_each_caller() 
         asked.spawn(async move { caller.sign("user-ca").await.map(drop) });
     }
     let answers = asked.join_all().await;
+    caller.sign_at_last("user-ca").await;
     let timed_out = answers.iter().filter_map(|answer| answer.as_ref().err());
     assert!(timed_out.filter(|error| error.reason == "TOKEN_TIMED_OUT").count() > 0, "{answers:?}");
     let (_, log) = daemon.stop();
-    let told: Vec<_> = log.lines().filter(|line| line.contains("did not answer")).collect();
-    assert_eq!(told.len(), 1, "{told:#?}");
+    // One, where the machine keeps up: of a signature that it held up the next process is lost, too.
+    let lines = |words| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
+    let (told, replaced) = (lines("did not answer"), lines("the token process is replaced").len());
+    assert!((1..=replaced).contains(&told.len()), "{replaced} were replaced: {told:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,5 @@
 //! The priority that a caller gives its request, on its whole way to the token's queue.
 
-use std::time::Duration;
-
 use countersign_faulty::{Action, Call, On, Script};
 use countersign_proto::v1::{Priority, SignRequest};
 use countersign_tbs::ssh::SubjectKey;
@@ -46,8 +44,6 @@ async fn a_batch_that_fills_the_queue_leaves_room_for_who_is_waiting() {
             let refused = asked.join_next().await.unwrap().unwrap().unwrap_err();
             assert_eq!(refused.reason, "TOKEN_BUSY", "{priority:?}: {refused}");
         }
-        let waits = tokio::time::timeout(Duration::from_millis(200), asked.join_next()).await;
-        assert!(waits.is_err(), "{priority:?}: {places} places are taken: {waits:?}");
     }
     assert_eq!(asked.len(), 2 + QUEUE);
     control.clear().unwrap();

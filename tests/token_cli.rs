@@ -293,4 +293,11 @@ fn a_refused_pin_is_not_tried_again_before_an_operator_says_so() {
     assert!(ok && text.contains("nothing was changed"), "{text}");
     let (ok, text) = fixture.run(&["token", "unlatch", "two"]);
     assert!(!ok && text.contains("[token.two]"), "{text}");
+    let (ok, text) = fixture.run(&["check"]);
+    assert!(!ok && text.contains("CKR_PIN_INCORRECT"), "{text}");
+    let config = fs::read_to_string(fixture.path("countersign.toml")).unwrap();
+    let pin_file = format!("pin_file = {:?}", fixture.path("pin"));
+    fs::write(fixture.path("countersign.toml"), config.replace(&pin_file, "pin_none = true")).unwrap();
+    let (ok, text) = fixture.run(&["token", "unlatch", "one"]);
+    assert!(ok && text.contains("needs none"), "{text}");
 }

@@ -34,6 +34,12 @@ pub(super) fn run(args: &UnlatchArgs) -> anyhow::Result<()> {
             "whoever logs in to token {} next asks for its PIN at its own pad, once: stand there",
             token.name
         )?;
+    } else if was_set && token.pin_file == PinFile::None {
+        writeln!(
+            out,
+            "a PIN that was refused is noted no more; token {} needs none, and none is tried",
+            token.name
+        )?;
     } else if was_set {
         writeln!(out, "the PIN in {} is tried once more", token.pin_file)?;
     } else {

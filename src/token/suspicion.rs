@@ -188,6 +188,7 @@ impl Suspicion {
     }
 
     /// Nobody knows yet, and it says nothing of the token: the ledger, or a load, kept the challenge from it. How long until another may be made.
+    #[must_use]
     pub fn kept_from_it(&self) -> Duration {
         REST
     }

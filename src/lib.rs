@@ -33,4 +33,6 @@ pub mod cli;
 
 mod causes;
 mod directory;
+#[cfg(test)]
+mod logged;
 mod secret_file;

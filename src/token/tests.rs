@@ -11,12 +11,12 @@ use rustix::process::Signal;
 use super::pool::Request;
 use super::*;
 use crate::key::{PublicKey, Scheme};
+use crate::logged::Log;
 use crate::sign::Priority;
 
 mod dialects;
 mod faulty;
 mod fixture;
-mod log;
 mod pins;
 mod processes;
 mod rungs;
@@ -25,7 +25,6 @@ mod told;
 mod undead;
 
 use fixture::{Fixture, signal};
-use log::Log;
 
 /// What the token process of these tests is: see [`Fixture::launch`]. In an ordinary run it does nothing.
 #[test]

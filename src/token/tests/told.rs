@@ -4,8 +4,8 @@ use countersign_faulty::{Action, Call, On, Script};
 
 use super::faulty::Broken;
 use super::fixture::{Fixture, signal};
-use super::log::Log;
 use super::*;
+use crate::logged::Log;
 
 /// Lines that an operator is to act on.
 fn told(log: &Log) -> Vec<String> {

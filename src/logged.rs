@@ -1,12 +1,14 @@
 //! What is logged on one thread while it is held: a test's own, for these run on one thread each.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 
-pub(super) struct Log {
+pub(crate) struct Log {
     written: Written,
     _held: DefaultGuard,
 }
@@ -26,7 +28,7 @@ impl Write for Written {
 
 impl Log {
     /// Of every level.
-    pub(super) fn hold() -> Self {
+    pub(crate) fn hold() -> Self {
         let written = Written::default();
         let subscriber =
             tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false).with_writer({
@@ -37,7 +39,7 @@ impl Log {
     }
 
     /// The lines so far that hold `words`.
-    pub(super) fn lines(&self, words: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, words: &str) -> Vec<String> {
         let written = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
         written.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }

@@ -43,10 +43,11 @@ pub enum LedgerError {
         /// What the store says.
         source: Arc<StoreError>,
     },
-    /// Another process has opened this signer's log meanwhile; this one signs nothing more.
+    /// Another process has opened this signer's log meanwhile, or the database has lost that this one did; this one signs nothing more.
     #[error(
         "the log of {origin} in ledger database {server} was taken over by another process, so this one signs nothing any more; \
-         stop one of them: two signers need two `ledger.origin`s"
+         stop one of them: two signers need two `ledger.origin`s. If there is no other, the database has lost this one's start, as a stand-by \
+         has that was behind: see \"An older copy\" in docs/ledger.md"
     )]
     Fenced {
         /// The database, and its servers.

@@ -159,12 +159,16 @@ impl Kind {
         for once in alike {
             let identified = again.leaf(once.intent()).and_then(|leaf| self.identify(&leaf));
             let Some((identity, tbs)) = identified else { continue };
-            if let Some((before, before_tbs)) = earlier.get(&identity)
+            let before = earlier.get(&identity);
+            if let Some((before, before_tbs)) = before
                 && (before.is_out() || *before_tbs != tbs)
             {
                 findings.add(once.intent(), self.wrong(before.intent()));
             }
-            earlier.insert(identity, (*once, tbs));
+            // Later ones are compared with the first that is out; while none is, with the first.
+            if before.is_none_or(|(before, _)| once.is_out() && !before.is_out()) {
+                earlier.insert(identity, (*once, tbs));
+            }
         }
     }
 

@@ -70,3 +70,19 @@ fn a_request_id_that_may_have_been_answered_does_not_come_again() {
         assert_eq!(words(&Log::of(&entries).audit(Log::options())), expected, "case {number}");
     }
 }
+
+/// The second may not be there either, and takes the place of nothing that the third may not have.
+#[test]
+fn what_somebody_has_is_found_to_come_a_third_time_though_the_second_was_withheld() {
+    let ids = [30, 31, 32].map(|serial| named(100 + serial, serial, "uid:1000", "one"));
+    let serials = [0, 1, 2].map(|n| intent(110 + n, 30, "alice"));
+    for (intents, word) in [(ids, "REQUEST_ID"), (serials, "SERIAL")] {
+        let [first, second, third] = intents;
+        let time = |entry: &Entry| entry.time().0 - T;
+        let outcomes =
+            [signed(time(&first), 22, &first), failed(time(&second), 24), signed(time(&third), 26, &third)];
+        let [of_first, of_second, of_third] = outcomes;
+        let entries = [good(), vec![first, of_first, second, of_second, third, of_third]].concat();
+        assert_eq!(words(&Log::of(&entries).audit(Log::options())), [(24, word), (26, word)]);
+    }
+}

@@ -56,8 +56,20 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
     use std::thread;
+    use std::time::Instant;
 
     use super::*;
+
+    /// Far more than anything takes here.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+        let since = Instant::now();
+        while !is_so() {
+            assert!(since.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+            thread::yield_now();
+        }
+    }
 
     /// How the kernel lists who waits for a lock (proc_locks(5)): by the file's inode.
     fn is_waited_for(path: &Path) -> bool {
@@ -66,12 +78,13 @@ mod tests {
         locks.lines().any(|lock| lock.contains("-> FLOCK") && lock.ends_with(&end))
     }
 
-    /// Whether this process has a thread that waits for a lock, or is about to.
-    fn somebody_waits() -> bool {
-        let threads = fs::read_dir("/proc/self/task").unwrap();
-        // One that has ended meanwhile has no name.
-        let names = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).ok());
-        names.into_iter().any(|name| name.trim_end() == "ledger-lock")
+    /// Whether this process has the file open, as whoever has its lock, waits for it or is about to has it.
+    fn is_open(path: &Path) -> bool {
+        let inode = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+        let ours = inode(path).unwrap();
+        // One that has been closed meanwhile is none.
+        let mut files = fs::read_dir("/proc/self/fd").unwrap();
+        files.any(|file| inode(&file.unwrap().path()).is_ok_and(|file| file == ours))
     }
 
     #[test]
@@ -83,11 +96,9 @@ mod tests {
         let childs = file.try_clone().unwrap();
         drop(file);
         let next = File::create(&path).unwrap();
-        let next = thread::spawn(|| Lock::within(Duration::from_secs(3600), next));
-        while !is_waited_for(&path) {
-            assert!(!next.is_finished(), "{:?}", next.join());
-            thread::yield_now();
-        }
+        let next = thread::spawn(|| Lock::within(LIMIT, next));
+        wait_until("the next one waits", || is_waited_for(&path) || next.is_finished());
+        assert!(!next.is_finished(), "{:?}", next.join());
         // It runs a program of its own.
         drop(childs);
         next.join().unwrap().unwrap();
@@ -100,14 +111,10 @@ mod tests {
         let lock = Lock::of(File::create(&path).unwrap()).unwrap();
         let late = Lock::within(Duration::ZERO, File::create(&path).unwrap());
         assert!(matches!(late, Err(TryLockError::WouldBlock)), "{late:?}");
-        while !is_waited_for(&path) {
-            thread::yield_now();
-        }
+        wait_until("who is late waits on", || is_waited_for(&path));
         drop(lock);
-        // It is woken, and gets the lock, unless somebody is faster: only its end is the end of that.
-        while somebody_waits() {
-            thread::yield_now();
-        }
+        // It is woken, and gets the lock: only that it has closed the file is the end of that.
+        wait_until("who is late gives it up", || !is_open(&path));
         Lock::of(File::create(&path).unwrap()).unwrap();
     }
 

@@ -1,7 +1,14 @@
 //! What becomes of signers whose database is a stand-by that was behind, while they run.
 
+use std::thread;
+
+use tokio::time::timeout;
+
 use super::*;
 use crate::causes::in_one_line;
+
+/// Far more than a fail-over takes here.
+const LIMIT: Duration = Duration::from_secs(60);
 
 impl Fleet {
     /// Has both signers look for the first of these servers that can be written.
@@ -38,8 +45,10 @@ async fn a_running_signer_whose_entries_a_promoted_stand_by_lacks_records_nothin
         fleet.sign(ledger, fleet.fixture.request("alice")).await;
     }
     let promoted = standby.named(fleet.database.name());
+    let since = Instant::now();
     while promoted.sql("SELECT count(*) FROM countersign.entry") != "4" {
-        std::thread::yield_now();
+        assert!(since.elapsed() < LIMIT, "the stand-by has not the entries within {LIMIT:?}");
+        thread::yield_now();
     }
     standby.cut_off();
     let lost = fleet.sign(&one, fleet.fixture.request_with_serial(7)).await.receipt;
@@ -49,10 +58,12 @@ async fn a_running_signer_whose_entries_a_promoted_stand_by_lacks_records_nothin
     drop(owed);
 
     let why = "it has 2 entries where it had 5: those from 2 on are lost";
-    // Until it has found the other host.
-    while !fleet.refused(&one).await.contains(why) {
-        tokio::task::yield_now().await;
-    }
+    let found = async {
+        while !fleet.refused(&one).await.contains(why) {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(LIMIT, found).await.is_ok(), "it has not found the other host within {LIMIT:?}");
     for _ in 0..3 {
         assert!(fleet.refused(&one).await.contains(why));
     }
@@ -61,9 +72,12 @@ async fn a_running_signer_whose_entries_a_promoted_stand_by_lacks_records_nothin
     let health = one.refuses().unwrap();
     assert!(!one.is_writable() && !health.passes() && in_one_line(&health).contains(why), "{health:?}");
     // The other's entries are all there.
-    while other.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    let goes_on = async {
+        while other.record(fleet.fixture.decide(fleet.fixture.request("alice"))).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(LIMIT, goes_on).await.is_ok(), "the other takes nothing within {LIMIT:?}");
     fleet.sign(&other, fleet.fixture.request("alice")).await;
     one.close().await;
     let of_one = "SELECT count(*) FROM countersign.entry JOIN countersign.signer ON id = signer WHERE origin = 'test.example/log'";

@@ -53,7 +53,7 @@ pub(super) struct Limits {
     pub(super) bound: u64,
     /// After so long, fewer are written, too.
     pub(super) age: Duration,
-    /// How long until files that could not be written are tried again.
+    /// How long until files that could not be written are tried again, at least.
     pub(super) pause: Duration,
 }
 
@@ -84,6 +84,8 @@ pub(super) struct Index {
     tiles: Arc<TileFiles>,
     /// The hashes of the transaction that is not committed.
     hashes: Vec<Hash>,
+    /// When those of the newest entries could not be noted the last time.
+    unnoted: Option<Instant>,
     thread: Thread,
     /// What readers see.
     view: watch::Sender<View>,
@@ -149,10 +151,35 @@ impl Index {
     pub(super) fn confirm(&mut self) {
         self.active.confirm();
         self.tiles.append(&self.hashes);
-        self.tiles.note();
+        self.note();
         self.hashes.clear();
         self.hand_over_if_due();
         self.publish();
+    }
+
+    /// Notes the hashes of the newest entries. One line when it begins to fail and one when it ends; not tried with each entry meanwhile, for each
+    /// try has all that are missing.
+    fn note(&mut self) {
+        if self.unnoted.is_some_and(|failed| failed.elapsed() < self.limits.pause) {
+            return;
+        }
+        let path = self.path.display();
+        match self.tiles.note() {
+            Ok(()) if self.unnoted.take().is_some() => {
+                tracing::warn!("index {path} of the ledger has the hashes of the newest entries again");
+            }
+            Ok(()) => {}
+            Err(cause) => {
+                if self.unnoted.is_none() {
+                    tracing::warn!(
+                        %cause,
+                        "index {path} of the ledger does not get the hashes of the newest entries, by which it is told if they are changed: \
+                         check the space and health of its disk"
+                    );
+                }
+                self.unnoted = Some(Instant::now());
+            }
+        }
     }
 
     /// What `judge` makes of the newest of the entries that `term` leads to for which it makes anything.

@@ -85,14 +85,13 @@ impl Index {
         has_all(&path, known, log)?;
         let active = catch_up(&path, &mut files, &noted, log, limits)?;
         let (key, runs, tiles) = (files.key(), files.runs(), files.tiles());
-        tiles.note();
         let view = watch::Sender::new(View::new(key, &active, &runs, &tiles));
         let thread =
             Thread::start(files, limits.pause).map_err(|source| failed("writing index", &path, source))?;
         let checker = Checker::start(path.clone(), Arc::clone(&runs.find))
             .map_err(|source| failed("checking index", &path, source))?;
         let (since, hashes) = (Instant::now(), Vec::new());
-        Ok(Self {
+        let mut index = Self {
             path,
             key,
             limits,
@@ -103,10 +102,13 @@ impl Index {
             runs,
             tiles,
             hashes,
+            unnoted: None,
             thread,
             view,
             _checker: checker,
-        })
+        };
+        index.note();
+        Ok(index)
     }
 }
 

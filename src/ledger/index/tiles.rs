@@ -95,18 +95,18 @@ impl TileFiles {
     }
 
     /// Puts the hashes of the newest entries into their file, and does not wait for its disk: whoever compares the log with them finds them
-    /// there, also once this process is gone. If it fails, it is tried again with the next entries; [`Self::write`] says why.
-    pub(super) fn note(&self) {
-        let Some((file, first, bytes)) = self.levels().first().map(Level::unnoted) else { return };
-        let noted = match file {
-            Some(file) => file.write_all_at(&bytes, first * HASH),
-            None => self.begin(0).and_then(|file| file.write_all_at(&bytes, first * HASH)),
+    /// there, also once this process is gone. What fails is in the way of nothing: the next time has all that is missing.
+    pub(super) fn note(&self) -> io::Result<()> {
+        let Some((file, first, bytes)) = self.levels().first().map(Level::unnoted) else { return Ok(()) };
+        let file = match file {
+            Some(file) => file,
+            None => self.begin(0)?,
         };
-        if noted.is_ok()
-            && let Some(level) = self.levels_mut().first_mut()
-        {
+        file.write_all_at(&bytes, first * HASH)?;
+        if let Some(level) = self.levels_mut().first_mut() {
             level.noted = level.noted.max(first + u64::try_from(bytes.len()).unwrap_or(0) / HASH);
         }
+        Ok(())
     }
 
     /// Writes the hashes of the entries before `entries`, and returns once the disk has them.

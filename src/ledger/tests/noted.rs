@@ -1,6 +1,8 @@
 //! The newest entries, of which the index has noted the hashes and has nothing else in its files yet: of a signer that runs, or was killed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+use std::path::PathBuf;
+
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
@@ -8,6 +10,8 @@ use super::index::{copy, manifest, sign, signed};
 use super::*;
 use crate::ledger::audit::{Compared, Known, entries_of};
 use crate::ledger::fixture::database;
+use crate::ledger::store::{Batch as _, Needs};
+use crate::logged::Log;
 
 /// What is found in the log beside its index, and by which entry.
 fn found(fixture: &Fixture) -> Report {
@@ -169,4 +173,64 @@ async fn a_loss_of_power_leaves_hashes_that_are_none_and_they_are_noted_again() 
     let ledger = fixture.open();
     assert_eq!(others(&fixture), (vec![], len));
     ledger.close().await;
+}
+
+/// A log on this thread, whose index cannot open its file of hashes: a directory is in its place.
+struct Unnoted {
+    fixture: Fixture,
+    store: sqlite::Store,
+}
+
+impl Unnoted {
+    /// It is tried again after `pause`.
+    fn new(pause: Duration) -> Self {
+        let fixture = Fixture::in_file();
+        let limits = Limits { pause, ..Limits::default() };
+        let store = sqlite::Store::open(&fixture.config, limits).unwrap();
+        let unnoted = Self { fixture, store };
+        fs::create_dir(unnoted.file()).unwrap();
+        unnoted
+    }
+
+    fn file(&self) -> PathBuf {
+        self.fixture.index().join("tiles-0")
+    }
+
+    fn record(&mut self, entries: usize) {
+        let outcome = Outcome::Abandoned;
+        let entry = Entry::Outcome { time: UnixMillis(1), intent: 0, outcome, latency_us: 0, token: None };
+        let leaf = Leaf::of(&entry, self.store.index().key()).unwrap();
+        for _ in 0..entries {
+            let mut batch = self.store.begin(&Needs::default()).unwrap();
+            batch.append(&leaf).unwrap();
+            batch.commit().unwrap();
+        }
+    }
+}
+
+#[test]
+fn that_hashes_are_not_noted_is_told_once_and_so_is_that_they_are_again() {
+    let log = Log::hold();
+    let mut unnoted = Unnoted::new(Duration::ZERO);
+    let told =
+        || ["does not get the hashes", "has the hashes of the newest"].map(|words| log.lines(words).len());
+    unnoted.record(3);
+    assert_eq!(told(), [1, 0]);
+    fs::remove_dir(unnoted.file()).unwrap();
+    unnoted.record(2);
+    assert_eq!((told(), fs::metadata(unnoted.file()).unwrap().len()), ([1, 1], 5 * 32));
+}
+
+/// Each try has all that are missing, which may be as many as wait for the index.
+#[test]
+fn while_hashes_are_not_noted_it_is_not_tried_again_with_each_entry() {
+    let mut unnoted = Unnoted::new(Duration::from_secs(3600));
+    unnoted.record(1);
+    fs::remove_dir(unnoted.file()).unwrap();
+    unnoted.record(2);
+    assert!(!unnoted.file().exists());
+    let Unnoted { fixture, store } = unnoted;
+    drop(store);
+    let noted = fs::metadata(fixture.index().join("tiles-0")).unwrap();
+    assert_eq!(noted.len(), 3 * 32, "the index has them with its other files");
 }

@@ -89,13 +89,13 @@ fn what_is_noted_is_in_the_file_before_it_is_written_and_ends_where_it_is_none()
     let tiles = TileFiles::open(directory.path(), 0).unwrap();
     assert!(noted(directory.path(), 0).unwrap().is_empty());
     tiles.append(&leaves(0..300));
-    tiles.note();
+    tiles.note().unwrap();
     assert_eq!(noted(directory.path(), 0).unwrap(), leaves(0..300));
     assert_eq!(noted(directory.path(), 299).unwrap(), leaves(299..300));
     tiles.write(290).unwrap();
     tiles.forget(290);
     tiles.append(&leaves(300..310));
-    tiles.note();
+    tiles.note().unwrap();
     assert_eq!(noted(directory.path(), 290).unwrap(), leaves(290..310));
     assert!(noted(directory.path(), 400).unwrap().is_empty());
     // What was not noted is, with what comes after it: here as of a file that is not there any more.
@@ -103,7 +103,7 @@ fn what_is_noted_is_in_the_file_before_it_is_written_and_ends_where_it_is_none()
     tiles.write(320).unwrap();
     tiles.forget(320);
     tiles.append(&leaves(320..321));
-    tiles.note();
+    tiles.note().unwrap();
     let file = OpenOptions::new().write(true).open(path(directory.path(), 0)).unwrap();
     assert_eq!(file.metadata().unwrap().len(), 321 * HASH);
     file.set_len(400 * HASH + 7).unwrap();

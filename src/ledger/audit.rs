@@ -109,7 +109,7 @@ pub fn audit(
     let compared = compare.iter().map(|compared| compared.entries.min(len)).max().unwrap_or(0);
     let newest = checkpoints.iter().max_by_key(|checkpoint| checkpoint.size()).cloned();
     let mut tree = TreeCheck::new(checkpoints, compare);
-    let is_alone = source.is_alone();
+    let is_alone = source.is_alone()?;
     thread::scope(|scope| {
         let pool = Pool::start(scope);
         let (send, batches) = sync_channel(WAITING);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use countersign_tbs::ssh::Certificate;
 use countersign_tbs::{Tbs, TbsKind};
 
-use super::audit::{CaKeys, Lists, Options, Report, Signatures, Source, audit};
+use super::audit::{AuditError, CaKeys, Lists, Options, Report, Signatures, Source, audit};
 use super::entry::{AskedTbs, MAX_KEY, MAX_MESSAGE, Outcome};
 use super::fixture::Fixture;
 use super::record::shortened;
@@ -42,7 +42,11 @@ fn outcome_of(entry: &Entry) -> (u64, &Outcome) {
 
 /// What is found in a log, also if the header is damaged.
 fn audited(config: &Config) -> Report {
-    let (reader, _) = Reader::open_damaged(config).unwrap();
+    audited_by(Reader::open_damaged(config).unwrap().0).unwrap()
+}
+
+/// The same of one that is open.
+fn audited_by(reader: Reader) -> Result<Report, AuditError> {
     let len = reader.len().unwrap();
     let options = Options {
         ca_keys: CaKeys::default(),
@@ -54,7 +58,7 @@ fn audited(config: &Config) -> Report {
         compare: Vec::new(),
         beside: Vec::new(),
     };
-    audit(Source::Log(reader), len, options, |_| ()).unwrap()
+    audit(Source::Log(reader), len, options, |_| ())
 }
 
 /// The same, and what is found beside it at some time.

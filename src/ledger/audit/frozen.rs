@@ -15,15 +15,18 @@ pub(super) struct Frozen {
     parties: HashMap<Party, u64>,
     /// Whether all that freezes and thaws is in this log.
     is_alone: bool,
+    /// Whether it has a freeze.
+    has_any: bool,
 }
 
 impl Frozen {
     pub(super) fn new(is_alone: bool) -> Self {
-        Self { parties: HashMap::new(), is_alone }
+        Self { parties: HashMap::new(), is_alone, has_any: false }
     }
 
     pub(super) fn freeze(&mut self, party: Party, index: u64) {
         self.parties.insert(party, index);
+        self.has_any = true;
     }
 
     pub(super) fn thaw(&mut self, party: &Party) {
@@ -37,6 +40,11 @@ impl Frozen {
         }
         let party = Party { caller: caller.to_vec(), key: key.to_vec() };
         self.parties.get(&party).map(|freeze| Wrong::Frozen { freeze: *freeze })
+    }
+
+    /// Whether somebody was frozen, and nobody looked for what they had all the same.
+    pub(super) fn is_unchecked(&self) -> bool {
+        self.has_any && !self.is_alone
     }
 
     /// Who is frozen after the last entry, and by which one.

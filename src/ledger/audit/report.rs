@@ -33,6 +33,8 @@ pub struct Report {
     pub checkpoints: Vec<Rooted>,
     /// How many of its first entries were compared with hashes that were known.
     pub compared: u64,
+    /// Whether somebody was frozen, and intents of theirs were not looked for: the store has other logs, or may have, whose thaws count here.
+    pub frozen_unchecked: bool,
     /// Where the reading ended too early, if nothing is known to be wrong there.
     pub stopped: Option<Stopped>,
     /// The lists whose numbers the store must have beside the log, by the SHA-256 of the CA key's SPKI.

@@ -377,6 +377,7 @@ impl<'scope> Sequence<'scope> {
             strangers: self.lists.into_strangers(),
             checkpoints,
             compared,
+            frozen_unchecked: self.frozen.is_unchecked(),
             stopped: again.stopped,
             newest_lists,
             frozen: self.frozen.into_parties(),

@@ -58,8 +58,11 @@ impl Source {
     }
 
     /// Whether the store has this log alone, as far as it can be asked: an export or a signer may be of a fleet.
-    pub(super) fn is_alone(&self) -> bool {
-        matches!(self, Self::Log(reader) if reader.other_logs().is_ok_and(|others| others.is_empty()))
+    pub(super) fn is_alone(&self) -> Result<bool, LedgerError> {
+        match self {
+            Self::Log(reader) => Ok(reader.other_logs()?.is_empty()),
+            Self::Served(_) | Self::Export(_) | Self::Damaged(_) => Ok(false),
+        }
     }
 
     /// The bytes of the entries in `range`. The first error is the last item.

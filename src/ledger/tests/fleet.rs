@@ -3,9 +3,11 @@
 
 use std::time::Instant;
 
+use base64ct::{Base64, Encoding};
 use test_postgres::{Cut, Database, Proxy, Server, Stop};
 
 use super::*;
+use crate::causes::in_one_line;
 use crate::key::KeyName;
 use crate::ledger::fixture::{intent, use_database};
 use crate::policy::Refusal;
@@ -749,4 +751,26 @@ async fn the_log_and_its_local_files_are_made_anew_from_the_database() {
         "DROP TRIGGER entry_is_never_changed ON countersign.entry; DELETE FROM countersign.entry WHERE idx = 2",
     );
     assert_eq!(Ledger::open(&fleet.fixture.config).unwrap_err().word(), "LEDGER_OLDER_COPY");
+}
+
+/// Whoever writes the database can name another log in it.
+#[tokio::test]
+async fn whoever_verifies_is_told_that_intents_of_who_is_frozen_were_not_looked_for_and_why_not() {
+    let fleet = Fleet::new();
+    fleet.fixture.open().close().await;
+    let (caller, key, rule) = (b"uid:1000".to_vec(), b"user-ca".to_vec(), "a rule".to_owned());
+    let (time, since) = (UnixMillis(2), UnixMillis(1));
+    let freeze = Entry::Freeze { time, caller, key, rule, requests: 3, since }.encode().unwrap();
+    let freeze = Base64::encode_string(&freeze);
+    fleet.database.sql(&format!(
+        "INSERT INTO countersign.entry (signer, idx, leaf) SELECT id, 0, decode('{freeze}', 'base64') FROM countersign.signer"
+    ));
+    let config = &fleet.fixture.config;
+    assert!(!audited(config).frozen_unchecked);
+    fleet.database.sql("INSERT INTO countersign.signer (origin) VALUES ('another')");
+    assert!(audited(config).frozen_unchecked);
+    let reader = Reader::open(config).unwrap();
+    fleet.database.sql("ALTER TABLE countersign.signer RENAME COLUMN origin TO name");
+    let error = audited_by(reader).unwrap_err();
+    assert!(in_one_line(&error).contains("looking for other logs"), "{error:?}");
 }

@@ -95,6 +95,12 @@ fn write_text(out: &mut String, name: &str, verified: &Verified, signatures: Sig
             key.first
         )?;
     }
+    if report.frozen_unchecked {
+        writeln!(
+            out,
+            "not checked: intents of callers who were frozen, whom another log may have thawed: the store has other logs, or may have"
+        )?;
+    }
     if signatures == Signatures::Verify {
         for path in unsigned {
             let path = table::text(&path.display().to_string());
@@ -171,7 +177,7 @@ pub(super) fn json(name: &str, verified: &Verified, signatures: Signatures) -> V
         "wrong": report.findings.total(), "findings": findings.collect::<Vec<_>>(),
         "open": report.open, "unchecked": unchecked.collect::<Vec<_>>(),
         "checkpoints": checkpoints.collect::<Vec<_>>(), "compared": report.compared, "unsigned_checkpoints": unsigned.len(),
-        "covered_by_checkpoint": coverage.signed(), "uncovered": coverage.nothing(),
+        "covered_by_checkpoint": coverage.signed(), "uncovered": coverage.nothing(), "frozen_unchecked": report.frozen_unchecked,
         "stopped": report.stopped.as_ref().map(|stopped| json!({ "entry": stopped.index, "message": in_one_line(&stopped.why) })),
     })
 }

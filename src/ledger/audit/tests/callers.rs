@@ -36,8 +36,13 @@ fn nobody_who_is_frozen_for_a_key_has_an_intent_until_they_are_thawed() {
 fn of_a_log_that_may_have_others_beside_it_nobody_is_called_frozen() {
     let log = Log::of(&[good(), vec![freeze(110, "uid:1000", "a-key"), intent(111, 30, "alice")]].concat());
     let to = log.exported();
-    assert_eq!(words(&log.audit(Log::options())), [(23, "FROZEN")]);
-    assert_eq!(words(&audit_export(&to, log.len)), []);
+    let alone = log.audit(Log::options());
+    assert_eq!((words(&alone), alone.frozen_unchecked), (vec![(23, "FROZEN")], false));
+    let exported = audit_export(&to, log.len);
+    assert_eq!((words(&exported), exported.frozen_unchecked), (vec![], true));
+    // Where nobody was frozen, there is nothing to look for.
+    let log = Log::of(&good());
+    assert!(!audit_export(&log.exported(), log.len).frozen_unchecked);
 }
 
 /// An intent with a request id.

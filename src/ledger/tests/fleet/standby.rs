@@ -5,7 +5,6 @@ use std::thread;
 use tokio::time::timeout;
 
 use super::*;
-use crate::causes::in_one_line;
 
 /// Far more than a fail-over takes here.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::causes::in_one_line;
 use crate::config::{Config, Fault};
@@ -43,8 +43,8 @@ const LEDGER_RETRY: Duration = Duration::from_secs(1);
 /// How long nothing is recorded before the ledger is asked whether it would be.
 const LEDGER_IDLE: Duration = Duration::from_secs(2);
 
-/// How long the ledger has to take what is left and to close. A disk that hangs never answers, and a daemon that was told to stop ends all the
-/// same (field-notes R31).
+/// How long the ledger has to take what is left and to close, and its index to be written with what remains of it. A disk that hangs never
+/// answers, and a daemon that was told to stop ends all the same (field-notes R31).
 const LEDGER_CLOSES: Duration = Duration::from_secs(10);
 
 /// A signer that has passed its start-up checks and holds its listening addresses.
@@ -210,13 +210,21 @@ impl Daemon {
         let closed = async {
             attest.ended().await;
             wardens.join_all().await;
-            ledger.close().await;
+            ledger.close_log().await
         };
-        match timeout(LEDGER_CLOSES, closed).await {
-            Ok(()) => served,
-            // That requests were cut comes of it.
-            Err(_) => Err(server::ServeError::LedgerOpen { within: LEDGER_CLOSES }),
+        let until = Instant::now() + LEDGER_CLOSES;
+        let Ok(closed) = timeout_at(until, closed).await else {
+            if let Err(error) = served {
+                tracing::error!("{error}");
+            }
+            return Err(server::ServeError::LedgerOpen { within: LEDGER_CLOSES });
+        };
+        if timeout_at(until, closed.index()).await.is_err() {
+            tracing::info!(
+                "the ledger is closed, and its index is not written yet; the next start reads the log"
+            );
         }
+        served
     }
 }
 

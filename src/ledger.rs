@@ -99,7 +99,7 @@ use leaf::Leaf;
 use record::{ca_key, word};
 use store::Store;
 use writable::Writable;
-use writer::{Queue, Rulings};
+use writer::{Closed, Queue, Rulings};
 
 /// How long whoever asks whether the ledger would take a record waits for an answer. A disk that reads a bad sector again and again, and comes back,
 /// takes some seven seconds; a database that says nothing is given up after its own `postgres_timeout`, of five.
@@ -371,9 +371,15 @@ impl Ledger {
     /// Writes all that waits, closes the file and gives up its lock. Later records fail; settle what was recorded first. Whoever merely drops a
     /// ledger does not know when its writer has done that: until then, opening it again is [`LedgerError::Locked`].
     pub async fn close(&self) {
+        self.close_log().await.index().await;
+    }
+
+    /// The same, and returns once the log is closed, with all that waited in it. Its index may take long: a process that ends before leaves one that
+    /// lags, which the next start brings up to the log.
+    pub(crate) async fn close_log(&self) -> Closed {
         // Whoever has the file open when its writer closes it leaves its write-ahead log behind.
         self.live.close().await;
-        self.queue.close().await;
+        self.queue.close().await
     }
 }
 

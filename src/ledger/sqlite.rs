@@ -87,7 +87,7 @@ pub(super) struct Store {
     // Before the lock, so that they are closed before the lock is given up.
     index: Index,
     connection: Connection,
-    _lock: Lock,
+    lock: Lock,
     files: Files,
     path: PathBuf,
     /// The index of the first entry of this process.
@@ -128,7 +128,7 @@ impl Store {
         upgrade::upgrade(&mut connection, &index, path)?;
         forget_full_tallies(&connection, newest).map_err(|source| unreadable(path, source))?;
         let files = Files::of(path).map_err(|source| io_error("looking for", path, source))?;
-        Ok(Self { index, connection, _lock: lock, files, path: path.clone(), opened_at, newest })
+        Ok(Self { index, connection, lock, files, path: path.clone(), opened_at, newest })
     }
 
     /// As if the disk had room for no more than `pages`.
@@ -183,6 +183,12 @@ impl store::Store for Store {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn close(self) -> impl Sized {
+        let Self { index, connection, lock, .. } = self;
+        drop(connection);
+        (index, lock)
     }
 }
 

@@ -53,6 +53,10 @@ pub(super) trait Store: Send + 'static {
 
     /// The log's file, or what its files on this host are named by.
     fn path(&self) -> &Path;
+
+    /// Closes the log. What is returned is all that is left: dropped, it has the index written, which may take long, and then gives up what keeps
+    /// others from the log.
+    fn close(self) -> impl Sized;
 }
 
 /// What the records of a transaction will be judged by.

@@ -28,10 +28,10 @@ mod outcomes;
 mod queue;
 mod round;
 
-pub(super) use queue::Queue;
+pub(super) use queue::{Closed, Queue};
 
 use outcomes::{Attention, Doubt, Inbox, Outcomes};
-use queue::Job;
+use queue::{Closer, Job};
 use round::{Round, Written};
 
 /// The most records of one transaction: it bounds how long one commit takes, 64 MiB at worst.
@@ -164,17 +164,16 @@ impl<S: Store> Writer<S> {
         }
         self.outcomes.extend(self.inbox.take(Attention::Rests));
         self.report_lost();
-        // Only now: `close` promises that the file is closed.
-        drop(self);
-        drop(closers);
+        let (logs, indexes): (Vec<_>, Vec<_>) =
+            closers.into_iter().map(|Closer { log, index }| (log, index)).unzip();
+        let rest = self.store.close();
+        drop(logs);
+        drop(rest);
+        drop(indexes);
     }
 
     /// All that waits for the next transaction, and those who wait for its outcomes.
-    fn gather(
-        &mut self,
-        first: Job,
-        closers: &mut Vec<oneshot::Sender<()>>,
-    ) -> (Round, Vec<oneshot::Sender<()>>) {
+    fn gather(&mut self, first: Job, closers: &mut Vec<Closer>) -> (Round, Vec<oneshot::Sender<()>>) {
         let (mut round, mut settled) = (Round::default(), Vec::new());
         self.clock.begin_round();
         // Who is ready to send more may do so first: on a busy machine one commit is for many.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Command;
 
 use countersign_faulty::Call;
@@ -66,10 +67,16 @@ impl<'a> Idle<'a> {
 
     /// Nobody asks, and it says why it does not serve; who asks then has nothing signed. What it says.
     async fn falls_ill(&mut self, word: &str, why: &str) -> String {
+        let said = self.says_ill(word, why).await;
+        assert_eq!(self.asker.ask().await.unwrap_err(), word);
+        said
+    }
+
+    /// Nobody asks, and it says why it does not serve. What it says.
+    async fn says_ill(&mut self, word: &str, why: &str) -> String {
         assert_eq!(told(&mut self.changes).await, Some(Health::NotServing), "{word}: {why}");
         let said = self.site.run_refused(&["health", "--server", &unix(self.site)], 1);
         assert!(said.contains(&format!("\n  ledger: {word}: {why}")), "{said}");
-        assert_eq!(self.asker.ask().await.unwrap_err(), word);
         said
     }
 
@@ -185,12 +192,36 @@ async fn a_signer_whose_disk_hangs_ends_all_the_same_when_it_is_told_to() {
     let lock = site.path("ledger.sqlite.lock");
     std::fs::remove_file(&lock).unwrap();
     mkfifoat(CWD, &lock, Mode::RUSR | Mode::WUSR).unwrap();
-    idle.falls_ill("LEDGER_UNAVAILABLE", "ledger ").await;
+    idle.says_ill("LEDGER_UNAVAILABLE", "ledger ").await;
+    // What is asked for now has no answer, but for a call that comes after it by the same connection.
+    let client = idle.asker.client.clone();
+    let mut asked = pin!(idle.asker.ask());
+    tokio::select! {
+        biased;
+        answer = &mut asked => panic!("{answer:?}"),
+        key = client.get_key("user-ca") => drop(key.unwrap()),
+    }
     let (status, log) = daemon.stop();
     assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("1 requests were still in work"), "{log}");
     assert!(log.contains("the ledger did not take what was left and close within 10s"), "{log}");
+    asked.await.unwrap_err();
     std::fs::remove_file(&lock).unwrap();
     site.serve().stop();
+}
+
+/// A pipe without a reader in the place of its next manifest has the index take long to write, as a merge of long runs does.
+#[test]
+fn a_signer_whose_index_takes_long_to_write_ends_well_when_it_is_told_to() {
+    let site = Site::new(USER_CA);
+    let daemon = site.serve();
+    mkfifoat(CWD, site.path("ledger.sqlite-index/manifest.new"), Mode::RUSR | Mode::WUSR).unwrap();
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("the ledger is closed, and its index is not written yet"), "{log}");
+    let (status, log) = site.serve().stop();
+    assert!(status.success() && !log.contains("not written yet"), "{log}");
+    site.run_ok(&["ledger", "verify", "--accept-uncovered", "--skip-signatures"]);
 }
 
 /// The ledger's files, while nobody may write them, root not either.

@@ -5,9 +5,11 @@ use std::fs::{self, File};
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
+use tokio::time::timeout;
 
 use crate::causes::in_one_line;
 use crate::ledger::fixture::Fixture;
+use crate::ledger::{Ledger, LedgerError};
 
 /// The hang is a call of the system that the writer itself makes, an `open` for writing, and that does not return: of a pipe without a reader, where
 /// it is of a file on a disk that does not answer. Nothing else is assumed of such a disk.
@@ -35,4 +37,21 @@ async fn a_disk_that_hangs_is_named_as_the_reason_until_it_answers() {
     ledger.probe().await.unwrap();
     assert!(ledger.is_writable(), "a disk that answers is none that hangs");
     ledger.close().await;
+}
+
+/// It is the index's thread that hangs, in an `open` of its next manifest.
+#[tokio::test]
+async fn a_log_is_closed_before_its_index_is_and_its_lock_is_given_up_after_it() {
+    let fixture = Fixture::in_file();
+    let ledger = fixture.open();
+    std::mem::forget(ledger.record_self_test(fixture.key()).await.unwrap());
+    let file = fixture.index().join("manifest.new");
+    mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
+    let closed = timeout(Duration::from_secs(60), ledger.close_log()).await.unwrap();
+    assert!(!fixture.config.path.with_extension("sqlite-wal").exists(), "SQLite has closed it");
+    let error = Ledger::open(&fixture.config).unwrap_err();
+    assert!(matches!(error, LedgerError::Locked { .. }), "{error:?}");
+    let answer = async { File::open(&file).unwrap() };
+    let ((), _answers) = tokio::join!(closed.index(), answer);
+    fixture.open().close().await;
 }

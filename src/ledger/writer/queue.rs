@@ -47,7 +47,23 @@ pub(super) enum Job {
     Outcomes,
     /// Dropped after the next commit, which has all outcomes before it.
     Settle(oneshot::Sender<()>),
-    Close(oneshot::Sender<()>),
+    Close(Closer),
+}
+
+/// A log that is closed, whose index may still be being written.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Closed {
+    index: oneshot::Receiver<()>,
+}
+
+/// Somebody who waits for the end.
+#[derive(Debug)]
+pub(super) struct Closer {
+    /// Dropped once the log is closed.
+    pub(super) log: oneshot::Sender<()>,
+    /// Dropped once its index is, too.
+    pub(super) index: oneshot::Sender<()>,
 }
 
 /// What is to be recorded, and somebody who waits for what becomes of it.
@@ -223,13 +239,21 @@ impl Queue {
         }
     }
 
-    /// Has everything that waits written, and returns once the file is closed.
-    pub(in crate::ledger) async fn close(&self) {
-        let (answer, closed) = oneshot::channel();
-        if self.jobs.send(Job::Close(answer)).is_ok() {
-            // The writer answers by ending: a sender that is dropped says the same.
-            let _ = closed.await;
-        }
+    /// Has everything that waits written, and returns once the log is closed.
+    pub(in crate::ledger) async fn close(&self) -> Closed {
+        let ((log, log_closed), (index, index_closed)) = (oneshot::channel(), oneshot::channel());
+        // The writer answers by dropping both; if it has ended, they are dropped here.
+        let _ = self.jobs.send(Job::Close(Closer { log, index }));
+        let _ = log_closed.await;
+        Closed { index: index_closed }
+    }
+}
+
+impl Closed {
+    /// Returns once the index is written and the lock is given up.
+    pub(crate) async fn index(self) {
+        // The writer answers by dropping the sender.
+        let _ = self.index.await;
     }
 }
 

@@ -75,7 +75,7 @@ fn an_outcome_after_the_writer_has_ended_is_an_error() {
     let leaf = outcome(&queue);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let ended = thread::spawn(move || writer.run());
-    runtime.block_on(queue.close());
+    drop(runtime.block_on(queue.close()));
     ended.join().unwrap();
     for _ in 0..2 {
         assert!(matches!(queue.outcome(leaf.clone()), Err(LedgerError::Closed)));

@@ -223,12 +223,14 @@ async fn alone(site: &Arc<Site>, ledger: &Ledger, directory: &Path, seconds: u64
         file.sync_data().unwrap();
     }));
     if site.config.ledger.postgres.is_some() {
-        println!("one caller waits for {one:?} (p50); this disk takes {synced:?} to sync an append of 4 KiB");
+        println!(
+            "- One caller waits for {one:?} (p50); this disk takes {synced:?} to sync an append of 4 KiB"
+        );
         return;
     }
     let committed = median(commits(directory, seconds));
     println!(
-        "one caller waits for {one:?} (p50); SQLite alone takes {committed:?} for the commit of one row of 350 bytes on this disk, \
+        "- One caller waits for {one:?} (p50); SQLite alone takes {committed:?} for the commit of one row of 350 bytes on this disk, \
          and the disk {synced:?} to sync an append of 4 KiB: the ledger adds {:?} to the commit",
         one.saturating_sub(committed)
     );
@@ -257,7 +259,7 @@ fn verifications(seconds: u64) {
     let signature = pair.sign(&random, &message).unwrap();
     let one = median(timed(seconds, || key.verify_sig(&message, signature.as_ref()).unwrap()));
     println!(
-        "one P-256 verification by the library takes {one:?}, {:.0}/s on a core: `ledger verify` has one for two entries, so {:.0} \
+        "- One P-256 verification by the library takes {one:?}, {:.0}/s on a core: `ledger verify` has one for two entries, so {:.0} \
          entries/s on each core are its bound",
         1.0 / one.as_secs_f64(),
         2.0 / one.as_secs_f64()
@@ -279,7 +281,7 @@ async fn revoke(site: &Site, ledger: &Ledger, count: u64) {
         ledger.revoke(revocation).await.unwrap();
     }
     println!(
-        "{count} certificates revoked, one after the other: {:?} each",
+        "- {count} certificates revoked, one after the other: {:?} each",
         began.elapsed() / u32::try_from(count).unwrap()
     );
 }
@@ -327,7 +329,7 @@ async fn finds(site: &Site, ledger: &Ledger, signed: u64) {
     let (archive, unusable) = Archive::open(Reader::open(&site.config.ledger).unwrap()).unwrap();
     find(&archive, signed_once(0, signed)).unwrap();
     println!(
-        "1000 searches by serial: {first:?} the first, {:?} (p50), {worst:?} at worst; {:?} offline, with the opening{}",
+        "- 1000 searches by serial: {first:?} the first, {:?} (p50), {worst:?} at worst; {:?} offline, with the opening{}",
         median(times),
         began.elapsed(),
         unusable.map(|why| format!(", WITHOUT THE INDEX: {why}")).unwrap_or_default()
@@ -368,7 +370,7 @@ async fn killed(site: &Site) {
     assert_eq!(said, "enough\n");
     let began = Instant::now();
     let ledger = Ledger::open(&site.config.ledger).unwrap();
-    println!("opened in {:?} after a kill -9 of who wrote {UNINDEXED} intents", began.elapsed());
+    println!("- Opened in {:?} after a `kill -9` of who wrote {UNINDEXED} intents", began.elapsed());
     ledger.close().await;
 }
 
@@ -381,20 +383,20 @@ async fn large(site: &Arc<Site>, entries: u64) {
     revoke(site, &ledger, REVOKED).await;
     ledger.close().await;
     println!(
-        "filled with {entries} entries in {:?}, {rate:.0} intents/s; {} MiB resident",
+        "- Filled with {entries} entries in {:?}, {rate:.0} intents/s; {} MiB resident",
         began.elapsed(),
         resident()
     );
     let began = Instant::now();
     let ledger = Ledger::open(&site.config.ledger).unwrap();
-    println!("opened in {:?}; {} MiB resident", began.elapsed(), resident());
+    println!("- Opened in {:?}; {} MiB resident", began.elapsed(), resident());
     ledger.close().await;
     let signed = site.serial.load(Ordering::Relaxed);
     killed(site).await;
     forget(site.config.ledger.path.parent().unwrap());
     let began = Instant::now();
     let ledger = Ledger::open(&site.config.ledger).unwrap();
-    println!("opened in {:?} with nothing of it in memory", began.elapsed());
+    println!("- Opened in {:?} with nothing of it in memory", began.elapsed());
     finds(site, &ledger, signed).await;
     let mut worst = Duration::ZERO;
     let began = Instant::now();
@@ -405,7 +407,7 @@ async fn large(site: &Arc<Site>, entries: u64) {
         worst = worst.max(began.elapsed());
     }
     println!(
-        "1000 serials and request ids looked up, refused and recorded: {:?} each, {worst:?} at worst",
+        "- 1000 serials and request ids looked up, refused and recorded: {:?} each, {worst:?} at worst",
         began.elapsed() / 1000
     );
     ledger.close().await;
@@ -414,7 +416,7 @@ async fn large(site: &Arc<Site>, entries: u64) {
     fs::remove_dir_all(index).unwrap();
     let began = Instant::now();
     Ledger::open(&site.config.ledger).unwrap().close().await;
-    println!("its index made anew in {:?}; {} MiB resident", began.elapsed(), resident());
+    println!("- Its index made anew in {:?}; {} MiB resident\n", began.elapsed(), resident());
 }
 
 #[tokio::main]
@@ -440,7 +442,6 @@ async fn main() {
     }
     println!();
     alone(&site, &ledger, directory.path(), seconds).await;
-    println!();
     verifications(seconds);
     ledger.close().await;
 }

@@ -299,5 +299,5 @@ fn a_refused_pin_is_not_tried_again_before_an_operator_says_so() {
     let pin_file = format!("pin_file = {:?}", fixture.path("pin"));
     fs::write(fixture.path("countersign.toml"), config.replace(&pin_file, "pin_none = true")).unwrap();
     let (ok, text) = fixture.run(&["token", "unlatch", "one"]);
-    assert!(ok && text.contains("needs none"), "{text}");
+    assert!(ok && text.contains("noted no more"), "{text}");
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::process::Command;
 
 use countersign_faulty::Call;
@@ -67,16 +66,10 @@ impl<'a> Idle<'a> {
 
     /// Nobody asks, and it says why it does not serve; who asks then has nothing signed. What it says.
     async fn falls_ill(&mut self, word: &str, why: &str) -> String {
-        let said = self.says_ill(word, why).await;
-        assert_eq!(self.asker.ask().await.unwrap_err(), word);
-        said
-    }
-
-    /// Nobody asks, and it says why it does not serve. What it says.
-    async fn says_ill(&mut self, word: &str, why: &str) -> String {
         assert_eq!(told(&mut self.changes).await, Some(Health::NotServing), "{word}: {why}");
         let said = self.site.run_refused(&["health", "--server", &unix(self.site)], 1);
         assert!(said.contains(&format!("\n  ledger: {word}: {why}")), "{said}");
+        assert_eq!(self.asker.ask().await.unwrap_err(), word);
         said
     }
 
@@ -192,20 +185,10 @@ async fn a_signer_whose_disk_hangs_ends_all_the_same_when_it_is_told_to() {
     let lock = site.path("ledger.sqlite.lock");
     std::fs::remove_file(&lock).unwrap();
     mkfifoat(CWD, &lock, Mode::RUSR | Mode::WUSR).unwrap();
-    idle.says_ill("LEDGER_UNAVAILABLE", "ledger ").await;
-    // What is asked for now has no answer, but for a call that comes after it by the same connection.
-    let client = idle.asker.client.clone();
-    let mut asked = pin!(idle.asker.ask());
-    tokio::select! {
-        biased;
-        answer = &mut asked => panic!("{answer:?}"),
-        key = client.get_key("user-ca") => drop(key.unwrap()),
-    }
+    idle.falls_ill("LEDGER_UNAVAILABLE", "ledger ").await;
     let (status, log) = daemon.stop();
     assert_eq!(status.code(), Some(1), "{log}");
-    assert!(log.contains("1 requests were still in work"), "{log}");
     assert!(log.contains("the ledger did not take what was left and close within 10s"), "{log}");
-    asked.await.unwrap_err();
     std::fs::remove_file(&lock).unwrap();
     site.serve().stop();
 }

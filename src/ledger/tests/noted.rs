@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::index::{copy, manifest, sign, signed};
 use super::*;
-use crate::ledger::audit::{Compared, Known, entries_of};
+use crate::ledger::audit::{Known, entries_of};
 use crate::ledger::fixture::database;
 use crate::ledger::store::{Batch as _, Needs};
 use crate::logged::Log;
@@ -18,17 +18,8 @@ fn found(fixture: &Fixture) -> Report {
     let reader = Reader::open(&fixture.config).unwrap();
     let tiles = reader.recorded_tiles().unwrap().unwrap();
     let (entries, len) = (tiles.entries(), entries_of(&reader).unwrap());
-    let options = Options {
-        ca_keys: CaKeys::default(),
-        lists: Lists::default(),
-        signatures: Signatures::Skip,
-        origin: None,
-        clock_tolerance: Duration::from_secs(5),
-        checkpoints: Vec::new(),
-        compare: vec![Compared { known: Known::Index(tiles), entries }],
-        beside: Vec::new(),
-    };
-    audit(Source::Log(reader), len, options, |_| ()).unwrap()
+    let compare = vec![Compared { known: Known::Index(tiles), entries }];
+    audit(Source::Log(reader), len, comparing(compare), |_| ()).unwrap()
 }
 
 /// The entries that have another hash than the index knows, and how many it knows.

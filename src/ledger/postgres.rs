@@ -64,13 +64,13 @@ type Freezes = HashMap<Party, i32>;
 /// This signer's log, written by this process alone.
 #[derive(Debug)]
 pub(super) struct Store {
+    // Before the place, so that it is written before the lock is given up.
     index: Index,
-    link: Link,
+    place: Place,
     path: PathBuf,
     server: String,
     signer: Signer,
     newest: UnixMillis,
-    connected: Option<Connected>,
     /// Behind the newest session that there was.
     backend: Option<Backend>,
     /// What the last transaction sent, if its commit was not answered.
@@ -97,6 +97,13 @@ struct Connected {
     statements: Arc<Statements>,
 }
 
+/// The writer's, for as long as it lives.
+#[derive(Debug)]
+struct Place {
+    link: Link,
+    connected: Option<Connected>,
+}
+
 /// The server's process behind a session.
 #[derive(Clone, Debug)]
 struct Backend {
@@ -113,17 +120,19 @@ impl Store {
 
     /// A session that holds the log's lock: the one that there is, or a new one.
     fn connected(&mut self) -> Stored<Connected> {
-        if let Some(connected) = self.connected.as_ref().filter(|connected| !connected.session.is_closed()) {
+        if let Some(connected) =
+            self.place.connected.as_ref().filter(|connected| !connected.session.is_closed())
+        {
             return Ok(connected.clone());
         }
-        self.connected = None;
+        self.place.connected = None;
         if let Some((_, why)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE) {
             return Err(DatabaseError::Recently(why.clone()).into());
         }
-        match open::again(&self.link, &self.signer, self.backend.as_ref()) {
+        match open::again(&self.place.link, &self.signer, self.backend.as_ref()) {
             Ok((connected, backend)) => {
                 (self.failed, self.backend) = (None, Some(backend));
-                self.connected = Some(connected.clone());
+                self.place.connected = Some(connected.clone());
                 Ok(connected)
             }
             Err(error) => {
@@ -136,7 +145,7 @@ impl Store {
 
     /// Begins a transaction, and looks up what it will need. A session that turns out to be gone is replaced, once.
     fn begun(&mut self, needs: &Needs<'_>) -> Stored<(Connected, Begun)> {
-        let had_one = self.connected.is_some();
+        let had_one = self.place.connected.is_some();
         match self.try_begin(Wanted::of(needs)) {
             Err(StoreError::Database(error)) if had_one && error.is_of_session() => {
                 self.try_begin(Wanted::of(needs))
@@ -151,7 +160,7 @@ impl Store {
         }
         let connected = self.connected()?;
         let (Connected { session, statements }, signer) = (connected.clone(), self.signer.id);
-        let begun = self.link.wait("beginning a transaction", async move {
+        let begun = self.place.link.wait("beginning a transaction", async move {
             claims::begin(&session, &statements, signer, wanted).await
         });
         match begun {
@@ -170,13 +179,13 @@ impl Store {
 
     /// Ends the session, and with it whatever transaction it is in.
     fn disconnect(&mut self) {
-        self.connected = None;
+        self.place.connected = None;
     }
 
     /// The entry at `index` of the log of `signer`.
     fn leaf(&self, signer: i32, index: u64) -> Stored<Vec<u8>> {
-        let Some(connected) = &self.connected else { return Err(DatabaseError::Held.into()) };
-        let entries = Entries { link: &self.link, connected, signer, server: &self.server };
+        let Some(connected) = &self.place.connected else { return Err(DatabaseError::Held.into()) };
+        let entries = Entries { link: &self.place.link, connected, signer, server: &self.server };
         let (_, leaf) = entries.read(index, index + 1)?.pop().ok_or(StoreError::Astray(index))?;
         Ok(leaf)
     }
@@ -187,7 +196,8 @@ impl Store {
         if len == expected {
             return Ok(Held::Nothing);
         }
-        let entries = Entries { link: &self.link, connected, signer: self.signer.id, server: &self.server };
+        let entries =
+            Entries { link: &self.place.link, connected, signer: self.signer.id, server: &self.server };
         let found = entries.read(expected, len)?;
         if !batch::is_sent(sent, &found, expected) {
             return Err(StoreError::of_entries(expected, len));
@@ -223,7 +233,7 @@ impl store::Store for Store {
         let (connected, begun) = self.begun(&Needs::default())?;
         let (Connected { session, statements }, signer) = (connected.clone(), self.signer.id);
         let first = begun.len.cast_signed();
-        let written = self.link.wait("looking for room", async move {
+        let written = self.place.link.wait("looking for room", async move {
             session.client.execute(&statements.add_entries, &[&signer, &first, &vec![leaf]]).await
         });
         // Ends the transaction.
@@ -273,7 +283,7 @@ impl store::Store for Store {
     }
 }
 
-impl Drop for Store {
+impl Drop for Place {
     /// Whoever opens the log next finds its lock free: a session that merely ends has it for a moment longer.
     fn drop(&mut self) {
         if let Some(Connected { session, .. }) = self.connected.take() {

@@ -86,6 +86,7 @@ impl<'a> Batch<'a> {
         let Connected { session, statements } = self.connected.clone();
         let answers = self
             .store
+            .place
             .link
             .wait("looking up", async move { claims::look_up(&session, &statements, wanted).await })?;
         self.take(&answers)
@@ -194,12 +195,13 @@ impl<'a> Batch<'a> {
         let Connected { session, statements } = self.connected.clone();
         let client = Arc::clone(&session.client);
         let (writer, prepared) = (Arc::clone(&client), Arc::clone(&statements));
-        let transaction = self.store.link.wait("writing", async move {
+        let transaction = self.store.place.link.wait("writing", async move {
             Box::pin(additions.write(&writer, &prepared, signer, first)).await
         })?;
         session.was_warned();
         let committed = self
             .store
+            .place
             .link
             .wait("committing", async move { commit(&client, &statements, &transaction).await });
         self.is_open = false;
@@ -274,7 +276,7 @@ impl store::Batch for Batch<'_> {
         let (logs, first): (Vec<i32>, Vec<i64>) =
             sizes.iter().map(|(log, size)| (*log, size.cast_signed())).unzip();
         let most = i64::try_from(MAX_NEWER).unwrap_or(i64::MAX).saturating_add(1);
-        let rows = self.store.link.wait("reading what came since", async move {
+        let rows = self.store.place.link.wait("reading what came since", async move {
             session.client.query(&statements.newer, &[&logs, &first, &most]).await
         })?;
         if rows.len() > MAX_NEWER {
@@ -383,7 +385,7 @@ impl store::Batch for Batch<'_> {
 
     fn open_tallies(&mut self) -> Stored<Vec<(Vec<u8>, Tally)>> {
         let Connected { session, statements } = self.connected.clone();
-        let open = self.store.link.wait("reading refusals that were counted", async move {
+        let open = self.store.place.link.wait("reading refusals that were counted", async move {
             session.client.query(&statements.open_tallies, &[]).await
         })?;
         open.iter().map(|row| Ok((claims::get(row, 0)?, rows::tally(row)?))).collect()
@@ -411,8 +413,11 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if self.is_open {
             let client = Arc::clone(&self.connected.session.client);
-            let ended =
-                self.store.link.wait("rolling back", async move { client.batch_execute("ROLLBACK").await });
+            let ended = self
+                .store
+                .place
+                .link
+                .wait("rolling back", async move { client.batch_execute("ROLLBACK").await });
             if ended.is_err() {
                 self.store.disconnect();
             }

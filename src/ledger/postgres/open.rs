@@ -18,7 +18,7 @@ use crate::ledger::index::{Index, Leaves, Limits, Log, Next, Visit};
 use crate::ledger::postgres::error::DatabaseError;
 use crate::ledger::postgres::link::{Link, Session};
 use crate::ledger::postgres::sql::{BEGIN, LOCKS, Statements};
-use crate::ledger::postgres::{Backend, Connected, SCHEMA, SINCE_1, SINCE_2, Signer, Store, number};
+use crate::ledger::postgres::{Backend, Connected, Place, SCHEMA, SINCE_1, SINCE_2, Signer, Store, number};
 use crate::ledger::store::Stored;
 use crate::ledger::{Config, Entry, LedgerError};
 
@@ -69,9 +69,9 @@ pub(super) fn open(config: &Config, limits: Limits) -> Result<Store, LedgerError
     let newest = entries.newest(&path, opened_at)?;
     let log = Log { path: &path, origin: &config.origin, leaves: &entries, entries: opened_at };
     let index = Index::open(log, limits)?;
-    let (connected, backend) = (Some(connected), Some(backend));
+    let (place, backend) = (Place { link, connected: Some(connected) }, Some(backend));
     let (doubt, failed, is_fenced) = (None, None, false);
-    Ok(Store { index, link, path, server, signer, newest, connected, backend, doubt, failed, is_fenced })
+    Ok(Store { index, place, path, server, signer, newest, backend, doubt, failed, is_fenced })
 }
 
 /// A session that holds the log's lock, after the one before, whose process at the server is ended if it is there still.

@@ -669,7 +669,7 @@ fn a_log_is_compared_with_the_hashes_of_an_index_of_an_earlier_format() {
     assert!(words(&log.audit_against_index()).contains(&(600, "OTHER_HASH")));
     // What finds entries is another thing: that the signer makes anew.
     let (_, unusable) = Archive::open(log.reader()).unwrap();
-    assert_eq!(unusable.unwrap(), "it has format 3, this countersign knows 5");
+    assert_eq!(unusable.unwrap(), "it has format 3, this countersign knows 6");
     older["origin"] = "test.example/other".into();
     std::fs::write(&manifest, older.to_string()).unwrap();
     assert!(log.reader().recorded_tiles().unwrap_err().why.contains("that of"));

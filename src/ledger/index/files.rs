@@ -2,9 +2,8 @@
 //!
 //! In: the terms of the entries that follow those it knows. Out: files that know them too, once the disk has them. The
 //! manifest takes the place of the one before last and at once, so that whatever is interrupted leaves the index as it was;
-//! what it does not name is removed. Each level of runs has sixteen times the rows of the one before (four times, for what
-//! people look for), and a level that would be too long is merged into the next: so a claim is looked up in two or three
-//! runs, and a row is written some twenty times on its way down, in long writes.
+//! what it does not name is removed. Each level of runs has four times the rows of the one before, and a level that would be too
+//! long is merged into the next: so a row is written two or three times on each level on its way down, in long writes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write};
@@ -15,13 +14,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::index::find::FindRun;
-use crate::ledger::index::run::{self, Contents, Rows, Run, Sorted};
-use crate::ledger::index::term::{Family, TermKey};
+use crate::ledger::index::run::{self, Contents, Open, Run, Sorted};
+use crate::ledger::index::term::TermKey;
 use crate::ledger::index::tiles::TileFiles;
-use crate::ledger::index::waiting::Waiting;
+use crate::ledger::index::waiting::{Posting, Waiting};
 
 /// The layout of the directory, and what entries are found by. Any other is made anew.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const NEW_MANIFEST: &str = "manifest.new";
@@ -44,12 +43,10 @@ struct Manifest {
     entries: u64,
     /// Counts the manifests, so that no two runs have one name.
     generation: u64,
-    claims: Levels,
-    find: Levels,
+    /// The runs of each family, the newest entries' first; `None` where a level is empty.
+    claims: Vec<Option<Named>>,
+    find: Vec<Option<Named>>,
 }
-
-/// The runs of one family, the newest entries' first; `None` where a level is empty.
-type Levels = Vec<Option<Named>>;
 
 /// A run, by its file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -68,12 +65,19 @@ pub(super) struct Runs {
     pub(super) find: Arc<[Arc<FindRun>]>,
 }
 
+/// The runs of one family that are open, as the manifest names them.
+type Levels<R> = Vec<Option<(Named, Arc<R>)>>;
+
+/// The rows of a level, to those of the one before.
+const GROWTH: u64 = 4;
+
 /// An index's files, for the one who writes them.
 #[derive(Debug)]
 pub(super) struct Files {
     path: PathBuf,
     manifest: Manifest,
-    runs: Runs,
+    claims: Levels<Run>,
+    find: Levels<FindRun>,
     tiles: Arc<TileFiles>,
     /// The rows that the first level may have, before the next begins.
     first_level: u64,
@@ -183,9 +187,9 @@ impl Files {
         if let Some(damage) = damage(path)? {
             return Err(Unusable::Damaged(damage));
         }
-        let runs = Runs::default().for_manifest(path, None, &manifest)?;
+        let (claims, find) = (opened(path, &manifest.claims)?, opened(path, &manifest.find)?);
         let tiles = Arc::new(TileFiles::open(path, manifest.entries)?);
-        let files = Self { path: path.to_owned(), manifest, runs, tiles, first_level, damage: None };
+        let files = Self { path: path.to_owned(), manifest, claims, find, tiles, first_level, damage: None };
         files.remove_strangers()?;
         Ok(files)
     }
@@ -198,8 +202,8 @@ impl Files {
         let manifest = Manifest { format: FORMAT, origin, key, entries: 0, generation: 0, claims, find };
         replace_manifest(path, &manifest)?;
         let tiles = Arc::new(TileFiles::open(path, 0)?);
-        let (path, runs) = (path.to_owned(), Runs::default());
-        Ok(Self { path, manifest, runs, tiles, first_level, damage: None })
+        let (path, claims, find) = (path.to_owned(), Vec::new(), Vec::new());
+        Ok(Self { path, manifest, claims, find, tiles, first_level, damage: None })
     }
 
     /// What its terms are hashed with.
@@ -214,7 +218,7 @@ impl Files {
 
     /// The runs to look into.
     pub(super) fn runs(&self) -> Runs {
-        self.runs.clone()
+        Runs { claims: runs_of(&self.claims).collect(), find: runs_of(&self.find).collect() }
     }
 
     pub(super) fn tiles(&self) -> Arc<TileFiles> {
@@ -241,53 +245,53 @@ impl Files {
     }
 
     fn written(&mut self, waiting: &Waiting) -> io::Result<()> {
-        let mut next = self.manifest.clone();
-        next.generation += 1;
-        next.entries = waiting.entries().end;
-        let (rows, claims) = waiting.claims();
-        self.merge(Family::Claim, &mut next, rows, Box::new(claims.map(Ok)))?;
-        let (rows, find) = waiting.find();
-        self.merge(Family::Find, &mut next, rows, Box::new(find.map(Ok)))?;
-        self.tiles.write(next.entries)?;
-        let runs = self.runs.for_manifest(&self.path, Some(&self.manifest), &next)?;
-        replace_manifest(&self.path, &next)?;
-        self.tiles.forget(next.entries);
-        (self.manifest, self.runs) = (next, runs);
+        let (entries, generation) = (waiting.entries().end, self.manifest.generation + 1);
+        let (mut claims, mut find) = (self.claims.clone(), self.find.clone());
+        self.merge(&mut claims, generation, waiting.claims())?;
+        self.merge(&mut find, generation, waiting.find())?;
+        self.tiles.write(entries)?;
+        let manifest = Manifest {
+            entries,
+            generation,
+            claims: names_of(&claims),
+            find: names_of(&find),
+            ..self.manifest.clone()
+        };
+        replace_manifest(&self.path, &manifest)?;
+        self.tiles.forget(entries);
+        (self.manifest, self.claims, self.find) = (manifest, claims, find);
         Ok(())
     }
 
-    /// Merges `rows` rows into the first level that has room for them and for all levels before it.
-    fn merge(
+    /// Merges what comes into the first level that has room for it and for all levels before it.
+    fn merge<R: Open>(
         &self,
-        family: Family,
-        next: &mut Manifest,
-        mut rows: u64,
-        source: Sorted<'_>,
+        levels: &mut Levels<R>,
+        generation: u64,
+        postings: Vec<Posting>,
     ) -> io::Result<()> {
-        if rows == 0 {
+        if postings.is_empty() {
             return Ok(());
         }
-        let (name, growth, levels) = match family {
-            Family::Claim => ("claims", 16, &mut next.claims),
-            Family::Find => ("find", 4, &mut next.find),
-        };
-        let (mut sources, mut level, mut most) = (vec![source], 0, self.first_level);
+        let mut rows = u64::try_from(postings.len()).map_err(io::Error::other)?;
+        let mut sources: Vec<Sorted<'_>> = vec![Box::new(postings.into_iter().map(Ok))];
+        let (mut level, mut most) = (0, self.first_level);
         loop {
             if level == levels.len() {
                 levels.push(None);
             }
             let Some(place) = levels.get_mut(level) else { break };
-            if let Some(named) = place.take() {
-                rows += named.contents.rows;
-                sources.push(Box::new(Rows::open(&self.path.join(&named.file), &named.contents)?));
+            if let Some((Named { file, contents }, _)) = place.take() {
+                rows += contents.rows;
+                sources.push(Box::new(run::rows(&self.path.join(file), &contents)?));
             }
             if rows <= most {
-                let file = format!("{name}-{}", next.generation);
-                let contents = run::write(&self.path.join(&file), rows, sources)?;
-                *place = Some(Named { file, contents });
+                let file = format!("{}-{generation}", R::NAME);
+                let (contents, run) = R::write(&self.path.join(&file), rows, sources)?;
+                *place = Some((Named { file, contents }, Arc::new(run)));
                 break;
             }
-            (level, most) = (level + 1, most.saturating_mul(growth));
+            (level, most) = (level + 1, most.saturating_mul(GROWTH));
         }
         Ok(())
     }
@@ -307,33 +311,21 @@ impl Files {
     }
 }
 
-impl Runs {
-    /// Those of `next`; what is open already, by the manifest before it, is not opened again.
-    fn for_manifest(&self, directory: &Path, before: Option<&Manifest>, next: &Manifest) -> io::Result<Self> {
-        let open = |levels: fn(&Manifest) -> &Levels| before.into_iter().flat_map(levels).flatten();
-        let open_claims = open(|manifest| &manifest.claims).zip(&self.claims);
-        let open_find = open(|manifest| &manifest.find).zip(self.find.iter());
-        let claims =
-            next.claims.iter().flatten().map(|named| named.reopen(directory, open_claims.clone(), Run::open));
-        let find =
-            next.find.iter().flatten().map(|named| named.reopen(directory, open_find.clone(), FindRun::open));
-        Ok(Self { claims: claims.collect::<Result<_, _>>()?, find: find.collect::<Result<_, _>>()? })
-    }
+/// The runs that a manifest names.
+fn opened<R: Open>(directory: &Path, named: &[Option<Named>]) -> io::Result<Levels<R>> {
+    let open = |named: &Named| {
+        let run = R::open(&directory.join(&named.file), &named.contents)?;
+        Ok((named.clone(), Arc::new(run)))
+    };
+    named.iter().map(|named| named.as_ref().map(open).transpose()).collect()
 }
 
-impl Named {
-    /// The run of this name, among those that are open or from its file.
-    fn reopen<'a, R: 'a>(
-        &self,
-        directory: &Path,
-        mut open: impl Iterator<Item = (&'a Self, &'a Arc<R>)>,
-        from_file: impl FnOnce(&Path, &Contents) -> io::Result<R>,
-    ) -> io::Result<Arc<R>> {
-        match open.find(|(named, _)| named.file == self.file) {
-            Some((_, run)) => Ok(Arc::clone(run)),
-            None => from_file(&directory.join(&self.file), &self.contents).map(Arc::new),
-        }
-    }
+fn runs_of<R>(levels: &Levels<R>) -> impl Iterator<Item = Arc<R>> {
+    levels.iter().flatten().map(|(_, run)| Arc::clone(run))
+}
+
+fn names_of<R>(levels: &Levels<R>) -> Vec<Option<Named>> {
+    levels.iter().map(|level| level.as_ref().map(|(named, _)| named.clone())).collect()
 }
 
 /// An index's files, for somebody who only reads them, maybe while a signer writes.

@@ -10,9 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use base64ct::{Base64, Encoding as _};
-
-use crate::ledger::index::run::{self, Contents, Layout, Marks, ROW, damaged, posting};
+use crate::ledger::index::run::{self, Blocks, Contents, Layout, Marks, Open, ROW, Sorted, damaged, posting};
 use crate::ledger::index::waiting::{Gathered, Posting};
 
 /// A run that is read without fences.
@@ -47,20 +45,36 @@ pub(super) struct Cursor {
     reads: u64,
 }
 
-impl FindRun {
-    /// Opens the run at `path`; whoever looks into it finds out whether what it reads is what was written.
-    pub(super) fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
+impl Open for FindRun {
+    const NAME: &'static str = "find";
+
+    /// Whoever looks into it finds out whether what it reads is what was written.
+    fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
         let (file, contents) = (run::check(path, contents.rows)?, contents.clone());
         let layout = Layout::of(contents.rows);
         Ok(Self { path: path.to_owned(), file, contents, layout, top: OnceLock::new() })
     }
 
+    fn write(path: &Path, rows: u64, sources: Vec<Sorted<'_>>) -> io::Result<(Contents, Self)> {
+        let contents = run::write(path, rows, sources, |_| ())?;
+        let run = Self::open(path, &contents)?;
+        Ok((contents, run))
+    }
+}
+
+impl FindRun {
     /// Whether all of it is what was written: it is read for as long as `goes_on` says so.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] if it is damaged.
     pub(super) fn check(&self, goes_on: impl Fn() -> bool) -> io::Result<()> {
-        run::is_whole(&self.file, &self.path, &self.contents, goes_on)
+        for rows in Blocks::of(self.file.try_clone()?, &self.path, &self.contents)? {
+            rows?;
+            if !goes_on() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
+        Ok(())
     }
 
     /// What leads to its pages of marks.
@@ -68,8 +82,8 @@ impl FindRun {
         if let Some(top) = self.top.get() {
             return Ok(top);
         }
-        let is = |sha256: &[u8; 32]| Base64::encode_string(sha256) == self.contents.top;
-        let top = self.vouched(reads, Marks::top(&self.file, self.layout, is))?;
+        let top = Marks::top(&self.file, self.layout, |sha256| self.contents.has_top(sha256));
+        let top = self.vouched(reads, top)?;
         Ok(self.top.get_or_init(|| top))
     }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding as _};
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::index::waiting::Posting;
 
@@ -22,32 +23,69 @@ pub(super) const ROW: usize = 16;
 /// How many rows are read at once, at least: 4 KiB.
 pub(super) const BLOCK: u64 = 256;
 
-/// How much is read or written at once when a run is made.
+/// How much is written at once when a run is made.
 const BUFFER: usize = 128 * 1024;
 
+mod blocks;
+mod map;
 mod marks;
-mod whole;
 
+pub(super) use blocks::{Blocks, check, damaged, rows};
 pub(super) use marks::{Layout, Marks, block};
-pub(super) use whole::{Contents, Rows, check, damaged, is_whole};
 
+use blocks::lost;
+use map::Map;
 use marks::Marker;
-use whole::{Hashed, lost};
 
-/// A run that is looked into.
+/// What is in a run.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Contents {
+    pub(super) rows: u64,
+    /// The SHA-256 of the top of its marks, in base64: by it all of the run is known.
+    top: String,
+}
+
+impl Contents {
+    /// Whether the top of its marks has this SHA-256.
+    pub(super) fn has_top(&self, sha256: &[u8; 32]) -> bool {
+        Base64::encode_string(sha256) == self.top
+    }
+}
+
+/// A run that can be looked into, in one of two ways.
+pub(super) trait Open: Sized {
+    /// How the names of its files begin.
+    const NAME: &'static str;
+
+    /// The run at `path`, which should have these contents.
+    fn open(path: &Path, contents: &Contents) -> io::Result<Self>;
+
+    /// Writes one of all that `sources` have, each in order and together `rows`, and returns once the disk has it; what is in it.
+    fn write(path: &Path, rows: u64, sources: Vec<Sorted<'_>>) -> io::Result<(Contents, Self)>;
+}
+
+/// A run that is looked into with what is in memory of it.
 #[derive(Debug)]
 pub(super) struct Run {
     path: PathBuf,
     file: File,
+    guide: Guide,
+}
+
+/// What is known of a run's blocks before they are read.
+#[derive(Debug)]
+struct Guide {
     rows: u64,
     /// How many rows there are from one fence to the next.
     block: u64,
     /// Of each block: a MiB at most.
     fences: Vec<Fence>,
     sums: Sums,
+    map: Map,
 }
 
-/// What is known of a block before it is read.
+/// What is known of a block.
 #[derive(Debug)]
 struct Fence {
     /// That of its first row.
@@ -66,31 +104,54 @@ impl Sums {
     }
 }
 
-impl Run {
-    /// Opens the run at `path`, and reads all of it once.
-    pub(super) fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
-        let rows = contents.rows;
-        let (file, block) = (File::open(path)?, Layout::of(rows).block());
-        let (sums, mut fences, mut filled) = (Sums::default(), Vec::new(), Vec::new());
-        for (posting, count) in Rows::open(path, contents)?.zip(1_u64..) {
-            filled.push(row(posting?));
-            if count.is_multiple_of(block) || count == rows {
-                let sum = sums.of(&filled);
-                fences.extend(filled.first().map(|row| Fence { hash: self::posting(row).hash, sum }));
-                filled.clear();
-            }
-        }
-        Ok(Self { path: path.to_owned(), file, rows, block, fences, sums })
+impl Guide {
+    /// Of a run of so many rows, whose blocks are to come.
+    fn new(rows: u64) -> Self {
+        let (block, map) = (Layout::of(rows).block(), Map::new(rows));
+        Self { rows, block, fences: Vec::new(), sums: Sums::default(), map }
     }
 
+    /// The next block.
+    fn block(&mut self, rows: &[[u8; ROW]]) {
+        let sum = self.sums.of(rows);
+        self.fences.extend(rows.first().map(|row| Fence { hash: posting(row).hash, sum }));
+        for row in rows {
+            self.map.add(posting(row).hash);
+        }
+    }
+}
+
+impl Open for Run {
+    const NAME: &'static str = "claims";
+
+    /// Reads all of it once.
+    fn open(path: &Path, contents: &Contents) -> io::Result<Self> {
+        let mut guide = Guide::new(contents.rows);
+        for rows in Blocks::open(path, contents)? {
+            guide.block(&rows?);
+        }
+        Ok(Self { path: path.to_owned(), file: File::open(path)?, guide })
+    }
+
+    fn write(path: &Path, rows: u64, sources: Vec<Sorted<'_>>) -> io::Result<(Contents, Self)> {
+        let mut guide = Guide::new(rows);
+        let contents = write(path, rows, sources, |rows| guide.block(rows))?;
+        Ok((contents, Self { path: path.to_owned(), file: File::open(path)?, guide }))
+    }
+}
+
+impl Run {
     /// What `judge` makes of the newest of the entries that `hash` leads to for which it makes anything.
     pub(super) fn newest<T, E: From<io::Error>>(
         &self,
         hash: u64,
         judge: &mut impl FnMut(u64) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
+        if !self.guide.map.may_have(hash) {
+            return Ok(None);
+        }
         // The blocks before this one begin with this hash or a lower one.
-        let mut block = self.fences.partition_point(|fence| fence.hash <= hash);
+        let mut block = self.guide.fences.partition_point(|fence| fence.hash <= hash);
         while let Some(before) = block.checked_sub(1) {
             block = before;
             let rows = self.read(block)?;
@@ -109,13 +170,14 @@ impl Run {
 
     /// The rows of a block, if they are what was written.
     fn read(&self, block: usize) -> io::Result<Vec<[u8; ROW]>> {
-        let first = u64::try_from(block).map_err(io::Error::other)? * self.block;
-        let count = self.block.min(self.rows - first);
+        let guide = &self.guide;
+        let first = u64::try_from(block).map_err(io::Error::other)? * guide.block;
+        let count = guide.block.min(guide.rows - first);
         let mut rows = vec![[0; ROW]; usize::try_from(count).map_err(io::Error::other)?];
         let read = self.file.read_exact_at(rows.as_flattened_mut(), bytes(first));
         read.map_err(|error| lost(&self.path, error))?;
-        let sum = self.sums.of(&rows);
-        if self.fences.get(block).is_some_and(|fence| fence.sum == sum) {
+        let sum = guide.sums.of(&rows);
+        if guide.fences.get(block).is_some_and(|fence| fence.sum == sum) {
             Ok(rows)
         } else {
             Err(damaged(&self.path, "has other bytes"))
@@ -126,26 +188,45 @@ impl Run {
 /// Postings in order, from a run or from memory.
 pub(super) type Sorted<'a> = Box<dyn Iterator<Item = io::Result<Posting>> + 'a>;
 
-/// Writes one run of all that `sources` have, each in order and together `rows`, and returns once the disk has it; what is in it.
-pub(super) fn write(path: &Path, rows: u64, sources: Vec<Sorted<'_>>) -> io::Result<Contents> {
+/// Writes one run of all that `sources` have, each in order and together `rows`, and returns once the disk has it; what is in it. Each block is
+/// shown to `see`.
+pub(super) fn write(
+    path: &Path,
+    rows: u64,
+    sources: Vec<Sorted<'_>>,
+    mut see: impl FnMut(&[[u8; ROW]]),
+) -> io::Result<Contents> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    let mut out = BufWriter::with_capacity(BUFFER, Hashed::new(file));
+    let mut out = BufWriter::with_capacity(BUFFER, file);
     let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
-    let (mut written, mut marker) = (0, Marker::new(rows));
-    while let Some(posting) = lowest(&mut sources)? {
-        let row = row(posting);
-        out.write_all(&row)?;
-        marker.row(&row);
-        written += 1;
+    let (mut written, mut marker, mut block) = (0, Marker::default(), Vec::new());
+    loop {
+        fill(&mut block, Layout::of(rows).block(), &mut sources)?;
+        if block.is_empty() {
+            break;
+        }
+        out.write_all(block.as_flattened())?;
+        marker.block(&block);
+        see(&block);
+        written += u64::try_from(block.len()).map_err(io::Error::other)?;
     }
     if written != rows {
         return Err(io::Error::other(format!("{written} rows to write, and not {rows}")));
     }
     let (marks, top) = marker.finish();
     out.write_all(&marks)?;
-    let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    out.file().sync_data()?;
-    Ok(Contents { rows, sha256: out.sha256(), top: Base64::encode_string(&top) })
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+    Ok(Contents { rows, top: Base64::encode_string(&top) })
+}
+
+/// Has in `block` the lowest rows that the sources have next, so many of them at most.
+fn fill(block: &mut Vec<[u8; ROW]>, most: u64, sources: &mut [Peekable<Sorted<'_>>]) -> io::Result<()> {
+    block.clear();
+    for _ in 0..most {
+        let Some(posting) = lowest(sources)? else { break };
+        block.push(row(posting));
+    }
+    Ok(())
 }
 
 /// The lowest of what the sources have next.

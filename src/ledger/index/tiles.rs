@@ -44,6 +44,20 @@ struct Level {
     noted: u64,
 }
 
+/// Some hashes of a level, copied, so that whoever appends does not wait for the disk.
+#[derive(Debug)]
+struct Part {
+    file: Option<Arc<File>>,
+    first: u64,
+    hashes: Vec<Hash>,
+}
+
+impl Part {
+    fn end(&self) -> u64 {
+        self.first.saturating_add(u64::try_from(self.hashes.len()).unwrap_or(u64::MAX))
+    }
+}
+
 impl TileFiles {
     /// Those of a log that is known up to `entries`.
     pub(super) fn open(directory: &Path, entries: u64) -> io::Result<Self> {
@@ -97,14 +111,12 @@ impl TileFiles {
     /// Puts the hashes of the newest entries into their file, and does not wait for its disk: whoever compares the log with them finds them
     /// there, also once this process is gone. What fails is in the way of nothing: the next time has all that is missing.
     pub(super) fn note(&self) -> io::Result<()> {
-        let Some((file, first, bytes)) = self.levels().first().map(Level::unnoted) else { return Ok(()) };
-        let file = match file {
-            Some(file) => file,
-            None => self.begin(0)?,
+        let Some(part) = self.levels().first().map(|level| level.part(level.noted, level.len())) else {
+            return Ok(());
         };
-        file.write_all_at(&bytes, first * HASH)?;
+        self.put(0, &part)?;
         if let Some(level) = self.levels_mut().first_mut() {
-            level.noted = level.noted.max(first + u64::try_from(bytes.len()).unwrap_or(0) / HASH);
+            level.noted = level.noted.max(part.end());
         }
         Ok(())
     }
@@ -113,19 +125,23 @@ impl TileFiles {
     pub(super) fn write(&self, entries: u64) -> io::Result<()> {
         let mut len = entries;
         for number in 0.. {
-            // Copied, so that whoever appends does not wait for the disk.
-            let Some((file, first, bytes)) = self.levels().get(number).map(|level| level.bytes(len)) else {
+            let Some(part) = self.levels().get(number).map(|level| level.part(level.first, len)) else {
                 break;
             };
-            let file = match file {
-                Some(file) => file,
-                None => self.begin(number)?,
-            };
-            file.write_all_at(&bytes, first * HASH)?;
-            file.sync_data()?;
+            self.put(number, &part)?.sync_data()?;
             len /= TILE;
         }
         Ok(())
+    }
+
+    /// Puts hashes of a level where they belong in its file, which is returned.
+    fn put(&self, number: usize, part: &Part) -> io::Result<Arc<File>> {
+        let file = match &part.file {
+            Some(file) => Arc::clone(file),
+            None => self.begin(number)?,
+        };
+        file.write_all_at(part.hashes.as_flattened(), part.first * HASH)?;
+        Ok(file)
     }
 
     /// The file of a level that has none.
@@ -191,16 +207,12 @@ impl Level {
         })
     }
 
-    /// The file, and what it lacks of its first `len` hashes, with where that begins.
-    fn bytes(&self, len: u64) -> (Option<Arc<File>>, u64, Vec<u8>) {
-        let count = usize::try_from(len.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        (self.file.clone(), self.first, self.hashes.iter().take(count).flatten().copied().collect())
-    }
-
-    /// The file, and what it lacks, with where that begins.
-    fn unnoted(&self) -> (Option<Arc<File>>, u64, Vec<u8>) {
-        let skip = usize::try_from(self.noted - self.first).unwrap_or(usize::MAX);
-        (self.file.clone(), self.noted, self.hashes.iter().skip(skip).flatten().copied().collect())
+    /// Its hashes from `start` up to `end`, of those that are in memory.
+    fn part(&self, start: u64, end: u64) -> Part {
+        let at = |place: u64| usize::try_from(place.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let end = at(end).min(self.hashes.len());
+        let hashes = self.hashes.range(at(start).min(end)..end).copied().collect();
+        Part { file: self.file.clone(), first: start, hashes }
     }
 
     fn forget(&mut self, len: u64) {

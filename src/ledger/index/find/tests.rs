@@ -21,7 +21,7 @@ fn written(
     let path: PathBuf = directory.path().join(name);
     let postings: Vec<_> = postings.map(|(hash, index)| Posting { hash, index }).collect();
     let rows = postings.len().try_into().unwrap();
-    let contents = run::write(&path, rows, vec![Box::new(postings.into_iter().map(Ok))]).unwrap();
+    let contents = FindRun::write(&path, rows, vec![Box::new(postings.into_iter().map(Ok))]).unwrap().0;
     (path, contents)
 }
 

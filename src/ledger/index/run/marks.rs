@@ -9,8 +9,6 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use aws_lc_rs::digest::{Context, SHA256};
-
 use crate::ledger::entry::sha256;
 use crate::ledger::index::run::{BLOCK, ROW, bytes, posting};
 use crate::ledger::index::waiting::Posting;
@@ -49,13 +47,9 @@ pub(in crate::ledger::index) struct Marks {
 }
 
 /// Makes the marks of a run.
+#[derive(Default)]
 pub(super) struct Marker {
-    layout: Layout,
-    /// Of the block that is not full.
-    first: [u8; ROW],
-    rows: u64,
-    context: Context,
-    /// Of the blocks that are.
+    /// Of the blocks.
     marks: Vec<u8>,
 }
 
@@ -94,8 +88,13 @@ impl Layout {
         start..start + self.blocks().div_ceil(wide(PAGE)) * wide(MARK)
     }
 
-    fn blocks(self) -> u64 {
+    pub(super) fn blocks(self) -> u64 {
         self.rows.div_ceil(self.block())
+    }
+
+    /// The number of the page that has a block's mark.
+    pub(super) fn page_of(block: u64) -> u64 {
+        block / wide(PAGE)
     }
 }
 
@@ -129,6 +128,12 @@ impl Marks {
         Self { start, marks: marks.collect() }
     }
 
+    /// That of this number, if it is here.
+    pub(super) fn get(&self, number: u64) -> Option<Mark> {
+        let at = usize::try_from(number.checked_sub(self.start)?).ok()?;
+        self.marks.get(at).copied()
+    }
+
     /// Whether the last that begins with a posting up to `bound` is here, if it is of none that comes later.
     pub(in crate::ledger::index) fn begin_within(&self, bound: Posting) -> bool {
         self.marks.first().is_some_and(|mark| mark.first <= bound)
@@ -147,9 +152,10 @@ pub(in crate::ledger::index) fn block(
     layout: Layout,
     (block, mark): (u64, Mark),
 ) -> io::Result<Option<Vec<[u8; ROW]>>> {
-    let read = read(file, layout.rows_of(block))?;
-    let (rows, _) = read.as_chunks::<ROW>();
-    Ok((sha256(&[&read]) == mark.sha256).then(|| rows.to_vec()))
+    let Range { start, end } = layout.rows_of(block);
+    let mut rows = vec![[0; ROW]; usize::try_from((end - start) / wide(ROW)).map_err(io::Error::other)?];
+    file.read_exact_at(rows.as_flattened_mut(), start)?;
+    Ok((sha256(&[rows.as_flattened()]) == mark.sha256).then_some(rows))
 }
 
 fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
@@ -159,36 +165,14 @@ fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
 }
 
 impl Marker {
-    /// Of a run that is to have so many rows.
-    pub(super) fn new(rows: u64) -> Self {
-        let (layout, context) = (Layout::of(rows), Context::new(&SHA256));
-        Self { layout, first: [0; ROW], rows: 0, context, marks: Vec::new() }
-    }
-
-    /// The next row.
-    pub(super) fn row(&mut self, row: &[u8; ROW]) {
-        if self.rows == 0 {
-            self.first = *row;
-        }
-        self.context.update(row);
-        self.rows += 1;
-        if self.rows == self.layout.block() {
-            self.end_block();
-        }
-    }
-
-    fn end_block(&mut self) {
-        let context = std::mem::replace(&mut self.context, Context::new(&SHA256));
-        self.marks.extend(self.first);
-        self.marks.extend(context.finish().as_ref());
-        self.rows = 0;
+    /// The next block.
+    pub(super) fn block(&mut self, rows: &[[u8; ROW]]) {
+        self.marks.extend(rows.first().into_iter().flatten());
+        self.marks.extend(sha256(&[rows.as_flattened()]));
     }
 
     /// What follows the rows, and the SHA-256 of the top.
     pub(super) fn finish(mut self) -> (Vec<u8>, [u8; 32]) {
-        if self.rows > 0 {
-            self.end_block();
-        }
         let mut top = Vec::new();
         for page in self.marks.chunks(PAGE * MARK) {
             top.extend(page.iter().take(ROW));

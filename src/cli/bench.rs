@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use countersign_tbs::TbsKind;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::policy::kind;
 use super::server::ServerArgs;
 use super::token::environment;
-use crate::key::{Scheme, UnixTime};
+use crate::key::Scheme;
 use crate::token::latch::Latch;
 use crate::token::{self, process};
 
@@ -121,7 +121,7 @@ pub(super) async fn run(
         (rate, true) => Shape::Stream { rate },
         (None, false) => Shape::Closed,
     };
-    let next = Arc::new(AtomicU64::new(UnixTime::now().0 << 32));
+    let next = Arc::new(AtomicU64::new(first_number()));
     let kind = template.kind;
     let load = Load { clients, template, callers: args.callers, shape, next };
     within_budget(&load.run(args.duration / 10, &mut |_| ()).await)?;
@@ -138,6 +138,13 @@ pub(super) async fn run(
     let raw = raw.map(|raw| raw.report(per_second)).transpose()?;
     print(&args, &report(&args, &Measured { kind, tally, per_second, cpu, raw }));
     Ok(())
+}
+
+/// The first of the load's numbers: two loads that do not begin in the same millisecond share none.
+fn first_number() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Four million for each millisecond that passes: nobody makes as many.
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX) << 22
 }
 
 /// # Errors

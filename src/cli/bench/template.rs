@@ -23,7 +23,7 @@ const SUBJECT: PublicKey = PublicKey::Ed25519([0x5a; 32]);
 
 /// How long the certificates live, in seconds.
 const LIFETIME: u64 = 300;
-/// A serial that stands nowhere else in the bytes. Those in its place are times in seconds, above 2^30, and a number: as positive
+/// A serial that stands nowhere else in the bytes. Those in its place are times in milliseconds, from 2^40 to 2^41, and a number: as positive
 /// and as long.
 const MARK: u64 = 0x636f_756e_7465_7273;
 

@@ -58,7 +58,7 @@ pub(super) struct Limits {
 }
 
 impl Default for Limits {
-    /// Each flush writes the newest level of runs anew, up to sixteen times as much as it adds, so that it does not come by
+    /// Each flush writes the newest level of runs anew, up to four times as much as it adds, so that it does not come by
     /// the clock alone more often than hourly. At the bound some 30 MiB wait.
     fn default() -> Self {
         let (age, pause) = (Duration::from_secs(3600), Duration::from_secs(1));

@@ -97,7 +97,7 @@ struct Connected {
     statements: Arc<Statements>,
 }
 
-/// The writer's, for as long as it lives.
+/// The writer's: until it is dropped, its session holds the log's lock.
 #[derive(Debug)]
 struct Place {
     link: Link,

@@ -1,6 +1,6 @@
 //! A run: postings in order, in a file that is written once.
 //!
-//! In: postings in order. Out: the entries that a hash leads to, newest first, with one or two reads of a few KiB. A row has
+//! In: postings in order. Out: the entries that a hash leads to, newest first, with one or two reads of a few KiB, and of a hash that leads to none mostly without. A row has
 //! 16 bytes: the hash and the entry's index, big-endian; after the rows come [`marks`]. Promised: a run that is opened or merged, and a
 //! block that is looked into, is what was written.
 
@@ -258,7 +258,7 @@ fn row(posting: Posting) -> [u8; ROW] {
 
 /// The bytes of `rows` rows.
 const fn bytes(rows: u64) -> u64 {
-    rows * 16
+    rows.saturating_mul(16)
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ fn what_is_read_of_a_changed_run_is_an_error_and_what_is_not_is_found() {
     let marks = usize::try_from(ROWS).unwrap() * 16;
     let top = whole.len() - 4 * 48;
     assert_eq!(top, marks + 782 * 48, "782 blocks, four pages");
+    FindRun::open(&path, &contents).unwrap().check(|| true).unwrap();
     // One bit of the row itself, of another in its block, of its block's mark, of another in its page, of its page's, of another's.
     for at in [1000 * 16, 1020 * 16 + 3, marks + 3 * 48, marks + 250 * 48 + 20, top, top + 3 * 48 + 47] {
         let mut bytes = whole.clone();

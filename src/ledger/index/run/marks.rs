@@ -2,7 +2,7 @@
 //!
 //! In: the rows, as they are written. Out: marks, in pages of 256, and of the pages in one more, the top. The manifest has the SHA-256 of
 //! the top, so whoever looks something up reads the top, a page and a block, and knows that they are what was written, however
-//! long the run is. What is read of a run without them is all of it.
+//! long the run is. Who reads all of it compares each block, too.
 
 use std::fs::File;
 use std::io;
@@ -84,8 +84,9 @@ impl Layout {
 
     /// The bytes of the marks of all pages.
     fn top(self) -> Range<u64> {
-        let start = bytes(self.rows) + self.blocks() * wide(MARK);
-        start..start + self.blocks().div_ceil(wide(PAGE)) * wide(MARK)
+        // A damaged manifest may say any number of rows.
+        let start = bytes(self.rows).saturating_add(self.blocks() * wide(MARK));
+        start..start.saturating_add(self.blocks().div_ceil(wide(PAGE)) * wide(MARK))
     }
 
     pub(super) fn blocks(self) -> u64 {

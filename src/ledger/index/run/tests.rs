@@ -80,7 +80,7 @@ fn merging_keeps_every_posting_in_order() {
 fn a_run_of_another_length_is_refused() {
     let directory = TempDir::new().unwrap();
     let (path, contents, _) = run(&directory, "run", &[(1, 1), (2, 2)]);
-    for rows in [1, 3] {
+    for rows in [1, 3, 1 << 60, u64::MAX] {
         let other = Contents { rows, ..contents.clone() };
         assert_eq!(Run::open(&path, &other).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
@@ -164,12 +164,16 @@ fn what_a_disk_cannot_read_any_more_is_damaged() {
 #[test]
 fn a_run_that_becomes_shorter_while_it_is_read_is_not_at_its_end() {
     let directory = TempDir::new().unwrap();
-    // More than is read at once.
+    // 79 blocks; the marks of all are read with the first.
     let postings: Vec<_> = (1..20_000).map(|n| (n, n)).collect();
     let (path, contents, _) = run(&directory, "run", &postings);
-    let read = rows(&path, &contents).unwrap();
+    let mut read = rows(&path, &contents).unwrap();
+    assert_eq!(read.next().unwrap().unwrap(), Posting { hash: 1, index: 1 });
     fs::write(&path, &fs::read(&path).unwrap()[..160_008]).unwrap();
-    let last = read.last().unwrap().unwrap_err();
+    let rest: Vec<_> = read.collect();
+    let (last, before) = rest.split_last().unwrap();
+    assert_eq!((before.len(), before.iter().all(Result::is_ok)), (39 * 256 - 1, true));
+    let last = last.as_ref().unwrap_err();
     assert!(last.to_string().contains("is shorter"), "{last}");
 }
 

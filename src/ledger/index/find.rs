@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::ledger::index::run::{self, Blocks, Contents, Layout, Marks, Open, ROW, Sorted, damaged, posting};
+use crate::ledger::index::run::{self, Blocks, Contents, Layout, Marks, Open, ROW, Sorted, posting};
 use crate::ledger::index::waiting::{Gathered, Posting};
 
 /// A run that is read without fences.
@@ -90,7 +90,7 @@ impl FindRun {
     /// What was read, if it is what was written.
     fn vouched<T>(&self, reads: &mut u64, read: io::Result<Option<T>>) -> io::Result<T> {
         *reads += 1;
-        read?.ok_or_else(|| damaged(&self.path, "has other bytes"))
+        run::vouched(&self.path, read)
     }
 }
 

@@ -30,10 +30,9 @@ mod blocks;
 mod map;
 mod marks;
 
-pub(super) use blocks::{Blocks, check, damaged, rows};
+pub(super) use blocks::{Blocks, check, rows, vouched};
 pub(super) use marks::{Layout, Marks, block};
 
-use blocks::lost;
 use map::Map;
 use marks::Marker;
 
@@ -107,8 +106,9 @@ impl Sums {
 impl Guide {
     /// Of a run of so many rows, whose blocks are to come.
     fn new(rows: u64) -> Self {
-        let (block, map) = (Layout::of(rows).block(), Map::new(rows));
-        Self { rows, block, fences: Vec::new(), sums: Sums::default(), map }
+        let layout = Layout::of(rows);
+        let fences = Vec::with_capacity(usize::try_from(layout.blocks()).unwrap_or_default());
+        Self { rows, block: layout.block(), fences, sums: Sums::default(), map: Map::new(rows) }
     }
 
     /// The next block.
@@ -175,13 +175,11 @@ impl Run {
         let count = guide.block.min(guide.rows - first);
         let mut rows = vec![[0; ROW]; usize::try_from(count).map_err(io::Error::other)?];
         let read = self.file.read_exact_at(rows.as_flattened_mut(), bytes(first));
-        read.map_err(|error| lost(&self.path, error))?;
-        let sum = guide.sums.of(&rows);
-        if guide.fences.get(block).is_some_and(|fence| fence.sum == sum) {
-            Ok(rows)
-        } else {
-            Err(damaged(&self.path, "has other bytes"))
-        }
+        let read = read.map(|()| {
+            let sum = guide.sums.of(&rows);
+            guide.fences.get(block).is_some_and(|fence| fence.sum == sum).then_some(rows)
+        });
+        vouched(&self.path, read)
     }
 }
 
@@ -197,25 +195,26 @@ pub(super) fn write(
     mut see: impl FnMut(&[[u8; ROW]]),
 ) -> io::Result<Contents> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    let mut out = BufWriter::with_capacity(BUFFER, file);
+    let layout = Layout::of(rows);
+    let (mut out, mut marker) = (BufWriter::with_capacity(BUFFER, &file), Marker::new(&file, layout));
     let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
-    let (mut written, mut marker, mut block) = (0, Marker::default(), Vec::new());
+    let (mut written, mut block) = (0, Vec::new());
     loop {
-        fill(&mut block, Layout::of(rows).block(), &mut sources)?;
+        fill(&mut block, layout.block(), &mut sources)?;
         if block.is_empty() {
             break;
         }
         out.write_all(block.as_flattened())?;
-        marker.block(&block);
+        marker.block(&block)?;
         see(&block);
         written += u64::try_from(block.len()).map_err(io::Error::other)?;
     }
     if written != rows {
         return Err(io::Error::other(format!("{written} rows to write, and not {rows}")));
     }
-    let (marks, top) = marker.finish();
-    out.write_all(&marks)?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+    let top = marker.finish()?;
+    out.flush()?;
+    file.sync_data()?;
     Ok(Contents { rows, top: Base64::encode_string(&top) })
 }
 

@@ -137,6 +137,17 @@ fn what_is_read_of_a_changed_run_is_an_error_and_what_is_not_is_found() {
 }
 
 #[test]
+fn a_run_that_is_cut_while_it_is_open_is_damaged() {
+    let directory = TempDir::new().unwrap();
+    let (path, contents) = written(&directory, "run", (0..1000).map(|row| (row, row)));
+    let runs = [Arc::new(FindRun::open(&path, &contents).unwrap())];
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1000 * 16).unwrap();
+    let error = cursor(1000, &runs).at_most(u64::MAX).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(error.to_string().contains("run is damaged: it is shorter"), "{error}");
+}
+
+#[test]
 fn a_long_list_of_what_waits_is_dropped_without_a_deep_stack() {
     let mut waiting = crate::ledger::index::waiting::Waiting::new(0);
     for index in 0..200_000 {

@@ -50,7 +50,7 @@ pub(in crate::ledger::index) fn rows(
 }
 
 /// What it means that rows are not given: the file ends before them, or its disk cannot read what was written.
-pub(super) fn lost(path: &Path, error: io::Error) -> io::Error {
+fn lost(path: &Path, error: io::Error) -> io::Error {
     match Errno::from_io_error(&error) {
         Some(Errno::IO) => {
             let unreadable =
@@ -62,7 +62,7 @@ pub(super) fn lost(path: &Path, error: io::Error) -> io::Error {
     }
 }
 
-pub(in crate::ledger::index) fn damaged(path: &Path, how: &str) -> io::Error {
+fn damaged(path: &Path, how: &str) -> io::Error {
     let damaged = format!("{} is damaged: it {how} than what was written", path.display());
     io::Error::new(io::ErrorKind::InvalidData, damaged)
 }
@@ -99,7 +99,7 @@ impl Blocks {
 }
 
 /// What was read, if it is what was written.
-fn vouched<T>(path: &Path, read: io::Result<Option<T>>) -> io::Result<T> {
+pub(in crate::ledger::index) fn vouched<T>(path: &Path, read: io::Result<Option<T>>) -> io::Result<T> {
     read.map_err(|error| lost(path, error))?.ok_or_else(|| damaged(path, "has other bytes"))
 }
 

@@ -1,21 +1,21 @@
 //! In which parts of the hashes' range a run has any: for most hashes that it has not, nobody reads a block.
 //!
 //! In: the hashes of its rows. Out: whether one may be there. Hashes are scattered evenly, so the parts are, too: of a run of
-//! 260,000 rows one in sixteen that is absent looks as if it might be there, of a million one in five, of ten million nine in ten.
+//! 260,000 rows one in eight that is absent looks as if it might be there, of a million two in five, of ten million nearly all.
 
 /// One bit for each part of the hashes' range.
 #[derive(Debug)]
 pub(super) struct Map {
-    /// A power of two of them, half a MiB at most.
+    /// A power of two of them, a quarter of a MiB at most.
     parts: Vec<u64>,
 }
 
 impl Map {
     /// The most bits.
-    const MOST: u64 = 1 << 22;
+    const MOST: u64 = 1 << 21;
 
-    /// The bits for each row, if there are not too many.
-    const EACH: u64 = 16;
+    /// The bits for each row at least, if there are not too many.
+    const EACH: u64 = 8;
 
     /// Of a run that is to have so many rows.
     pub(super) fn new(rows: u64) -> Self {

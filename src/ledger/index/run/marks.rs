@@ -19,8 +19,8 @@ const MARK: usize = ROW + 32;
 /// The most marks of a page.
 const PAGE: usize = 256;
 
-/// The most blocks of a run: what its marks take in memory while it is written is bounded, 3 MiB, and a run of more than 16 million
-/// rows has larger blocks.
+/// The most blocks of a run: its top is 12 KiB at most, and what is kept of each block in memory a MiB. A run of more than 16 million rows
+/// has larger blocks.
 const BLOCKS: u64 = 65_536;
 
 /// Where everything is in a run.
@@ -46,11 +46,14 @@ pub(in crate::ledger::index) struct Marks {
     marks: Vec<Mark>,
 }
 
-/// Makes the marks of a run.
-#[derive(Default)]
-pub(super) struct Marker {
-    /// Of the blocks.
-    marks: Vec<u8>,
+/// Writes the marks of a run to its file, each page as soon as it is full.
+pub(super) struct Marker<'a> {
+    file: &'a File,
+    layout: Layout,
+    /// The marks of the page that is not full.
+    page: Vec<u8>,
+    /// Those of the pages that are written.
+    top: Vec<u8>,
 }
 
 impl Layout {
@@ -165,23 +168,35 @@ fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     Ok(read)
 }
 
-impl Marker {
-    /// The next block.
-    pub(super) fn block(&mut self, rows: &[[u8; ROW]]) {
-        self.marks.extend(rows.first().into_iter().flatten());
-        self.marks.extend(sha256(&[rows.as_flattened()]));
+impl<'a> Marker<'a> {
+    /// For a run of this layout, whose rows are to come.
+    pub(super) fn new(file: &'a File, layout: Layout) -> Self {
+        Self { file, layout, page: Vec::new(), top: Vec::new() }
     }
 
-    /// What follows the rows, and the SHA-256 of the top.
-    pub(super) fn finish(mut self) -> (Vec<u8>, [u8; 32]) {
-        let mut top = Vec::new();
-        for page in self.marks.chunks(PAGE * MARK) {
-            top.extend(page.iter().take(ROW));
-            top.extend(sha256(&[page]));
+    /// The next block.
+    pub(super) fn block(&mut self, rows: &[[u8; ROW]]) -> io::Result<()> {
+        self.page.extend(rows.first().into_iter().flatten());
+        self.page.extend(sha256(&[rows.as_flattened()]));
+        if self.page.len() < PAGE * MARK { Ok(()) } else { self.end_page() }
+    }
+
+    /// The SHA-256 of the top, once all of it is written.
+    pub(super) fn finish(mut self) -> io::Result<[u8; 32]> {
+        if !self.page.is_empty() {
+            self.end_page()?;
         }
-        let hash = sha256(&[&top]);
-        self.marks.extend(top);
-        (self.marks, hash)
+        self.file.write_all_at(&self.top, self.layout.top().start)?;
+        Ok(sha256(&[&self.top]))
+    }
+
+    fn end_page(&mut self) -> io::Result<()> {
+        let number = wide(self.top.len() / MARK);
+        self.file.write_all_at(&self.page, self.layout.page(number).start)?;
+        self.top.extend(self.page.iter().take(ROW));
+        self.top.extend(sha256(&[&self.page]));
+        self.page.clear();
+        Ok(())
     }
 }
 

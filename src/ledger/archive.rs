@@ -46,7 +46,7 @@ pub enum ArchiveError {
     /// The log's index cannot be read.
     #[error("the ledger's index cannot be read; check the health of its disk")]
     Index(#[source] io::Error),
-    /// A run of the index is not what was written.
+    /// A run of the index is not what was written, or its disk cannot read it any more.
     #[error(
         "the ledger's index is damaged, and finds nothing: restart its signer, which makes it anew; or stop it and remove the index"
     )]

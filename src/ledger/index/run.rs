@@ -212,8 +212,8 @@ pub(super) fn write(
     if written != rows {
         return Err(io::Error::other(format!("{written} rows to write, and not {rows}")));
     }
-    let top = marker.finish()?;
     out.flush()?;
+    let top = marker.finish()?;
     file.sync_data()?;
     Ok(Contents { rows, top: Base64::encode_string(&top) })
 }

@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::path::PathBuf;
-
 use tempfile::TempDir;
 
 use super::*;
@@ -10,7 +8,11 @@ use crate::ledger::fixture::bytes_read;
 /// A run of these postings, in order.
 fn run(directory: &TempDir, name: &str, postings: impl Iterator<Item = (u64, u64)>) -> Arc<FindRun> {
     let (path, contents) = written(directory, name, postings);
-    Arc::new(FindRun::open(&path, &contents).unwrap())
+    Arc::new(open(&path, &contents))
+}
+
+fn open(path: &Path, contents: &Contents) -> FindRun {
+    FindRun::open(path, contents).unwrap()
 }
 
 fn written(
@@ -137,14 +139,28 @@ fn what_is_read_of_a_changed_run_is_an_error_and_what_is_not_is_found() {
 }
 
 #[test]
-fn a_run_that_is_cut_while_it_is_open_is_damaged() {
+fn a_run_that_is_cut_while_it_is_open_or_that_its_disk_cannot_read_is_damaged() {
+    const ROWS: u64 = 200_000;
     let directory = TempDir::new().unwrap();
-    let (path, contents) = written(&directory, "run", (0..1000).map(|row| (row, row)));
-    let runs = [Arc::new(FindRun::open(&path, &contents).unwrap())];
-    std::fs::File::options().write(true).open(&path).unwrap().set_len(1000 * 16).unwrap();
-    let error = cursor(1000, &runs).at_most(u64::MAX).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    assert!(error.to_string().contains("run is damaged: it is shorter"), "{error}");
+    let (path, contents) = written(&directory, "run", (0..ROWS).map(|row| (row, row)));
+    let damage = |run: &Arc<FindRun>, hash| {
+        let error = cursor(hash, std::slice::from_ref(run)).at_most(u64::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        error.to_string()
+    };
+    // The memory of a process, where it has none, is read as a sector is that its disk cannot read any more.
+    let unreadable = FindRun { file: File::open("/proc/self/mem").unwrap(), ..open(&path, &contents) };
+    let said = damage(&Arc::new(unreadable), 1000);
+    assert!(said.contains("run is damaged: its disk gives an error"), "{said}");
+
+    let (untouched, known) = (Arc::new(open(&path, &contents)), Arc::new(open(&path, &contents)));
+    assert_eq!(cursor(1000, &[Arc::clone(&known)]).at_most(u64::MAX).unwrap(), Some(1000));
+    // In the rows: the top is gone for who has not read it, and for who has a page is.
+    File::options().write(true).open(&path).unwrap().set_len(1000 * 16).unwrap();
+    for run in [untouched, known] {
+        let said = damage(&run, 1000);
+        assert!(said.contains("run is damaged: it is shorter"), "{said}");
+    }
 }
 
 #[test]

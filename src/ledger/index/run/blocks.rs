@@ -98,7 +98,7 @@ impl Blocks {
     }
 }
 
-/// What was read, if it is what was written.
+/// What was read, if it is what was written. A file that ends before it, or a disk that cannot read it any more, is damage as well.
 pub(in crate::ledger::index) fn vouched<T>(path: &Path, read: io::Result<Option<T>>) -> io::Result<T> {
     read.map_err(|error| lost(path, error))?.ok_or_else(|| damaged(path, "has other bytes"))
 }

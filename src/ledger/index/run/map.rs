@@ -44,3 +44,17 @@ impl Map {
         self.parts.get(part).is_none_or(|part| part & bit != 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_has_eight_bits_for_a_row_and_a_quarter_of_a_mib_at_most() {
+        for (rows, bytes) in
+            [(0, 8), (1, 8), (1024, 1024), (1025, 2048), (1 << 18, 1 << 18), (u64::MAX, 1 << 18)]
+        {
+            assert_eq!(Map::new(rows).parts.len() * 8, bytes, "{rows}");
+        }
+    }
+}

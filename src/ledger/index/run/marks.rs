@@ -19,8 +19,8 @@ const MARK: usize = ROW + 32;
 /// The most marks of a page.
 const PAGE: usize = 256;
 
-/// The most blocks of a run: its top is 12 KiB at most, and what is kept of each block in memory a MiB. A run of more than 16 million rows
-/// has larger blocks.
+/// The most blocks of a run: its top is 12 KiB at most, and what is kept in memory of all its blocks a MiB. A run of more than 16 million
+/// rows has larger blocks.
 const BLOCKS: u64 = 65_536;
 
 /// Where everything is in a run.

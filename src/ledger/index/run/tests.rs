@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::ledger::entry::sha256;
 
 fn sorted(postings: &[(u64, u64)]) -> Sorted<'_> {
     Box::new(postings.iter().map(|&(hash, index)| Ok(Posting { hash, index })))
@@ -74,6 +75,16 @@ fn merging_keeps_every_posting_in_order() {
     assert_eq!(run(&directory, "at once", &(0..1000).map(|n| (n / 10, n)).collect::<Vec<_>>()).1, contents);
     let read = rows(&merged, &contents).unwrap().map(Result::unwrap);
     assert!(read.eq((0..1000).map(|n| Posting { hash: n / 10, index: n })));
+}
+
+#[test]
+fn a_run_of_more_or_fewer_rows_than_it_was_to_have_is_not_written() {
+    let directory = TempDir::new().unwrap();
+    let postings: Vec<_> = (0..1000).map(|n| (n, n)).collect();
+    for rows in [0, 1, 999, 1001, 5000] {
+        let error = Run::write(&directory.path().join("run"), rows, vec![sorted(&postings)]).unwrap_err();
+        assert_eq!(error.to_string(), format!("1000 rows to write, and not {rows}"));
+    }
 }
 
 #[test]
@@ -181,7 +192,7 @@ fn a_run_that_becomes_shorter_while_it_is_read_is_not_at_its_end() {
 #[test]
 fn what_is_absent_is_mostly_told_without_a_look_into_the_file() {
     let directory = TempDir::new().unwrap();
-    let scattered = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let scattered = |n: u64| u64::from_be_bytes(*sha256(&[&n.to_be_bytes()]).first_chunk().unwrap());
     let mut postings: Vec<_> = (0..10_000).map(|n| (scattered(n), n)).collect();
     postings.sort_unstable();
     let (path, contents, written) = run(&directory, "run", &postings);

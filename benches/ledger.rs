@@ -342,24 +342,24 @@ const VICTIM: [&str; 2] = ["LEDGER_BENCH_VICTIM", "LEDGER_BENCH_VICTIM_FROM"];
 /// So many intents, with an outcome each, are a little less than the 16,384 entries that the index writes together: none of them is in its files.
 const UNINDEXED: u64 = 7_000;
 
-/// Records until it is killed, and says when it has recorded [`UNINDEXED`] intents.
+/// Records until it is killed, and says when it has recorded [`UNINDEXED`] intents, and what it has in memory then.
 async fn victim(directory: &Path) {
     let site = Arc::new(Site::new(directory));
     site.serial.store(env::var(VICTIM[1]).unwrap().parse().unwrap(), Ordering::Relaxed);
     let ledger = Ledger::open(&site.config.ledger).unwrap();
     run(&site, Some(&ledger), 64, |done| {
         if done >= UNINDEXED {
-            println!("enough");
+            println!("{}", resident());
         }
         false
     })
     .await;
 }
 
-/// Opens the log after a process that writes it was killed in the middle of it: with entries that no file of the index has.
-async fn killed(site: &Site) {
+/// Opens the log after a process that writes it was killed in the middle of it: with entries that no file of the index has. That process
+/// has in memory what a signer has that finds the log as it is, and begins at this serial.
+async fn killed(site: &Site, from: u64) {
     let directory = site.config.ledger.path.parent().unwrap();
-    let from = site.serial.fetch_add(1_000_000_000, Ordering::Relaxed);
     let mut child = Command::new(env::current_exe().unwrap());
     child.env(VICTIM[0], directory).env(VICTIM[1], from.to_string()).stdout(Stdio::piped());
     let mut child = child.spawn().unwrap();
@@ -367,15 +367,20 @@ async fn killed(site: &Site) {
     output.read_line(&mut said).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(said, "enough\n");
+    let resident: u64 = said.trim().parse().unwrap();
     let began = Instant::now();
     let ledger = Ledger::open(&site.config.ledger).unwrap();
-    println!("- Opened in {:?} after a `kill -9` of who wrote {UNINDEXED} intents", began.elapsed());
+    let (took, entries) = (began.elapsed(), ledger.live().size());
+    println!(
+        "- With {entries} entries opened in {took:?} after a `kill -9` of another process: it had opened the log, written {UNINDEXED} intents, \
+         and {resident} MiB resident"
+    );
     ledger.close().await;
 }
 
 /// The log as a signer finds it, and a serial that was signed long ago.
 async fn large(site: &Arc<Site>, entries: u64) {
+    killed(site, 1 << 40).await;
     let ledger = Ledger::open(&site.config.ledger).unwrap();
     let began = Instant::now();
     let (rate, _) = run(site, Some(&ledger), 512, |done| done * 2 >= entries).await;
@@ -392,7 +397,7 @@ async fn large(site: &Arc<Site>, entries: u64) {
     println!("- Opened in {:?}; {} MiB resident", began.elapsed(), resident());
     ledger.close().await;
     let signed = site.serial.load(Ordering::Relaxed);
-    killed(site).await;
+    killed(site, 1 << 41).await;
     forget(site.config.ledger.path.parent().unwrap());
     let began = Instant::now();
     let ledger = Ledger::open(&site.config.ledger).unwrap();

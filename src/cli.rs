@@ -229,7 +229,8 @@ pub fn main() -> ExitCode {
 /// The arguments; ends the process if they are none, with a hint at the environment's part in them.
 fn parsed() -> Cli {
     Cli::try_parse().unwrap_or_else(|mut error| {
-        let tips = error.get(ContextKind::InvalidArg).map(tips).unwrap_or_default();
+        let tips =
+            error.get(ContextKind::InvalidArg).map(|missing| tips(missing, &typed())).unwrap_or_default();
         if error.kind() == ErrorKind::MissingRequiredArgument && !tips.is_empty() {
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
         }
@@ -237,18 +238,28 @@ fn parsed() -> Cli {
     })
 }
 
-/// Where a missing argument may be named instead.
-fn tips(missing: &ContextValue) -> Vec<StyledStr> {
+/// The command that the arguments name, as far as they name one.
+fn typed() -> clap::Command {
+    std::env::args_os()
+        .skip(1)
+        .fold(Cli::command(), |command, word| command.find_subcommand(&word).cloned().unwrap_or(command))
+}
+
+/// Where a missing argument of a command may be named instead.
+fn tips(missing: &ContextValue, command: &clap::Command) -> Vec<StyledStr> {
     let ContextValue::Strings(missing) = missing else { return Vec::new() };
-    let tip = |argument: &String| match argument.split(' ').next() {
-        Some("--config") => Some("the configuration may also be named in COUNTERSIGN_CONFIG"),
+    let asks_signers = command.get_arguments().any(|option| option.get_long() == Some("server"));
+    let tips = |argument: &String| match argument.split(' ').next() {
+        Some("--config") => vec!["the configuration may also be named in COUNTERSIGN_CONFIG"],
         Some("--ledger") => {
-            Some("--config FILE, or COUNTERSIGN_CONFIG, names a configuration, which names its ledger")
+            let file = "--config FILE, or COUNTERSIGN_CONFIG, names a configuration, which names its ledger";
+            let signer = "--server ADDRESS asks a signer that runs; COUNTERSIGN_SERVER does not count here";
+            if asks_signers { vec![file, signer] } else { vec![file] }
         }
-        Some("--server") => Some("the signer's address may also be in COUNTERSIGN_SERVER"),
-        _ => None,
+        Some("--server") => vec!["the signer's address may also be in COUNTERSIGN_SERVER"],
+        _ => vec![],
     };
-    missing.iter().filter_map(tip).map(StyledStr::from).collect()
+    missing.iter().flat_map(tips).map(StyledStr::from).collect()
 }
 
 fn run(command: Command) -> anyhow::Result<()> {

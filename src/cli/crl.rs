@@ -1,8 +1,8 @@
 //! `countersign crl`: an X.509 CRL of what a ledger says is revoked, signed by the signer like any other TBS.
 //!
 //! In: a signer whose ledger this caller may read and who signs CRLs for it, and the CA's certificate. Out: the list, in a file that
-//! takes its place in one step. Promised: it names what the signer would miss in it, the number is above those before it, a newer list is
-//! not replaced by an older one, and nothing but what was asked for is written.
+//! takes its place in one step. Promised: it names what the signer would miss in it, the number is above those before it, nothing is
+//! replaced but an older list of the same issuer, and nothing but what was asked for is written.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,8 +19,10 @@ use countersign_tbs::crl::{
 };
 use countersign_tbs::der::Time;
 use countersign_tbs::x509::{GeneralName, SerialNumber, SignatureAlgorithm, TbsCertificate};
+use serde_json::json;
 
 use crate::cli::ledger::source::refused as refused_to_read;
+use crate::cli::ledger::{ascii, seconds};
 use crate::cli::pem;
 use crate::cli::server::{ServerArgs, random_id};
 use crate::cli::turn::Turn;
@@ -71,6 +73,9 @@ pub(super) struct Crl {
     /// List certificates that have expired, too
     #[arg(long)]
     expired: bool,
+    /// Print one JSON object; docs/revocation.md lists its fields
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -95,12 +100,25 @@ impl Crl {
         let bytes =
             if self.pem { pem("X509 CRL", &answer.object).into_bytes() } else { answer.object.to_vec() };
         // Who has another lock, on another host, may have been faster.
-        there::is_not_newer(&self.output, &list)?;
+        there::loses_nothing(&self.output, &list)?;
         unfinished.for_all()?.finish(&bytes)?;
-        let (file, number, count) = (self.output.display(), list.number(), list.entry_count());
-        let until = crate::cli::ledger::seconds(list.next_update().unix_secs());
-        writeln!(out, "{file}: CRL {number} of key {}, {count} certificates, good until {until}", self.key)?;
+        writeln!(out, "{}", self.said(&list, &answer))?;
         Ok(out.flush()?)
+    }
+
+    /// What was made, in one line.
+    fn said(&self, list: &TbsCertList, answer: &SignResponse) -> String {
+        let (file, number, count) = (self.output.display(), list.number(), list.entry_count());
+        let until = list.next_update().unix_secs();
+        if self.json {
+            let made = json!({
+                "file": file.to_string(), "key": self.key, "number": number.to_string(), "certificates": count,
+                "next_update": until.to_string(), "entry": answer.receipt.as_ref().map(|receipt| receipt.entry_index),
+            });
+            return ascii(&made.to_string());
+        }
+        let until = seconds(until);
+        format!("{file}: CRL {number} of key {}, {count} certificates, good until {until}", self.key)
     }
 
     /// The list, signed. If something was revoked while it was made, it is made again.
@@ -113,7 +131,8 @@ impl Crl {
         let mut tries = TRIES;
         loop {
             let list = self.list(client, ca, signer).await?;
-            there::is_not_newer(&self.output, &list)?;
+            // Before it costs a number.
+            there::loses_nothing(&self.output, &list)?;
             let request = SignRequest {
                 key: self.signer.clone().unwrap_or_else(|| self.key.clone()),
                 tbs: Some(Request::X509Crl(list.as_bytes().to_vec().into())),

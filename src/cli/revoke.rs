@@ -27,7 +27,7 @@ mod next;
 
 use before::Before;
 
-/// How many certificates are shown before the question.
+/// How many certificates are shown to a person before the question.
 const SHOWN: u64 = 20;
 
 /// Which certificates, and why.
@@ -119,10 +119,10 @@ impl Revoke {
             client.revoke(request.clone()).await.map_err(|error| self.hint(refused(error), &config))?;
         let (ca_key, what) = revoked(&checked.key.context("the signer named no key")?, what)?;
         let before = Before::of(&record, &ca_key, self.reason).await?;
-        let shown = if self.dry_run { u64::MAX } else { SHOWN };
+        let shown = if self.dry_run || self.style.is_json() { u64::MAX } else { SHOWN };
         let Shown { count, new } = self.show(&record, (&ca_key, &what, &before), shown, out).await?;
         if self.dry_run {
-            return Ok(());
+            return self.nothing_recorded(count, out);
         }
         // What others of a fleet have is not known here.
         let is_known = what.means_later() || record.others.is_empty();
@@ -153,13 +153,19 @@ impl Revoke {
 
     /// Says that nothing was recorded, since it would say nothing new.
     fn nothing_new(&self, count: u64, out: &mut impl Write) -> anyhow::Result<()> {
-        if self.style.is_json() {
-            writeln!(out, "{}", json!({ "entry": null, "certificates": count }))?;
-        } else {
+        if !self.style.is_json() {
             writeln!(
                 out,
                 "all {count} are revoked already; nothing was recorded. --again records it all the same"
             )?;
+        }
+        self.nothing_recorded(count, out)
+    }
+
+    /// The last line of what recorded nothing: people see as much.
+    fn nothing_recorded(&self, count: u64, out: &mut impl Write) -> anyhow::Result<()> {
+        if self.style.is_json() {
+            writeln!(out, "{}", json!({ "entry": null, "certificates": count }))?;
         }
         Ok(out.flush()?)
     }

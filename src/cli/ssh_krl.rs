@@ -13,7 +13,9 @@ use anyhow::{Context, bail, ensure};
 use countersign_tbs::Tbs;
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::krl::{self, Krl};
+use serde_json::json;
 
+use crate::cli::ledger::ascii;
 use crate::cli::ledger::source::Source;
 use crate::cli::revoked::{Fleet as Said, More, Record, Recorded, Revocation};
 use crate::cli::runtime;
@@ -34,6 +36,9 @@ pub(super) struct SshKrl {
     /// Replace what is there even if it is newer, revokes more, or cannot be read
     #[arg(long)]
     replace: bool,
+    /// Print one JSON object; docs/revocation.md lists its fields
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -84,14 +89,20 @@ impl SshKrl {
         }
         // For all to read: sshd does, whatever user it checks for.
         unfinished.for_all()?.finish(&list.encode())?;
-        writeln!(
-            out,
-            "{}: version {}, of {count} revocations: {} serials, key ids and keys",
-            self.output.display(),
-            list.version,
-            revoked.len()
-        )?;
+        writeln!(out, "{}", self.said(list.version, count, revoked.len()))?;
         Ok(out.flush()?)
+    }
+
+    /// What was made, in one line.
+    fn said(&self, version: u64, revocations: usize, listed: usize) -> String {
+        let file = self.output.display();
+        if self.json {
+            let made = json!({
+                "file": file.to_string(), "keys": self.keys, "version": version, "revocations": revocations, "listed": listed,
+            });
+            return ascii(&made.to_string());
+        }
+        format!("{file}: version {version}, of {revocations} revocations: {listed} serials, key ids and keys")
     }
 }
 

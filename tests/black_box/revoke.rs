@@ -70,14 +70,19 @@ fn revoke(site: &Site, more: &[&str]) -> String {
     site.run_ok(&[&["revoke", "user-ca", "--why", "a test", "--yes"], more].concat())
 }
 
+/// The serials that a command prints with `--json`, and its last line.
+fn told(shown: &str) -> (Vec<String>, Value) {
+    let mut lines: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.pop().unwrap();
+    (lines.iter().map(|line| line["ssh"]["serial"].as_str().unwrap().to_owned()).collect(), last)
+}
+
 /// What a dry run would revoke, by serial.
 fn hits(site: &Site, more: &[&str]) -> Vec<String> {
     let shown = site.run_ok(&[&["revoke", "user-ca", "--dry-run", "--json"], more].concat());
-    let serial = |line: &str| {
-        let value: Value = serde_json::from_str(line).unwrap();
-        value["ssh"]["serial"].as_str().unwrap().to_owned()
-    };
-    shown.lines().map(serial).collect()
+    let (serials, last) = told(&shown);
+    assert_eq!(last, serde_json::json!({ "entry": null, "certificates": serials.len() }));
+    serials
 }
 
 fn revocations(site: &Site) -> Vec<Entry> {
@@ -110,6 +115,24 @@ async fn a_dry_run_shows_what_each_selection_means_and_records_nothing() {
     let table = site.run_ok(&["revoke", "user-ca", "--dry-run", "--serial", "12"]);
     assert!(table.contains("key id \"bob@desk\"") && table.lines().count() == 1, "{table}");
     assert!(revocations(&site).is_empty());
+    daemon.stop();
+}
+
+/// A person is shown some, with how many more there are; a program reads them all, and where it is recorded last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_told_of_every_certificate_however_many() {
+    let (site, daemon, client, _) = signed().await;
+    for serial in 100..125 {
+        sign(&client, &Wanted { serial, ..WANTED[1] }).await.unwrap();
+    }
+    let bob = ["--principal", "bob"];
+    let serials: Vec<_> = (100..125).rev().chain([12]).map(|serial| serial.to_string()).collect();
+    assert_eq!(hits(&site, &bob), serials);
+    let (shown, last) = told(&revoke(&site, &[&bob[..], &["--json"]].concat()));
+    assert_eq!((shown, &last["certificates"]), (serials, &Value::from(26)));
+    assert!(matches!(&site.entries()[at(last["entry"].as_u64().unwrap())], Entry::Revocation { .. }));
+    let table = revoke(&site, &[&bob[..], &["--again"]].concat());
+    assert!(table.lines().nth(20).unwrap().starts_with("and 6 more; --dry-run shows all"), "{table}");
     daemon.stop();
 }
 

@@ -329,6 +329,11 @@ async fn an_export_is_its_owners_and_of_the_configured_ledger() {
     };
     assert!(!export(&["mine"]).contains("--public") && !is_open("mine"));
     assert!(!export(&["ours", "--public"]).contains("--public") && is_open("ours"));
+    let narrow = "umask 077 && exec \"$0\" ledger export narrow --public";
+    let mut narrow_umask = Command::new("sh");
+    narrow_umask.args(["-c", narrow, env!("CARGO_BIN_EXE_countersign")]).current_dir(site.dir());
+    let output = narrow_umask.env("COUNTERSIGN_CONFIG", site.path("countersign.toml")).output().unwrap();
+    assert!(output.status.success() && is_open("narrow/tile/entries"), "{}", text(&output.stderr));
     let said = export(&["ours"]);
     assert!(said.contains("mode 0755") && said.contains("--public"), "{said}");
     let told: Value = serde_json::from_str(&site.run_ok(&["ledger", "export", "mine", "--json"])).unwrap();

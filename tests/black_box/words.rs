@@ -161,6 +161,13 @@ fn what_is_missing_may_be_in_the_environment_and_that_is_said() {
         &["--ledger <FILE>", "tip: ", "--config FILE, or COUNTERSIGN_CONFIG"],
     );
     says(&command(&["health"]), &["--server <ADDRESS>", "tip: ", "COUNTERSIGN_SERVER"]);
+    let asks = "--server ADDRESS asks a signer that runs; COUNTERSIGN_SERVER does not count here";
+    for args in
+        [&["ledger", "find", "--serial", "1"][..], &["ledger", "verify"], &["ssh-krl", "a", "--out", "b"]]
+    {
+        says(&command(args), &["--ledger <FILE>", "--config FILE, or COUNTERSIGN_CONFIG", asks]);
+    }
+    assert!(!command(&["ledger", "show"]).contains("--server"), "it reads files alone");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(in crate::cli) struct Export {
     directory: PathBuf,
     #[command(flatten)]
     source: Source,
-    /// Let everybody on this host read it (modes 0755 and 0644): entries name people, so that only you may otherwise
+    /// Let everybody on this host read all of it (modes 0755 and 0644): entries name people, so that only you may otherwise
     #[arg(long)]
     public: bool,
     /// Export as many entries as this signed checkpoint says, and publish it

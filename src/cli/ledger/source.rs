@@ -1,8 +1,13 @@
 //! Which ledger a command reads: a file, or that of a signer that runs.
+//!
+//! In: options, and the environment. Promised: what is typed counts before what is in the environment, and a command that reads a file
+//! unless a signer is typed asks none because of a variable.
 
 use std::path::PathBuf;
 
 use anyhow::bail;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches};
 use countersign_proto::Client;
 
 use crate::cli::ledger::Log;
@@ -11,9 +16,13 @@ use crate::cli::server::Identity;
 use crate::cli::{ConfigArgs, Usage};
 use crate::ledger::Reader;
 
-/// A signer that runs: the one at an address, or the one whose configuration names a socket.
+/// A signer that runs.
+#[derive(Debug)]
+pub(super) struct Running(Named);
+
+/// The one at an address, or the one whose configuration names a socket.
 #[derive(Debug, clap::Args)]
-pub(super) struct Running {
+struct Named {
     /// The signer, as one of its `ledger.readers`: https://HOST:PORT, or unix:PATH as its operator [default: the configuration's
     /// server.unix_socket]
     #[arg(long, env = "COUNTERSIGN_SERVER", value_name = "ADDRESS")]
@@ -25,12 +34,40 @@ pub(super) struct Running {
     identity: Identity,
 }
 
+impl FromArgMatches for Running {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut named = Named::from_arg_matches(matches)?;
+        let is_typed = |option| matches.value_source(option) == Some(ValueSource::CommandLine);
+        // Who types --config means that signer, whichever the environment names.
+        if is_typed("config") && !is_typed("server") {
+            named.server = None;
+        }
+        Ok(Self(named))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for Running {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Named::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Named::augment_args_for_update(command)
+    }
+}
+
 impl Running {
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
-        if let Some(address) = &self.server {
-            return self.identity.connect(address).await;
+        let Self(Named { server, config, identity }) = self;
+        if let Some(address) = server {
+            return identity.connect(address).await;
         }
-        let Some(config) = self.config.clone() else {
+        let Some(config) = config.clone() else {
             bail!(Usage(
                 "name the signer: --server ADDRESS, which is unix:PATH for its operator, or --config FILE, whose server.unix_socket is \
                  then used; COUNTERSIGN_SERVER and COUNTERSIGN_CONFIG do the same"
@@ -38,11 +75,11 @@ impl Running {
             ));
         };
         let args = ConfigArgs { config };
-        Ok(args.operator(&args.load()?).await?.with_deadline(self.identity.timeout()))
+        Ok(args.operator(&args.load()?).await?.with_deadline(identity.timeout()))
     }
 }
 
-/// Either of them.
+/// Either of them. `COUNTERSIGN_SERVER` is not heeded: who exported it to have something signed may have a file read all the same.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Source {
     /// The ledger's file, instead of the one that a configuration names

@@ -75,7 +75,7 @@ pub struct Published {
 pub struct Destination<'a> {
     /// The directory, made if it is missing.
     pub directory: &'a Path,
-    /// Who may read what is made.
+    /// Who may read it: everybody all of it, the owner alone what is made.
     pub audience: Audience,
 }
 
@@ -278,6 +278,7 @@ impl Export<'_> {
         for directory in std::mem::take(&mut self.filled) {
             self.files.remove_directory(&directory)?;
         }
+        self.files.open()?;
         self.files.sync()
     }
 }

@@ -2,20 +2,20 @@
 //!
 //! In: bytes and a path. Out: the file, on the disk, by way of a temporary one beside it. Promised: whoever reads meanwhile
 //! has the old file or the new one, and after a loss of power there is one of the two. A name is on the disk for certain
-//! after [`Files::sync`] only. Nobody but this user may read what is written, unless it is for everybody; and no link leads it
-//! elsewhere.
+//! after [`Files::sync`] only. Nobody but this user may read what is written, unless it is for everybody, who can read all of it
+//! after [`Files::open`]; and no link leads it elsewhere.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::ledger::tiles::{TilesError, io_error, read};
+use crate::ledger::tiles::{CHECKPOINT, TilesError, io_error, read};
 
-/// Who may read an export, as far as this user's umask lets them.
+/// Who may read an export.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Audience {
     /// This user: entries name people.
@@ -105,6 +105,31 @@ impl Files {
         Ok(())
     }
 
+    /// Has everybody read all of the export, if it is for everybody: an earlier one may have been for its owner alone, and the umask a
+    /// narrow one.
+    pub(super) fn open(&self) -> Result<(), TilesError> {
+        if self.audience == Audience::Owner {
+            return Ok(());
+        }
+        Self::open_one(&self.root, self.audience.of_directories())?;
+        let mut left = vec![self.root.join("tile"), self.root.join(CHECKPOINT)];
+        while let Some(path) = left.pop() {
+            let kind = match fs::symlink_metadata(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                there => there.map_err(|source| io_error("reading", &path, source))?.file_type(),
+            };
+            if kind.is_dir() {
+                Self::open_one(&path, self.audience.of_directories())?;
+                let entries = fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+                let entries = entries.map_err(|source| io_error("reading directory", &path, source))?;
+                left.extend(entries.iter().map(fs::DirEntry::path));
+            } else if kind.is_file() {
+                Self::open_one(&path, self.audience.of_files())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Has the names of all that was written on the disk.
     pub(super) fn sync(&mut self) -> Result<(), TilesError> {
         for directory in std::mem::take(&mut self.touched) {
@@ -120,6 +145,19 @@ impl Files {
         let above = directory.ancestors().skip(1).take_while(|above| above.starts_with(&self.root));
         self.touched.extend(above.map(Path::to_owned));
         Ok(())
+    }
+
+    /// Gives a path the bits of `mode` that it lacks.
+    fn open_one(path: &Path, mode: u32) -> Result<(), TilesError> {
+        let open = || {
+            let there = fs::metadata(path)?.permissions().mode() & 0o7777;
+            if there & mode == mode {
+                Ok(())
+            } else {
+                fs::set_permissions(path, Permissions::from_mode(there | mode))
+            }
+        };
+        open().map_err(|source| io_error("letting everybody read", path, source))
     }
 
     fn make_all(&self, directory: &Path) -> Result<(), TilesError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 
@@ -280,6 +280,29 @@ fn only_the_owner_can_read_an_export_unless_it_is_for_everybody() {
         }
         assert_eq!(mode(&site.to.join(".lock")), 0o600);
     }
+}
+
+#[test]
+fn an_export_for_everybody_opens_what_an_earlier_one_closed_and_nothing_else() {
+    let site = Site::new(300);
+    let publish = published(300, root(300));
+    site.export_for(Audience::Owner, Some(&publish)).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    let (notes, elsewhere) = (site.to.join("notes"), site.fixture.directory().join("elsewhere"));
+    for own in [&notes, &elsewhere] {
+        fs::write(own, "private").unwrap();
+        fs::set_permissions(own, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    std::os::unix::fs::symlink(&elsewhere, site.to.join("tile/link")).unwrap();
+    let again = site.export_for(Audience::Everybody, Some(&publish)).unwrap();
+    assert_eq!(again.files, 0, "all of it was there");
+    for directory in ["", "tile", "tile/0", "tile/entries", "tile/entries/001.p"] {
+        assert_eq!(mode(&site.to.join(directory)), 0o755, "{directory}");
+    }
+    for file in site.files().keys().filter(|file| !["notes", "tile/link"].contains(&file.as_str())) {
+        assert_eq!(mode(&site.to.join(file)), 0o644, "{file}");
+    }
+    assert_eq!([&notes, &elsewhere, &site.to.join(".lock")].map(|path| mode(path)), [0o600; 3]);
 }
 
 #[test]

@@ -86,6 +86,41 @@ async fn who_is_no_reader_is_told_what_to_do() {
     }
 }
 
+/// What is typed counts before what is exported; and a command that reads a file asks no signer because of a variable.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exported_address_is_taken_where_nothing_else_is_typed() {
+    let site = with_reader(Site::new(USER_CA));
+    let daemon = site.serve();
+    sign(&site.client(&daemon, FRONT_END).await, 1..3).await;
+    let run = |args: &[&str]| {
+        let output = site.command(args).env("COUNTERSIGN_SERVER", "unix:nowhere.sock").output().unwrap();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    for command in [&["ledger", "tail"][..], &["ledger", "checkpoint"]] {
+        let asks_nowhere = |more: &[&str]| run(&[command, more].concat()).1.contains("nowhere.sock");
+        assert!(asks_nowhere(&[]), "{command:?}: before COUNTERSIGN_CONFIG");
+        assert!(!asks_nowhere(&["--config", "countersign.toml"]), "{command:?}");
+        assert!(!asks_nowhere(&["--server", "unix:signer.sock"]), "{command:?}");
+        assert!(
+            asks_nowhere(&["--server", "unix:nowhere.sock", "--config", "countersign.toml"]),
+            "{command:?}"
+        );
+    }
+    let shown = site.run_ok(&["ledger", "show", "--from", "0"]);
+    assert_eq!(run(&["ledger", "tail", "--config", "countersign.toml"]), (true, shown));
+    daemon.stop();
+    for command in [
+        &["ledger", "find", "--serial", "1"][..],
+        &["ledger", "prove", "1"],
+        &["ledger", "export", "export"],
+        &["ledger", "verify", "--accept-uncovered"],
+        &["ssh-krl", "user-ca", "--out", "krl"],
+    ] {
+        let (ok, said) = run(command);
+        assert!(ok, "{command:?}: {said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn prove_prints_a_proof_that_outsiders_can_check() {
     let site = with_reader(Site::new(USER_CA));

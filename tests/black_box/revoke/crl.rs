@@ -266,6 +266,71 @@ async fn a_list_takes_the_place_of_no_newer_one() {
     daemon.stop();
 }
 
+/// How often a signature was asked for.
+fn asked(site: &Site) -> usize {
+    let is_asked = |entry: &&Entry| matches!(entry, Entry::Intent { .. } | Entry::Refusal { .. });
+    site.entries().iter().filter(is_asked).count()
+}
+
+/// Whatever else is there stays, and no number is used up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_takes_the_place_of_lists_of_its_issuer_alone() {
+    let authority = authority().await;
+    let Authority { site, .. } = &authority;
+    let daemon = site.serve();
+    made(site, &daemon, &[]);
+    let own = std::fs::read(site.path("ca.crl")).unwrap();
+    authority.openssl("crl -in ca.crl -outform DER -out list.der");
+    let der = std::fs::read(site.path("list.der")).unwrap();
+    let issued_by = |name: &[u8; 2]| {
+        let at = der.windows(4).position(|window| window == *b"\x0c\x02ca").unwrap();
+        [&der[..at + 2], name, &der[at + 4..]].concat()
+    };
+    let certificate = std::fs::read(site.path("ca.pem")).unwrap();
+    let before = asked(site);
+    for (there, says) in [
+        (certificate, "is there, and is no CRL that can be read"),
+        (Vec::new(), "is there, and is no CRL that can be read"),
+        (own.repeat(2), "it has 2 parts in PEM"),
+        (issued_by(b"cb"), "is a CRL of \"CN=cb\", and this is one of \"CN=ca\""),
+    ] {
+        authority.write("there", &there);
+        let output = crl(site, &daemon, &["--output", "there"]);
+        let message = text(&output.stderr);
+        assert!(!output.status.success() && message.contains(says), "{message}");
+        assert!(message.trim_end().ends_with("; move it away, or write to another file"), "{message}");
+        assert!(std::fs::read(site.path("there")).unwrap() == there, "it is as it was: {says}");
+    }
+    assert_eq!(asked(site), before, "nothing was signed, nor refused");
+    // Verifiers take this for the same name.
+    authority.write("there", &issued_by(b"cA"));
+    let said = made(site, &daemon, &["--output", "there", "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["number"], &said["file"]), (&"0x02".into(), &"there".into()));
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_told_where_its_list_is_recorded() {
+    let authority = authority().await;
+    let Authority { site, revoked, .. } = &authority;
+    let daemon = site.serve();
+    site.run_ok(&["revoke", "ca", "--why", "a test", "--yes", "--serial", &revoked.to_string()]);
+    let said: Value = serde_json::from_str(&made(site, &daemon, &["--json"])).unwrap();
+    let Entry::Intent { asked, .. } = &site.entries()[at(said["entry"].as_u64().unwrap())] else {
+        panic!("{said}");
+    };
+    assert_eq!(asked.kind, "x509-crl");
+    let until = said["next_update"].as_str().unwrap().parse::<u64>().unwrap();
+    assert!((now() + 3500..=now() + 3600).contains(&until), "{said}");
+    let expected = serde_json::json!({
+        "file": "ca.crl", "key": "ca", "number": "0x01", "certificates": 1, "next_update": said["next_update"],
+        "entry": said["entry"],
+    });
+    assert_eq!(said, expected);
+    daemon.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_list_of_the_ca_is_refused_with_what_to_do() {
     let authority = authority().await;

@@ -127,6 +127,13 @@ async fn a_list_is_not_replaced_by_one_that_lacks_any_of_it() {
     assert!(message.contains("cannot be read"), "{message}");
     let replaced = krl(&site, "theirs.krl", &["--replace"]);
     assert_eq!(replaced.serials(&ca_key(&site)).len(), 1);
+    let said: Value =
+        serde_json::from_str(&site.run_ok(&["ssh-krl", "user-ca", "--output", "theirs.krl", "--json"]))
+            .unwrap();
+    let expected = serde_json::json!({
+        "file": "theirs.krl", "keys": ["user-ca"], "version": replaced.version, "revocations": 1, "listed": 1,
+    });
+    assert_eq!(said, expected);
     daemon.stop();
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
+use countersign_proto::client::escaped;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::cli::runtime;
@@ -219,9 +220,9 @@ impl Log {
     }
 }
 
-/// Something that whoever reads the output should know, beside it.
+/// Something that whoever reads the output should know, beside it; escaped, for it may quote anybody.
 pub(super) fn note(text: &str) -> std::io::Result<()> {
-    writeln!(std::io::stderr(), "countersign: {text}")
+    writeln!(std::io::stderr(), "countersign: {}", escaped(text))
 }
 
 /// What was asked for, if it was recorded whole and is what it was said to be.

@@ -71,7 +71,7 @@ async fn find_finds_the_same_in_a_file_at_a_signer_and_without_an_index() {
         assert_eq!(indexes(&text(&scanned.stdout)), expected, "{filter:?}");
         assert!(text(&scanned.stderr).contains("index cannot be used (there is none)"), "{scanned:?}");
     }
-    let message = site.run_refused(&["ledger", "find", "--serial", "x"], 1);
+    let message = site.run_refused(&["ledger", "find", "--serial", "x"], 2);
     assert!(message.contains("decimal"), "{message}");
     site.run_refused(&["ledger", "find"], 2);
 }

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{IsTerminal, Read as _, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -100,17 +101,16 @@ pub(super) struct Style {
     #[arg(long, conflicts_with = "json")]
     long: bool,
     /// How wide the terminal is, if the output is one.
-    #[arg(skip = columns())]
+    #[arg(skip = columns(&std::io::stdout()))]
     columns: Option<usize>,
 }
 
-/// The columns of the terminal that standard output is.
-fn columns() -> Option<usize> {
-    let stdout = std::io::stdout();
-    if !stdout.is_terminal() {
+/// The columns of the terminal that `stream` is, if it is one.
+fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
+    if !stream.is_terminal() {
         return None;
     }
-    let size = rustix::termios::tcgetwinsize(&stdout).ok();
+    let size = rustix::termios::tcgetwinsize(stream).ok();
     // One that does not say, as a serial line, has what terminals always had.
     Some(size.map_or(80, |size| if size.ws_col == 0 { 80 } else { size.ws_col.into() }))
 }

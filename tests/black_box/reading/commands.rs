@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{READER, check_inclusion, sign, with_reader};
 use crate::site::{Daemon, FRONT_END, Log, Site, USER_CA, request, text};
+use crate::terminal::Terminal;
 
 fn objects(lines: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -183,6 +184,26 @@ async fn tail_shows_the_newest_and_with_follow_what_comes() {
     end.wait_for("the signer stops; go on with --from 17");
     assert_eq!(follow.wait().unwrap().code(), Some(1));
     assert_eq!(indexes(&lines.so_far()), (4..17).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_tells_in_a_terminal_how_far_it_is_and_of_a_lost_end_no_time_that_is_left() {
+    let site = with_reader(Site::new(USER_CA));
+    let daemon = site.serve();
+    sign(&site.client(&daemon, FRONT_END).await, 1..30).await;
+    daemon.stop();
+    let screen = || Terminal::start(&site, &["ledger", "verify", "--skip-signatures"]).end().1;
+    let whole = screen();
+    assert!(whole.contains("\rverifying [") && whole.contains(" left\u{1b}[K"), "{whole:?}");
+    // The page of the newest entry is none any more.
+    let path = site.path("ledger.sqlite");
+    let (mut file, newest) = (std::fs::read(&path).unwrap(), site.entries().pop().unwrap().encode().unwrap());
+    let newest = file.windows(newest.len()).rposition(|window| window == newest).unwrap();
+    file[newest - newest % 4096] = 0;
+    std::fs::write(&path, file).unwrap();
+    let damaged = screen();
+    assert!(damaged.contains("\rverifying  ") && damaged.contains("/s\u{1b}[K"), "{damaged:?}");
+    assert!(!damaged.contains(" left\u{1b}[K") && !damaged.contains('%'), "{damaged:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -180,7 +180,16 @@ impl Show {
             let (index, entry) = entry?;
             self.style.print(index, &entry, out)?;
         }
+        none_from(self.from, len)?;
         Ok(out.flush()?)
+    }
+}
+
+/// Says so if a log of so many entries has none where somebody wants to begin.
+fn none_from(from: Option<u64>, len: u64) -> std::io::Result<()> {
+    match from {
+        Some(from) if from >= len => note(&format!("the log has {len} entries, and none from {from} on")),
+        _ => Ok(()),
     }
 }
 

@@ -180,6 +180,11 @@ async fn tail_shows_the_newest_and_with_follow_what_comes() {
     sign(&client, 4..6).await;
     lines.wait_for("\"serial\":\"5\"");
     lines.wait_for("\"index\":16,");
+    let shown = site.run(&["ledger", "show", "--from", "1000"]);
+    let nothing = (text(&shown.stdout), text(&shown.stderr));
+    assert_eq!(nothing, at_signer(&site, &daemon, &["ledger", "tail", "--from", "1000"]));
+    let none = "countersign: the log has 17 entries, and none from 1000 on\n";
+    assert_eq!((shown.status.code(), nothing), (Some(0), (String::new(), none.to_owned())));
     daemon.stop();
     end.wait_for("the signer stops; go on with --from 17");
     assert_eq!(follow.wait().unwrap().code(), Some(1));

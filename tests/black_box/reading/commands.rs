@@ -217,22 +217,29 @@ async fn stats_count_what_there_is() {
     let daemon = site.serve();
     sign(&site.client(&daemon, FRONT_END).await, 1..6).await;
     let stranger = site.client(&daemon, READER).await;
-    stranger.sign(request("\u{1b}[31m", Vec::new())).await.unwrap_err();
+    // Of a name 256 bytes are recorded, so that both end in half a letter, each in another.
+    let long = "a".repeat(255);
+    for name in ["\u{1b}[31m", &format!("{long}é"), &format!("{long}ф")] {
+        stranger.sign(request(name, Vec::new())).await.unwrap_err();
+    }
     daemon.stop();
     let stats: Value = serde_json::from_str(&site.run_ok(&["ledger", "stats", "--json"])).unwrap();
     let named = |of: &str| stats[of]["named"].clone();
-    let kinds = serde_json::json!({ "intent": 5, "refusal": 6, "outcome": 6, "self-test": 1 });
-    assert_eq!((&stats["entries"], named("kinds")), (&Value::from(18), kinds));
+    let kinds = serde_json::json!({ "intent": 5, "refusal": 8, "outcome": 6, "self-test": 1 });
+    assert_eq!((&stats["entries"], named("kinds")), (&Value::from(20), kinds));
     assert_eq!(named("outcomes"), serde_json::json!({ "signed": 6 }));
-    assert_eq!(named("keys"), serde_json::json!({ "user-ca": 10, "\u{1b}[31m": 1 }));
-    let callers = serde_json::json!({ "spiffe://countersign.example/front-end": 10, "spiffe://countersign.example/stranger": 1 });
+    assert_eq!(
+        named("keys"),
+        serde_json::json!({ "user-ca": 10, "\u{1b}[31m": 1, format!("{long}\u{fffd}"): 2 })
+    );
+    let callers = serde_json::json!({ "spiffe://countersign.example/front-end": 10, "spiffe://countersign.example/stranger": 3 });
     assert_eq!(named("callers"), callers);
-    assert_eq!(named("reasons"), serde_json::json!({ "PRINCIPAL_NOT_ALLOWED": 5, "KEY_NOT_AVAILABLE": 1 }));
+    assert_eq!(named("reasons"), serde_json::json!({ "PRINCIPAL_NOT_ALLOWED": 5, "KEY_NOT_AVAILABLE": 3 }));
     let days: u64 = named("days").as_object().unwrap().values().filter_map(Value::as_u64).sum();
-    assert_eq!(days, 18);
+    assert_eq!(days, 20);
     assert!(stats["file_bytes"].as_u64().unwrap() > 4096 && stats["read_per_second"].as_u64().unwrap() > 0);
     let table = site.run_ok(&["ledger", "stats"]);
-    assert!(table.starts_with("test.countersign.example/ledger: 18 entries, "), "{table}");
+    assert!(table.starts_with("test.countersign.example/ledger: 20 entries, "), "{table}");
     assert!(
         table.contains("requests by key\n            10  user-ca\n             1  \\x1b[31m\n"),
         "{table}"

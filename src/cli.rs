@@ -12,6 +12,7 @@ use anyhow::Context;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
+use countersign_proto::client::escaped;
 use countersign_proto::{Client, v1};
 use tracing_subscriber::EnvFilter;
 
@@ -305,7 +306,8 @@ fn man(directory: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write into {}", directory.display()))
 }
 
-/// Says what went wrong: every fault on a line of its own, or the chain of causes on one.
+/// Says what went wrong: every fault on a line of its own, or the chain of causes on one. Of that chain much came from a signer or a file, so
+/// that it is escaped here, whatever command failed.
 #[expect(clippy::print_stderr, reason = "the command's own error output")]
 fn report(error: &anyhow::Error) -> ExitCode {
     if error
@@ -323,7 +325,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
         eprintln!("{passing}");
         return ExitCode::from(75);
     }
-    eprintln!("countersign: {}", causes(error));
+    let causes: Vec<_> = causes(error).split('\n').map(escaped).collect();
+    eprintln!("countersign: {}", causes.join("\n"));
     if error.is::<NoAnswer>() || error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 

@@ -25,6 +25,7 @@ use crate::v1::{
 };
 
 mod error;
+mod escaped;
 mod health;
 mod ledger;
 mod operator;
@@ -32,6 +33,7 @@ mod shown;
 mod tls;
 
 pub use error::{CallError, ConnectError};
+pub use escaped::escaped;
 pub use health::{Health, HealthChanges, HealthOf};
 pub use ledger::NewEntries;
 pub use tls::{Input, Tls, TlsError};

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::server::ServerArgs;
 use super::unfinished::Unfinished;
+use crate::cli::ledger::ascii;
 use crate::cli::rotate::state;
 use crate::config::bundles::is_host_pattern;
 use crate::key::UnixTime;
@@ -95,7 +96,7 @@ impl BundleArgs {
             Format::Pem => bundle.pem.clone(),
             Format::Json => {
                 let keys: Vec<Value> = bundle.members.iter().map(member).collect();
-                format!("{:#}\n", json!({ "active": bundle.active, "keys": keys }))
+                ascii(&format!("{:#}\n", json!({ "active": bundle.active, "keys": keys })))
             }
         })
     }

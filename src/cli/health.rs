@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use anyhow::{anyhow, bail};
-use countersign_proto::client::{CallError, Client, Health, HealthOf};
+use countersign_proto::client::{CallError, Client, Health, HealthOf, escaped};
 use countersign_proto::v1::Trouble;
 
 use super::NoAnswer;
@@ -79,8 +79,9 @@ impl HealthArgs {
     /// What the signer tells its operator of it; nobody else is told more than where to look.
     async fn why(&self, client: &Client) -> String {
         let troubles = if self.server.is_local() { client.troubles().await } else { Ok(Vec::new()) };
-        let line =
-            |Trouble { subject, reason, message }: Trouble| format!("\n  {subject}: {reason}: {message}");
+        let line = |Trouble { subject, reason, message }: Trouble| {
+            format!("\n  {}", escaped(&format!("{subject}: {reason}: {message}")))
+        };
         let why: Vec<_> = troubles.unwrap_or_default().into_iter().map(line).collect();
         if why.is_empty() { "; its log says why".to_owned() } else { why.concat() }
     }

@@ -6,10 +6,12 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{IsTerminal, Read as _, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
+use countersign_proto::client::escaped;
 use countersign_tbs::{Tbs, TbsKind};
 
 use crate::cli::runtime;
@@ -99,17 +101,16 @@ pub(super) struct Style {
     #[arg(long, conflicts_with = "json")]
     long: bool,
     /// How wide the terminal is, if the output is one.
-    #[arg(skip = columns())]
+    #[arg(skip = columns(&std::io::stdout()))]
     columns: Option<usize>,
 }
 
-/// The columns of the terminal that standard output is.
-fn columns() -> Option<usize> {
-    let stdout = std::io::stdout();
-    if !stdout.is_terminal() {
+/// The columns of the terminal that `stream` is, if it is one.
+fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
+    if !stream.is_terminal() {
         return None;
     }
-    let size = rustix::termios::tcgetwinsize(&stdout).ok();
+    let size = rustix::termios::tcgetwinsize(stream).ok();
     // One that does not say, as a serial line, has what terminals always had.
     Some(size.map_or(80, |size| if size.ws_col == 0 { 80 } else { size.ws_col.into() }))
 }
@@ -179,7 +180,16 @@ impl Show {
             let (index, entry) = entry?;
             self.style.print(index, &entry, out)?;
         }
+        none_from(self.from, len)?;
         Ok(out.flush()?)
+    }
+}
+
+/// Says so if a log of so many entries has none where somebody wants to begin.
+fn none_from(from: Option<u64>, len: u64) -> std::io::Result<()> {
+    match from {
+        Some(from) if from >= len => note(&format!("the log has {len} entries, and none from {from} on")),
+        _ => Ok(()),
     }
 }
 
@@ -219,9 +229,9 @@ impl Log {
     }
 }
 
-/// Something that whoever reads the output should know, beside it.
+/// Something that whoever reads the output should know, beside it; escaped, for it may quote anybody.
 pub(super) fn note(text: &str) -> std::io::Result<()> {
-    writeln!(std::io::stderr(), "countersign: {text}")
+    writeln!(std::io::stderr(), "countersign: {}", escaped(text))
 }
 
 /// What was asked for, if it was recorded whole and is what it was said to be.

@@ -17,7 +17,7 @@ use crate::cli::ledger::keys;
 use crate::cli::ledger::{Style, note};
 use crate::cli::revoked::Record;
 use crate::cli::server::refused;
-use crate::cli::{ConfigArgs, runtime};
+use crate::cli::{ConfigArgs, Usage, runtime};
 use crate::config::Config;
 use crate::key::{KeyPurpose, UnixTime};
 use crate::ledger::entry::{CaKey, RevocationReason, Revoked, UnixMillis, from_fingerprint};
@@ -298,7 +298,10 @@ impl Selected {
         )?);
         let now = UnixTime::now().0.saturating_mul(1000).saturating_add(1000);
         let until_ms = until.map_or(now, millis);
-        ensure!(since < until_ms, "--since must be before --until, or before now without it");
+        ensure!(
+            since < until_ms,
+            Usage("--since must be before --until, or before now without it".to_owned())
+        );
         Ok(What::Recorded(v1::TimeRange { since_ms: since, until_ms }))
     }
 }

@@ -12,6 +12,7 @@ use countersign_proto::Client;
 use countersign_proto::v1::{KeyState, Line, LineMember, RotateRequest, RotationStep};
 use serde_json::{Value, json};
 
+use crate::cli::ledger::ascii;
 use crate::cli::ledger::find::millis;
 use crate::cli::ledger::table::{text, word};
 use crate::cli::server::refused;
@@ -138,7 +139,7 @@ impl StatusArgs {
         })?;
         if self.json {
             let lines: Vec<Value> = lines.iter().map(json_line).collect();
-            writeln!(out, "{:#}", Value::from(lines))?;
+            writeln!(out, "{}", ascii(&format!("{:#}", Value::from(lines))))?;
             return Ok(());
         }
         if lines.is_empty() {
@@ -168,7 +169,8 @@ fn take(
     let entry = answer.receipt.context("the signer gave no receipt")?.entry_index;
     let line = answer.line.context("the signer did not say how the line stands")?;
     if said.json {
-        writeln!(out, "{:#}", json!({ "entry": entry, "line": json_line(&line) }))?;
+        let taken = json!({ "entry": entry, "line": json_line(&line) });
+        writeln!(out, "{}", ascii(&format!("{taken:#}")))?;
         return Ok(());
     }
     writeln!(out, "{step} {key}: entry {entry}")?;

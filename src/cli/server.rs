@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use countersign_proto::client::{CallError, Client, ConnectError};
+use countersign_proto::client::{CallError, Client, ConnectError, escaped};
+use countersign_proto::v1::Receipt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -151,6 +152,11 @@ pub(super) fn refused(error: CallError) -> anyhow::Error {
     lines
         .extend(error.retry_after.map(|delay| format!("try again in {}", humantime::format_duration(delay))));
     anyhow!(lines.join("\n  "))
+}
+
+/// Where a request is recorded, as the signer says it.
+pub(super) fn recorded(receipt: &Receipt) -> String {
+    format!("entry {} of {}", receipt.entry_index, escaped(&receipt.log_origin))
 }
 
 /// What a signer on this host calls whoever runs this.

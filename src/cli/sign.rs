@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
-use countersign_proto::client::{CallError, Client};
+use countersign_proto::client::{CallError, Client, escaped};
 use countersign_proto::v1::sign_request::Tbs;
 use countersign_proto::v1::{Key, Priority, SignRequest, SignResponse};
 use countersign_tbs::key::PublicKey;
 use countersign_tbs::ssh::{Certificate, CertificateTbs, CertificateType, SubjectKey};
 
-use crate::cli::server::{ServerArgs, random_id};
+use crate::cli::ledger::ascii;
+use crate::cli::server::{ServerArgs, random_id, recorded};
 use crate::cli::unfinished::Unfinished;
 use crate::key::UnixTime;
 use crate::policy::fields::{Fields, NamedValue};
@@ -114,7 +115,7 @@ pub(super) async fn run(args: SignArgs) -> anyhow::Result<()> {
             .with_context(|| format!("this was signed, but not written: {line}"))?;
     }
     let printed = match (args.json, file) {
-        (true, file) => serde_json::to_string_pretty(&issued.json(&line, file))?,
+        (true, file) => ascii(&serde_json::to_string_pretty(&issued.json(&line, file))?),
         (false, Some(file)) => issued.summary(file),
         (false, None) => line,
     };
@@ -208,9 +209,8 @@ impl Issued {
         let tbs = self.certificate.tbs();
         let until = UNIX_EPOCH.checked_add(Duration::from_secs(tbs.valid_before()));
         let until = humantime::format_rfc3339_seconds(until.unwrap_or(SystemTime::UNIX_EPOCH));
-        let recorded = self.response.receipt.as_ref().map_or_else(String::new, |receipt| {
-            format!("; entry {} of {}", receipt.entry_index, receipt.log_origin)
-        });
+        let recorded = self.response.receipt.as_ref().map(|receipt| format!("; {}", recorded(receipt)));
+        let recorded = recorded.unwrap_or_default();
         format!(
             "{}: {} certificate for {}\n  serial {}, key id {:?}, valid until {until}\n  signed by {} ({}){recorded}",
             file.display(),
@@ -218,8 +218,8 @@ impl Issued {
             tbs.principals().join(", "),
             tbs.serial(),
             tbs.key_id(),
-            self.ca.name,
-            self.ca.ssh_fingerprint,
+            escaped(&self.ca.name),
+            escaped(&self.ca.ssh_fingerprint),
         )
     }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use countersign_proto::client::escaped;
 use countersign_proto::v1::Purpose;
 use countersign_tbs::TbsKind;
 use countersign_tbs::csr::CertificationRequestInfo;
@@ -20,9 +21,9 @@ use countersign_tbs::x509::{
 };
 
 use super::ledger::seconds;
-use super::server::ServerArgs;
+use super::server::{ServerArgs, recorded};
 use super::sign::lifetime;
-use super::signing::{Signed, Signing};
+use super::signing::Signing;
 use super::unfinished::Unfinished;
 use super::x509::{SubjectPart, certificate_parts, key_id, request, subject};
 use super::{Usage, pem};
@@ -118,22 +119,17 @@ pub(super) fn run(args: &SignCsrArgs) -> anyhow::Result<()> {
     let Some(unfinished) = unfinished else {
         return write!(std::io::stdout(), "{text}").context("cannot write to standard output");
     };
-    unfinished
-        .finish(text.as_bytes())
-        .with_context(|| format!("this was signed, but not written: {}\n{text}", recorded(&signed)))?;
+    unfinished.finish(text.as_bytes()).with_context(|| {
+        format!("this was signed, but not written: {}\n{text}", recorded(&signed.receipt))
+    })?;
     let (file, serial) = (args.out.display(), tbs.serial());
     writeln!(
         std::io::stdout(),
         "{file}: signed by {}, serial {serial}; {}",
-        signing.name(),
-        recorded(&signed)
+        escaped(signing.name()),
+        recorded(&signed.receipt)
     )
     .context("cannot write to standard output")
-}
-
-/// Where it is in the ledger.
-fn recorded(Signed { receipt, .. }: &Signed) -> String {
-    format!("entry {} of {}", receipt.entry_index, receipt.log_origin)
 }
 
 /// # Errors

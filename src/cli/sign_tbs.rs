@@ -14,7 +14,7 @@ use countersign_tbs::TbsKind;
 
 use super::pem;
 use super::policy::kind;
-use super::server::{ServerArgs, random_id};
+use super::server::{ServerArgs, random_id, recorded};
 use super::unfinished::Unfinished;
 
 /// Has a TBS signed.
@@ -74,11 +74,11 @@ pub(super) async fn run(args: SignTbsArgs) -> anyhow::Result<()> {
         return std::io::stdout().write_all(&object).context("cannot write to standard output");
     };
     let receipt = response.receipt.unwrap_or_default();
-    unfinished.finish(&object).with_context(|| {
-        format!("this was signed, but not written: entry {} of {}", receipt.entry_index, receipt.log_origin)
-    })?;
-    let (file, key, entry, log) = (args.out.display(), args.key, receipt.entry_index, receipt.log_origin);
-    writeln!(std::io::stdout(), "{file}: {} signed by {key}; entry {entry} of {log}", args.kind)
+    unfinished
+        .finish(&object)
+        .with_context(|| format!("this was signed, but not written: {}", recorded(&receipt)))?;
+    let (file, key, recorded) = (args.out.display(), args.key, recorded(&receipt));
+    writeln!(std::io::stdout(), "{file}: {} signed by {key}; {recorded}", args.kind)
         .context("cannot write to standard output")
 }
 

@@ -44,6 +44,7 @@ mod flood;
 mod forged;
 mod front_ends;
 mod health;
+mod hostile;
 mod hygiene;
 mod identity;
 mod init;

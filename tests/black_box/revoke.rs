@@ -270,11 +270,11 @@ async fn what_cannot_be_revoked_is_refused_with_what_to_do() {
         (&["user-ca", "--entry", "0"], 1, "NOTHING_TO_REVOKE"),
         (&["user-cb", "--serial", "12"], 1, "NO_SUCH_KEY"),
         (&["user-ca", "--principal", "mallory", "--not-in-ledger"], 1, "REVOCATION_INVALID"),
-        (&["user-ca", "--subject", "SHA256:short"], 1, "is no fingerprint"),
+        (&["user-ca", "--subject", "SHA256:short"], 2, "is no fingerprint"),
         (&["user-ca", "--subject", "nowhere.pub"], 1, "a file with a public key"),
         (
             &["user-ca", "--since", "2021-01-01T00:00:00Z", "--until", "2020-01-01T00:00:00Z"],
-            1,
+            2,
             "--since must be before",
         ),
         (&["user-ca", "--serial", "12", "--key-id", "x"], 2, "cannot be used with"),

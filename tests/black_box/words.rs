@@ -387,7 +387,19 @@ fn a_running_ledger_is_found_by_the_configuration() {
             site.run_refused(&[&["ledger", "find"][..], question, by].concat(), status)
         };
         says(&find(&["--subject", "nofile"], 1), &["cannot read nofile", "SHA256:… or a file"]);
-        says(&find(&["--subject", "SHA256:short"], 1), &["is no fingerprint"]);
+        says(&find(&["--subject", "SHA256:short"], 2), &["is no fingerprint"]);
+        says(&find(&["--serial", "x"], 2), &["--serial: a serial is decimal"]);
+        let times = ["--since", "2020-01-02 00:00:00", "--until"];
+        for until in ["2020-01-02 00:00:00", "2020-01-01 00:00:00"] {
+            says(&find(&[&times[..], &[until]].concat(), 2), &["--since must be before --until"]);
+        }
+        says(
+            &find(&["--revocations", "--rotations"], 2),
+            &["'--revocations' cannot be used with '--rotations'"],
+        );
+        for count in ["--limit", "--before"] {
+            says(&find(&["--key", "user-ca", count, "0"], 2), &[count, "0 is not in 1.."]);
+        }
         says(&find(&["--caller", "nobody"], 2), &["--caller: \"nobody\" is no caller", "uid:NUMBER"]);
         let unknown = "no entry of a key usr-ca: name it as the signer's configuration does";
         says(&find(&["--key", "usr-ca"], 1), &[unknown]);

@@ -1,6 +1,7 @@
 //! What a call or a connection failed with.
 //!
-//! In: a gRPC status, or an error message of a stream. Out: a [`CallError`], the same for both.
+//! In: a gRPC status, or an error message of a stream. Out: a [`CallError`], the same for both. Promised: none of its text has anything
+//! that a terminal would obey, whoever sent it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
-use super::TlsError;
+use super::{TlsError, escaped};
 use crate::{ERROR_DOMAIN, v1};
 
 /// Why there is no connection.
@@ -94,7 +95,7 @@ impl CallError {
     }
 
     fn with_metadata(mut self, mut metadata: HashMap<String, String>) -> Self {
-        self.rule = metadata.remove("rule");
+        self.rule = metadata.remove("rule").map(|rule| escaped(&rule));
         self.entry = metadata.remove("entry").and_then(|entry| entry.parse().ok());
         self
     }
@@ -114,14 +115,16 @@ impl From<Status> for CallError {
         let retry_after = details.retry_info().and_then(|retry| retry.retry_delay);
         let plain = Self {
             code: status.code(),
-            message,
+            message: escaped(&message),
             reason: String::new(),
             rule: None,
             entry: None,
             retry_after,
         };
         match details.error_info().filter(|info| info.domain == ERROR_DOMAIN) {
-            Some(info) => Self { reason: info.reason.clone(), ..plain }.with_metadata(info.metadata.clone()),
+            Some(info) => {
+                Self { reason: escaped(&info.reason), ..plain }.with_metadata(info.metadata.clone())
+            }
             None => plain,
         }
     }
@@ -132,8 +135,8 @@ impl From<v1::Error> for CallError {
         let v1::Error { code, message, reason, metadata } = error;
         let retry_after =
             metadata.get("retry_after_ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
-        Self { code: Code::from_i32(code), message, reason, rule: None, entry: None, retry_after }
-            .with_metadata(metadata)
+        let (code, message, reason) = (Code::from_i32(code), escaped(&message), escaped(&reason));
+        Self { code, message, reason, rule: None, entry: None, retry_after }.with_metadata(metadata)
     }
 }
 
@@ -207,5 +210,19 @@ mod tests {
         let error = CallError::from(error);
         assert_eq!((error.code, error.entry), (Code::PermissionDenied, Some(7)));
         assert_eq!(error.retry_after, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn what_a_signer_says_is_nothing_that_a_terminal_obeys() {
+        let said = "\u{1b}[2J\u{9b}\nno".to_owned();
+        let metadata = HashMap::from([("rule".to_owned(), said.clone())]);
+        let details = ErrorDetails::with_error_info(&*said, ERROR_DOMAIN, metadata.clone());
+        let status = Status::with_error_details(Code::Unknown, &*said, details);
+        let (code, message, reason) = (2, said.clone(), said);
+        for error in [CallError::from(status), v1::Error { code, message, reason, metadata }.into()] {
+            let shown = format!("{error} {}", error.rule.clone().unwrap_or_default());
+            assert_eq!(shown.matches("\\u{1b}[2J\\u{9b}\\u{a}no").count(), 3, "{shown:?}");
+            assert!(!shown.contains(char::is_control), "{shown:?}");
+        }
     }
 }

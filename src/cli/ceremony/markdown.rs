@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use countersign_proto::client::escaped;
+
 use super::transcript::{FileDigest, Outcome, Run, Step, Transcript};
 
 /// The whole document.
@@ -144,7 +146,7 @@ fn end(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
 fn files(out: &mut String, files: &[FileDigest]) -> std::fmt::Result {
     files
         .iter()
-        .try_for_each(|file| writeln!(out, "    {}  {} {}", file.sha256, file.what, shown(&file.path)))
+        .try_for_each(|file| writeln!(out, "    {}  {} {}", file.sha256, file.what, escaped(&file.path)))
 }
 
 /// Lines as they are, each indented, and an empty one after them.
@@ -152,36 +154,20 @@ fn block(out: &mut String, text: &str) -> std::fmt::Result {
     if text.is_empty() {
         return Ok(());
     }
-    text.lines().try_for_each(|text| writeln!(out, "    {}", shown(text)))?;
+    text.lines().try_for_each(|text| writeln!(out, "    {}", escaped(text)))?;
     writeln!(out)
 }
 
 /// In one line of prose, where Markdown's own signs mean themselves.
 fn line(text: &str) -> String {
-    let mut escaped = String::new();
-    for letter in shown(text).chars() {
+    let mut line = String::new();
+    for letter in escaped(text).chars() {
         if matches!(letter, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|') {
-            escaped.push('\\');
+            line.push('\\');
         }
-        escaped.push(letter);
+        line.push(letter);
     }
-    escaped
-}
-
-/// Without anything that a terminal would obey, or that would change the order of letters.
-pub(super) fn shown(text: &str) -> String {
-    let is_odd = |letter: char| {
-        (letter.is_control() && letter != '\t')
-            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().fold(String::new(), |mut shown, letter| {
-        if is_odd(letter) {
-            shown.extend(letter.escape_unicode());
-        } else {
-            shown.push(letter);
-        }
-        shown
-    })
+    line
 }
 
 /// Arguments as a shell would take them.
@@ -199,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_was_printed_is_shown_and_not_obeyed() {
-        assert_eq!(shown("a\u{1b}[2Jb\u{202e}c\td"), "a\\u{1b}[2Jb\\u{202e}c\td");
+        assert_eq!(line("a\u{1b}[2Jb"), r"a\\u{1b}\[2Jb");
         assert_eq!(line("*not* <b>bold</b> [x](y)"), r"\*not\* \<b\>bold\</b\> \[x\](y)");
         let words = ["key", "--subject=O=It's", "--out=a b"].map(str::to_owned);
         assert_eq!(quoted(&words), r"key '--subject=O=It'\''s' '--out=a b'");

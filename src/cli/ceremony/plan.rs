@@ -10,9 +10,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use countersign_proto::client::escaped;
 
 use super::action::Action;
-use super::markdown::{quoted, shown};
+use super::markdown::quoted;
 use super::script::{Script, Signer, Step, Work, step_name};
 use super::transcript::FileDigest;
 use crate::config::{Config, Fault};
@@ -208,7 +209,7 @@ fn sha256_of(path: &Path) -> io::Result<String> {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let script = &self.script;
-        writeln!(f, "key ceremony: {}", shown(&script.title))?;
+        writeln!(f, "key ceremony: {}", escaped(&script.title))?;
         writeln!(f, "\nSHA-256 of what has a part in it:")?;
         writeln!(f, "  {}  script {}", script.sha256, self.file.display())?;
         for input in &self.inputs {
@@ -236,16 +237,16 @@ impl Plan {
         let mut out = String::new();
         for (text, at) in step.text.trim().lines().zip(0..) {
             let number = if at == 0 { format!("{number}.") } else { String::new() };
-            writeln!(out, "{number:>4} {}", shown(text))?;
+            writeln!(out, "{number:>4} {}", escaped(text))?;
         }
         match &step.work {
             Work::ByHand => writeln!(out, "     by hand")?,
-            Work::WriteDown(what) => writeln!(out, "     by hand; to be written down: {}", shown(what))?,
+            Work::WriteDown(what) => writeln!(out, "     by hand; to be written down: {}", escaped(what))?,
             Work::Command { action, config } => {
                 let to = action.printed_to();
                 let to = to.map_or_else(String::new, |file| format!(" > {}", quoted(&[file.to_owned()])));
                 let command = quoted(&action.arguments(config)) + &to;
-                writeln!(out, "     countersign {}", shown(&command))?;
+                writeln!(out, "     countersign {}", escaped(&command))?;
                 match (action.asks_signer(), self.script.signer) {
                     (true, Signer::Start) => {
                         writeln!(

@@ -5,6 +5,7 @@
 
 use anyhow::{Context, ensure};
 use countersign_proto::Client;
+use countersign_proto::client::escaped;
 use countersign_proto::v1::RecordCeremonyRequest;
 use serde::{Deserialize, Serialize};
 
@@ -66,5 +67,5 @@ pub(super) fn record(
         "it was recorded as entry {}, but the signer did not end well",
         recorded.entry_index
     );
-    Ok(format!("recorded as entry {} of {}", recorded.entry_index, recorded.log_origin))
+    Ok(format!("recorded as entry {} of {}", recorded.entry_index, escaped(&recorded.log_origin)))
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use base64ct::{Base64, Encoding};
+use countersign_proto::client::escaped;
 
 use super::action::Action;
-use super::markdown::shown;
 use super::operators::{Collection, PRESENCE, TRANSCRIPT};
 use super::plan::Plan;
 use super::record;
@@ -187,7 +187,7 @@ impl Ceremony {
     /// What people type, once they have seen it and say that it is right.
     fn written(&mut self, number: usize, what: &str) -> Result<String, Stop> {
         loop {
-            let written = self.terminal.ask(&format!("{}:", shown(what)))?;
+            let written = self.terminal.ask(&format!("{}:", escaped(what)))?;
             if super::script::is_line(&written) && self.is_right(number, &written)? {
                 return Ok(written);
             }
@@ -195,7 +195,7 @@ impl Ceremony {
     }
 
     fn is_right(&mut self, number: usize, written: &str) -> Result<bool, Stop> {
-        self.terminal.say(&format!("to be written down: {}", shown(written)));
+        self.terminal.say(&format!("to be written down: {}", escaped(written)));
         let question =
             format!("type {number} if it is done, and that is right, or `again` to type it anew, or `stop`:");
         loop {

@@ -9,9 +9,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use countersign_proto::client::escaped;
 use countersign_tbs::ssh::SubjectKey;
 
-use super::markdown::{self, shown};
+use super::markdown;
 use super::operators::{PRESENCE, TRANSCRIPT};
 use super::record::Recorded;
 use super::run::{people, steps};
@@ -39,10 +40,10 @@ impl<W: Write> Findings<'_, W> {
     /// One line; whether it holds.
     fn look(&mut self, what: &str, result: &anyhow::Result<String>) -> anyhow::Result<bool> {
         match result {
-            Ok(said) => writeln!(self.out, "good    {what}: {}", shown(said))?,
+            Ok(said) => writeln!(self.out, "good    {what}: {}", escaped(said))?,
             Err(error) => {
                 self.failed += 1;
-                writeln!(self.out, "FAILED  {what}: {}", shown(&format!("{error:#}")))?;
+                writeln!(self.out, "FAILED  {what}: {}", escaped(&format!("{error:#}")))?;
             }
         }
         Ok(result.is_ok())
@@ -55,7 +56,7 @@ pub(super) fn run(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()>
     let directory = Directory::new(&args.directory);
     let (transcript, json) = directory.load()?;
     let mut findings = Findings { out, failed: 0 };
-    writeln!(findings.out, "key ceremony: {}", shown(&transcript.challenge.title))?;
+    writeln!(findings.out, "key ceremony: {}", escaped(&transcript.challenge.title))?;
     findings.look("transcript.json", &Ok(format!("SHA-256 {}", sha256(json.as_bytes()))))?;
     findings.look("outcome", &outcome(&transcript))?;
     findings.look("transcript.md", &is_made_of(&directory, &transcript, &json))?;

@@ -7,9 +7,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
+use countersign_proto::client::escaped;
 use countersign_tbs::TbsKind;
 use countersign_tbs::x509::SignatureAlgorithm;
 
+use crate::cli::server::recorded;
 use crate::cli::sign_tbs::label;
 use crate::cli::signing::{Signed, Signing};
 use crate::cli::unfinished::{Existing, Unfinished};
@@ -83,13 +85,10 @@ impl Desk {
     ) -> anyhow::Result<String> {
         let Signed { object, receipt } = self.signing.sign(kind, tbs, parts)?;
         let text = pem(label(kind), &object);
-        self.unfinished.finish_as(text.as_bytes(), self.existing).with_context(|| {
-            format!(
-                "this was signed, but not written: entry {} of {}",
-                receipt.entry_index, receipt.log_origin
-            )
-        })?;
-        let (file, entry, log) = (self.out.display(), receipt.entry_index, receipt.log_origin);
-        Ok(format!("{file}: signed by {}; entry {entry} of {log}", self.signing.name()))
+        self.unfinished
+            .finish_as(text.as_bytes(), self.existing)
+            .with_context(|| format!("this was signed, but not written: {}", recorded(&receipt)))?;
+        let (file, recorded) = (self.out.display(), recorded(&receipt));
+        Ok(format!("{file}: signed by {}; {recorded}", escaped(self.signing.name())))
     }
 }

@@ -55,7 +55,7 @@ impl Export {
         let to = Destination { directory: &self.directory, audience };
         let mut progress = Progress::new("exporting");
         let exported =
-            export(log.as_ref(), to, published.as_ref(), |done, total| progress.show(done, total))?;
+            export(log.as_ref(), to, published.as_ref(), |done, total| progress.show(done, Some(total)))?;
         drop(progress);
         let directory = self.directory.display();
         let (size, kept, files) = (exported.size, exported.kept, exported.files);

@@ -28,10 +28,10 @@ pub(in crate::cli) struct Find {
     #[command(flatten)]
     wanted: Wanted,
     /// Entries below N only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     before: Option<u64>,
     /// The newest N of them only
-    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     #[command(flatten)]
     style: Style,
@@ -63,7 +63,7 @@ struct Wanted {
     #[arg(long)]
     revocations: bool,
     /// Steps of rotations alone
-    #[arg(long)]
+    #[arg(long, conflicts_with = "revocations")]
     rotations: bool,
     /// Entries of this time and later
     #[arg(long, value_name = "RFC3339", value_parser = crate::cli::value::time)]
@@ -107,9 +107,6 @@ impl Find {
         left: u64,
     ) -> anyhow::Result<Vec<(u64, Entry)>> {
         let (mut page, most) = (Vec::new(), usize::try_from(left.min(PAGE))?);
-        if most == 0 {
-            return Ok(page);
-        }
         record
             .each(filter.clone(), before, |index, entry| {
                 page.push((index, entry));
@@ -143,17 +140,24 @@ impl Wanted {
     fn filter(&self) -> anyhow::Result<Filter> {
         let caller = self.caller.as_deref().map(CallerName::parse).transpose();
         let caller = caller.map_err(|error| Usage(format!("--caller: {error}")))?;
+        let serial = self.serial.as_deref().map(str::parse::<Serial>).transpose();
+        let serial = serial.map_err(|error| Usage(format!("--serial: {error}")))?;
+        let (since, until) = (self.since.map(millis), self.until.map(millis));
+        ensure!(
+            since.zip(until).is_none_or(|(since, until)| since < until),
+            Usage("--since must be before --until: no entry is of both".to_owned())
+        );
         Ok(Filter {
             key: self.key.clone(),
             caller: caller.map(|caller| caller.as_str().to_owned()),
-            serial: self.serial.as_deref().map(str::parse::<Serial>).transpose()?,
+            serial,
             key_id: self.key_id.clone(),
             name: self.principal.clone(),
             subject_key: self.subject.as_deref().map(keys::subject).transpose()?,
             revocations: self.revocations.then_some(Revocations::All),
             rotations: self.rotations,
-            since: self.since.map(|time| UnixMillis(millis(time))),
-            until: self.until.map(|time| UnixMillis(millis(time))),
+            since: since.map(UnixMillis),
+            until: until.map(UnixMillis),
         })
     }
 }

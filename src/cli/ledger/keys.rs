@@ -9,6 +9,7 @@ use countersign_tbs::x509::Certificate;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
+use crate::cli::Usage;
 use crate::key::PublicKey;
 use crate::ledger::entry::{fingerprint, from_fingerprint, key_sha256};
 
@@ -54,7 +55,7 @@ pub(in crate::cli) fn subject(text: &str) -> anyhow::Result<String> {
     if text.starts_with("SHA256:") {
         ensure!(
             from_fingerprint(text).is_some(),
-            "{text} is no fingerprint; `ssh-keygen -l` prints SHA256 and 43 characters"
+            Usage(format!("{text} is no fingerprint; `ssh-keygen -l` prints SHA256 and 43 characters"))
         );
         return Ok(text.to_owned());
     }

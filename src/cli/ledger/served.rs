@@ -15,7 +15,6 @@ use tokio::runtime::Runtime;
 use tonic::Code;
 
 use super::source::refused;
-use super::table::text;
 use crate::cli::runtime;
 use crate::cli::server::Identity;
 use crate::ledger::merkle::Hash;
@@ -75,7 +74,7 @@ impl Signer {
             thread::sleep(pause);
             answer = self.runtime.block_on(call());
         }
-        answer.map_err(|error| escaped(&error))
+        answer
     }
 }
 
@@ -105,31 +104,11 @@ impl Serves for Signer {
     }
 }
 
-/// What the signer says, which is not believed, without what a terminal would obey.
-fn escaped(error: &CallError) -> CallError {
-    let rule = error.rule.as_deref().map(text);
-    CallError { message: text(&error.message), reason: text(&error.reason), rule, ..error.clone() }
-}
-
 /// Whether the same call may have an answer in a moment.
 fn is_lost(error: &CallError) -> bool {
     match error.reason.as_str() {
         // Not the signer's own words, but those of the library that lost it.
         "" => matches!(error.code, Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),
         reason => ["SHUTTING_DOWN", "TOO_MANY_REQUESTS"].contains(&reason),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_signer_says_is_nothing_that_a_terminal_obeys() {
-        let said = || "\u{1b}[2J\u{9b}\nno".to_owned();
-        let (code, rule) = (Code::Unknown, Some(said()));
-        let error = CallError { code, message: said(), reason: said(), rule, entry: None, retry_after: None };
-        let shown = escaped(&error).to_string();
-        assert!(shown.contains("no") && !shown.contains(char::is_control), "{shown:?}");
     }
 }

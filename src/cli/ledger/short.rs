@@ -158,7 +158,7 @@ fn short_until(secs: u64, now: UnixMillis) -> String {
 }
 
 /// A line that is no longer than the terminal is wide. All of it is ASCII.
-fn cut(line: &str, columns: usize) -> String {
+pub(super) fn cut(line: &str, columns: usize) -> String {
     if line.len() <= columns {
         return line.to_owned();
     }

@@ -67,10 +67,13 @@ impl Counts {
         sorted
     }
 
+    /// Names that are the same text, since neither is UTF-8, are one.
     fn json(&self) -> Value {
-        let named = self.named.iter();
-        let named = named.map(|(name, count)| (String::from_utf8_lossy(name).into_owned(), json!(count)));
-        json!({ "named": Value::Object(named.collect()), "others": self.others })
+        let mut named = BTreeMap::<_, u64>::new();
+        for (name, count) in &self.named {
+            *named.entry(String::from_utf8_lossy(name)).or_default() += count;
+        }
+        json!({ "named": named, "others": self.others })
     }
 
     fn print<'a>(

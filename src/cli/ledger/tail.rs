@@ -8,7 +8,7 @@ use anyhow::bail;
 use countersign_proto::{Client, v1};
 
 use crate::cli::ledger::source::{Running, refused};
-use crate::cli::ledger::{LAST, Style};
+use crate::cli::ledger::{LAST, Style, none_from};
 use crate::ledger::Entry;
 
 /// Whose ledger, and how much of it.
@@ -19,7 +19,7 @@ pub(in crate::cli) struct Tail {
     /// Go on with what comes
     #[arg(long)]
     follow: bool,
-    /// Begin with entry N
+    /// Begin with entry N; with --follow also with one that is still to come
     #[arg(long, value_name = "N")]
     from: Option<u64>,
     /// Begin with the newest N entries
@@ -37,6 +37,7 @@ impl Tail {
         if self.follow {
             self.follow(&client, from, out).await
         } else {
+            none_from(self.from, size)?;
             self.list(&client, from..size, out).await
         }
     }

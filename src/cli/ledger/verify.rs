@@ -14,7 +14,7 @@ use crate::cli::NoAnswer;
 use crate::cli::server::Identity;
 use crate::config::Config;
 use crate::ledger::Reader;
-use crate::ledger::audit::{Report, Source, Stopped, audit};
+use crate::ledger::audit::{Report, Source, Stopped, UNKNOWN, audit};
 use crate::ledger::entry::UnixMillis;
 use crate::ledger::note::VerifierKey;
 
@@ -175,7 +175,8 @@ impl Verify {
         let signatures = options.signatures;
         let place = if let Source::Log(reader) = &source { Some(reader.place().clone()) } else { None };
         let mut progress = Progress::new("verifying");
-        let mut report = audit(source, len, options, |done| progress.show(done, len))?;
+        let total = Some(len).filter(|len| *len != UNKNOWN);
+        let mut report = audit(source, len, options, |done| progress.show(done, total))?;
         drop(progress);
         if let Some(place) = place {
             report.compare_kept(&Reader::open_damaged(place)?.0, UnixMillis::now());

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
+use countersign_proto::client::escaped;
 use countersign_proto::v1;
 use countersign_tbs::x509::SerialNumber;
 
@@ -137,7 +138,7 @@ fn revocation_for(own: &str, logged: &v1::LoggedRevocation) -> anyhow::Result<Op
 }
 
 fn revocation(logged: &v1::LoggedRevocation) -> anyhow::Result<Revocation> {
-    let (index, log) = (logged.index, &logged.log_origin);
+    let (index, log) = (logged.index, escaped(&logged.log_origin));
     match Entry::decode(&logged.leaf)
         .with_context(|| format!("entry {index} of {log} cannot be read; `ledger verify` that ledger"))?
     {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{READER, check_inclusion, sign, with_reader};
 use crate::site::{Daemon, FRONT_END, Log, Site, USER_CA, request, text};
+use crate::terminal::Terminal;
 
 fn objects(lines: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -71,7 +72,7 @@ async fn find_finds_the_same_in_a_file_at_a_signer_and_without_an_index() {
         assert_eq!(indexes(&text(&scanned.stdout)), expected, "{filter:?}");
         assert!(text(&scanned.stderr).contains("index cannot be used (there is none)"), "{scanned:?}");
     }
-    let message = site.run_refused(&["ledger", "find", "--serial", "x"], 1);
+    let message = site.run_refused(&["ledger", "find", "--serial", "x"], 2);
     assert!(message.contains("decimal"), "{message}");
     site.run_refused(&["ledger", "find"], 2);
 }
@@ -214,10 +215,35 @@ async fn tail_shows_the_newest_and_with_follow_what_comes() {
     sign(&client, 4..6).await;
     lines.wait_for("\"serial\":\"5\"");
     lines.wait_for("\"index\":16,");
+    let shown = site.run(&["ledger", "show", "--from", "1000"]);
+    let nothing = (text(&shown.stdout), text(&shown.stderr));
+    assert_eq!(nothing, at_signer(&site, &daemon, &["ledger", "tail", "--from", "1000"]));
+    let none = "countersign: the log has 17 entries, and none from 1000 on\n";
+    assert_eq!((shown.status.code(), nothing), (Some(0), (String::new(), none.to_owned())));
     daemon.stop();
     end.wait_for("the signer stops; go on with --from 17");
     assert_eq!(follow.wait().unwrap().code(), Some(1));
     assert_eq!(indexes(&lines.so_far()), (4..17).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_tells_in_a_terminal_how_far_it_is_and_of_a_lost_end_no_time_that_is_left() {
+    let site = with_reader(Site::new(USER_CA));
+    let daemon = site.serve();
+    sign(&site.client(&daemon, FRONT_END).await, 1..30).await;
+    daemon.stop();
+    let screen = || Terminal::start(&site, &["ledger", "verify", "--skip-signatures"]).end().1;
+    let whole = screen();
+    assert!(whole.contains("\rverifying [") && whole.contains(" left\u{1b}[K"), "{whole:?}");
+    // The page of the newest entry is none any more.
+    let path = site.path("ledger.sqlite");
+    let (mut file, newest) = (std::fs::read(&path).unwrap(), site.entries().pop().unwrap().encode().unwrap());
+    let newest = file.windows(newest.len()).rposition(|window| window == newest).unwrap();
+    file[newest - newest % 4096] = 0;
+    std::fs::write(&path, file).unwrap();
+    let damaged = screen();
+    assert!(damaged.contains("\rverifying  ") && damaged.contains("/s\u{1b}[K"), "{damaged:?}");
+    assert!(!damaged.contains(" left\u{1b}[K") && !damaged.contains('%'), "{damaged:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,22 +252,29 @@ async fn stats_count_what_there_is() {
     let daemon = site.serve();
     sign(&site.client(&daemon, FRONT_END).await, 1..6).await;
     let stranger = site.client(&daemon, READER).await;
-    stranger.sign(request("\u{1b}[31m", Vec::new())).await.unwrap_err();
+    // Of a name 256 bytes are recorded, so that both end in half a letter, each in another.
+    let long = "a".repeat(255);
+    for name in ["\u{1b}[31m", &format!("{long}é"), &format!("{long}ф")] {
+        stranger.sign(request(name, Vec::new())).await.unwrap_err();
+    }
     daemon.stop();
     let stats: Value = serde_json::from_str(&site.run_ok(&["ledger", "stats", "--json"])).unwrap();
     let named = |of: &str| stats[of]["named"].clone();
-    let kinds = serde_json::json!({ "intent": 5, "refusal": 6, "outcome": 6, "self-test": 1 });
-    assert_eq!((&stats["entries"], named("kinds")), (&Value::from(18), kinds));
+    let kinds = serde_json::json!({ "intent": 5, "refusal": 8, "outcome": 6, "self-test": 1 });
+    assert_eq!((&stats["entries"], named("kinds")), (&Value::from(20), kinds));
     assert_eq!(named("outcomes"), serde_json::json!({ "signed": 6 }));
-    assert_eq!(named("keys"), serde_json::json!({ "user-ca": 10, "\u{1b}[31m": 1 }));
-    let callers = serde_json::json!({ "spiffe://countersign.example/front-end": 10, "spiffe://countersign.example/stranger": 1 });
+    assert_eq!(
+        named("keys"),
+        serde_json::json!({ "user-ca": 10, "\u{1b}[31m": 1, format!("{long}\u{fffd}"): 2 })
+    );
+    let callers = serde_json::json!({ "spiffe://countersign.example/front-end": 10, "spiffe://countersign.example/stranger": 3 });
     assert_eq!(named("callers"), callers);
-    assert_eq!(named("reasons"), serde_json::json!({ "PRINCIPAL_NOT_ALLOWED": 5, "KEY_NOT_AVAILABLE": 1 }));
+    assert_eq!(named("reasons"), serde_json::json!({ "PRINCIPAL_NOT_ALLOWED": 5, "KEY_NOT_AVAILABLE": 3 }));
     let days: u64 = named("days").as_object().unwrap().values().filter_map(Value::as_u64).sum();
-    assert_eq!(days, 18);
+    assert_eq!(days, 20);
     assert!(stats["file_bytes"].as_u64().unwrap() > 4096 && stats["read_per_second"].as_u64().unwrap() > 0);
     let table = site.run_ok(&["ledger", "stats"]);
-    assert!(table.starts_with("test.countersign.example/ledger: 18 entries, "), "{table}");
+    assert!(table.starts_with("test.countersign.example/ledger: 20 entries, "), "{table}");
     assert!(
         table.contains("requests by key\n            10  user-ca\n             1  \\x1b[31m\n"),
         "{table}"

@@ -210,9 +210,10 @@ fn of(entry: &Entry) -> Option<&CaKey> {
     }
 }
 
-/// Refuses to replace what revokes anything that `list` does not, or may do so.
+/// Refuses to replace what revokes anything that `list` does not, or may do so. An empty file revokes nothing.
 fn loses_nothing(path: &Path, list: &Krl) -> anyhow::Result<()> {
     let there = match fs::read(path) {
+        Ok(there) if there.is_empty() => return Ok(()),
         Ok(there) => there,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),

@@ -15,9 +15,10 @@ use rustls::pki_types::pem::PemObject;
 /// What a part of a PEM file begins with.
 const PEM: &[u8] = b"-----BEGIN ";
 
-/// Refuses to put `list` in the place of a newer one, or of anything but a list of its issuer.
+/// Refuses to put `list` in the place of a newer one, or of anything but a list of its issuer and an empty file.
 pub(super) fn loses_nothing(path: &Path, list: &TbsCertList) -> anyhow::Result<()> {
     let there = match fs::read(path) {
+        Ok(there) if there.is_empty() => return Ok(()),
         Ok(there) => there,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),

@@ -127,6 +127,8 @@ async fn a_list_is_not_replaced_by_one_that_lacks_any_of_it() {
     assert!(message.contains("cannot be read"), "{message}");
     let replaced = krl(&site, "theirs.krl", &["--replace"]);
     assert_eq!(replaced.serials(&ca_key(&site)).len(), 1);
+    // A file that somebody made for it.
+    std::fs::write(site.path("theirs.krl"), "").unwrap();
     let said: Value =
         serde_json::from_str(&site.run_ok(&["ssh-krl", "user-ca", "--output", "theirs.krl", "--json"]))
             .unwrap();

@@ -12,6 +12,9 @@ const PACE: Duration = Duration::from_millis(100);
 /// How long its bar is, where there is room for it.
 const BAR: usize = 30;
 
+/// A shorter one says nothing, and is left out.
+const SHORTEST: usize = 8;
+
 /// The line. It is gone when this is dropped.
 pub(super) struct Progress {
     doing: &'static str,
@@ -62,7 +65,7 @@ fn line(doing: &str, done: u64, total: Option<u64>, elapsed: Duration, columns: 
     // The brackets, and the spaces around them.
     let beside = doing.len() + told.len() + 4;
     match most.saturating_sub(beside).min(BAR) {
-        0 => cut(&format!("{doing} {told}"), most),
+        ..SHORTEST => cut(&format!("{doing} {told}"), most),
         length => format!("{doing} [{}] {told}", bar(length, done, total)),
     }
 }
@@ -105,6 +108,8 @@ mod tests {
             "verifying [########.........] 50%  500000 of 1000000 entries, 25000/s, 20s left"
         );
         assert_eq!(line(80).len(), 79);
+        assert_eq!(line(71), "verifying [####....] 50%  500000 of 1000000 entries, 25000/s, 20s left");
+        assert_eq!(line(70), "verifying 50%  500000 of 1000000 entries, 25000/s, 20s left");
         assert_eq!(line(20), "verifying 50%  50..");
         for columns in 0..100 {
             assert!(line(columns).len() <= columns.saturating_sub(1).max(2), "{columns}");

@@ -1,8 +1,8 @@
 //! A run: postings in order, in a file that is written once.
 //!
-//! In: postings in order. Out: the entries that a hash leads to, newest first, with one or two reads of a few KiB, and of a hash that leads to none mostly without. A row has
-//! 16 bytes: the hash and the entry's index, big-endian; after the rows come [`marks`]. Promised: a run that is opened or merged, and a
-//! block that is looked into, is what was written.
+//! In: postings in order. Out: the entries that a hash leads to, newest first, with one or two reads of a few KiB; in a run that is not
+//! long, mostly without any for a hash that leads to none ([`map`]). A row has 16 bytes: the hash and the entry's index, big-endian;
+//! after the rows come [`marks`]. Promised: a run that is opened or merged, and a block that is looked into, is what was written.
 
 use std::fs::{File, OpenOptions};
 use std::hash::BuildHasher;
